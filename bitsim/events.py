@@ -1,0 +1,167 @@
+"""What the hardware did, as named integer counts. Counting happens here; pricing happens in `bitsim.cost`.
+
+An event belongs to one ledger, which decides the conventions that include its energy:
+
+* `arithmetic`: the papers' own abstraction (an add or a multiplication of a number format). Only the `arithmetic`
+  convention prices these; the same work appears in the `datapath` ledger as what the hardware really switched.
+* `datapath`: adders, multipliers, registers, clocks and accumulators of the matmul units.
+* `system`: SRAM, DRAM and the vector unit. The `system` convention is the `datapath` ledger plus this one.
+* `activity`: counted and reported, carries no energy of its own (overflows).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from bitsim.errors import BitsimError, UnknownNameError
+
+Ledger = Literal["arithmetic", "datapath", "system", "activity"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventKind:
+    """One family of events; `{x}` in `template` stands for a name of letters, digits and underscores."""
+
+    template: str
+    ledger: Ledger
+    meaning: str
+    data_dependent: bool = False
+
+
+EVENT_KINDS = (
+    EventKind(template="add.{format}", ledger="arithmetic", meaning="addition of a format, as the papers count it"),
+    EventKind(template="mul.{format}", ledger="arithmetic", meaning="multiplication, as the papers count it"),
+    EventKind(template="pe.{unit}.add", ledger="datapath", meaning="a ternary PE adds (weight +1)"),
+    EventKind(template="pe.{unit}.sub", ledger="datapath", meaning="a ternary PE subtracts (weight -1)"),
+    EventKind(template="pe.{unit}.skip", ledger="datapath", meaning="a ternary PE passes its sum on (weight 0)"),
+    EventKind(template="pe.{unit}.mac", ledger="datapath", meaning="a PE multiplies and adds"),
+    EventKind(template="acc.add.{format}", ledger="datapath", meaning="addition in the accumulator below a column"),
+    EventKind(template="scale.mul.{format}", ledger="datapath", meaning="scale multiplication of a quantised linear"),
+    EventKind(template="reg.clock", ledger="datapath", meaning="one register bit is clocked for one cycle"),
+    EventKind(
+        template="reg.act.toggle",
+        ledger="datapath",
+        meaning="an activation register bit flips",
+        data_dependent=True,
+    ),
+    EventKind(
+        template="reg.weight.toggle",
+        ledger="datapath",
+        meaning="a weight register bit flips",
+        data_dependent=True,
+    ),
+    EventKind(
+        template="reg.psum.toggle",
+        ledger="datapath",
+        meaning="a partial-sum register bit flips",
+        data_dependent=True,
+    ),
+    EventKind(template="sram.{buffer}.read_bits", ledger="system", meaning="bits read from an on-chip buffer"),
+    EventKind(template="sram.{buffer}.write_bits", ledger="system", meaning="bits written to an on-chip buffer"),
+    EventKind(template="dram.{content}.read_bits", ledger="system", meaning="bits read from DRAM"),
+    EventKind(template="dram.{content}.write_bits", ledger="system", meaning="bits written to DRAM"),
+    EventKind(template="vec.{op}.{format}", ledger="system", meaning="an operation of the vector unit"),
+    EventKind(
+        template="overflow.{where}",
+        ledger="activity",
+        meaning="an accumulator left its range",
+        data_dependent=True,
+    ),
+)
+# Adds, subtractions and skips follow from the weights' values: estimate needs their zero fraction.
+_WEIGHT_DEPENDENT = re.compile(r"pe\.\w+\.(add|sub|skip)")
+_PATTERNS = tuple((re.compile(re.sub(r"\\{\w+\\}", r"\\w+", re.escape(kind.template))), kind) for kind in EVENT_KINDS)
+
+
+class EventOverflowError(BitsimError):
+    """An event count is negative or not an integer."""
+
+
+@lru_cache(maxsize=None)
+def event_kind(name: str) -> EventKind:
+    """The kind of the event `name`; raises `UnknownNameError` for a name outside the vocabulary."""
+    for pattern, kind in _PATTERNS:
+        if pattern.fullmatch(name):
+            return kind
+    raise UnknownNameError("event", name, [kind.template for kind in EVENT_KINDS])
+
+
+@lru_cache(maxsize=None)
+def is_data_dependent(name: str) -> bool:
+    """Whether the count follows from operand values, not from shapes alone."""
+    return event_kind(name).data_dependent or bool(_WEIGHT_DEPENDENT.fullmatch(name))
+
+
+class Events(Mapping[str, int]):
+    """Immutable named counts. `+` and `* n` are exact (Python integers); zero counts are kept out."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
+        checked: dict[str, int] = {}
+        for name, count in (counts or {}).items():
+            event_kind(name)
+            value = int(count)
+            if value != count or value < 0:
+                raise EventOverflowError(f"event {name}: expected a count >= 0, got {count!r}")
+            if value:
+                checked[name] = value
+        self._counts = checked
+
+    @classmethod
+    def _of(cls, counts: dict[str, int]) -> "Events":
+        made = cls.__new__(cls)
+        made._counts = counts
+        return made
+
+    def __getitem__(self, name: str) -> int:
+        event_kind(name)
+        return self._counts.get(name, 0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._counts
+
+    def __add__(self, other: "Events") -> "Events":
+        total = dict(self._counts)
+        for name, count in other._counts.items():
+            total[name] = total.get(name, 0) + count
+        return Events._of(total)
+
+    def __mul__(self, n: int) -> "Events":
+        if n < 0 or int(n) != n:
+            raise EventOverflowError(f"events can be multiplied by an integer >= 0, got {n!r}")
+        return Events._of({name: count * int(n) for name, count in self._counts.items()} if n else {})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Events) and self._counts == other._counts
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._counts.items()))
+
+    def __repr__(self) -> str:
+        return f"Events({self._counts!r})"
+
+    def in_ledger(self, *ledgers: Ledger) -> "Events":
+        """The events that belong to `ledgers`."""
+        return Events._of({n: c for n, c in self._counts.items() if event_kind(n).ledger in ledgers})
+
+    def data_independent(self) -> "Events":
+        """The events that follow from shapes alone (law 3 ties `estimate` and `run` on these)."""
+        return Events._of({n: c for n, c in self._counts.items() if not is_data_dependent(n)})
+
+
+def total(parts: "list[Events]") -> Events:
+    """The exact sum of many Events."""
+    counts: dict[str, int] = {}
+    for part in parts:
+        for name, count in part._counts.items():
+            counts[name] = counts.get(name, 0) + count
+    return Events._of(counts)

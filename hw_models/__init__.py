@@ -1,0 +1,1 @@
+"""Hardware as data: chips and technologies in YAML, read by `bitsim.hw`."""
