@@ -1,3 +1,35 @@
-"""bitsim runs BitNet layers bit for bit on a modelled chip and says what that costs."""
+"""bitsim runs BitNet layers bit for bit on a modelled chip and says what that costs.
+
+The names below are the stable interface; the command line is a shell over them. They are imported on first use, so
+that `import bitsim` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bitsim.events import Events
+    from bitsim.hw import load_chip
+    from bitsim.model.checkpoint import load_model
+    from bitsim.study import Result, estimate, evaluate, matmul, run
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Events": "bitsim.events",
+    "Result": "bitsim.study",
+    "estimate": "bitsim.study",
+    "evaluate": "bitsim.study",
+    "load_chip": "bitsim.hw",
+    "load_model": "bitsim.model.checkpoint",
+    "matmul": "bitsim.study",
+    "run": "bitsim.study",
+}
+
+__all__ = ["Events", "Result", "estimate", "evaluate", "load_chip", "load_model", "matmul", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bitsim' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

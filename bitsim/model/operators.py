@@ -27,7 +27,8 @@ class Operator:
     * `weight_format`: what the (N, K) operand is: ternary codes, FP16 weights, or activations (attention).
     * `weight_bits`: stored bits of the (N, K) operand over all repetitions, as read from DRAM (from the packing,
       so that fractional bits per weight are exact); 0 for activations.
-    * `vector`: operations of the vector unit. `kv_read_bits`, `kv_write_bits`: KV cache traffic in DRAM.
+    * `vector`: operations of the vector unit; `values_read`, `values_written`: numbers that it takes from and puts
+      into the activation buffer. `kv_read_bits`, `kv_write_bits`: KV cache traffic in DRAM.
     * `dram_read_bits`: other bits that the operator must read from DRAM (rows of the embedding).
     """
 
@@ -42,6 +43,8 @@ class Operator:
     weight_format: WeightFormat | None = None
     weight_bits: int = 0
     vector: Mapping[VectorOp, int] = field(default_factory=dict)
+    values_read: int = 0
+    values_written: int = 0
     kv_read_bits: int = 0
     kv_write_bits: int = 0
     dram_read_bits: int = 0

@@ -1,1 +1,9 @@
-"""TODO"""
+"""Experiments: run, estimate and evaluate models on chips, and the Result that all of them give."""
+
+from bitsim.study.estimate import estimate
+from bitsim.study.evaluate import Score, evaluate
+from bitsim.study.matmul import matmul
+from bitsim.study.result import OperatorRow, Result
+from bitsim.study.run import run
+
+__all__ = ["OperatorRow", "Result", "Score", "estimate", "evaluate", "matmul", "run"]

@@ -1,0 +1,43 @@
+# make demo: a trained BitNet writes text on a simulated chip.  make test: all tests.  No root, no network beyond PyPI.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROMPT ?= In the beginning
+
+.PHONY: demo test lint bench wheel-check clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("bitsim needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing bitsim into $(VENV) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.installed
+	@echo "installing the test and lint tools into $(VENV) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/bitsim run tiny-b158 --chip ternary-ws-64x64 --prompt "$(PROMPT)" --new-tokens 200
+	$(BIN)/bitsim compare tiny-b158@ternary-ws-64x64 tiny-fp16@fp16-ws-64x64 --prompt "$(PROMPT)" --new-tokens 32
+	$(BIN)/bitsim reproduce energy
+
+test: $(VENV)/.tools
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+wheel-check: $(VENV)/.tools
+	$(BIN)/python tools/check_wheel.py
+
+bench: $(VENV)/.tools
+	$(BIN)/python bench/kernels.py
+	$(BIN)/python bench/commands.py
+
+clean:
+	rm -rf $(VENV) dist build out

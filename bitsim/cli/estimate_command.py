@@ -1,0 +1,32 @@
+"""`bitsim estimate`: shapes on a chip."""
+
+from pathlib import Path
+
+import click
+
+from bitsim.cli.options import chip_option, output_options
+from bitsim.cli.output import check_directory, print_json
+
+
+@click.command("estimate")
+@click.argument("model")
+@chip_option
+@click.option("--prefill", type=int, default=512, show_default=True, help="Prompt tokens per sequence.")
+@click.option("--decode", type=int, default=128, show_default=True, help="New tokens per sequence.")
+@click.option("--batch", type=int, default=1, show_default=True, help="Sequences.")
+@output_options
+def command(
+    model: str, chip: str, prefill: int, decode: int, batch: int, as_json: bool, out: Path | None
+) -> None:
+    """Cycles and energy of MODEL's shapes on a chip, without weights."""
+    check_directory(out)
+    from bitsim.cli.present import print_result, write_result
+    from bitsim.study import estimate
+
+    result = estimate(model, chip, prefill=prefill, decode=decode, batch=batch)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print_result(result)
+    if out:
+        write_result(result, out)

@@ -1,0 +1,77 @@
+"""The `bitsim` command: sub-commands are imported only when they are asked for, errors are one line."""
+
+import importlib
+import os
+import sys
+
+import click
+
+from bitsim import __version__
+from bitsim.errors import BitsimError, UnknownNameError
+
+COMMANDS = {
+    "compare": "Run one model on several chips and put cycles and energy side by side.",
+    "estimate": "Cycles and energy of a model's shapes on a chip, without weights.",
+    "eval": "Bits per byte of a byte-level model on held-out text, executed on a chip.",
+    "list": "List the chips, technologies and models that come with bitsim.",
+    "reproduce": "Recompute a paper's published numbers: ours, theirs, residual.",
+    "run": "Execute a model bit for bit on a chip and count everything.",
+    "show": "Show a chip or a technology with all constants and their sources.",
+}
+
+
+class LazyGroup(click.Group):
+    """Loads `bitsim.cli.<command>` on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            raise UnknownNameError("command", name, COMMANDS)
+        command: click.Command = importlib.import_module(f"bitsim.cli.{name}_command").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bitsim")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Runs BitNet layers bit for bit on a modelled chip and says what that costs."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: exit code 0, or 2 with one line on stderr; `--debug` shows the traceback."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    # --debug may stand anywhere on the line.
+    given = (["--debug"] if debug else []) + [word for word in given if word != "--debug"]
+    try:
+        cli.main(args=given, prog_name="bitsim", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except click.ClickException as error:
+        if debug:
+            raise
+        fail(error.format_message())
+    except BitsimError as error:
+        if debug:
+            raise
+        fail(str(error))
+
+
+def fail(message: str) -> None:
+    """Print one line (or one line per problem) on stderr and leave with exit code 2."""
+    click.echo(f"bitsim: error: {message}", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Several click decorators as one, in the order in which help shows them."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+chip_option = click.option("--chip", default="ternary-ws-64x64", show_default=True, help="Name or YAML file of a chip.")
+
+output_options = together(
+    click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),
+    click.option("--out", type=click.Path(path_type=Path), help="Directory for JSON, CSV and figures."),
+)
+
+execution_options = together(
+    click.option("--numerics", help="Numerics contract (default: what the checkpoint's config says)."),
+    click.option(
+        "--toggles",
+        type=click.Choice(["exact", "sample", "off"]),
+        default="sample",
+        show_default=True,
+        help="Partial-sum toggles: on all columns, on an eighth of the column tiles, or not at all.",
+    ),
+    click.option(
+        "--wide",
+        type=click.Choice(["float32", "datapath"]),
+        default="float32",
+        show_default=True,
+        help="Values of the matmuls that stay wide: the contract's float32, or the wide datapath's own rounding.",
+    ),
+    click.option("--random-weights", "random_seed", type=int, metavar="SEED", help="Run a shape with random weights."),
+)
+
+generation_options = together(
+    click.option("--prompt", required=True, help="Text to continue."),
+    click.option("--new-tokens", type=click.IntRange(min=0), default=64, show_default=True),
+    click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of sampling (tokens and toggle columns)."),
+)

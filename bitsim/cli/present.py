@@ -1,0 +1,75 @@
+"""How a Result looks on a terminal and in files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bitsim.cli.output import csv_text, print_table, si, write_files
+from bitsim.cost import CONVENTIONS, Energy
+
+if TYPE_CHECKING:
+    from bitsim.study.result import Result
+
+
+def joules(energy: Energy) -> str:
+    """Nominal energy and its range."""
+    text = si(energy.nominal * 1e-12, "J")
+    if energy.low == energy.high:
+        return text
+    return f"{text} [{si(energy.low * 1e-12, 'J')} .. {si(energy.high * 1e-12, 'J')}]"
+
+
+def print_result(result: "Result") -> None:
+    """Phases, then energy in the three conventions by component and by operator kind, then what to know."""
+    inputs = result.inputs
+    click.echo(f"{inputs['model']} on {inputs['chip']} ({inputs['technology']}), numerics {inputs['numerics']}")
+    tokens = {"prefill": result.prompt_tokens, "decode": result.new_tokens}
+    phases = [phase for phase in ("prefill", "decode") if any(result.phase_rows(phase))]  # type: ignore[arg-type]
+    rows = []
+    for phase in phases:
+        per = max(1, tokens[phase] * result.batch)
+        cycles = sum(row.cycles for row in result.phase_rows(phase))  # type: ignore[arg-type]
+        cells: list[object] = [phase, tokens[phase] * result.batch, f"{cycles:,}"]
+        cells.append(si(result.phase_time_s(phase), "s"))  # type: ignore[arg-type]
+        cells += [si(result.energy(name, phase) / per, "J") for name in CONVENTIONS]  # type: ignore[arg-type]
+        rows.append(cells)
+    print_table(
+        "phases; energy per token",
+        ["phase", "tokens", "cycles", "time", *CONVENTIONS],
+        rows,
+    )
+    print_breakdown("energy by component, nominal [low .. high]", result, by_component=True)
+    print_breakdown("energy by operator kind", result, by_component=False)
+    for name, convention in CONVENTIONS.items():
+        click.echo(f"{name}: {convention.includes}; not counted: {'; '.join(convention.not_counted)}")
+    assumed = result.assumed_constants()
+    click.echo(f"\n{len(assumed)} assumed constants:")
+    for constant in assumed:
+        click.echo(f"  {constant['constant']} = {constant['value']} ({constant['source']})")
+    click.echo("notes:")
+    for text in result.notes:
+        click.echo(f"  {text}")
+
+
+def print_breakdown(title: str, result: "Result", *, by_component: bool) -> None:
+    """One row per component or operator kind, one column per convention."""
+    groups: dict[str, dict[str, Energy]] = {}
+    for name in CONVENTIONS:
+        for row, part, energy in result.breakdown(name):
+            cells = groups.setdefault(part if by_component else row.kind, {})
+            cells[name] = cells.get(name, Energy()) + energy
+    rows = [[group, *(joules(cells[n]) if n in cells else "-" for n in CONVENTIONS)] for group, cells in groups.items()]
+    rows.append(["total", *(joules(result.energy_range(name)) for name in CONVENTIONS)])
+    print_table(title, ["", *CONVENTIONS], rows)
+
+
+def write_result(result: "Result", out: Path) -> None:
+    """result.json, the three tidy tables as CSV and the energy figure."""
+    from bitsim.study.figures import energy_figure
+
+    tables = {f"{name}.csv": result.frame(name) for name in ("operators", "events", "energy")}
+    files: dict[str, str | bytes] = {"result.json": result.to_json() + "\n"}
+    files |= {name: csv_text(table.to_dict("records")) for name, table in tables.items()}  # type: ignore[arg-type]
+    files["energy.png"] = energy_figure(result)
+    write_files(out, files)

@@ -1,0 +1,59 @@
+"""`bitsim run`: a model writes text on a chip."""
+
+from pathlib import Path
+
+import click
+
+from bitsim.cli.options import chip_option, execution_options, generation_options, output_options
+from bitsim.cli.output import announce_compilation, check_directory, print_json
+
+
+@click.command("run")
+@click.argument("model")
+@chip_option
+@generation_options
+@execution_options
+@output_options
+def command(
+    model: str,
+    chip: str,
+    prompt: str,
+    new_tokens: int,
+    temperature: float,
+    seed: int,
+    numerics: str | None,
+    toggles: str,
+    wide: str,
+    random_seed: int | None,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Execute MODEL bit for bit on a chip: prefill the prompt, decode new tokens, count everything.
+
+    MODEL is a shipped model, a checkpoint directory, or, with --random-weights, any shape that `bitsim list` shows.
+    """
+    announce_compilation()
+    check_directory(out)
+    from bitsim.cli.present import print_result, write_result
+    from bitsim.study import run
+
+    result = run(
+        model,
+        chip,
+        prompt=prompt,
+        new_tokens=new_tokens,
+        temperature=temperature,
+        seed=seed,
+        numerics=numerics,
+        toggles=toggles,  # type: ignore[arg-type]
+        wide=wide,  # type: ignore[arg-type]
+        random_weights=random_seed,
+        on_token=None if as_json else lambda token, text: click.echo(text or f"{token} ", nl=False),
+    )
+    if as_json:
+        print_json(result.to_json())
+    else:
+        click.echo("\n")
+        print_result(result)
+    if out:
+        write_result(result, out)

@@ -1,0 +1,71 @@
+"""Energy of operators: events times prices, by component, in one convention."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bitsim.cost.conventions import Convention
+from bitsim.cost.prices import PriceList
+from bitsim.events import Events, event_kind
+from bitsim.model.operators import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Energy in pJ, as a range."""
+
+    low: float = 0.0
+    nominal: float = 0.0
+    high: float = 0.0
+
+    def __add__(self, other: "Energy") -> "Energy":
+        return Energy(low=self.low + other.low, nominal=self.nominal + other.nominal, high=self.high + other.high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorCost:
+    """What is known of one operator's work when it is priced."""
+
+    name: str
+    kind: Kind
+    events: Events
+    time_ns: float
+
+
+def component(event: str) -> str:
+    """The component of the chip that an event's energy is booked under."""
+    first, second = event.split(".")[:2]
+    if first in ("add", "mul"):
+        return f"{first} {second}"
+    if first in ("sram", "dram"):
+        return f"{first} {second}"
+    return {"pe": "PE logic", "acc": "column accumulators", "scale": "scale multipliers", "vec": "vector unit"}.get(
+        first, "clock" if event == "reg.clock" else "registers"
+    )
+
+
+def price_operator(cost: OperatorCost, prices: PriceList, convention: Convention) -> dict[str, Energy]:
+    """Energy of one operator by component; empty if the convention does not count its kind."""
+    if not convention.counts(cost.kind):
+        return {}
+    parts: dict[str, Energy] = {}
+    for event, count in cost.events.items():
+        if event_kind(event).ledger not in convention.ledgers:
+            continue
+        price = prices.must_price(event, count, [cost.name])
+        energy = Energy(low=count * price.low, nominal=count * price.nominal, high=count * price.high)
+        key = component(event)
+        parts[key] = parts.get(key, Energy()) + energy
+    if convention.leakage and cost.time_ns:
+        power = prices.leakage_mw()
+        parts["sram leakage"] = Energy(
+            low=power.low * cost.time_ns, nominal=power.nominal * cost.time_ns, high=power.high * cost.time_ns
+        )
+    return parts
+
+
+def total_energy(parts: Iterable[Energy]) -> Energy:
+    """The sum of energies."""
+    result = Energy()
+    for part in parts:
+        result = result + part
+    return result

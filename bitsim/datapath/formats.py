@@ -1,0 +1,58 @@
+"""Number formats of the PE arrays: widths, legal operands and the bit patterns that registers hold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitsim.datapath.base import Array, as_matrix
+from bitsim.errors import OperandError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PEFormat:
+    """One kind of PE. `arithmetic` is the format of its operations as the papers price them."""
+
+    name: str
+    act_bits: int
+    weight_bits: int
+    multiplies: bool
+    arithmetic: str
+
+
+PE_FORMATS = {
+    "ternary": PEFormat(name="ternary", act_bits=8, weight_bits=2, multiplies=False, arithmetic="int8"),
+    "int8": PEFormat(name="int8", act_bits=8, weight_bits=8, multiplies=True, arithmetic="int8"),
+    "fp16": PEFormat(name="fp16", act_bits=16, weight_bits=16, multiplies=True, arithmetic="fp16"),
+}
+
+
+def integer_operand(name: str, values: Array, low: int, high: int) -> Array:
+    """`values` as int8 (rows, K); raises `OperandError` naming the first value outside `low..high`."""
+    array = as_matrix(name, values)
+    if array.dtype.kind not in "iu":
+        raise OperandError(f"{name}: expected integers (int8), got {array.dtype}")
+    if array.dtype != np.int8 or (low, high) != (-128, 127):
+        bad = (array < low) | (array > high)
+        if bad.any():
+            row, k = (int(i) for i in np.argwhere(bad)[0])
+            raise OperandError(f"{name}[{row}, {k}]: expected {low}..{high}, got {array[row, k]}")
+    return array.astype(np.int8, copy=False)
+
+
+def fp16_operand(name: str, values: Array) -> Array:
+    """`values` rounded (to nearest, ties to even) to binary16, as uint16 bit patterns (rows, K)."""
+    array = as_matrix(name, values)
+    if array.dtype.kind not in "iuf":
+        raise OperandError(f"{name}: expected numbers, got {array.dtype}")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float16).view(np.uint16)
+
+
+def weight_patterns(pe: str, w: Array) -> Array:
+    """The bits that weight registers hold: `w` int8 (N, K) or binary16 patterns -> uint16 (N, K).
+
+    Ternary codes are 00 for 0, 01 for +1 and 11 for -1: bit 0 enables the adder, bit 1 subtracts.
+    """
+    if pe == "fp16":
+        return w.view(np.uint16)
+    return (w.view(np.uint8) & np.uint8(3 if pe == "ternary" else 255)).astype(np.uint16)

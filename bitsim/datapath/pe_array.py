@@ -1,0 +1,205 @@
+"""The PE array: R x C processing elements, weight- or output-stationary, ternary, INT8 or FP16.
+
+    weight-stationary, PE (r, c)            weights are shifted in from above and stay
+         psum_in   w                          psum_out <= psum_in + {a, -a, 0}   (or psum_in + a * w)
+            |      |                          a_out    <= a_in
+    a_in -> [  PE  ] -> a_out               below each column an accumulator adds up the tiles of K
+               |
+            psum_out
+
+    output-stationary, PE (r, c)
+    a_in -> [ acc  ] -> a_out                 acc   <= acc + {a, -a, 0};  a_out <= a_in;  w_out <= w_in
+               |                            when K is through, the sums are shifted out downwards
+             w_out
+
+All registers start at 0 and every tile starts from a reset array, so that events of tiles add up. Unused rows and
+columns hold weight 0: they are no operations, but their registers pass values on, toggle and are clocked.
+
+Exact: the INT8 and ternary arrays equal the int64 matmul as long as no sum leaves `acc_bits` (counted and reported);
+the FP16 array rounds every product and every sum to binary16, k ascending, and is not exact.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitsim.datapath import sums, switching
+from bitsim.datapath.base import Array, Execution, Observation, Overflow, Statistics, Toggles, arithmetic_events
+from bitsim.datapath.formats import PE_FORMATS, PEFormat, fp16_operand, integer_operand, weight_patterns
+from bitsim.datapath.geometry import Tiling
+from bitsim.datapath.packed import PackedTernary
+from bitsim.errors import OperandError
+from bitsim.events import Events
+from bitsim.hw.chip import PEArraySpec
+
+SAMPLED_TILES = 8  # at most so many column tiles are sampled for partial-sum toggles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedWeights:
+    """Weights laid out for one array, with what can be counted from them once and for all.
+
+    `adds`, `subs`, `skips`: weights that are +1, -1, 0 (ternary only). `toggles`: weight-register toggles of one pass
+    over all tiles of K and N.
+    """
+
+    operand: Array | PackedTernary
+    n: int
+    k: int
+    adds: int
+    subs: int
+    skips: int
+    toggles: int
+
+    def columns(self, chosen: Array) -> Array:
+        """The weights of some output columns, (len(chosen), K)."""
+        return self.operand.rows(chosen) if isinstance(self.operand, PackedTernary) else self.operand[chosen]
+
+
+class PEArray:
+    """An R x C array as its `PEArraySpec` describes it."""
+
+    def __init__(self, spec: PEArraySpec) -> None:
+        self.spec = spec
+        self.format: PEFormat = PE_FORMATS[spec.pe]
+
+    def __repr__(self) -> str:
+        return f"PEArray({self.spec.unit}, {self.spec.dataflow}, {self.spec.rows}x{self.spec.cols})"
+
+    @property
+    def exact(self) -> bool:
+        return self.spec.pe != "fp16"
+
+    def tiling(self, m: int, k: int, n: int) -> Tiling:
+        return Tiling(dataflow=self.spec.dataflow, rows=self.spec.rows, cols=self.spec.cols, m=m, k=k, n=n)
+
+    def cycles(self, m: int, k: int, n: int) -> int:
+        return self.tiling(m, k, n).cycles
+
+    def prepare(self, w: Array | PackedTernary) -> PreparedWeights:
+        """Check the weights and lay them out: `w` int8 (N, K), ternary codes packed or not, or numbers for FP16."""
+        if isinstance(w, PackedTernary):
+            codes = w.codes()
+        elif self.spec.pe == "fp16":
+            codes = fp16_operand("w", w)
+        else:
+            codes = integer_operand("w", w, *((-1, 1) if self.spec.pe == "ternary" else (-128, 127)))
+        if self.spec.pe == "fp16" and codes.dtype != np.uint16:
+            codes = fp16_operand("w", codes)
+        ternary = self.spec.pe == "ternary"
+        operand = codes
+        if ternary:
+            operand = w if isinstance(w, PackedTernary) else PackedTernary.from_codes(codes)
+        adds, subs = (int((codes == 1).sum()), int((codes == -1).sum())) if ternary else (0, 0)
+        return PreparedWeights(
+            operand=operand,
+            n=codes.shape[0],
+            k=codes.shape[1],
+            adds=adds,
+            subs=subs,
+            skips=codes.size - adds - subs if ternary else 0,
+            toggles=switching.weight_toggles(
+                weight_patterns(self.spec.pe, codes), self.spec.rows if self.tiling(1, 1, 1).weight_stationary else None
+            ),
+        )
+
+    def execute(self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
+        """Run `x` (M, K) through the array: int8 for ternary and INT8 PEs, any numbers for FP16 (rounded to it)."""
+        weights = w if isinstance(w, PreparedWeights) else self.prepare(w)
+        acts = self._operand(x, weights)
+        summed = sums.array_sums(acts, weights.operand, self.spec)
+        events, columns = self._events(acts, weights, toggles, seed, overflowed=bool(summed.overflows))
+        return Execution(
+            y=summed.y,
+            events=events + Events(summed.overflows),
+            cycles=self.cycles(acts.shape[0], weights.k, weights.n),
+            toggle_columns=columns,
+            first_overflow=Overflow(m=summed.first[0], k=summed.first[1], n=summed.first[2]) if summed.first else None,
+        )
+
+    def observe(
+        self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0
+    ) -> Observation:
+        """The events of `execute` without the sums (and so without overflows)."""
+        weights = w if isinstance(w, PreparedWeights) else self.prepare(w)
+        acts = self._operand(x, weights)
+        events, columns = self._events(acts, weights, toggles, seed, overflowed=False)
+        return Observation(events=events, cycles=self.cycles(acts.shape[0], weights.k, weights.n), toggle_columns=columns)
+
+    def count(self, m: int, k: int, n: int) -> Events:
+        tiling = self.tiling(m, k, n)
+        spec, fmt = self.spec, self.format
+        counts = {
+            "reg.clock": tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating),
+        }
+        if fmt.multiplies:
+            counts[f"pe.{spec.unit}.mac"] = m * k * n
+        if tiling.weight_stationary:
+            counts[f"acc.add.{spec.column_format}"] = m * n * tiling.k_tiles
+        return Events(counts) + arithmetic_events(fmt.arithmetic, m, k, n, multiplies=fmt.multiplies)
+
+    def expect(self, m: int, k: int, n: int, statistics: Statistics) -> Events:
+        tiling = self.tiling(m, k, n)
+        spec, fmt, s = self.spec, self.format, statistics
+        pes = spec.rows * spec.cols * tiling.tiles
+        streamed = m if tiling.weight_stationary else k
+        moves = spec.rows if tiling.weight_stationary else k
+        counts = {
+            "reg.act.toggle": round(m * k * spec.cols * tiling.n_tiles * fmt.act_bits * s.act_toggle),
+            "reg.weight.toggle": round(pes * moves * fmt.weight_bits * s.weight_toggle),
+            "reg.psum.toggle": round(pes * streamed * spec.acc_bits * s.psum_toggle),
+        }
+        if not fmt.multiplies:
+            operations = m * k * n
+            skips = round(operations * s.weight_zeros)
+            subs = (operations - skips) // 2
+            counts[f"pe.{spec.unit}.skip"] = skips
+            counts[f"pe.{spec.unit}.sub"] = subs
+            counts[f"pe.{spec.unit}.add"] = operations - skips - subs
+        return Events(counts)
+
+    def _operand(self, x: Array, weights: PreparedWeights) -> Array:
+        acts = fp16_operand("x", x) if self.spec.pe == "fp16" else integer_operand("x", x, -128, 127)
+        if acts.shape[1] != weights.k:
+            raise OperandError(f"x has K = {acts.shape[1]}, but the weights have K = {weights.k}")
+        return acts
+
+    def _events(
+        self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, *, overflowed: bool
+    ) -> tuple[Events, int]:
+        """All events but overflows, and the number of columns on which partial-sum toggles were counted."""
+        m, n = acts.shape[0], weights.n
+        events = self.count(m, weights.k, n) + self._weight_events(m, weights) + self._act_toggles(acts, n)
+        columns = self._toggle_columns(n, mode, seed)
+        if columns.size:
+            counted = switching.psum_toggles(acts, weights.columns(columns), self.spec, saturated=overflowed)
+            events += Events({"reg.psum.toggle": round(counted * n / columns.size)})
+        return events, columns.size
+
+    def _weight_events(self, m: int, weights: PreparedWeights) -> Events:
+        """What follows from the weights' values: M operations per weight, and their way into the registers."""
+        counts = {"reg.weight.toggle": weights.toggles}
+        tiling = self.tiling(m, weights.k, weights.n)
+        if not tiling.weight_stationary:
+            counts["reg.weight.toggle"] *= self.spec.rows * tiling.m_tiles
+        if not self.format.multiplies:
+            unit = f"pe.{self.spec.unit}"
+            counts |= {f"{unit}.add": m * weights.adds, f"{unit}.sub": m * weights.subs}
+            counts[f"{unit}.skip"] = m * weights.skips
+        return Events(counts)
+
+    def _toggle_columns(self, n: int, mode: Toggles, seed: int) -> Array:
+        """The output columns on which partial-sum toggles are counted: all, whole tiles drawn by `seed`, or none."""
+        tiles = -(-n // self.spec.cols)
+        if mode == "off" or mode == "exact" or tiles == 1:
+            return np.arange(0 if mode == "off" else n)
+        drawn = np.random.default_rng(seed).choice(tiles, min(-(-tiles // 8), SAMPLED_TILES), replace=False)
+        columns = (np.sort(drawn)[:, None] * self.spec.cols + np.arange(self.spec.cols)).ravel()
+        return columns[columns < n]
+
+    def _act_toggles(self, acts: Array, n: int) -> Events:
+        """Activation registers: the same stream passes through all C registers of a row, for each tile of N."""
+        tiling = self.tiling(acts.shape[0], acts.shape[1], n)
+        bits = acts if acts.dtype == np.uint16 else acts.view(np.uint8)
+        passing = switching.stream_toggles(bits, 0 if tiling.weight_stationary else 1)
+        return Events({"reg.act.toggle": self.spec.cols * tiling.n_tiles * passing})

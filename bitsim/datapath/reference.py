@@ -1,0 +1,193 @@
+"""The slow, obvious twin of the PE arrays, in plain Python integers and binary16 scalars: the specification.
+
+Every function walks the matmul operation by operation and keeps what each register held, so that outputs and events
+can be read off the text. `bitsim.datapath.pe_array` must give the same for every input; `cycle_model` steps the same
+array clock by clock.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bitsim.datapath.base import Array
+from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand
+from bitsim.datapath.geometry import Tiling
+from bitsim.events import Events
+from bitsim.hw.chip import PEArraySpec
+
+Number = int | np.float16
+
+
+@dataclass
+class Ledger:
+    """What one matmul did so far."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    overflows: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def flip(self, register: str, old: int, new: int) -> None:
+        self.counts[f"reg.{register}.toggle"] += (old ^ new).bit_count()
+
+
+class Arithmetic:
+    """The operations of one PE and the bits that its registers hold."""
+
+    def __init__(self, spec: PEArraySpec) -> None:
+        self.spec = spec
+        self.fp16 = spec.pe == "fp16"
+        self.zero: Number = np.float16(0) if self.fp16 else 0
+
+    def operand(self, name: str, values: Array) -> list[list[Number]]:
+        if self.fp16:
+            bits = fp16_operand(name, values).view(np.float16)
+            return [[np.float16(v) for v in row] for row in bits]
+        low, high = (-1, 1) if name == "w" and self.spec.pe == "ternary" else (-128, 127)
+        return [[int(v) for v in row] for row in integer_operand(name, values, low, high)]
+
+    def limit(self, value: int, bits: int) -> tuple[int, bool]:
+        """`value` in `bits` bits of two's complement, wrapped or saturated, and whether it did not fit."""
+        low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+        if low <= value <= high:
+            return value, False
+        if self.spec.overflow == "saturate":
+            return (low if value < low else high), True
+        return (value - low) % (1 << bits) + low, True
+
+    def multiply_add(self, psum: Number, a: Number, w: Number) -> tuple[Number, bool]:
+        if self.fp16:
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                return np.float16(psum) + np.float16(a) * np.float16(w), False
+        return self.limit(int(psum) + int(a) * int(w), self.spec.acc_bits)
+
+    def accumulate(self, column: Number, psum: Number) -> tuple[Number, bool]:
+        if self.fp16:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return np.float16(column) + np.float16(psum), False
+        return self.limit(int(column) + int(psum), self.spec.column_acc_bits)
+
+    def pattern(self, value: Number, bits: int) -> int:
+        """The bits of a register that holds `value`."""
+        if self.fp16:
+            return int(np.float16(value).view(np.uint16))
+        return int(value) & ((1 << bits) - 1)
+
+    def count_operation(self, ledger: Ledger, w: Number, first: bool) -> None:
+        """One PE operation on a real weight; `first`: it starts an output, which saves the paper one addition."""
+        fmt = PE_FORMATS[self.spec.pe]
+        if fmt.multiplies:
+            ledger.counts[f"pe.{self.spec.unit}.mac"] += 1
+            ledger.counts[f"mul.{fmt.arithmetic}"] += 1
+        else:
+            ledger.counts[f"pe.{self.spec.unit}.{ {1: 'add', -1: 'sub', 0: 'skip'}[int(w)] }"] += 1
+        if not first:
+            ledger.counts[f"add.{fmt.arithmetic}"] += 1
+
+
+def run_array(x: Array, w: Array, spec: PEArraySpec) -> tuple[Array, Events, tuple[int, int, int] | None]:
+    """Outputs (M, N), events and the first overflow (m, k, n) of one matmul on the array."""
+    arithmetic = Arithmetic(spec)
+    acts, weights = arithmetic.operand("x", x), arithmetic.operand("w", w)
+    ledger = Ledger()
+    run = weight_stationary if spec.dataflow == "weight_stationary" else output_stationary
+    y = run(arithmetic, acts, weights, ledger)
+    fmt = PE_FORMATS[spec.pe]
+    tiling = Tiling(
+        dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=len(acts), k=len(acts[0]), n=len(weights)
+    )
+    ledger.counts["reg.clock"] = tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating)
+    first = min(ledger.overflows) if ledger.overflows else None
+    return np.array(y, np.float32 if arithmetic.fp16 else np.int64), Events(ledger.counts), first
+
+
+def padded(row: list[Number], start: int, size: int, zero: Number) -> list[Number]:
+    """`row[start : start + size]`, filled up with `zero`: unused rows and columns hold zeros."""
+    part = row[start : start + size]
+    return part + [zero] * (size - len(part))
+
+
+def stream(arithmetic: Arithmetic, ledger: Ledger, register: str, values: list[Number], bits: int, copies: int) -> None:
+    """`values` pass through `copies` registers that hold 0 before and after."""
+    held = 0
+    for value in [*values, arithmetic.zero]:
+        new = arithmetic.pattern(value, bits)
+        ledger.counts[f"reg.{register}.toggle"] += copies * (held ^ new).bit_count()
+        held = new
+
+
+def shift_down(ledger: Ledger, register: str, chain: list[int], incoming: list[int]) -> None:
+    """Shift `incoming` into the top of a chain of registers, one value per cycle."""
+    for value in incoming:
+        moved = [value, *chain[:-1]]
+        for old, new in zip(chain, moved, strict=True):
+            ledger.flip(register, old, new)
+        chain[:] = moved
+
+
+def weight_stationary(
+    arithmetic: Arithmetic, acts: list[list[Number]], weights: list[list[Number]], ledger: Ledger
+) -> list[list[Number]]:
+    spec, fmt, zero = arithmetic.spec, PE_FORMATS[arithmetic.spec.pe], arithmetic.zero
+    m_size, k_size, n_size = len(acts), len(acts[0]), len(weights)
+    y = [[zero] * n_size for _ in acts]
+    for n0 in range(0, n_size, spec.cols):
+        for k0 in range(0, k_size, spec.rows):
+            for r in range(spec.rows):
+                entering = [acts[m][k0 + r] if k0 + r < k_size else zero for m in range(m_size)]
+                stream(arithmetic, ledger, "act", entering, fmt.act_bits, spec.cols)
+            for n in range(n0, min(n0 + spec.cols, n_size)):
+                held = padded(weights[n], k0, spec.rows, zero)
+                patterns = [arithmetic.pattern(value, fmt.weight_bits) for value in held]
+                shift_down(ledger, "weight", [0] * spec.rows, patterns[::-1])
+                registers = [0] * spec.rows
+                for m in range(m_size):
+                    psum = zero
+                    for r in range(spec.rows):
+                        if k0 + r < k_size:
+                            arithmetic.count_operation(ledger, held[r], first=k0 + r == 0)
+                            psum, overflowed = arithmetic.multiply_add(psum, acts[m][k0 + r], held[r])
+                            if overflowed:
+                                ledger.counts["overflow.psum"] += 1
+                                ledger.overflows.append((m, k0 + r, n))
+                        new = arithmetic.pattern(psum, spec.acc_bits)
+                        ledger.flip("psum", registers[r], new)
+                        registers[r] = new
+                    y[m][n], overflowed = arithmetic.accumulate(y[m][n], psum)
+                    ledger.counts[f"acc.add.{spec.column_format}"] += 1
+                    if overflowed:
+                        ledger.counts["overflow.column"] += 1
+                        ledger.overflows.append((m, k0, n))
+                for last in registers:
+                    ledger.flip("psum", last, 0)
+    return y
+
+
+def output_stationary(
+    arithmetic: Arithmetic, acts: list[list[Number]], weights: list[list[Number]], ledger: Ledger
+) -> list[list[Number]]:
+    spec, fmt, zero = arithmetic.spec, PE_FORMATS[arithmetic.spec.pe], arithmetic.zero
+    m_size, k_size, n_size = len(acts), len(acts[0]), len(weights)
+    y = [[zero] * n_size for _ in acts]
+    for m0 in range(0, m_size, spec.rows):
+        for n0 in range(0, n_size, spec.cols):
+            tokens = range(m0, min(m0 + spec.rows, m_size))
+            for m in tokens:
+                stream(arithmetic, ledger, "act", acts[m], fmt.act_bits, spec.cols)
+            for n in range(n0, min(n0 + spec.cols, n_size)):
+                stream(arithmetic, ledger, "weight", weights[n], fmt.weight_bits, spec.rows)
+                chain = [0] * spec.rows
+                for m in tokens:
+                    psum, register = zero, 0
+                    for k in range(k_size):
+                        arithmetic.count_operation(ledger, weights[n][k], first=k == 0)
+                        psum, overflowed = arithmetic.multiply_add(psum, acts[m][k], weights[n][k])
+                        if overflowed:
+                            ledger.counts["overflow.psum"] += 1
+                            ledger.overflows.append((m, k, n))
+                        new = arithmetic.pattern(psum, spec.acc_bits)
+                        ledger.flip("psum", register, new)
+                        register = new
+                    chain[m - m0] = register
+                    y[m][n] = psum
+                shift_down(ledger, "psum", chain, [0] * spec.rows)
+    return y

@@ -1,0 +1,95 @@
+"""Register toggles of the PE arrays: Hamming distance between what a register held and what it holds next.
+
+Operand registers have closed forms, because every register of a row (column) sees the same stream one cycle later.
+Partial-sum registers see the running sums themselves, which only a kernel that forms them can count.
+"""
+
+import numpy as np
+
+from bitsim.datapath.base import Array
+from bitsim.datapath.kernels.fp16_array import fp16_acc_toggles_os, fp16_psum_toggles_ws
+from bitsim.datapath.kernels.saturating import os_saturating_toggles, ws_saturating_toggles
+from bitsim.datapath.sums import array_sums
+from bitsim.datapath.toggles import (
+    acc_toggles_os,
+    acc_toggles_os_int8,
+    psum_toggles_ws,
+    psum_toggles_ws_int8,
+)
+from bitsim.hw.chip import PEArraySpec
+
+_BLOCK_COLUMNS = 2048  # output columns at a time, to bound temporaries
+
+
+def stream_toggles(bits: Array, axis: int) -> int:
+    """Toggles of one register through which `bits` (unsigned, 2-D) stream along `axis`, from 0 and back to 0."""
+    stream = np.moveaxis(bits, axis, 0)
+    ends = np.bitwise_count(stream[0]).sum(dtype=np.int64) + np.bitwise_count(stream[-1]).sum(dtype=np.int64)
+    return int(ends + np.bitwise_count(stream[1:] ^ stream[:-1]).sum(dtype=np.int64))
+
+
+def shift_in_toggles(first: int, steps: Array, rows: int) -> int:
+    """Toggles of a chain of `rows` registers into which a stream is shifted, the deepest row's value first.
+
+    `steps[r]` is the Hamming distance between the values that rows r and r + 1 end up with, `first` the distance of
+    the deepest row's value from 0: the pair (r, r + 1) passes through rows 0..r, the first value through all rows.
+    """
+    return int(first * rows + (steps * np.arange(1, rows)).sum())
+
+
+def weight_toggles(patterns: Array, rows: int | None) -> int:
+    """Weight-register toggles of one pass over all weights. `patterns`: uint16 (N, K) register contents.
+
+    Weight-stationary (`rows` given): every tile of `rows` of K is shifted into a reset chain. Output-stationary
+    (`rows` None): the toggles of one register per column through which K weights stream.
+    """
+    n, k = patterns.shape
+    if n > _BLOCK_COLUMNS:
+        blocks = (patterns[i : i + _BLOCK_COLUMNS] for i in range(0, n, _BLOCK_COLUMNS))
+        return sum(weight_toggles(block, rows) for block in blocks)
+    if rows is None:
+        return stream_toggles(patterns, 1)
+    padded = np.zeros((n, -(-k // rows) * rows), np.uint16)
+    padded[:, :k] = patterns
+    distance = np.bitwise_count(padded[:, 1:] ^ padded[:, :-1]).sum(axis=0, dtype=np.int64)
+    ones = np.bitwise_count(padded).sum(axis=0, dtype=np.int64)
+    tiles = range(0, padded.shape[1], rows)
+    return sum(shift_in_toggles(int(ones[k0 + rows - 1]), distance[k0 : k0 + rows - 1], rows) for k0 in tiles)
+
+
+def drain_toggles(sums: Array, rows: int, bits: int) -> int:
+    """Toggles while the sums (M, N) of every tile of `rows` tokens are shifted out downwards, zeros following.
+
+    The pair of sums (i - 1, i) of a column passes through rows i..rows-1, and so does sum 0 with the zero behind it.
+    """
+    m, n = sums.shape
+    padded = np.zeros((-(-m // rows), rows, n), np.uint64)
+    padded.reshape(-1, n)[:m] = sums.astype(np.int64).view(np.uint64) & np.uint64((1 << bits) - 1)
+    above = np.zeros_like(padded)
+    above[:, 1:] = padded[:, :-1]
+    distance = np.bitwise_count(padded ^ above).sum(axis=(0, 2), dtype=np.int64)
+    return int((distance * np.arange(rows, 0, -1)).sum())
+
+
+def psum_toggles(acts: Array, w: Array, spec: PEArraySpec, *, saturated: bool) -> int:
+    """Partial-sum register toggles of `acts` (M, K) on the columns `w` (n, K), drain included.
+
+    `saturated`: some sum was out of range, so that the wrapping kernels do not apply where the array saturates.
+    """
+    clipped = saturated and spec.overflow == "saturate"
+    if spec.dataflow == "weight_stationary":
+        if spec.pe == "fp16":
+            return fp16_psum_toggles_ws(acts, w, spec.rows)
+        if clipped:
+            return int(ws_saturating_toggles(acts, w, spec.rows, spec.acc_bits))
+        count = psum_toggles_ws if spec.pe == "ternary" else psum_toggles_ws_int8
+        return count(acts, w, spec.rows, spec.acc_bits)
+    sums = array_sums(acts, w, spec).y
+    if spec.pe == "fp16":
+        held = sums.astype(np.float16).view(np.int16)
+        return fp16_acc_toggles_os(acts, w) + drain_toggles(held, spec.rows, spec.acc_bits)
+    drained = drain_toggles(sums, spec.rows, spec.acc_bits)
+    if clipped:
+        return int(os_saturating_toggles(acts, w, spec.acc_bits)) + drained
+    running = acc_toggles_os if spec.pe == "ternary" else acc_toggles_os_int8
+    return running(acts, w, spec.acc_bits) + drained

@@ -1,0 +1,225 @@
+"""A chip: datapaths, vector unit, memories and clock, on a technology. One YAML file describes one chip."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+
+from bitsim.errors import ConfigError, UnknownNameError
+from bitsim.hw.constants import Constant, Described, Evidence, Text, in_unit
+from bitsim.hw.library import FromFile, built_in_names, is_path, open_source
+from bitsim.hw.source import Source, problem, validate
+from bitsim.hw.technology import Technology, load_technology
+
+VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]
+VECTOR_OPS: tuple[VectorOp, ...] = ("add", "mul", "max", "exp", "rsqrt", "div", "cvt")
+BUFFERS = ("weights", "acts", "psums")
+# Bits of one product: -(-128) needs 9, (-128) * (-128) needs 16.
+_PRODUCT_BITS = {"ternary": 9, "int8": 16}
+_COLUMN_ACC_BITS = 32
+
+
+class PEArraySpec(Described):
+    """An R x C array of processing elements.
+
+    * `acc_bits`: width of the PE's sum; an FP16 PE sums in FP16, so that it is 16 there and may be left out.
+    * `column_acc_bits`: width of the accumulators below the columns (integer weight-stationary arrays only).
+    * `overflow`: what integer sums do that leave their width.
+    * `clock_gating`: registers are clocked only in cycles with a valid token.
+    """
+
+    kind: Literal["pe_array"] = "pe_array"
+    pe: Literal["ternary", "int8", "fp16"]
+    dataflow: Literal["weight_stationary", "output_stationary"]
+    rows: Annotated[int, Field(ge=1, le=1024)]
+    cols: Annotated[int, Field(ge=1, le=1024)]
+    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    column_acc_bits: Annotated[int, Field(ge=1, le=64)] = _COLUMN_ACC_BITS
+    overflow: Literal["wrap", "saturate"] = "wrap"
+    clock_gating: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fp16_width(cls, data: Any) -> Any:
+        return {"acc_bits": 16} | data if isinstance(data, dict) and data.get("pe") == "fp16" else data
+
+    @model_validator(mode="after")
+    def _widths(self) -> "PEArraySpec":
+        if self.pe == "fp16":
+            if self.acc_bits != 16:
+                raise problem(f"must be 16 for an fp16 PE, which sums in FP16 (got {self.acc_bits})", key="acc_bits")
+        elif self.acc_bits < (least := _PRODUCT_BITS[self.pe]):
+            raise problem(
+                f"must be >= {least}, the width of one {self.pe} product (got {self.acc_bits})", key="acc_bits"
+            )
+        if self.pe != "fp16" and self.dataflow == "weight_stationary":
+            if self.column_acc_bits < self.acc_bits:
+                raise problem(
+                    f"must be >= acc_bits = {self.acc_bits} (got {self.column_acc_bits})", key="column_acc_bits"
+                )
+        elif self.column_acc_bits != _COLUMN_ACC_BITS:
+            raise problem(
+                f"must be left out: only integer weight-stationary arrays have it (got {self.column_acc_bits})",
+                key="column_acc_bits",
+            )
+        return self
+
+    @property
+    def unit(self) -> str:
+        """The PE's name in events: `ternary_a8_acc24`, `int8_acc32`, `fp16_acc16`."""
+        return f"{'ternary_a8' if self.pe == 'ternary' else self.pe}_acc{self.acc_bits}"
+
+    @property
+    def column_format(self) -> str:
+        """The format of the accumulators below the columns, in events: `int32`, `fp16`."""
+        return "fp16" if self.pe == "fp16" else f"int{self.column_acc_bits}"
+
+
+# All kinds of datapaths; with a second one this becomes a union that pydantic tells apart by `kind`.
+DatapathSpec = PEArraySpec
+
+
+class OpCost(Described):
+    """What one operation of the vector unit takes: cycles of a lane, elementary additions and multiplications.
+
+    `max` and `cvt` are elementary on their own: they have a price and neither adds nor multiplies.
+    """
+
+    cycles: Annotated[int, Field(ge=1, le=1024)]
+    add: Annotated[int, Field(ge=0, le=1024)]
+    mul: Annotated[int, Field(ge=0, le=1024)]
+    source: Text
+    evidence: Evidence
+    note: str = ""
+
+
+def _complete(costs: dict[VectorOp, OpCost]) -> dict[VectorOp, OpCost]:
+    missing = [op for op in VECTOR_OPS if op not in costs]
+    if missing:
+        raise problem(f"expected all of {', '.join(VECTOR_OPS)} (missing: {', '.join(missing)})")
+    return costs
+
+
+class VectorSpec(Described):
+    """The unit for everything that is no matmul: `lanes` operations at a time in `format`."""
+
+    lanes: Annotated[int, Field(ge=1, le=65536)]
+    format: Literal["fp16"]
+    costs: Annotated[dict[VectorOp, OpCost], AfterValidator(_complete)]
+
+
+class BufferSpec(Described):
+    """An on-chip SRAM, accessed `width_bits` at a time. 1 kB = 1024 bytes."""
+
+    capacity: Annotated[Constant, in_unit("kB", positive=True)]
+    width_bits: Annotated[int, Field(ge=1, le=4096)]
+
+
+class DramSpec(Described):
+    """The DRAM: peak `bandwidth`, the `efficiency` that is reached of it, `energy` per bit. 1 GB = 10^9 bytes."""
+
+    bandwidth: Annotated[Constant, in_unit("GB/s", positive=True)]
+    efficiency: Annotated[Constant, in_unit("ratio", positive=True, at_most=1.0)]
+    energy: Annotated[Constant, in_unit("pJ/bit")]
+    capacity: Annotated[Constant, in_unit("GB", positive=True)]
+
+
+class MemorySpec(Described):
+    """Memory levels: a buffer each for weights, activations and partial sums, and DRAM."""
+
+    weights: BufferSpec
+    acts: BufferSpec
+    psums: BufferSpec
+    dram: DramSpec
+
+    def buffer(self, name: str) -> BufferSpec:
+        """The buffer that events call `name`; raises `UnknownNameError`."""
+        if name not in BUFFERS:
+            raise UnknownNameError("buffer", name, BUFFERS)
+        found: BufferSpec = getattr(self, name)
+        return found
+
+
+def _wide(spec: DatapathSpec) -> DatapathSpec:
+    if spec.pe == "ternary":
+        raise problem("must be 'int8' or 'fp16': attention multiplies activations (got 'ternary')", key="pe")
+    return spec
+
+
+class Chip(FromFile):
+    """A chip: `bitlinear` computes quantised linears, `wide` the other matmuls, `vector` everything else.
+
+    `technology`: name of a built-in technology or path of a YAML file, relative to the chip's file; `tech` is what it
+    names.
+    """
+
+    name: Text
+    summary: Text
+    technology: Text
+    clock: Annotated[Constant, in_unit("GHz", positive=True)]
+    bitlinear: DatapathSpec
+    wide: Annotated[DatapathSpec, AfterValidator(_wide)]
+    vector: VectorSpec
+    memory: MemorySpec
+    _tech: Technology = PrivateAttr()
+
+    def model_post_init(self, context: Any) -> None:
+        super().model_post_init(context)
+        self._tech = _technology_of(self.technology, context)
+
+    @property
+    def tech(self) -> Technology:
+        return self._tech
+
+    def with_technology(self, name: str | Path) -> "Chip":
+        """This chip on another technology: a built-in name, or a YAML file relative to the working directory."""
+        other = self.model_copy(update={"technology": str(name)})
+        other._tech = load_technology(name)
+        return other
+
+    def timing_constants(self) -> Mapping[str, Constant]:
+        """The constants that times rest on, by name."""
+        dram = self.memory.dram
+        return {
+            f"{self.name}: clock": self.clock,
+            f"{self.name}: memory.dram.bandwidth": dram.bandwidth,
+            f"{self.name}: memory.dram.efficiency": dram.efficiency,
+        }
+
+    def settings(self) -> dict[str, str]:
+        """What is not a constant, for people."""
+        arrays = {
+            name: f"{spec.unit}, {spec.dataflow.replace('_', '-')}, {spec.rows} x {spec.cols}, {spec.overflow}, "
+            f"clock gating {'on' if spec.clock_gating else 'off'}"
+            for name, spec in (("bitlinear", self.bitlinear), ("wide", self.wide))
+        }
+        costs = {
+            f"vector {op}": f"cycles {cost.cycles}, add {cost.add}, mul {cost.mul} ({cost.evidence}: {cost.source})"
+            for op, cost in self.vector.costs.items()
+        }
+        vector = {"vector": f"{self.vector.lanes} lanes, {self.vector.format}"}
+        return {"technology": self.technology} | arrays | vector | costs
+
+
+def _technology_of(name: str, source: Source) -> Technology:
+    """The technology that a chip's file names; what is wrong with the name is reported at its line."""
+    at = name
+    if is_path(name):
+        at = str(Path(source.path).parent / name)
+        if not Path(at).is_file():
+            raise ConfigError(f"{source.where(('technology',))}: file not found ({at})")
+    try:
+        return load_technology(at)
+    except UnknownNameError as error:
+        raise ConfigError(f"{source.where(('technology',))}: {error}") from None
+
+
+def chip_names() -> list[str]:
+    """Names of the chips that come with bitsim."""
+    return built_in_names("chips")
+
+
+def load_chip(name: str | Path | Chip) -> Chip:
+    """A chip by its name or YAML file; a `Chip` is returned as it is. Raises `UnknownNameError` or `ConfigError`."""
+    return name if isinstance(name, Chip) else validate(Chip, open_source(name, "chips", "chip"))

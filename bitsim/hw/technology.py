@@ -1,0 +1,76 @@
+"""A technology: what an event costs at one node, and an SRAM grid."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from bitsim.errors import UnknownNameError
+from bitsim.events import event_kind
+from bitsim.hw.constants import Constant, Described, EnergyPJ, Text, in_unit
+from bitsim.hw.library import FromFile, built_in_names, open_source
+from bitsim.hw.source import problem, validate
+
+
+def _priced_here(event: str) -> str:
+    try:
+        ledger = event_kind(event).ledger
+    except UnknownNameError as error:
+        raise problem(str(error)) from None
+    owner = {"dram": "the chip's memory.dram.energy", "sram": "the list `sram`"}.get(event.split(".")[0])
+    if owner:
+        raise problem(f"this event is priced by {owner}")
+    if ledger == "activity":
+        raise problem("this event is counted but carries no energy")
+    return event
+
+
+EventName = Annotated[str, AfterValidator(_priced_here)]
+
+
+class SramRow(Described):
+    """One point of the SRAM grid: an array of `capacity_kb` (1 kB = 1024 bytes), accessed `width_bits` at a time."""
+
+    capacity_kb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    width_bits: Annotated[int, Field(ge=1, le=4096)]
+    read: EnergyPJ
+    write: EnergyPJ
+    leakage: Annotated[Constant, in_unit("mW")]
+
+
+def _distinct(rows: tuple[SramRow, ...]) -> tuple[SramRow, ...]:
+    points = [(row.capacity_kb, row.width_bits) for row in rows]
+    for point in points:
+        if points.count(point) > 1:
+            raise problem(f"expected one row per capacity and width (got {point[0]:g} kB x {point[1]} bits twice)")
+    return rows
+
+
+class Technology(FromFile):
+    """A price list for one node.
+
+    `prices`: event -> energy of one event in pJ. Those of `pe.*`, `reg.*`, `acc.*`, `scale.*` and `vec.*` are
+    synthesised logic before layout, to be multiplied by `layout_factor`; `add.*` and `mul.*` are the papers' own and
+    stay as they are. An event without a price raises where it is priced (`bitsim.cost`).
+    """
+
+    name: Text
+    node_nm: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    summary: Text
+    layout_factor: Annotated[Constant, in_unit("ratio", positive=True)]
+    prices: dict[EventName, EnergyPJ]
+    sram: Annotated[tuple[SramRow, ...], Field(strict=False), AfterValidator(_distinct)]
+
+    def settings(self) -> dict[str, str]:
+        """What is not a constant, for people."""
+        return {"node": f"{self.node_nm:g} nm"}
+
+
+def technology_names() -> list[str]:
+    """Names of the technologies that come with bitsim."""
+    return built_in_names("technology")
+
+
+def load_technology(name: str | Path) -> Technology:
+    """A technology by its name or YAML file; raises `UnknownNameError` or `ConfigError`."""
+    return validate(Technology, open_source(name, "technology", "technology"))

@@ -1,0 +1,217 @@
+"""The operators of one step of a model, in the order in which the forward pass executes them.
+
+`estimate` lists them; `forward` consumes the same list and checks every array against it, so both see the same work.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from bitsim.errors import ConfigError
+from bitsim.model.config import ModelConfig
+from bitsim.model.operators import Kind, Operator, Phase, VectorOp, WeightFormat
+
+Vector = dict[VectorOp, int]
+_FP16_BITS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One step: `tokens` new positions in each of `batch` sequences, `context` positions attended, these included."""
+
+    config: ModelConfig
+    phase: Phase
+    tokens: int
+    context: int
+    batch: int
+    kv_bits: int
+    merge_heads: bool
+
+    @property
+    def rows(self) -> int:
+        return self.tokens * self.batch
+
+    def vector(
+        self, kind: Kind, name: str, layer: int | None, per_row: Vector, size: int, inputs: int = 1, heads: int = 1
+    ) -> Operator:
+        """Does `per_row` on each row (one per token and head): reads `inputs` vectors of `size`, writes one."""
+        rows = self.rows * heads
+        return Operator(
+            name=name,
+            kind=kind,
+            phase=self.phase,
+            layer=layer,
+            vector={op: n * rows for op, n in per_row.items()},
+            values_read=rows * size * inputs,
+            values_written=rows * size,
+        )
+
+    def norm(self, name: str, layer: int | None, size: int) -> Operator:
+        return self.vector("norm", name, layer, {"mul": 3 * size, "add": size, "rsqrt": 1}, size)
+
+    def quantise(self, name: str, layer: int, size: int) -> Iterator[Operator]:
+        """The search for the maximum and the conversion; scale multiplications are counted with the linear."""
+        if self.config.quantised:
+            yield self.vector("quantise", name, layer, {"max": size, "cvt": size, "div": 1}, size)
+
+    def linear(self, name: str, layer: int, n: int, k: int) -> Operator:
+        weight_format: WeightFormat = "ternary" if self.config.quantised else "fp16"
+        return Operator(
+            name=f"layers.{layer}.{name}",
+            kind="linear",
+            phase=self.phase,
+            layer=layer,
+            m=self.rows,
+            k=k,
+            n=n,
+            weight_format=weight_format,
+            weight_bits=self.config.stored_weight_bits(n, k),
+        )
+
+
+def forward_operators(
+    config: ModelConfig,
+    *,
+    phase: Phase,
+    tokens: int,
+    context: int,
+    batch: int = 1,
+    kv_bits: int = 16,
+    merge_heads: bool = False,
+) -> list[Operator]:
+    """All operators of one step.
+
+    * `tokens`: new positions per sequence; `context`: positions attended after the step, the new ones included.
+    * Attention matmuls cover the full tokens x context rectangle; the causal mask is applied to their result.
+    * `merge_heads`: count QK^T as one (s, d, s) and PV as one (s, s, d) matmul per sequence, as arXiv 2310.11453
+      does in its energy table; the MACs are the same.
+    * The head gives logits for every executed position. Embedding and head are FP16.
+
+    KV traffic: a step writes the keys and values of its `tokens`, then reads those of all `context` positions.
+    Vector operators read their inputs from the activation buffer once and write their outputs once, norm weights apart;
+    keys and values that are read go to the matmul unit's own buffer.
+    """
+    if not 0 < tokens <= context or batch < 1 or kv_bits < 1:
+        raise ConfigError(
+            f"{config.name}: expected 0 < tokens <= context, batch >= 1, kv_bits >= 1, "
+            f"got tokens {tokens}, context {context}, batch {batch}, kv_bits {kv_bits}"
+        )
+    step = _Step(
+        config=config,
+        phase=phase,
+        tokens=tokens,
+        context=context,
+        batch=batch,
+        kv_bits=kv_bits,
+        merge_heads=merge_heads,
+    )
+    shapes = {name: (n, k) for name, n, k in config.linear_shapes()}
+    d, vocab = config.hidden_size, config.vocab_size
+    row_bits = step.rows * d * _FP16_BITS
+    operators = [
+        Operator(
+            name="embed_tokens",
+            kind="embedding",
+            phase=phase,
+            dram_read_bits=row_bits,
+            values_written=step.rows * d,
+        )
+    ]
+    for layer in range(config.num_layers):
+        operators.extend(_attention(step, layer, shapes))
+        operators.extend(_mlp(step, layer, shapes))
+    operators.append(step.norm("norm", None, d))
+    operators.append(
+        Operator(
+            name="lm_head",
+            kind="head",
+            phase=phase,
+            m=step.rows,
+            k=d,
+            n=vocab,
+            weight_format="fp16",
+            weight_bits=vocab * d * _FP16_BITS,
+        )
+    )
+    return operators
+
+
+def _attention(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterator[Operator]:
+    config, at = step.config, f"layers.{layer}.self_attn."
+    d = config.hidden_size
+    yield step.norm(f"layers.{layer}.input_layernorm", layer, d)
+    yield from step.quantise(f"{at}quantise", layer, d)
+    for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
+        yield step.linear(name, layer, *shapes[name])
+    rotated = config.q_size + config.kv_size
+    yield step.vector("rope", f"{at}rope", layer, {"mul": 2 * rotated, "add": rotated}, rotated)
+    yield from _kv_cache(step, layer)
+    yield _attention_matmul(step, layer, "qk")
+    length = step.context
+    per_row: Vector = {"mul": 2 * length, "max": length, "add": 2 * length, "exp": length, "div": 1}
+    yield step.vector("softmax", f"{at}softmax", layer, per_row, length, heads=config.num_heads)
+    yield _attention_matmul(step, layer, "pv")
+    if config.sub_norms:
+        yield step.norm(f"{at}attn_sub_norm", layer, config.q_size)
+    yield from step.quantise(f"{at}o_quantise", layer, config.q_size)
+    yield step.linear("self_attn.o_proj", layer, *shapes["self_attn.o_proj"])
+    yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
+
+
+def _kv_cache(step: _Step, layer: int) -> Iterator[Operator]:
+    """Store the new keys and values, then fetch all of them."""
+    at, position = f"layers.{layer}.self_attn.", 2 * step.config.kv_size * step.batch
+    new, attended = step.tokens * position, step.context * position
+    yield Operator(
+        name=f"{at}kv_write",
+        kind="kv",
+        phase=step.phase,
+        layer=layer,
+        kv_write_bits=new * step.kv_bits,
+        values_read=new,
+    )
+    yield Operator(name=f"{at}kv_read", kind="kv", phase=step.phase, layer=layer, kv_read_bits=attended * step.kv_bits)
+
+
+def _attention_matmul(step: _Step, layer: int, kind: Literal["qk", "pv"]) -> Operator:
+    """QK^T (n = context) or PV (k = context) for all heads."""
+    heads, width = step.config.num_heads, step.config.head_dim
+    if step.merge_heads:
+        heads, width = 1, heads * width
+    return Operator(
+        name=f"layers.{layer}.self_attn.{kind}",
+        kind=kind,
+        phase=step.phase,
+        layer=layer,
+        m=step.tokens,
+        k=width if kind == "qk" else step.context,
+        n=step.context if kind == "qk" else width,
+        repeat=heads * step.batch,
+        weight_format="activation",
+    )
+
+
+def _mlp(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterator[Operator]:
+    config, at = step.config, f"layers.{layer}.mlp."
+    d, f = config.hidden_size, config.intermediate_size
+    yield step.norm(f"layers.{layer}.post_attention_layernorm", layer, d)
+    yield from step.quantise(f"{at}quantise", layer, d)
+    if config.ffn == "glu":
+        yield step.linear("mlp.gate_proj", layer, *shapes["mlp.gate_proj"])
+    yield step.linear("mlp.up_proj", layer, *shapes["mlp.up_proj"])
+    yield step.vector("glu", f"{at}act_fn", layer, _activation(config), f, inputs=2 if config.ffn == "glu" else 1)
+    if config.sub_norms:
+        yield step.norm(f"{at}ffn_sub_norm", layer, f)
+    yield from step.quantise(f"{at}down_quantise", layer, f)
+    yield step.linear("mlp.down_proj", layer, *shapes["mlp.down_proj"])
+    yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
+
+
+def _activation(config: ModelConfig) -> Vector:
+    """Operations per token of the activation function and, with a GLU, of its product with `up`."""
+    f = config.intermediate_size
+    product = f if config.ffn == "glu" else 0
+    if config.hidden_act == "relu2":
+        return {"max": f, "mul": f + product}
+    scaled = f if config.hidden_act == "gelu" else 0  # 1.702 x
+    return {"exp": f, "add": f, "div": f, "mul": f + scaled + product}

@@ -1,0 +1,129 @@
+"""What a model is: its shape and the choices that change its numbers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from bitsim.errors import ConfigError
+
+HiddenAct = Literal["relu2", "silu", "gelu"]
+LinearClass = Literal["bitlinear", "autobitlinear"]
+Dtype = Literal["bfloat16", "float16", "float32"]
+
+NUMERICS: Mapping[LinearClass | None, str] = {
+    "bitlinear": "hf_bitlinear_fp32",
+    "autobitlinear": "hf_autobitlinear",
+    None: "float",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """A decoder-only transformer.
+
+    * `ffn`: "glu" has gate, up and down projections; "mlp" has up and down only.
+    * `hidden_act`: "gelu" means the sigmoid form `x * sigmoid(1.702 x)`.
+    * `sub_norms`: RMSNorm before o_proj and down_proj (SubLN).
+    * `linear_class`: how quantised linears store and apply their scale; None for a model without quantised linears.
+    * `weight_bits_per_weight`: stored bits per weight of the linears: 2 for packed ternary, 1 for binary, 16 for FP16.
+    * `dtype`: of the stored embedding, norms and unquantised linears.
+    """
+
+    name: str
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    max_position_embeddings: int
+    rope_theta: float
+    rms_norm_eps: float
+    hidden_act: HiddenAct
+    ffn: Literal["glu", "mlp"]
+    sub_norms: bool
+    tie_embeddings: bool
+    linear_class: LinearClass | None
+    weight_bits_per_weight: Fraction
+    dtype: Dtype
+
+    def __post_init__(self) -> None:
+        for field in _POSITIVE:
+            value = getattr(self, field)
+            if not value > 0:
+                raise ConfigError(f"{self.name}: {field}: must be > 0 (got {value})")
+        if self.num_heads % self.num_kv_heads:
+            raise ConfigError(
+                f"{self.name}: num_key_value_heads: must divide num_attention_heads = {self.num_heads} "
+                f"(got {self.num_kv_heads})"
+            )
+        if self.head_dim % 2:
+            raise ConfigError(f"{self.name}: head_dim: must be even for RoPE (got {self.head_dim})")
+        if self.sub_norms and self.q_size != self.hidden_size:
+            raise ConfigError(
+                f"{self.name}: head_dim: with sub norms, num_attention_heads * head_dim must be hidden_size = "
+                f"{self.hidden_size} (got {self.num_heads} * {self.head_dim})"
+            )
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the linears are BitLinear: int8 activations, ternary (or binary) weights."""
+        return self.linear_class is not None
+
+    @property
+    def default_numerics(self) -> str:
+        """The name of the numerics contract that fits the checkpoint's `linear_class`."""
+        return NUMERICS[self.linear_class]
+
+    @property
+    def q_size(self) -> int:
+        return self.num_heads * self.head_dim
+
+    @property
+    def kv_size(self) -> int:
+        return self.num_kv_heads * self.head_dim
+
+    def linear_shapes(self) -> Iterator[tuple[str, int, int]]:
+        """The linears of one layer as (name, N, K), in the order of execution."""
+        d, f = self.hidden_size, self.intermediate_size
+        yield "self_attn.q_proj", self.q_size, d
+        yield "self_attn.k_proj", self.kv_size, d
+        yield "self_attn.v_proj", self.kv_size, d
+        yield "self_attn.o_proj", d, self.q_size
+        if self.ffn == "glu":
+            yield "mlp.gate_proj", f, d
+        yield "mlp.up_proj", f, d
+        yield "mlp.down_proj", d, f
+
+    @property
+    def linear_weights(self) -> int:
+        """Number of weights in the linears of all layers (no embedding, no head)."""
+        return self.num_layers * sum(n * k for _, n, k in self.linear_shapes())
+
+    @property
+    def embedding_weights(self) -> int:
+        """Number of weights in the embedding and the head; a tied head is counted once."""
+        return self.vocab_size * self.hidden_size * (1 if self.tie_embeddings else 2)
+
+    def stored_weight_bits(self, n: int, k: int) -> int:
+        """Stored bits of an (N, K) linear without its scale; exact, padding of Hugging Face's packing included."""
+        if self.quantised and self.weight_bits_per_weight == 2:
+            return 8 * -(-n // 4) * k
+        return int(-(-n * k * self.weight_bits_per_weight // 1))
+
+
+_POSITIVE = (
+    "hidden_size",
+    "intermediate_size",
+    "num_layers",
+    "num_heads",
+    "num_kv_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+    "rope_theta",
+    "rms_norm_eps",
+    "weight_bits_per_weight",
+)

@@ -1,0 +1,53 @@
+"""What a forward pass needs from the thing that executes its operators, and a plain executor for reference."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bitsim.model.operators import Operator
+from bitsim.model.weights import FloatWeight
+from bitsim.quant.contracts import Sums
+from bitsim.quant.packing import Float32, Int8, TernaryWeight
+
+_BLOCK_ROWS = 8192
+
+
+class Executor(Protocol):
+    """Executes (and counts, if it likes) one operator at a time, in the order of `forward_operators`."""
+
+    def bitlinear(self, op: Operator, x_q: Int8, weight: TernaryWeight) -> Sums:
+        """The integer sums `x_q` int8 (M, K) times the codes (N, K): int32, int64 or float32 (M, N)."""
+
+    def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
+        """`a` float32 (R, M, K) times `b`: float32 (R, N, K) or a stored (N, K) weight with R = 1 -> (R, M, N)."""
+
+    def vector(self, op: Operator) -> None:
+        """Every operator that is not a matmul: vector unit, KV cache, embedding. The model computes its values."""
+
+
+class ReferenceExecutor:
+    """Exact integer sums; wide matmuls in float64, rounded once to float32. Slow and obvious; counts nothing."""
+
+    def bitlinear(self, op: Operator, x_q: Int8, weight: TernaryWeight) -> Sums:
+        return exact_matmul(x_q, weight.codes())
+
+    def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
+        if isinstance(b, FloatWeight):
+            blocks = [_wide(a, b.rows(i, i + _BLOCK_ROWS)[None]) for i in range(0, b.n, _BLOCK_ROWS)]
+            return np.concatenate(blocks, axis=2)
+        return _wide(a, b)
+
+    def vector(self, op: Operator) -> None:
+        pass
+
+
+def exact_matmul(x: npt.NDArray[Any], w: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Integers (M, K) times (N, K) -> int64 (M, N); float64 carries them exactly below 2^53."""
+    sums: npt.NDArray[np.int64] = np.matmul(x.astype(np.float64), w.astype(np.float64).T).astype(np.int64)
+    return sums
+
+
+def _wide(a: Float32, b: Float32) -> Float32:
+    y: Float32 = np.matmul(a.astype(np.float64), b.astype(np.float64).swapaxes(1, 2)).astype(np.float32)
+    return y

@@ -1,0 +1,221 @@
+"""The forward pass in float32, with everything that costs something handed to an executor.
+
+The block is BitNet b1.58 2B4T's: `h += o_proj(sub_norm(attention(q, k, v(norm(h)))))`, `h += down_proj(sub_norm(relu2(
+gate(norm(h))) * up(norm(h))))`; models without SubLN, without a GLU or without quantised linears leave those parts out.
+Sums of norms and softmax are formed in float64 and rounded, so that a row's result does not depend on how many rows or
+masked positions stand beside it.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitsim.errors import ConfigError, OperandError
+from bitsim.model.build_operators import forward_operators
+from bitsim.model.config import HiddenAct, ModelConfig
+from bitsim.model.executor import Executor
+from bitsim.model.kv_cache import KVCache
+from bitsim.model.operators import Operator, Phase
+from bitsim.model.rotary import rotary_table, rotate
+from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights
+from bitsim.quant.contracts import Contract
+from bitsim.quant.packing import Float32, Int8, TernaryWeight
+
+Tokens = npt.NDArray[np.int64]
+_ONE = np.float32(1)
+
+
+def forward(
+    config: ModelConfig,
+    weights: ModelWeights,
+    tokens: Tokens,
+    cache: KVCache,
+    executor: Executor,
+    contract: Contract,
+    phase: Phase | None = None,
+) -> Float32:
+    """Run `tokens`, int64 (T,), after the positions in `cache` -> logits float32 (T, vocabulary) of every position.
+
+    `phase`: "decode" by default when the cache holds something and T = 1, else "prefill". Raises `ConfigError` for a
+    contract of another linear class than the model's.
+    """
+    if contract.linear_class != config.linear_class:
+        raise ConfigError(
+            f"{config.name}: numerics {contract.name!r} is for linear_class {contract.linear_class}, "
+            f"the model has {config.linear_class} (use {config.default_numerics!r})"
+        )
+    step = _Step(config, tokens, cache, executor, contract, phase)
+    # Values that leave float32 become infinite or NaN silently: the next quantiser refuses them by name, and so does
+    # `generate` when they reach the logits.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        step.vector("embed_tokens")
+        h = weights.embedding.take(tokens)
+        for layer, layer_weights in enumerate(weights.layers):
+            h = step.attention(layer, layer_weights, h)
+            h = step.mlp(layer_weights, h)
+        cache.advance(len(tokens))
+        return step.head(step.norm("norm", h, weights.norm), weights.head)
+
+
+class _Activations:
+    """The input of one or more linears, quantised once if the linears are."""
+
+    __slots__ = ("q", "s", "x")
+
+    def __init__(self, x: Float32, q: Int8 | None = None, s: Float32 | None = None) -> None:
+        self.x, self.q, self.s = x, q, s
+
+
+class _Step:
+    """One step: walks through its operators in order and checks the arrays against them."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        tokens: Tokens,
+        cache: KVCache,
+        executor: Executor,
+        contract: Contract,
+        phase: Phase | None,
+    ) -> None:
+        self.config, self.cache, self.executor, self.contract = config, cache, executor, contract
+        self.tokens, self.context = len(tokens), cache.length + len(tokens)
+        cache.reserve(self.context)
+        if phase is None:
+            phase = "decode" if cache.length and self.tokens == 1 else "prefill"
+        self._operators = iter(
+            forward_operators(
+                config, phase=phase, tokens=self.tokens, context=self.context, kv_bits=cache.traffic_bits
+            )
+        )
+        cos, sin = rotary_table(config.head_dim, config.rope_theta, config.max_position_embeddings)
+        self._cos, self._sin = cos[cache.length : self.context], sin[cache.length : self.context]
+        self._future: npt.NDArray[np.bool_] | None = None
+        if self.tokens > 1:
+            self._future = np.arange(self.context) > np.arange(cache.length, self.context)[:, None]
+        self._scale = np.float32(config.head_dim**-0.5)
+        self._eps = np.float32(config.rms_norm_eps)
+
+    def _next(self, name: str) -> Operator:
+        op = next(self._operators)
+        if not op.name.endswith(name):
+            raise OperandError(f"{op.name}: expected as the next operator, the forward pass came to {name}")
+        return op
+
+    def vector(self, name: str) -> None:
+        self.executor.vector(self._next(name))
+
+    def norm(self, name: str, x: Float32, weight: Float32) -> Float32:
+        """RMSNorm: `w * f32(x * rsqrt(mean(x^2) + eps))`."""
+        self.vector(name)
+        mean = (np.add.reduce(x * x, axis=-1, dtype=np.float64, keepdims=True) / x.shape[-1]).astype(np.float32)
+        y: Float32 = weight * (x * (_ONE / np.sqrt(mean + self._eps)))
+        return y
+
+    def _quantise(self, name: str, x: Float32) -> _Activations:
+        if not self.config.quantised:
+            return _Activations(x)
+        op = self._next(name)
+        self.executor.vector(op)
+        try:
+            return _Activations(x, *self.contract.quantise_activations(x))
+        except OperandError as error:
+            raise OperandError(f"{op.name}: {error}") from None
+
+    def _linear(self, name: str, x: _Activations, weight: LinearWeight) -> Float32:
+        op = self._next(name)
+        _check(op, (1, *x.x.shape), (weight.n, weight.k))
+        if isinstance(weight, TernaryWeight):
+            if x.q is None or x.s is None:
+                raise OperandError(f"{op.name}: ternary weights in a model whose linear_class is None")
+            sums = self.executor.bitlinear(op, x.q, weight)
+            _check_result(op, sums, (op.m, op.n))
+            return self.contract.rescale(sums, x.s, weight.scale)
+        y: Float32 = self._wide(op, x.x[None], weight)[0]
+        return y
+
+    def _wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
+        _check(op, a.shape, (b.n, b.k) if isinstance(b, FloatWeight) else b.shape[1:])
+        y = self.executor.wide(op, a, b)
+        _check_result(op, y, (op.repeat, op.m, op.n))
+        return y
+
+    def attention(self, layer: int, w: LayerWeights, h: Float32) -> Float32:
+        config = self.config
+        x = self._quantise("attn.quantise", self.norm("input_layernorm", h, w.input_norm))
+        q = self._heads(self._linear("q_proj", x, w.q), config.num_heads)
+        k = self._heads(self._linear("k_proj", x, w.k), config.num_kv_heads)
+        v = self._heads(self._linear("v_proj", x, w.v), config.num_kv_heads)
+        self.vector("rope")
+        q, k = rotate(q, self._cos, self._sin), rotate(k, self._cos, self._sin)
+        self.vector("kv_write")
+        self.vector("kv_read")
+        keys, values = self.cache.append(layer, k, v)
+        groups = config.num_heads // config.num_kv_heads
+        scores = self._wide(self._next("qk"), q, np.repeat(keys, groups, axis=0))
+        self.vector("softmax")
+        p = self._softmax(scores)
+        y = self._wide(self._next("pv"), p, np.repeat(values, groups, axis=0).swapaxes(1, 2))
+        y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
+        if w.attn_sub_norm is not None:
+            y = self.norm("attn_sub_norm", y, w.attn_sub_norm)
+        y = self._linear("o_proj", self._quantise("o_quantise", y), w.o)
+        self.vector("residual")
+        return h + y
+
+    def _heads(self, x: Float32, heads: int) -> Float32:
+        """(T, heads * head_dim) -> (heads, T, head_dim)."""
+        return x.reshape(self.tokens, heads, self.config.head_dim).swapaxes(0, 1)
+
+    def _softmax(self, scores: Float32) -> Float32:
+        """Softmax of the scaled scores (heads, T, context), future positions masked."""
+        scores = scores * self._scale
+        if self._future is not None:
+            scores[:, self._future] = -np.inf
+        scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        total = np.add.reduce(scores, axis=-1, dtype=np.float64, keepdims=True).astype(np.float32)
+        scores *= _ONE / total
+        return scores
+
+    def mlp(self, w: LayerWeights, h: Float32) -> Float32:
+        x = self._quantise("mlp.quantise", self.norm("post_attention_layernorm", h, w.post_attention_norm))
+        gate = None if w.gate is None else self._linear("gate_proj", x, w.gate)
+        up = self._linear("up_proj", x, w.up)
+        self.vector("act_fn")
+        act = self.config.hidden_act
+        y = activate(up, act) if gate is None else activate(gate, act) * up
+        if w.ffn_sub_norm is not None:
+            y = self.norm("ffn_sub_norm", y, w.ffn_sub_norm)
+        y = self._linear("down_proj", self._quantise("down_quantise", y), w.down)
+        self.vector("residual")
+        return h + y
+
+    def head(self, x: Float32, weight: FloatWeight) -> Float32:
+        logits: Float32 = self._wide(self._next("lm_head"), x[None], weight)[0]
+        return logits
+
+
+def activate(x: Float32, act: HiddenAct) -> Float32:
+    """relu(x)^2, x * sigmoid(x), or x * sigmoid(1.702 x) for "gelu"."""
+    if act == "relu2":
+        positive = np.maximum(x, np.float32(0))
+        return positive * positive
+    z = x if act == "silu" else np.float32(1.702) * x
+    with np.errstate(over="ignore"):  # exp(-z) = inf gives x / inf = 0, which is right
+        y: Float32 = x / (_ONE + np.exp(-z))
+    return y
+
+
+def _check(op: Operator, a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    """Raise unless the operands' shapes, (R, M, K) and (N, K), are those that the operator lists."""
+    if a != (op.repeat, op.m, op.k) or b != (op.n, op.k):
+        raise OperandError(
+            f"{op.name}: expected (R, M, K) = {(op.repeat, op.m, op.k)} and (N, K) = {(op.n, op.k)}, got {a} and {b}"
+        )
+
+
+def _check_result(op: Operator, y: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+    if y.shape != shape:
+        raise OperandError(f"{op.name}: the executor was to return {shape}, got {y.shape}")

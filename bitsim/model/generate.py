@@ -1,0 +1,91 @@
+"""Greedy or sampled generation: prefill of the prompt, then one decode step per new token."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bitsim.errors import ConfigError, OperandError, PromptError
+from bitsim.model.checkpoint import Model
+from bitsim.model.config import ModelConfig
+from bitsim.model.executor import Executor
+from bitsim.model.forward import Tokens, forward
+from bitsim.model.kv_cache import KVCache
+from bitsim.quant.contracts import Contract
+from bitsim.quant.contracts import contract as named_contract
+from bitsim.quant.packing import Float32
+
+
+def generate(
+    model: Model,
+    executor: Executor,
+    tokens: Sequence[int] | Tokens,
+    new_tokens: int,
+    contract: Contract | None = None,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    kv_bits: int = 16,
+    on_token: Callable[[int], None] | None = None,
+) -> tuple[Tokens, Float32]:
+    """Continue `tokens` by `new_tokens`.
+
+    Returns prompt and new tokens, int64, and the logits of every position, float32 (positions, vocabulary). Every new
+    token is executed in a step of its own, the last one too: N new tokens are N decode steps. `temperature` 0 takes the first maximum;
+    above 0, tokens are drawn with `seed`. `contract`: the model's own contract by default. `on_token` is called with
+    every new token. Raises `PromptError` for an empty prompt, ids outside the vocabulary and too many positions,
+    `ConfigError` for a model without weights.
+    """
+    config = model.config
+    prompt = _checked(config, tokens, new_tokens)
+    if not 0 <= temperature < float("inf"):
+        raise ConfigError(f"temperature: expected a number >= 0, got {temperature}")
+    if model.weights is None:
+        raise ConfigError(
+            f"{config.name} is a shape without weights: give a seed for random weights, or a checkpoint directory"
+        )
+    rules = named_contract(config.default_numerics) if contract is None else contract
+    cache = KVCache(config, kv_bits)
+    rng = np.random.default_rng(seed)
+    sequence = [int(token) for token in prompt]
+    logits = [forward(config, model.weights, prompt, cache, executor, rules, "prefill")]
+    for _ in range(new_tokens):
+        sequence.append(_choose(logits[-1][-1], temperature, rng))
+        if on_token is not None:
+            on_token(sequence[-1])
+        step = np.array(sequence[-1:], dtype=np.int64)
+        logits.append(forward(config, model.weights, step, cache, executor, rules, "decode"))
+    return np.array(sequence, dtype=np.int64), np.concatenate(logits)
+
+
+def _checked(config: ModelConfig, tokens: Sequence[int] | Tokens, new_tokens: int) -> Tokens:
+    ids = np.asarray(tokens)
+    if ids.size == 0:
+        raise PromptError("the prompt is empty; at least one token is needed")
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise PromptError(f"tokens: expected a sequence of integers, got {ids.dtype} {ids.shape}")
+    outside = (ids < 0) | (ids >= config.vocab_size)
+    if outside.any():
+        position = int(np.argmax(outside))
+        raise PromptError(
+            f"tokens[{position}]: expected an id of 0..{config.vocab_size - 1} for {config.name}, got {ids[position]}"
+        )
+    if new_tokens < 0:
+        raise PromptError(f"new_tokens: expected a number >= 0, got {new_tokens}")
+    positions = ids.size + new_tokens
+    if positions > config.max_position_embeddings:
+        raise PromptError(
+            f"{ids.size} prompt tokens and {new_tokens} new ones need {positions} positions, "
+            f"{config.name} has {config.max_position_embeddings}"
+        )
+    return ids.astype(np.int64)
+
+
+def _choose(logits: Float32, temperature: float, rng: np.random.Generator) -> int:
+    if not np.isfinite(logits).all():
+        raise OperandError(f"logits[{int(np.argmin(np.isfinite(logits)))}]: expected a finite number")
+    if temperature == 0:
+        return int(np.argmax(logits))
+    scaled = logits.astype(np.float64)
+    scaled -= scaled.max()
+    cumulative = np.cumsum(np.exp(scaled / temperature))
+    return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))

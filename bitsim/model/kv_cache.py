@@ -1,0 +1,66 @@
+"""Keys and values of the positions seen so far, in arrays that grow by doubling."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitsim.errors import ConfigError, OperandError
+from bitsim.model.config import ModelConfig
+from bitsim.quant.packing import Float32
+
+_DTYPES: dict[int, np.dtype[Any]] = {16: np.dtype(np.float16), 32: np.dtype(np.float32)}
+_FIRST_CAPACITY = 64
+
+
+class KVCache:
+    """The cache of one sequence. `bits`: 16 stores float16 (rounded to nearest even), 32 keeps float32 values.
+
+    `traffic_bits`: width of a value in the modelled DRAM, which the operators count, whatever the values are kept in.
+
+    Stored per layer as (kv_heads, positions, head_dim). All layers of a step append the same positions; `length` moves
+    on when the last one has.
+    """
+
+    def __init__(self, config: ModelConfig, bits: int = 16, traffic_bits: int = 16) -> None:
+        if bits not in _DTYPES:
+            raise ConfigError(f"{config.name}: a KV cache that runs has 16 or 32 bits per value (got {bits})")
+        self.bits, self.traffic_bits = bits, traffic_bits
+        self.length = 0
+        self._config = config
+        self._capacity = min(_FIRST_CAPACITY, config.max_position_embeddings)
+        self._stores = [(self._empty(), self._empty()) for _ in range(config.num_layers)]
+
+    def _empty(self) -> npt.NDArray[Any]:
+        shape = (self._config.num_kv_heads, self._capacity, self._config.head_dim)
+        return np.empty(shape, dtype=_DTYPES[self.bits])
+
+    def reserve(self, positions: int) -> None:
+        """Make room for `positions` in total; at most the model's `max_position_embeddings`."""
+        limit = self._config.max_position_embeddings
+        if positions > limit:
+            raise OperandError(f"{self._config.name}: expected at most {limit} positions, got {positions}")
+        if positions <= self._capacity:
+            return
+        self._capacity = min(max(positions, 2 * self._capacity), limit)
+        grown = [(self._empty(), self._empty()) for _ in self._stores]
+        for old_pair, new_pair in zip(self._stores, grown, strict=True):
+            for old, new in zip(old_pair, new_pair, strict=True):
+                new[:, : self.length] = old[:, : self.length]
+        self._stores = grown
+
+    def append(self, layer: int, keys: Float32, values: Float32) -> tuple[Float32, Float32]:
+        """Store new `keys` and `values`, (kv_heads, T, head_dim); return all of them, as stored, in float32."""
+        end = self.length + keys.shape[1]
+        stored = []
+        for store, new, what in zip(self._stores[layer], (keys, values), ("keys", "values"), strict=True):
+            with np.errstate(over="ignore"):
+                store[:, self.length : end] = new
+            if self.bits == 16 and not np.isfinite(store[:, self.length : end]).all():
+                raise OperandError(f"layers.{layer}: {what} leave the range of float16; use a 32-bit KV cache")
+            stored.append(store[:, :end].astype(np.float32, copy=False))
+        return stored[0], stored[1]
+
+    def advance(self, tokens: int) -> None:
+        """All layers have appended `tokens` positions."""
+        self.length += tokens

@@ -1,0 +1,109 @@
+"""Synthetic weights of any shape: as large as the real ones, cheap to make, the same for the same seed."""
+
+from functools import lru_cache
+from statistics import NormalDist
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from bitsim.errors import ConfigError
+from bitsim.model.config import Dtype, ModelConfig
+from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights, Stored
+from bitsim.quant.contracts import Contract, contract
+from bitsim.quant.packing import Float32, TernaryWeight, UInt8, bf16_to_f32, f32_to_bf16
+
+_BLOCK_BYTES = 1 << 24
+
+
+def random_weights(config: ModelConfig, seed: int) -> ModelWeights:
+    """Weights for `config`: codes -1, 0, +1 about equally often (binary weights: -1, +1), norms of one.
+
+    The embedding is N(0, 1); unquantised linears and an untied head are N(0, 1 / K). Every tensor depends on `seed` and
+    its name alone. Raises `ConfigError` for a negative seed.
+    """
+    if seed < 0:
+        raise ConfigError(f"{config.name}: seed: expected an integer >= 0, got {seed}")
+    d, f = config.hidden_size, config.intermediate_size
+    rules = contract(config.default_numerics)
+    embedding = _float_weight(config, seed, "model.embed_tokens", config.vocab_size, d, 1.0)
+    layers = []
+    for i in range(config.num_layers):
+        linears = {
+            name: _linear(config, rules, seed, f"model.layers.{i}.{name}", n, k)
+            for name, n, k in config.linear_shapes()
+        }
+        layers.append(
+            LayerWeights(
+                input_norm=_ones(d),
+                q=linears["self_attn.q_proj"],
+                k=linears["self_attn.k_proj"],
+                v=linears["self_attn.v_proj"],
+                attn_sub_norm=_ones(config.q_size) if config.sub_norms else None,
+                o=linears["self_attn.o_proj"],
+                post_attention_norm=_ones(d),
+                gate=linears.get("mlp.gate_proj"),
+                up=linears["mlp.up_proj"],
+                ffn_sub_norm=_ones(f) if config.sub_norms else None,
+                down=linears["mlp.down_proj"],
+            )
+        )
+    head = embedding
+    if not config.tie_embeddings:
+        head = _float_weight(config, seed, "lm_head", config.vocab_size, d, d**-0.5)
+    return ModelWeights(embedding=embedding, layers=tuple(layers), norm=_ones(d), head=head)
+
+
+def _ones(size: int) -> Float32:
+    return np.ones(size, dtype=np.float32)
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, crc32(name.encode())])))
+
+
+def _linear(config: ModelConfig, rules: Contract, seed: int, name: str, n: int, k: int) -> LinearWeight:
+    if not config.quantised:
+        return _float_weight(config, seed, name, n, k, k**-0.5)
+    values = 2 if config.weight_bits_per_weight == 1 else 3
+    table, rng = _packed_bytes(values), _generator(seed, name)
+    packed = np.empty((-(-n // 4), k), dtype=np.uint8)
+    for block in _blocks(packed, 1):
+        np.take(table, np.frombuffer(rng.bytes(block.size), dtype=np.uint8), out=block)
+    # A sum of K products of unit variance and variance `occupied` comes out near unit variance.
+    occupied = 2 / 3 if values == 3 else 1.0
+    mean = bf16_to_f32(f32_to_bf16(np.array([(occupied * k) ** -0.5], dtype=np.float32)))[0]
+    return TernaryWeight(packed=packed, n=n, k=k, scale=np.float32(rules.stored_scale(mean)))
+
+
+def _float_weight(config: ModelConfig, seed: int, name: str, n: int, k: int, std: float) -> FloatWeight:
+    table, rng = _normal_values(config.dtype, std), _generator(seed, name)
+    stored = np.empty((n, k), dtype=table.dtype)
+    for block in _blocks(stored, 2):
+        np.take(table, np.frombuffer(rng.bytes(2 * block.size), dtype="<u2"), out=block)
+    return FloatWeight(stored=stored, dtype=config.dtype)
+
+
+def _blocks(array: npt.NDArray[np.generic], random_bytes: int) -> list[Stored]:
+    """Pieces of a flattened contiguous array that need `_BLOCK_BYTES` random bytes each."""
+    flat, size = array.reshape(-1), _BLOCK_BYTES // random_bytes
+    return [flat[i : i + size] for i in range(0, flat.size, size)]
+
+
+@lru_cache(maxsize=2)
+def _packed_bytes(values: int) -> UInt8:
+    """For each of 256 random bytes a byte of four valid codes: 81 ternary (`values` = 3) or 16 binary ones."""
+    codes = (0, 1, 2) if values == 3 else (0, 2)
+    valid = [a | b << 2 | c << 4 | d << 6 for a in codes for b in codes for c in codes for d in codes]
+    return np.array([valid[i * len(valid) // 256] for i in range(256)], dtype=np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _normal_values(dtype: Dtype, std: float) -> Stored:
+    """65536 equally likely values of N(0, std^2) as stored bits: the middles of its quantiles."""
+    normal = NormalDist(0.0, std)
+    quantiles = np.array([normal.inv_cdf((i + 0.5) / 65536) for i in range(65536)])
+    values = quantiles.astype(np.float32)
+    if dtype == "bfloat16":
+        return f32_to_bf16(values)
+    return quantiles.astype(np.float16).view(np.uint16) if dtype == "float16" else values

@@ -1,0 +1,60 @@
+"""Text to token ids and back, for byte-level models."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bitsim.errors import CheckpointError, PromptError
+
+Tokens = npt.NDArray[np.int64]
+
+
+class ByteTokenizer:
+    """Token ids are the bytes of the UTF-8 text."""
+
+    def encode(self, text: str) -> Tokens:
+        """int64 ids of `text`; raises `PromptError` if it is empty or not valid Unicode."""
+        if not text:
+            raise PromptError("the prompt is empty; at least one character is needed")
+        try:
+            data = text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise PromptError(f"the prompt is not valid UTF-8 at character {error.start}") from None
+        return np.frombuffer(data, dtype=np.uint8).astype(np.int64)
+
+    def decode(self, tokens: Tokens | list[int]) -> str:
+        """The text of `tokens`; bytes that are not UTF-8 become U+FFFD."""
+        ids = np.asarray(tokens, dtype=np.int64)
+        outside = (ids < 0) | (ids > 255)
+        if outside.any():
+            raise PromptError(f"token ids of a byte-level model are 0..255, got {int(ids[outside][0])}")
+        return bytes(ids.astype(np.uint8)).decode("utf-8", errors="replace")
+
+
+def tokenizer_class(directory: Path) -> str | None:
+    """`tokenizer_class` of the checkpoint's tokenizer_config.json; None without that file."""
+    path = directory / "tokenizer_config.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: can't be read: {error}") from None
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: expected JSON, got: {str(error)[:200]}") from None
+    name = values.get("tokenizer_class") if isinstance(values, dict) else None
+    if not isinstance(name, str):
+        raise CheckpointError(f"{path}: tokenizer_class: expected a name, got {str(name)[:200]}")
+    return name
+
+
+def tokenizer(model: str, name: str | None) -> ByteTokenizer:
+    """The tokenizer called `name` of `model`; raises `PromptError` if it isn't one that bitsim has."""
+    if name == "ByteTokenizer":
+        return ByteTokenizer()
+    have = "no tokenizer" if name is None else f"the tokenizer {name}"
+    raise PromptError(f"{model}: {have}, bitsim has ByteTokenizer only; give token ids instead of text")

@@ -1,0 +1,90 @@
+"""The weights of a model, in the form in which they are stored."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitsim.errors import OperandError
+from bitsim.model.config import Dtype
+from bitsim.quant.packing import Float32, TernaryWeight, bf16_to_f32
+
+Stored = npt.NDArray[Any]
+_STORED = {"bfloat16": np.dtype(np.uint16), "float16": np.dtype(np.uint16), "float32": np.dtype(np.float32)}
+
+
+def to_float32(bits: Stored, dtype: Dtype) -> Float32:
+    """The values of stored `bits`: uint16 patterns of bfloat16 or float16, or float32 itself (exact)."""
+    if dtype == "bfloat16":
+        return bf16_to_f32(bits)
+    if dtype == "float16":
+        return np.ascontiguousarray(bits).view(np.float16).astype(np.float32)
+    return bits.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FloatWeight:
+    """An (N, K) matrix that is not quantised, kept as stored; rows are converted when they are used.
+
+    `stored`: (N, K), uint16 bit patterns for bfloat16 and float16, else float32; often memory-mapped.
+    """
+
+    stored: Stored
+    dtype: Dtype
+
+    def __post_init__(self) -> None:
+        expected, got = _STORED[self.dtype], self.stored
+        if got.ndim != 2 or got.dtype != expected:
+            raise OperandError(f"{self.dtype} weight: expected {expected} (N, K), got {got.dtype} {got.shape}")
+
+    @property
+    def n(self) -> int:
+        return int(self.stored.shape[0])
+
+    @property
+    def k(self) -> int:
+        return int(self.stored.shape[1])
+
+    @property
+    def bits(self) -> int:
+        """Stored bits of the matrix."""
+        return 8 * self.stored.nbytes
+
+    def rows(self, low: int, high: int) -> Float32:
+        """Rows `low` to `high - 1` as float32."""
+        return to_float32(self.stored[low:high], self.dtype)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Float32:
+        """The rows with these indices as float32 (an embedding look-up)."""
+        return to_float32(self.stored[rows], self.dtype)
+
+
+LinearWeight = TernaryWeight | FloatWeight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerWeights:
+    """One transformer block. `gate` is None without a GLU, the sub norms are None without SubLN."""
+
+    input_norm: Float32
+    q: LinearWeight
+    k: LinearWeight
+    v: LinearWeight
+    attn_sub_norm: Float32 | None
+    o: LinearWeight
+    post_attention_norm: Float32
+    gate: LinearWeight | None
+    up: LinearWeight
+    ffn_sub_norm: Float32 | None
+    down: LinearWeight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelWeights:
+    """All weights. A tied `head` is the embedding itself."""
+
+    embedding: FloatWeight
+    layers: tuple[LayerWeights, ...]
+    norm: Float32
+    head: FloatWeight

@@ -1,0 +1,81 @@
+"""Place one operator on a chip: who does it, in how many cycles, what it moves and what bounds it."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from bitsim.datapath.base import Datapath, scale_events
+from bitsim.datapath.registry import build_datapath
+from bitsim.events import Events
+from bitsim.hw.chip import Chip
+from bitsim.model.operators import Operator
+from bitsim.schedule.memory import MemoryModel, StreamingMemory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """One operator on a chip.
+
+    `events`: scales, vector unit and traffic; `array_events`: the data-independent events of its datapath, which a run
+    replaces by those of the execution. `cycles`: from start to end, `unit_cycles`: those in which its unit is busy;
+    `bound`: what the operator waits for.
+    """
+
+    events: Events
+    array_events: Events
+    cycles: int
+    unit_cycles: int
+    bound: str
+
+
+class Placement:
+    """The operators' places on one chip, under one memory model."""
+
+    def __init__(self, chip: Chip, memory: MemoryModel | None = None) -> None:
+        self.chip = chip
+        self.memory: MemoryModel = memory or StreamingMemory()
+        self.bitlinear: Datapath = build_datapath(chip.bitlinear)
+        self.wide: Datapath = build_datapath(chip.wide)
+
+    def datapath(self, op: Operator) -> Datapath:
+        """The datapath that computes a matmul operator."""
+        return self.bitlinear if op.is_bitlinear else self.wide
+
+    @cached_property
+    def dram_bits_per_cycle(self) -> Fraction:
+        dram = self.chip.memory.dram
+        bits_per_ns = Fraction(dram.bandwidth.nominal) * 8 * Fraction(dram.efficiency.nominal)
+        return bits_per_ns / Fraction(self.chip.clock.nominal)
+
+    def place(self, op: Operator) -> Placed:
+        events, array_events = self.memory.traffic(op, self.chip) + scale_events(op), Events()
+        if op.is_matmul:
+            datapath = self.datapath(op)
+            array_events = datapath.count(op.m, op.k, op.n) * op.repeat
+            busy, unit = datapath.cycles(op.m, op.k, op.n) * op.repeat, "array"
+        else:
+            vector_events, busy = self.vector(op)
+            events, unit = events + vector_events, "vector"
+        moved = sum(count for name, count in events.items() if name.startswith("dram."))
+        waiting = -int(-moved // self.dram_bits_per_cycle)
+        return Placed(
+            events=events,
+            array_events=array_events,
+            cycles=max(busy, waiting),
+            unit_cycles=busy,
+            bound=unit if busy >= waiting else "dram",
+        )
+
+    def vector(self, op: Operator) -> tuple[Events, int]:
+        """Elementary operations and cycles of the vector unit, which expands exp, rsqrt and div into adds and muls."""
+        spec = self.chip.vector
+        counts: dict[str, int] = {}
+        lane_cycles = 0
+        for name, number in op.vector.items():
+            cost = spec.costs[name]
+            lane_cycles += number * cost.cycles
+            elementary = {"add": cost.add, "mul": cost.mul} if name in ("exp", "rsqrt", "div") else {name: 1}
+            for elementary_name, times in elementary.items():
+                event = f"vec.{elementary_name}.{spec.format}"
+                counts[event] = counts.get(event, 0) + number * times
+        return Events(counts), -(-lane_cycles // spec.lanes)

@@ -1,0 +1,98 @@
+"""Quality of a byte-level model in bits per byte, executed on a chip."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitsim.errors import ConfigError, PromptError
+from bitsim.hw import load_chip
+from bitsim.hw.chip import Chip
+from bitsim.model.checkpoint import Model, load_model
+from bitsim.model.forward import forward
+from bitsim.model.kv_cache import KVCache
+from bitsim.quant.contracts import contract as named_contract
+from bitsim.schedule.place import Placement
+from bitsim.study.executor import ChipExecutor
+
+HELD_OUT = "held_out.txt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """Mean bits per predicted byte over non-overlapping windows; each window starts without context."""
+
+    model: str
+    chip: str
+    numerics: str
+    text: str
+    window: int
+    predicted_bytes: int
+    bits_per_byte: float
+    overflows: int
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def evaluate(
+    model: str | Model,
+    chip: str | Chip,
+    *,
+    text: Path | None = None,
+    numerics: str | None = None,
+    limit: int | None = None,
+    on_window: Callable[[int, int], None] | None = None,
+) -> Score:
+    """Bits per byte of `model` on `text` (default: the 64 KiB that training never saw), executed on `chip`.
+
+    Windows are as long as the model's context; a window of T bytes is fed and predicts the T bytes that follow each of
+    them. Partial-sum toggles are not counted. Raises `ConfigError` for a model that is not byte-level.
+    """
+    model = model if isinstance(model, Model) else load_model(model)
+    chip = load_chip(chip)
+    if model.weights is None or model.config.vocab_size != 256:
+        raise ConfigError(f"{model.name}: expected a byte-level model (vocabulary 256) with weights")
+    if text is None:
+        content, name = files("bitsim").joinpath("models", HELD_OUT).read_bytes(), HELD_OUT
+    else:
+        try:
+            content, name = text.read_bytes(), str(text)
+        except OSError as error:
+            raise PromptError(f"--text {text}: can't be read: {error.strerror}") from error
+    data = np.frombuffer(content, np.uint8)[:limit].astype(np.int64)
+    if data.size < 2:
+        raise PromptError(f"{name}: expected at least 2 bytes, got {data.size}")
+    contract = named_contract(numerics or model.config.default_numerics)
+    executor = ChipExecutor(Placement(chip), toggles="off", wide="float32", seed=0)
+    window = min(model.config.max_position_embeddings, data.size - 1)
+    starts = range(0, data.size - 1, window)
+    bits = 0.0
+    for done, start in enumerate(starts):
+        fed = data[start : min(start + window, data.size - 1)]
+        logits = forward(model.config, model.weights, fed, KVCache(model.config, 32), executor, contract)
+        bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
+        if on_window:
+            on_window(done + 1, len(starts))
+    return Score(
+        model=model.name,
+        chip=chip.name,
+        numerics=contract.name,
+        text=name,
+        window=window,
+        predicted_bytes=int(data.size - 1),
+        bits_per_byte=bits / (data.size - 1),
+        overflows=sum(count for count, _ in executor.overflowed.values()),
+    )
+
+
+def surprise(logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
+    """Bits that the targets (T,) cost under logits (T, vocabulary), in float64."""
+    scores = logits.astype(np.float64)
+    scores -= scores.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(scores).sum(axis=1))
+    return float((log_sum - scores[np.arange(targets.size), targets]).sum() / math.log(2))

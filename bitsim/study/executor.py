@@ -1,0 +1,93 @@
+"""The executor that puts a model on a chip: every matmul runs on a datapath, every operator is placed and booked."""
+
+from typing import Any
+
+import numpy as np
+
+from bitsim.datapath.base import Array, Datapath, Execution, Overflow, Toggles
+from bitsim.datapath.packed import PackedTernary
+from bitsim.events import Events, total
+from bitsim.model.operators import Operator
+from bitsim.model.weights import FloatWeight
+from bitsim.quant.packing import TernaryWeight
+from bitsim.schedule.place import Placed, Placement
+from bitsim.study.float_matmul import float_matmul
+from bitsim.study.ledger import OperatorLedger
+
+
+class ChipExecutor:
+    """Executes operators on the datapaths of a chip and keeps the ledger.
+
+    BitLinear values are always the datapath's. Values of wide matmuls are the contract's float32 (`wide="float32"`) or
+    the wide datapath's (`wide="datapath"`); their events are those of the datapath on the real operands either way.
+    """
+
+    def __init__(self, placement: Placement, *, toggles: Toggles, wide: str, seed: int) -> None:
+        self.placement = placement
+        self.ledger = OperatorLedger()
+        self.overflowed: dict[str, tuple[int, Overflow]] = {}
+        self.sampled: set[str] = set()
+        self._toggles: Toggles = toggles
+        self._wide_on_datapath = wide == "datapath"
+        self._seed = seed
+        self._prepared: dict[str, Any] = {}
+        self._placed: dict[tuple[object, ...], Placed] = {}
+
+    def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight) -> Array:
+        datapath = self.placement.bitlinear
+        prepared = self._prepared.get(op.name)
+        if prepared is None:
+            prepared = self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
+        done = datapath.execute(x_q, prepared, toggles=self._toggles, seed=self._seed)
+        self._book(op, [done])
+        return done.y
+
+    def wide(self, op: Operator, a: Array, b: Array | FloatWeight) -> Array:
+        datapath = self.placement.wide
+        run = datapath.execute if self._wide_on_datapath else datapath.observe
+        if isinstance(b, FloatWeight):
+            prepared = self._prepared.get(op.name)
+            if prepared is None:
+                prepared = self._prepared[op.name] = prepare_float(datapath, b)
+            executions = [run(a[0], prepared, toggles=self._toggles, seed=self._seed)]
+        else:
+            executions = [
+                run(rows, columns, toggles=self._toggles, seed=self._seed) for rows, columns in zip(a, b, strict=True)
+            ]
+        self._book(op, executions)
+        if self._wide_on_datapath:
+            return np.stack([done.y for done in executions])
+        return float_matmul(a, b)
+
+    def vector(self, op: Operator) -> None:
+        self.ledger.add(op, self._place(op), Events())
+
+    def _place(self, op: Operator) -> Placed:
+        """Where `op` goes; operators that differ in name, layer and phase only share their place."""
+        key = (op.kind, op.m, op.k, op.n, op.repeat, op.weight_format, op.weight_bits, op.values_read)
+        key += (op.values_written, op.kv_read_bits, op.kv_write_bits, op.dram_read_bits, *op.vector.items())
+        placed = self._placed.get(key)
+        if placed is None:
+            placed = self._placed[key] = self.placement.place(op)
+        return placed
+
+    def _book(self, op: Operator, executions: list[Execution]) -> None:
+        for done in executions:
+            if done.toggle_columns < op.n:
+                self.sampled.add(op.kind)
+            if done.first_overflow is not None:
+                count = sum(n for event, n in done.events.items() if event.startswith("overflow."))
+                before = self.overflowed.get(op.name, (0, done.first_overflow))
+                self.overflowed[op.name] = (before[0] + count, before[1])
+        events = executions[0].events if len(executions) == 1 else total([done.events for done in executions])
+        self.ledger.add(op, self._place(op), events)
+
+
+def prepare_float(datapath: Datapath, weight: FloatWeight) -> Any:
+    """A stored float matrix laid out for the wide datapath: FP16, rounded once."""
+    if weight.dtype == "float16":
+        return datapath.prepare(weight.stored.view(np.float16))
+    halves = np.empty((weight.n, weight.k), np.float16)
+    for low in range(0, weight.n, 4096):
+        halves[low : low + 4096] = weight.rows(low, low + 4096)
+    return datapath.prepare(halves)

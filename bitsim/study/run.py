@@ -1,0 +1,121 @@
+"""Run: a real model on a modelled chip, bit for bit, everything counted."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from bitsim.datapath.base import Toggles
+from bitsim.errors import ConfigError, PromptError
+from bitsim.hw import load_chip
+from bitsim.hw.chip import Chip
+from bitsim.model.checkpoint import Model, load_model, random_model
+from bitsim.model.generate import generate
+from bitsim.model.tokenizer import tokenizer
+from bitsim.quant.contracts import contract as named_contract
+from bitsim.schedule.place import Placement
+from bitsim.study.executor import ChipExecutor
+from bitsim.study.provenance import inputs_of
+from bitsim.study.result import Result
+
+Wide = Literal["float32", "datapath"]
+
+
+def run(
+    model: str | Model,
+    chip: str | Chip,
+    *,
+    prompt: str | None = None,
+    tokens: Sequence[int] | None = None,
+    new_tokens: int = 0,
+    numerics: str | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
+    toggles: Toggles = "sample",
+    wide: Wide = "float32",
+    random_weights: int | None = None,
+    on_token: Callable[[int, str], None] | None = None,
+) -> Result:
+    """Prefill a prompt, decode `new_tokens`, one step each, and count what the chip does.
+
+    * `prompt` (text) or `tokens` (ids), one of them. `temperature` 0 is greedy, else sampling with `seed`.
+    * `numerics`: a contract's name; None takes what the checkpoint's config says, in float32.
+    * `toggles`: partial-sum register toggles counted on all output columns ("exact"), on an eighth of the column tiles
+      scaled up ("sample") or not at all ("off"). `wide`: values of QK^T, PV and head in the contract's float32 or as
+      the wide datapath rounds them; both are counted on the datapath.
+    * `random_weights`: a seed; runs a shape that has no checkpoint.
+    * `on_token`: called with each new token and its text, before the token is executed.
+
+    Returns a `Result` with `tokens` (prompt and new), `logits` (one row per executed position), events and cycles.
+    Raises `PromptError`, `ConfigError`, `CheckpointError`, `OperandError`.
+    """
+    model = model if isinstance(model, Model) else load_model(model)
+    chip = load_chip(chip)
+    if random_weights is not None:
+        model = random_model(model.config, random_weights)
+    if model.weights is None:
+        raise ConfigError(
+            f"{model.name}: shapes only, no weights; give random_weights (--random-weights SEED) or use estimate"
+        )
+    contract = named_contract(numerics or model.config.default_numerics)
+    ids = prompt_tokens(model, prompt, tokens)
+    executor = ChipExecutor(Placement(chip), toggles=toggles, wide=wide, seed=seed)
+    words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
+
+    def announce(token: int) -> None:
+        if on_token:
+            on_token(token, words.decode([token]) if words else "")
+
+    done, logits = generate(
+        model,
+        executor,
+        ids,
+        new_tokens,
+        contract,
+        temperature=temperature,
+        seed=seed,
+        kv_bits=16 if wide == "datapath" else 32,
+        on_token=announce,
+    )
+    return Result(
+        mode="run",
+        chip=chip,
+        rows=executor.ledger.rows(),
+        inputs=inputs_of(model, chip, numerics=contract.name) | {"wide": wide, "toggles": toggles, "seed": str(seed)},
+        notes=notes_of(executor, toggles=toggles, wide=wide),
+        prompt_tokens=len(ids),
+        new_tokens=new_tokens,
+        text=words.decode(done[len(ids) :]) if words else None,
+        tokens=tuple(int(token) for token in done),
+        logits=logits,
+    )
+
+
+def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None) -> Sequence[int]:
+    """The ids to start from; exactly one of `prompt` and `tokens` must be given."""
+    if (prompt is None) == (tokens is None):
+        raise PromptError("give either a prompt or tokens, not both and not neither")
+    if tokens is not None:
+        return tokens
+    return tokenizer(model.name, model.tokenizer_class).encode(prompt or "").tolist()
+
+
+def notes_of(executor: ChipExecutor, *, toggles: Toggles, wide: Wide) -> tuple[str, ...]:
+    """What a reader of the result must know about how it was counted."""
+    notes = []
+    if toggles == "sample" and executor.sampled:
+        notes.append(
+            "partial-sum toggles of " + ", ".join(sorted(executor.sampled)) + ": counted exactly on an eighth of the "
+            "column tiles (at least one) and scaled up"
+        )
+    if toggles == "off":
+        notes.append("partial-sum toggles were not counted: their energy is missing")
+    if wide == "float32":
+        notes.append(
+            "values of QK^T, PV, head and KV cache are float32 as the contract says; their events are those of the wide "
+            "datapath, and KV traffic is counted at 16 bits per value"
+        )
+    for where, datapath in (("BitLinear", executor.placement.bitlinear), ("wide", executor.placement.wide)):
+        if not datapath.exact and (where == "BitLinear" or wide == "datapath"):
+            notes.append(f"{where} datapath {datapath!r} is not exact: it rounds as it sums")
+    for name, (count, first) in executor.overflowed.items():
+        notes.append(f"overflow: {name}: {count:,} times, first at token {first.m}, k {first.k}, output {first.n}")
+    return (*notes, *executor.placement.memory.assumptions)

@@ -1,0 +1,125 @@
+"""The commands as their users see them: what they print, and one clear line when something is wrong."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bitsim.cli.main import main
+from bitsim.model.catalogue import model_path
+
+
+def bitsim(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of one command."""
+    code = 0
+    try:
+        main(list(words))
+    except SystemExit as error:
+        code = int(error.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_run_continues_the_prompt_and_reports_three_conventions(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = bitsim(capsys, "run", "tiny-b158", "--prompt", "In the beginning", "--new-tokens", "8")
+    assert code == 0
+    assert err == ""
+    for expected in ("prefill", "decode", "arithmetic", "datapath", "system", "assumed constants", "not counted"):
+        assert expected in out
+
+
+def test_json_is_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ("run", "tiny-b158", "--prompt", "And", "--new-tokens", "2"),
+        ("estimate", "bitnet-125m", "--prefill", "8", "--decode", "2"),
+        ("eval", "tiny-b158", "--bytes", "300"),
+        ("list",),
+        ("show", "ternary-ws-64x64"),
+        ("show", "7nm"),
+        ("compare", "tiny-b158@ternary-ws-64x64", "--prompt", "And", "--new-tokens", "2"),
+    ):
+        code, out, err = bitsim(capsys, *words, "--json")
+        assert (code, err) == (0, "")
+        assert json.loads(out)
+
+
+def test_out_writes_whole_files_and_leaves_no_temporary_ones(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ("estimate", "tiny-b158", "--prefill", "4", "--decode", "2", "--out", str(tmp_path / "a" / "b"))
+    assert bitsim(capsys, *words)[0] == 0
+    names = {path.name for path in (tmp_path / "a" / "b").iterdir()}
+    assert names == {"result.json", "operators.csv", "events.csv", "energy.csv", "energy.png"}
+    header = (tmp_path / "a" / "b" / "operators.csv").read_text().splitlines()[0]
+    assert header.startswith("phase,layer,operator,kind,calls,macs,cycles,time_s")
+
+
+def test_sampling_is_repeatable_and_its_seed_matters(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("run", "tiny-b158", "--prompt", "And", "--new-tokens", "12", "--temperature", "1.5", "--json", "--seed")
+    texts = [json.loads(bitsim(capsys, *words, seed)[1])["text"] for seed in ("1", "1", "2")]
+    assert texts[0] == texts[1] != texts[2]
+
+
+WRONG = [
+    (("run", "tiny-b185", "--prompt", "a"), "unknown model 'tiny-b185'; did you mean tiny-b158"),
+    (("run", "tiny-b158", "--chip", "ternary-ws", "--prompt", "a"), "unknown chip 'ternary-ws'; did you mean ternary-"),
+    (("rum", "tiny-b158"), "unknown command 'rum'; did you mean run"),
+    (("run", "tiny-b158", "--promt", "a"), "--prompt"),
+    (("run", "tiny-b158", "--prompt", ""), "prompt is empty"),
+    (("run", "tiny-b158", "--prompt", "\udcff"), "UTF-8"),
+    (("run", "tiny-b158", "--prompt", "a", "--numerics", "hf_bitlinear"), "hf_bitlinear_fp32"),
+    (("run", "tiny-b158", "--prompt", "a", "--numerics", "hf_bitlinear_fp32"), "hf_autobitlinear"),
+    (("run", "bitnet-1.3b", "--prompt", "a"), "--random-weights"),
+    (("run", "tiny-b158", "--prompt", "a" * 250, "--new-tokens", "20"), "256"),
+    (("estimate", "bitnet-1.3b", "--prefill", "-1"), "prefill: expected >= 0, got -1"),
+    (("estimate", "bitnet-1.3b", "--out", "/dev/null/x"), "/dev/null/x"),
+    (("eval", "tiny-b158", "--text", "nowhere.txt"), "nowhere.txt"),
+    (("eval", "bitnet-1.3b"), "byte-level"),
+    (("show", "8nm"), "did you mean 7nm"),
+    (("reproduce", "enrgy"), "energy"),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), WRONG)
+def test_wrong_input_is_one_clear_line_with_exit_code_2(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], expected: str
+) -> None:
+    code, _, err = bitsim(capsys, *words)
+    assert code == 2
+    assert err.startswith("bitsim: error: ")
+    assert len(err.splitlines()) == 1
+    assert expected in err
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bitsim.cli.main", "show", "8nm", "--debug"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_a_damaged_checkpoint_is_refused_with_file_and_tensor(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    source = model_path("tiny-b158")
+    broken = tmp_path / "broken"
+    shutil.copytree(source, broken)
+    data = (broken / "model.safetensors").read_bytes()
+    (broken / "model.safetensors").write_bytes(data[:-100])
+    code, _, err = bitsim(capsys, "run", str(broken), "--prompt", "a")
+    assert code == 2
+    assert "model.safetensors" in err
+
+
+@pytest.mark.parametrize("words", [("--help",), ("list",)])
+def test_light_commands_do_not_import_the_heavy_libraries(words: tuple[str, ...]) -> None:
+    code = f"import sys; from bitsim.cli.main import main; sys.argv=['bitsim', *{words!r}]\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += "print(sorted({'numba', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"

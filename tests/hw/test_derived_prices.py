@@ -1,0 +1,101 @@
+"""The numbers in the technology files follow from the measured tables, where those are at hand."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from bitsim.hw import load_technology, technology_names
+
+ROOT = Path(__file__).parents[2]
+TABLES = ROOT.parent / "shared" / "facts" / "energy_tables.yaml"
+pytestmark = pytest.mark.skipif(not TABLES.exists(), reason=f"needs the measured tables at {TABLES}")
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(TABLES.read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("derive_prices", ROOT / "tools" / "derive_prices.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def toggles(tool: ModuleType) -> dict[int, float]:
+    counted: dict[int, float] = tool.register_toggles()
+    return counted
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_studies(name: str, tables: dict[str, Any], tool: ModuleType, toggles: dict[int, float]) -> None:
+    prices = load_technology(name).prices
+    derived = tool.derive(tables, tool.LIBRARIES[name], toggles)
+    arithmetic = {event for event in prices if event.split(".")[0] in ("add", "mul")}
+    assert derived.keys() == prices.keys() - arithmetic
+    for event, expected in derived.items():
+        constant = prices[event]
+        if constant.value is None:
+            assert (constant.low, constant.nominal, constant.high) == pytest.approx(expected, rel=1e-5), event
+        else:
+            assert constant.value == pytest.approx(expected[1], rel=1e-5), event
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_registers_and_gates_rebuild_the_measured_total(
+    name: str, tables: dict[str, Any], tool: ModuleType, toggles: dict[int, float]
+) -> None:
+    library = tool.LIBRARIES[name]
+    derived = tool.derive(tables, library, toggles)
+    for ratio in tool.rebuilt(tables, library, toggles, derived).values():
+        assert ratio == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_table_2_of_2310_11453(name: str, tables: dict[str, Any]) -> None:
+    table = tables["op_energy_literature_pJ"]["bitnet_2310_11453_table2"][f"nm{name.removesuffix('nm')}"]
+    prices = load_technology(name).prices
+    for number_format, operations in table.items():
+        for operation, energy in operations.items():
+            assert prices[f"{operation}.{number_format}"].value == energy
+
+
+def test_sram_45nm_is_cacti(tables: dict[str, Any]) -> None:
+    grid = {
+        row["size_KB"]: (row["read_pJ"], row["write_pJ"], row["leak_mW"])
+        for row in tables["sram_cacti7"]["grid"]
+        if (row["cell"], row["node_nm"], row["width_b"]) == ("itrs-hp", 45, 64)
+    }
+    shipped = load_technology("45nm").sram
+    assert {row.capacity_kb: (row.read.value, row.write.value, row.leakage.value) for row in shipped} == grid
+
+
+def test_sram_7nm_is_jouppi_with_22nm_leakage(tables: dict[str, Any]) -> None:
+    access = {row["size_KB"]: row["pJ"] for row in tables["sram_literature"] if row["node_nm"] == 7}
+    leakage = {
+        row["size_KB"]: row["leak_mW"]
+        for row in tables["sram_cacti7"]["grid"]
+        if (row["cell"], row["node_nm"], row["width_b"]) == ("itrs-lop", 22, 64)
+    }
+    shipped = load_technology("7nm").sram
+    assert {row.capacity_kb: row.read.value for row in shipped} == access
+    assert {row.capacity_kb: row.write.value for row in shipped} == access
+    assert [row.leakage.value for row in shipped] == [leakage[row.capacity_kb] for row in shipped]
+
+
+def test_dram_is_lpddr4(tables: dict[str, Any]) -> None:
+    from bitsim.hw import load_chip
+
+    listed = tables["dram_pJ_per_bit"]["types"]["LPDDR4"]
+    energy = load_chip("ternary-ws-64x64").memory.dram.energy
+    assert (energy.low, energy.nominal, energy.high) == (listed["low"], listed["mid"], listed["high"])

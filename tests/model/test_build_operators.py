@@ -1,0 +1,135 @@
+"""Operators: their MACs, traffic and vector work are the closed forms of the model's shape."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import CONFIG, CONFIGS, FLOAT_CONFIG
+
+from bitsim.errors import ConfigError
+from bitsim.model.build_operators import forward_operators
+from bitsim.model.zoo import zoo_config, zoo_names
+
+configs = st.sampled_from(list(CONFIGS.values()))
+steps = st.tuples(st.integers(1, 20), st.integers(0, 30), st.integers(1, 4))
+
+
+def macs(operators):
+    total = Counter()
+    for op in operators:
+        total[op.kind] += op.macs
+    return total
+
+
+@settings(deadline=None)
+@given(configs, steps)
+def test_macs_are_closed_forms(config, step):
+    tokens, past, batch = step
+    context = past + tokens
+    operators = forward_operators(config, phase="prefill", tokens=tokens, context=context, batch=batch)
+    counted = macs(operators)
+    attention = config.num_layers * config.q_size * tokens * context * batch
+    assert counted["linear"] == config.linear_weights * tokens * batch
+    assert counted["qk"] == counted["pv"] == attention
+    assert counted["head"] == tokens * batch * config.vocab_size * config.hidden_size
+    merged = forward_operators(config, phase="prefill", tokens=tokens, context=context, batch=batch, merge_heads=True)
+    assert macs(merged) == counted
+    assert [op.name for op in merged] == [op.name for op in operators]
+
+
+@settings(deadline=None)
+@given(configs, steps, st.sampled_from([4, 8, 16]))
+def test_kv_traffic(config, step, kv_bits):
+    tokens, past, batch = step
+    operators = forward_operators(
+        config, phase="decode", tokens=tokens, context=past + tokens, batch=batch, kv_bits=kv_bits
+    )
+    position = config.num_layers * 2 * config.kv_size * kv_bits * batch
+    assert sum(op.kv_write_bits for op in operators) == tokens * position
+    assert sum(op.kv_read_bits for op in operators) == (past + tokens) * position
+    assert sum(op.dram_read_bits for op in operators) == tokens * batch * config.hidden_size * 16
+
+
+def test_names_are_unique_and_ordered():
+    for config in CONFIGS.values():
+        operators = forward_operators(config, phase="prefill", tokens=3, context=3)
+        names = [op.name for op in operators]
+        assert len(set(names)) == len(names)
+        assert (names[0], names[-2:]) == ("embed_tokens", ["norm", "lm_head"])
+        assert [op.layer for op in operators[1:-2]] == sorted(op.layer for op in operators[1:-2])
+        kinds = Counter(op.kind for op in operators)
+        assert kinds["quantise"] == (4 * config.num_layers if config.quantised else 0)
+        assert kinds["norm"] == config.num_layers * (4 if config.sub_norms else 2) + 1
+        assert all(op.is_bitlinear == (op.kind == "linear" and config.quantised) for op in operators)
+
+
+def test_one_block_by_hand():
+    """Hidden 32, ffn 44, 4 heads of 8 over 2 KV heads; 3 tokens on 5 earlier positions."""
+    operators = {op.name: op for op in forward_operators(CONFIG, phase="prefill", tokens=3, context=8)}
+    q, qk, pv = (operators[f"layers.1.self_attn.{name}"] for name in ("q_proj", "qk", "pv"))
+    assert (q.m, q.k, q.n, q.repeat, q.weight_format, q.weight_bits) == (3, 32, 32, 1, "ternary", 2 * 32 * 32)
+    assert (qk.m, qk.k, qk.n, qk.repeat, qk.weight_bits) == (3, 8, 8, 4, 0)
+    assert (pv.m, pv.k, pv.n, pv.repeat) == (3, 8, 8, 4)
+    assert operators["layers.0.input_layernorm"].vector == {"mul": 3 * 96, "add": 3 * 32, "rsqrt": 3}
+    assert operators["layers.0.self_attn.quantise"].vector == {"max": 96, "cvt": 96, "div": 3}
+    assert operators["layers.0.self_attn.rope"].vector == {"mul": 2 * 3 * 48, "add": 3 * 48}
+    rows = 3 * 4
+    assert operators["layers.0.self_attn.softmax"].vector == {
+        "mul": rows * 16,
+        "max": rows * 8,
+        "add": rows * 16,
+        "exp": rows * 8,
+        "div": rows,
+    }
+    assert operators["layers.0.mlp.act_fn"].vector == {"max": 3 * 44, "mul": 2 * 3 * 44}
+    assert operators["layers.0.mlp.residual"].vector == {"add": 96}
+    moved = {name: (op.values_read, op.values_written) for name, op in operators.items() if op.layer == 0}
+    assert moved["layers.0.mlp.residual"] == (192, 96)
+    assert moved["layers.0.mlp.act_fn"] == (2 * 3 * 44, 3 * 44)
+    assert moved["layers.0.self_attn.softmax"] == (rows * 8, rows * 8)
+    assert moved["layers.0.self_attn.rope"] == (3 * 48, 3 * 48)
+    assert moved["layers.0.self_attn.kv_write"] == (3 * 2 * 16, 0)
+    assert moved["layers.0.self_attn.kv_read"] == moved["layers.0.self_attn.q_proj"] == (0, 0)
+    assert operators["embed_tokens"].values_written == 96
+    assert operators["lm_head"].weight_bits == 16 * 50 * 32
+    silu = {op.name: op for op in forward_operators(FLOAT_CONFIG, phase="decode", tokens=1, context=8)}
+    assert silu["layers.0.mlp.act_fn"].vector == {"exp": 44, "add": 44, "div": 44, "mul": 88}
+    assert silu["layers.0.mlp.up_proj"].weight_bits == 16 * 44 * 32
+    gelu = forward_operators(CONFIGS["binary mlp"], phase="decode", tokens=1, context=8)
+    act = next(op for op in gelu if op.kind == "glu")
+    assert act.vector == {"exp": 44, "add": 44, "div": 44, "mul": 88}
+    assert not any("gate_proj" in op.name for op in gelu)
+    assert next(op for op in gelu if op.name.endswith("up_proj")).weight_bits == 44 * 32
+
+
+def test_merged_heads_are_the_papers_shapes():
+    """arXiv 2310.11453: QK^T is (s, d, s) and PV is (s, s, d)."""
+    config = zoo_config("fp16-6.7b")
+    operators = forward_operators(config, phase="prefill", tokens=512, context=512, merge_heads=True)
+    qk, pv = (next(op for op in operators if op.kind == kind) for kind in ("qk", "pv"))
+    assert (qk.m, qk.k, qk.n, qk.repeat) == (512, 4096, 512, 1)
+    assert (pv.m, pv.k, pv.n, pv.repeat) == (512, 512, 4096, 1)
+    counted = macs(operators)
+    assert counted["linear"] + counted["qk"] + counted["pv"] == 512 * (12 * 32 * 4096**2 + 2 * 512 * 4096 * 32)
+
+
+def test_weight_bits_follow_the_packing():
+    odd = replace(CONFIG, intermediate_size=45)
+    operators = {op.name: op for op in forward_operators(odd, phase="decode", tokens=1, context=1)}
+    assert operators["layers.0.mlp.up_proj"].weight_bits == 8 * 12 * 32  # 45 rows are stored as 48
+    config = zoo_config("bitnet-b158-2b4t")
+    operators = forward_operators(config, phase="decode", tokens=1, context=1)
+    assert sum(op.weight_bits for op in operators if op.kind == "linear") == 2 * 2_084_044_800
+
+
+def test_every_zoo_shape_lists():
+    for name in zoo_names():
+        assert forward_operators(zoo_config(name), phase="prefill", tokens=512, context=512, batch=2)
+
+
+@pytest.mark.parametrize(("tokens", "context", "batch"), [(0, 1, 1), (2, 1, 1), (1, 1, 0)])
+def test_impossible_steps(tokens, context, batch):
+    with pytest.raises(ConfigError, match="expected 0 < tokens <= context"):
+        forward_operators(CONFIG, phase="decode", tokens=tokens, context=context, batch=batch)

@@ -1,0 +1,135 @@
+"""The forward pass: what it executes is what is listed, the KV cache changes nothing, misuse is refused by name."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_models import CONFIG, CONFIGS, FLOAT_CONFIG, Recorder
+
+from bitsim.errors import ConfigError, OperandError
+from bitsim.model.build_operators import forward_operators
+from bitsim.model.checkpoint import random_model
+from bitsim.model.executor import ReferenceExecutor
+from bitsim.model.forward import activate, forward
+from bitsim.model.kv_cache import KVCache
+from bitsim.model.rotary import rotary_table, rotate
+from bitsim.quant.contracts import contract
+
+TOKENS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5])
+
+
+def run(model, tokens, cache, executor=None):
+    rules = contract(model.config.default_numerics)
+    return forward(model.config, model.weights, tokens, cache, executor or ReferenceExecutor(), rules)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("bits", [16, 32])
+def test_decode_equals_prefill(config, bits):
+    """One token at a time, in chunks, or all at once: the same logits up to float32 rounding."""
+    model = random_model(config, 1)
+    whole = run(model, TOKENS, KVCache(config, bits))
+    for sizes in ([1] * len(TOKENS), [4, 1, 6]):
+        cache, parts, start = KVCache(config, bits), [], 0
+        for size in sizes:
+            parts.append(run(model, TOKENS[start : start + size], cache))
+            start += size
+        assert cache.length == len(TOKENS)
+        np.testing.assert_allclose(np.concatenate(parts), whole, rtol=0, atol=2e-6 * np.abs(whole).max())
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_executes_what_is_listed(config):
+    model, recorder = random_model(config, 2), Recorder()
+    cache = KVCache(config, 16)
+    run(model, TOKENS, cache, recorder)
+    assert recorder.operators == forward_operators(config, phase="prefill", tokens=11, context=11)
+    recorder.operators.clear()
+    run(model, TOKENS[:1], cache, recorder)
+    assert recorder.operators == forward_operators(config, phase="decode", tokens=1, context=12)
+    if config.quantised:
+        assert all(np.abs(q.astype(int)).max() <= 127 for q, _ in recorder.linears.values())
+
+
+def test_future_tokens_do_not_matter():
+    model = random_model(CONFIG, 3)
+    a = run(model, TOKENS, KVCache(CONFIG))
+    b = run(model, np.concatenate((TOKENS[:6], [40, 41, 42])), KVCache(CONFIG))
+    np.testing.assert_allclose(a[:6], b[:6], rtol=0, atol=1e-6 * np.abs(a).max())
+    assert not np.allclose(a[6], b[6])
+
+
+def test_cache_grows_and_ends():
+    config = replace(CONFIG, max_position_embeddings=70)
+    model, cache = random_model(config, 4), KVCache(replace(CONFIG, max_position_embeddings=70), 32)
+    long = np.arange(70) % config.vocab_size
+    whole = run(model, long, KVCache(config, 32))
+    run(model, long[:60], cache)
+    np.testing.assert_allclose(run(model, long[60:], cache), whole[60:], rtol=0, atol=2e-6 * np.abs(whole).max())
+    with pytest.raises(OperandError, match="expected at most 70 positions, got 71"):
+        run(model, long[:1], cache)
+
+
+def test_cache_widths():
+    with pytest.raises(ConfigError, match=r"16 or 32 bits per value \(got 8\)"):
+        KVCache(CONFIG, 8)
+    cache = KVCache(CONFIG, 16)
+    big = np.full((2, 1, 8), 1e5, np.float32)
+    with pytest.raises(OperandError, match=r"layers\.1: keys leave the range of float16"):
+        cache.append(1, big, big)
+
+
+def test_wrong_contract_and_shapes():
+    model = random_model(CONFIG, 5)
+    with pytest.raises(ConfigError, match="use 'hf_autobitlinear'"):
+        forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), contract("hf_bitlinear_fp32"))
+
+    class Cut(ReferenceExecutor):
+        def bitlinear(self, op, x_q, weight):
+            return super().bitlinear(op, x_q, weight)[:, 1:]
+
+    with pytest.raises(OperandError, match=r"layers\.0\.self_attn\.q_proj: the executor was to return \(11, 32\)"):
+        run(model, TOKENS, KVCache(CONFIG), Cut())
+    other = random_model(replace(CONFIG, intermediate_size=48), 5).weights
+    with pytest.raises(OperandError, match=r"layers\.0\.mlp\.gate_proj: expected .*\(44, 32\)"):
+        run(replace(model, weights=other), TOKENS, KVCache(CONFIG))
+
+
+def test_infinite_activations_are_named():
+    model = random_model(CONFIG, 6)
+    layer = replace(model.weights.layers[1], post_attention_norm=np.full(32, 3e38, np.float32))
+    broken = replace(model, weights=replace(model.weights, layers=(model.weights.layers[0], layer)))
+    with pytest.raises(OperandError, match=r"layers\.1\.mlp\.quantise: activations\[0, \d+\]: expected a finite"):
+        run(broken, TOKENS, KVCache(CONFIG))
+
+
+def test_grouped_queries_share_keys():
+    """Repeating the KV heads of a GQA model by hand gives the same logits as an MHA model."""
+    model = random_model(FLOAT_CONFIG, 7)
+    wide = replace(FLOAT_CONFIG, num_kv_heads=4)
+
+    def repeat(weight):
+        heads = weight.stored.reshape(2, 8, 32)
+        return replace(weight, stored=np.repeat(heads, 2, axis=0).reshape(32, 32))
+
+    layers = tuple(replace(w, k=repeat(w.k), v=repeat(w.v)) for w in model.weights.layers)
+    same = replace(model, config=wide, weights=replace(model.weights, layers=layers))
+    np.testing.assert_array_equal(run(same, TOKENS, KVCache(wide)), run(model, TOKENS, KVCache(FLOAT_CONFIG)))
+
+
+def test_activations():
+    x = np.float32([-200, -1, 0, 0.5, 3])
+    np.testing.assert_array_equal(activate(x, "relu2"), np.float32([0, 0, 0, 0.25, 9]))
+    sigmoid = 1 / (1 + np.exp(-x.astype(np.float64)))
+    np.testing.assert_allclose(activate(x, "silu"), x * sigmoid, rtol=1e-6, atol=1e-30)
+    np.testing.assert_allclose(activate(x, "gelu")[3:], x[3:] / (1 + np.exp(-1.702 * x[3:])), rtol=1e-6)
+
+
+def test_rotation_keeps_lengths_and_relative_positions():
+    cos, sin = rotary_table(8, 10000.0, 32)
+    rng = np.random.default_rng(0)
+    q, k = rng.standard_normal((2, 1, 1, 8)).astype(np.float32)
+    at = [rotate(np.repeat(v, 32, axis=1), cos, sin)[0] for v in (q, k)]
+    np.testing.assert_allclose(np.linalg.norm(at[0], axis=1), np.linalg.norm(q), rtol=1e-5)
+    scores = at[0] @ at[1].T
+    np.testing.assert_allclose(np.diag(scores, 3), scores[3 - 3, 3], rtol=1e-3, atol=1e-4)

@@ -1,0 +1,125 @@
+"""The forward pass against Hugging Face transformers: codes, sums and outputs of every linear, logits, tokens."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny_models import GOLDEN, Recorder
+
+from bitsim.errors import CheckpointError
+from bitsim.model.checkpoint import load_checkpoint, load_model
+from bitsim.model.executor import ReferenceExecutor, exact_matmul
+from bitsim.model.forward import forward
+from bitsim.model.generate import generate
+from bitsim.model.hf_config import from_hf
+from bitsim.model.kv_cache import KVCache
+from bitsim.model.safetensors_file import SafetensorsFile
+from bitsim.quant.contracts import contract, ternarise
+from bitsim.quant.packing import bf16_to_f32, f32_to_bf16, pack_hf
+
+HF = GOLDEN / "hf" / "A"
+pytestmark = pytest.mark.skipif(not HF.is_dir(), reason=f"no golden data at {HF}")
+
+INPUT_OF = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj"}
+BLOCK = {"q_proj": "self_attn", "k_proj": "self_attn", "v_proj": "self_attn", "o_proj": "self_attn"}
+LINEARS = [
+    (i, p) for i in (0, 1) for p in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+]
+
+
+def name_of(layer, linear):
+    return f"layers.{layer}.{BLOCK.get(linear, 'mlp')}.{linear}"
+
+
+@pytest.fixture(scope="module")
+def fp32():
+    return np.load(HF / "trace_packed_bitlinear_fp32_eager.npz")
+
+
+@pytest.fixture(scope="module")
+def bf16():
+    return np.load(HF / "trace_packed_autobitlinear_bf16_eager.npz")
+
+
+def linear_weight(model, layer, linear):
+    return getattr(model.weights.layers[layer], linear.removesuffix("_proj"))
+
+
+@pytest.mark.parametrize(("layer", "linear"), LINEARS)
+def test_bitlinear_given_its_input(fp32, layer, linear):
+    model, rules = load_model(HF / "packed_bitlinear"), contract("hf_bitlinear_fp32")
+    source = INPUT_OF.get(linear, linear)
+    q, s = rules.quantise_activations(fp32[f"L{layer}.{source}.x"][0])
+    np.testing.assert_array_equal(q, fp32[f"L{layer}.{source}.q"][0])
+    np.testing.assert_array_equal(s, fp32[f"L{layer}.{source}.s"][0])
+    weight = linear_weight(model, layer, linear)
+    acc = exact_matmul(q, weight.codes())
+    np.testing.assert_array_equal(acc, fp32[f"L{layer}.{linear}.acc"][0])
+    y = rules.rescale(acc, s, weight.scale)
+    np.testing.assert_array_equal(y.view(np.uint32), fp32[f"L{layer}.{linear}.y"][0].view(np.uint32))
+
+
+def values(array):
+    return bf16_to_f32(array) if array.dtype == np.uint16 else array
+
+
+def lookup(trace, key):
+    return values(trace[key if key in trace.files else f"{key}.bf16"])[0]
+
+
+@pytest.mark.parametrize(("layer", "linear"), LINEARS)
+def test_autobitlinear_given_its_input(bf16, layer, linear):
+    model, rules = load_model(HF / "packed_autobitlinear"), contract("hf_autobitlinear")
+    source = INPUT_OF.get(linear, linear)
+    q, s = rules.quantise_activations(lookup(bf16, f"L{layer}.{source}.x"))
+    np.testing.assert_array_equal(q, lookup(bf16, f"L{layer}.{source}.q"))
+    np.testing.assert_array_equal(s, lookup(bf16, f"L{layer}.{source}.s"))
+    weight, mm = linear_weight(model, layer, linear), lookup(bf16, f"L{layer}.{linear}.mm")
+    acc = exact_matmul(q, weight.codes())
+    np.testing.assert_array_equal(acc, lookup(bf16, f"L{layer}.{linear}.acc"))
+    np.testing.assert_allclose(acc / s, mm, rtol=0, atol=3.8e-3 * np.abs(mm).max())
+    # With mm in the place of acc and a scale of one, the last step is the contract's: one multiplication.
+    y = bf16_to_f32(f32_to_bf16(rules.rescale(mm, np.ones_like(s), weight.scale)))
+    np.testing.assert_array_equal(y, lookup(bf16, f"L{layer}.{linear}.y"))
+
+
+def test_full_forward(fp32):
+    model, recorder = load_model(HF / "packed_bitlinear"), Recorder()
+    cache = KVCache(model.config, bits=32)
+    rules = contract("hf_bitlinear_fp32")
+    logits = forward(model.config, model.weights, fp32["input_ids"][0], cache, recorder, rules)
+    assert len(recorder.linears) == len(LINEARS)
+    for layer, linear in LINEARS:
+        q, acc = recorder.linears[name_of(layer, linear)]
+        np.testing.assert_array_equal(q, fp32[f"L{layer}.{INPUT_OF.get(linear, linear)}.q"][0])
+        np.testing.assert_array_equal(acc, fp32[f"L{layer}.{linear}.acc"][0])
+    expected = fp32["logits"][0]
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_array_equal(logits.argmax(-1), expected.argmax(-1))
+
+
+def test_greedy_tokens(fp32):
+    model = load_model(HF / "packed_bitlinear")
+    tokens, _ = generate(model, ReferenceExecutor(), fp32["input_ids"][0], 8, kv_bits=32)
+    np.testing.assert_array_equal(tokens, fp32["greedy_8"][0])
+
+
+def test_master_weights_quantise_to_the_packed_bytes():
+    master = SafetensorsFile(HF / "master" / "model.safetensors")
+    for kind in ("packed_bitlinear", "packed_autobitlinear"):
+        checkpoint = load_checkpoint(HF / kind)
+        rules = contract(checkpoint.config.default_numerics)
+        names = [name for name in checkpoint.tensors.tensors if name.endswith("_scale")]
+        assert len(names) == 14
+        for name in names:
+            codes, mean = ternarise(bf16_to_f32(master.array(name.removesuffix("_scale"))))
+            packed = checkpoint.tensors.array(name.removesuffix("_scale"))
+            np.testing.assert_array_equal(pack_hf(codes), packed)
+            stored = f32_to_bf16(np.array([rules.stored_scale(mean)], np.float32))
+            np.testing.assert_array_equal(stored, checkpoint.tensors.array(name))
+
+
+def test_online_master_is_refused():
+    path = HF / "master" / "config.json"
+    with pytest.raises(CheckpointError, match=r"quantization_config\.quantization_mode: expected offline"):
+        from_hf(json.loads(path.read_text()), path)

@@ -1,0 +1,92 @@
+"""Traffic and time of the first memory model."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitsim.datapath.formats import PE_FORMATS
+from bitsim.events import Events
+from bitsim.hw import chip_names, load_chip
+from bitsim.hw.chip import PEArraySpec
+from bitsim.model.build_operators import forward_operators
+from bitsim.model.checkpoint import load_model
+from bitsim.model.operators import Operator
+from bitsim.schedule.memory import VECTOR_BITS, array_traffic
+from bitsim.schedule.place import Placement
+from tests.datapath.strategies import array_specs
+
+sizes = st.integers(1, 40)
+
+
+def walked_traffic(op: Operator, spec: PEArraySpec) -> Events:
+    """Walk the tiles one by one and move every value that a tile needs."""
+    fmt = PE_FORMATS[spec.pe]
+    counts = dict.fromkeys(
+        ("sram.weights.write_bits", "sram.weights.read_bits", "sram.acts.read_bits", "sram.acts.write_bits")
+        + ("sram.psums.write_bits", "sram.psums.read_bits"),
+        0,
+    )
+    stationary = spec.dataflow == "weight_stationary"
+    sum_bits = spec.column_acc_bits if stationary and spec.pe != "fp16" else spec.acc_bits
+    for _ in range(op.repeat):
+        counts["sram.weights.write_bits"] += op.n * op.k * fmt.weight_bits
+        for n0 in range(0, op.n, spec.cols):
+            columns = min(spec.cols, op.n - n0)
+            if stationary:
+                for k0 in range(0, op.k, spec.rows):
+                    rows = min(spec.rows, op.k - k0)
+                    counts["sram.weights.read_bits"] += rows * columns * fmt.weight_bits
+                    for _m in range(op.m):
+                        counts["sram.acts.read_bits"] += rows * fmt.act_bits
+                        if k0:
+                            counts["sram.psums.read_bits"] += columns * sum_bits
+                        counts["sram.psums.write_bits"] += columns * sum_bits
+            else:
+                for m0 in range(0, op.m, spec.rows):
+                    tokens = min(spec.rows, op.m - m0)
+                    counts["sram.weights.read_bits"] += op.k * columns * fmt.weight_bits
+                    counts["sram.acts.read_bits"] += tokens * op.k * fmt.act_bits
+                    counts["sram.psums.write_bits"] += tokens * columns * sum_bits
+            counts["sram.psums.read_bits"] += op.m * columns * sum_bits
+            counts["sram.acts.write_bits"] += op.m * columns * VECTOR_BITS
+    return Events(counts)
+
+
+@given(array_specs(), sizes, sizes, sizes, st.integers(1, 3))
+def test_law_4_closed_form_traffic_equals_walking_the_tiles(
+    spec: PEArraySpec, m: int, k: int, n: int, repeat: int
+) -> None:
+    op = Operator(name="linear", kind="linear", phase="prefill", m=m, k=k, n=n, repeat=repeat)
+    assert array_traffic(op, spec) == walked_traffic(op, spec)
+
+
+@pytest.mark.parametrize("chip_name", chip_names())
+@pytest.mark.parametrize("model_name", ["tiny-b158", "bitnet-1.3b", "llama-700m"])
+def test_law_7_bytes_and_time_are_never_below_their_bounds(chip_name: str, model_name: str) -> None:
+    chip, model = load_chip(chip_name), load_model(model_name)
+    placement = Placement(chip)
+    dram = chip.memory.dram
+    for tokens, context in ((7, 7), (1, 90)):
+        operators = forward_operators(model.config, phase="decode", tokens=tokens, context=context)
+        compulsory = sum(op.weight_bits + op.kv_read_bits + op.kv_write_bits + op.dram_read_bits for op in operators)
+        placed = [placement.place(op) for op in operators]
+        moved = sum(n for p in placed for name, n in p.events.items() if name.startswith("dram."))
+        assert moved >= compulsory > 0
+        time_ns = sum(p.cycles for p in placed) / chip.clock.nominal
+        assert time_ns >= moved / 8 / dram.bandwidth.nominal
+        assert all(p.cycles >= p.unit_cycles for p in placed)
+        macs = sum(op.macs for op in operators)
+        spec = chip.bitlinear
+        assert sum(p.unit_cycles for p in placed) >= macs / (spec.rows * spec.cols)
+
+
+def test_an_operator_waits_for_dram_exactly_as_long_as_its_bits_take() -> None:
+    chip = load_chip("ternary-ws-64x64")
+    op = Operator(name="kv", kind="kv", phase="decode", kv_read_bits=10**9)
+    dram = chip.memory.dram
+    per_cycle = Fraction(dram.bandwidth.nominal) * 8 * Fraction(dram.efficiency.nominal) / Fraction(chip.clock.nominal)
+    placed = Placement(chip).place(op)
+    assert placed.bound == "dram"
+    assert placed.cycles == -(-(10**9) // per_cycle)

@@ -1,0 +1,117 @@
+"""Laws that tie runs, estimates and prices together, on the shipped models."""
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+
+import bitsim
+from bitsim.cost import CONVENTIONS
+from bitsim.cost.prices import LEVELS
+from bitsim.hw import chip_names, load_chip
+from bitsim.study import Result
+
+PROMPT = "And God said, Let there be light"
+MODELS = ("tiny-b158", "tiny-fp16")
+
+
+@cache
+def ran(model: str, chip: str) -> Result:
+    return bitsim.run(model, chip, prompt=PROMPT, new_tokens=3)
+
+
+@cache
+def estimated(model: str, chip: str) -> Result:
+    return bitsim.estimate(model, chip, prefill=len(PROMPT), decode=3)
+
+
+@pytest.mark.parametrize("chip", chip_names())
+@pytest.mark.parametrize("model", MODELS)
+def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: str) -> None:
+    executed, guessed = ran(model, chip), estimated(model, chip)
+    assert len(executed.rows) == len(guessed.rows) > 100
+    for real, shape in zip(executed.rows, guessed.rows, strict=True):
+        assert (real.phase, real.name, real.calls, real.macs) == (shape.phase, shape.name, shape.calls, shape.macs)
+        assert real.cycles == shape.cycles
+        assert real.events.data_independent() == shape.events.data_independent()
+    assert executed.cycles == guessed.cycles
+
+
+@pytest.mark.parametrize("chip", chip_names())
+@pytest.mark.parametrize("model", MODELS)
+def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, chip: str) -> None:
+    for result in (ran(model, chip), estimated(model, chip)):
+        table = result.frame("energy")
+        for level in LEVELS:
+            totals = [getattr(result.energy_range(name), level) for name in CONVENTIONS]
+            assert totals[0] <= totals[1] <= totals[2]
+            for name, total in zip(CONVENTIONS, totals, strict=True):
+                parts = table.loc[table["convention"] == name, f"{level}_pj"]
+                assert parts.sum() == pytest.approx(total, rel=1e-12)
+        for name in CONVENTIONS:
+            phases = sum(result.energy(name, phase) for phase in ("prefill", "decode"))
+            assert phases == pytest.approx(result.energy(name), rel=1e-12)
+        assert sum(row.cycles for row in result.rows) == result.cycles
+
+
+@pytest.mark.parametrize("chip", chip_names())
+def test_law_6_holds_for_every_operator(chip: str) -> None:
+    table = ran("tiny-b158", chip).frame()
+    assert (table["energy_arithmetic_pj"] <= table["energy_datapath_pj"]).all()
+    assert (table["energy_datapath_pj"] <= table["energy_system_pj"]).all()
+
+
+def test_law_9_a_cheaper_technology_never_costs_more() -> None:
+    chip = load_chip("ternary-ws-64x64")
+    for name in CONVENTIONS:
+        new, old = (
+            bitsim.estimate("tiny-b158", chip.with_technology(node), prefill=16, decode=4).energy(name)
+            for node in ("7nm", "45nm")
+        )
+        assert new < old
+
+
+def test_law_9_more_bits_never_cost_less() -> None:
+    ternary, int8, fp16 = (
+        bitsim.estimate("tiny-b158", f"{pe}-ws-64x64", prefill=16, decode=4) for pe in ("ternary", "int8", "fp16")
+    )
+    for name in CONVENTIONS:
+        assert ternary.energy(name) <= int8.energy(name) <= fp16.energy(name)
+
+
+def test_law_9_doubling_the_events_doubles_the_energy() -> None:
+    one, two = (bitsim.estimate("bitnet-125m", "ternary-ws-64x64", prefill=8, decode=0, batch=b) for b in (1, 2))
+    attention = [sum(e.nominal for r, _, e in x.breakdown("arithmetic") if r.kind in ("qk", "pv")) for x in (one, two)]
+    assert attention[1] == pytest.approx(2 * attention[0], rel=1e-12)
+
+
+def test_the_chip_does_not_change_what_an_exact_datapath_computes() -> None:
+    logits = [ran("tiny-b158", f"{name}-64x64").logits for name in ("ternary-ws", "ternary-os", "int8-ws")]
+    np.testing.assert_array_equal(logits[0], logits[1])
+    np.testing.assert_array_equal(logits[0], logits[2])
+    rounded = ran("tiny-b158", "fp16-ws-64x64").logits
+    assert not np.array_equal(logits[0], rounded)
+    np.testing.assert_allclose(rounded, logits[0], atol=1.0)
+
+
+def test_wide_matmuls_on_the_datapath_round_and_change_no_data_independent_event() -> None:
+    contract = ran("tiny-b158", "ternary-ws-64x64")
+    rounded = bitsim.run("tiny-b158", "ternary-ws-64x64", prompt=PROMPT, new_tokens=3, wide="datapath")
+    assert rounded.events.data_independent() == contract.events.data_independent()
+    difference = np.abs(rounded.logits[0] - contract.logits[0]).max()
+    assert 0 < difference < 0.5
+
+
+def test_a_result_can_be_read_by_machines_and_names_its_inputs() -> None:
+    result = ran("tiny-b158", "ternary-ws-64x64")
+    data = json.loads(result.to_json())
+    assert data["inputs"]["bitsim"] == bitsim.__version__
+    assert data["inputs"]["numerics"] == "hf_autobitlinear"
+    assert len(data["inputs"]["model_sha256"]) == len(data["inputs"]["chip_sha256"]) == 64
+    assert data["energy"]["system"]["total_j"]["nominal"] == result.energy("system")
+    assert data["assumed_constants"]
+    assert result.tokens[: len(PROMPT)] == tuple(PROMPT.encode())
+    assert result.logits.shape == (len(result.tokens), 256)
+    assert result.logits.dtype == np.float32
+    assert result.time_s == pytest.approx(result.cycles * 1e-9 / result.chip.clock.nominal)

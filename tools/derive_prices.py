@@ -1,0 +1,131 @@
+"""Derive the prices in hw_models/technology/*.yaml from the measured tables of the two gate-level studies.
+
+    python tools/derive_prices.py [../shared/facts/energy_tables.yaml]
+
+Study A (`pe_costs`): output-stationary stimulus, `zd` = zero delay, `ud` = unit delay (an upper bound on glitches).
+Study B (`pe_costs_study_b`): weight-stationary stimulus, `zero` = zero delay, `glitch` = median liberty delays; it
+splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop data) and clk (flip-flop clock pins).
+
+* `pe.*`, gates only: low = min(A zd, B zero), nominal = B glitch - int_ff - clk, high = max(nominal, A ud).
+* `reg.clock`: B clk / flip-flops of the PE; `reg.*.toggle`: B int_ff / register bits that flip per cycle under study
+  B's stimulus, which is simulated here because the study does not list them.
+* adders and multipliers without registers: low = B zero, nominal = high = B glitch.
+
+Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
+"""
+
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import yaml
+
+TABLES = Path(__file__).parents[2] / "shared" / "facts" / "energy_tables.yaml"
+LIBRARIES = {"45nm": "nangate45", "7nm": "asap7"}
+ACT_BITS = 8
+TERNARY_ACC_BITS = (20, 24, 32)
+TOGGLE_EVENTS = ("reg.act.toggle", "reg.psum.toggle", "reg.weight.toggle")
+Range = tuple[float, float, float]
+
+
+def register_toggles(*, runs: int = 300, vectors: int = 1000, held: int = 100, seed: int = 0) -> dict[int, float]:
+    """Register bits that flip per cycle in study B's ternary PE, by accumulator width (mean over `runs`).
+
+    A PE at a random row depth 0..127 holds its weight for `held` vectors. Activations are Gaussian, quantised by the
+    absmax of 4096; weights ternary by absmean. Registers: the activation (8 bits) and the partial sum.
+    """
+    rng = np.random.default_rng(seed)
+    scale = 127 / np.abs(rng.standard_normal((64, 4096))).max(axis=1).mean()
+    flips = dict.fromkeys((ACT_BITS, *TERNARY_ACC_BITS), 0)
+    for _ in range(runs):
+        acts, psums = [], []
+        for _ in range(vectors // held):
+            depth = rng.integers(0, 128)
+            g = rng.standard_normal(depth + 1)
+            w = np.clip(np.rint(g / np.sqrt(2 / np.pi)), -1, 1).astype(np.int64)
+            x = np.clip(np.rint(scale * rng.standard_normal((held, depth + 1))), -128, 127).astype(np.int64)
+            acts.append(x[:, depth])
+            psums.append(x @ w)
+        for width in flips:
+            held_values = np.concatenate(acts if width == ACT_BITS else psums)
+            flipped = (held_values[1:] ^ held_values[:-1]) & ((1 << width) - 1)
+            flips[width] += int(np.bitwise_count(flipped).sum())
+    cycles = runs * (vectors - 1)
+    return {width: (flips[ACT_BITS] + flips[width]) / cycles for width in TERNARY_ACC_BITS}
+
+
+def spread(values: list[float]) -> Range:
+    """Smallest, median and largest."""
+    return min(values), median(values), max(values)
+
+
+def gates(unit: dict[str, Any]) -> float:
+    """Zero-delay energy of the combinational gates of a study-B unit, in fJ."""
+    return float(unit["parts"]["switch"] + unit["parts"]["int_comb"])
+
+
+def pe_price(unit: dict[str, Any], other: dict[str, Any] | None) -> Range:
+    """Gates of one PE operation in fJ, from study B's `unit` and study A's matching `other`."""
+    low = gates(unit)
+    nominal = high = unit["fJ_glitch"] - unit["parts"]["int_ff"] - unit["parts"]["clk"]
+    if other:
+        low = min(low, 1e3 * (other["pJ_mac_zd"] - other["reg_clk_pJ_cycle"]))
+        high = max(high, 1e3 * (other["pJ_mac_ud"] - other["reg_clk_pJ_cycle"]))
+    return low, nominal, high
+
+
+def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> dict[str, Range]:
+    """Event -> (low, nominal, high) in pJ for one cell library."""
+    study_a = {name: unit[library] for name, unit in tables["pe_costs"]["units"].items()}
+    study_b = {name: unit[library] for name, unit in tables["pe_costs_study_b"]["units"].items()}
+    prices: dict[str, Range] = {}
+    for bits in TERNARY_ACC_BITS:
+        low, nominal, high = pe_price(study_b[f"pe_t8_{bits}"], study_a.get(f"tacc_a8_acc{bits}"))
+        if bits == 20:  # study A has no such PE; its wider one bounds this one from above
+            low = min(low, pe_price(study_b["pe_t8_24"], study_a["tacc_a8_acc24"])[0])
+        for action in ("add", "sub", "skip"):
+            prices[f"pe.ternary_a8_acc{bits}.{action}"] = low, nominal, high
+    prices["pe.int8_acc32.mac"] = pe_price(study_b["pe_i8_32"], study_a["mac_i8i8_acc32"])
+    prices["pe.fp16_acc16.mac"] = pe_price(study_b["pe_fp16"], None)
+    flops = {bits: study_b[f"pe_t8_{bits}"]["parts"] for bits in TERNARY_ACC_BITS}
+    prices["reg.clock"] = spread([parts["clk"] / (ACT_BITS + bits) for bits, parts in flops.items()])
+    for event in TOGGLE_EVENTS:
+        prices[event] = spread([parts["int_ff"] / toggles[bits] for bits, parts in flops.items()])
+    units = {"acc.add.int32": "add32", "acc.add.fp16": "fp16_add", "scale.mul.fp16": "fp16_mul"}
+    units |= {"vec.add.fp16": "fp16_add", "vec.max.fp16": "fp16_add", "vec.cvt.fp16": "fp16_add"}
+    for event, unit in (units | {"vec.mul.fp16": "fp16_mul"}).items():
+        low, nominal = study_b[unit]["fJ_zero"], study_b[unit]["fJ_glitch"]
+        prices[event] = low, nominal, nominal
+    return {event: (low / 1e3, nominal / 1e3, high / 1e3) for event, (low, nominal, high) in prices.items()}
+
+
+def rebuilt(
+    tables: dict[str, Any], library: str, toggles: dict[int, float], prices: dict[str, Range]
+) -> dict[int, float]:
+    """Gates (zero delay) + registers + clock at study B's stimulus, relative to the total that study B reports."""
+    ratios = {}
+    for bits in TERNARY_ACC_BITS:
+        unit = tables["pe_costs_study_b"]["units"][f"pe_t8_{bits}"][library]
+        registers = toggles[bits] * prices["reg.psum.toggle"][1] + (ACT_BITS + bits) * prices["reg.clock"][1]
+        ratios[bits] = (gates(unit) + 1e3 * registers) / unit["fJ_zero"]
+    return ratios
+
+
+def main() -> None:
+    tables = yaml.safe_load(Path(sys.argv[1] if len(sys.argv) > 1 else TABLES).read_text(encoding="utf-8"))
+    toggles = register_toggles()
+    print("register bits flipped per cycle under study B's stimulus, by accumulator width:")
+    print("  " + ", ".join(f"acc{bits} {count:.2f}" for bits, count in toggles.items()))
+    for node, library in LIBRARIES.items():
+        prices = derive(tables, library, toggles)
+        print(f"\n{node} ({library}), pJ: low / nominal / high")
+        for event, (low, nominal, high) in prices.items():
+            print(f"  {event:30s} {low:.6g} / {nominal:.6g} / {high:.6g}")
+        ratios = rebuilt(tables, library, toggles, prices)
+        print("  rebuilt / reported: " + ", ".join(f"acc{bits} {ratio:.4f}" for bits, ratio in ratios.items()))
+
+
+if __name__ == "__main__":
+    main()
