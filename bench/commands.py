@@ -1,6 +1,6 @@
 """Start-up and decoding, measured as whole processes or whole runs: CPU seconds, tokens per second, peak memory.
 
-    python bench/commands.py           (a few minutes; nothing else should run)
+python bench/commands.py           (a few minutes; nothing else should run)
 """
 
 import os

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from bitsim.events import Events
     from bitsim.hw import load_chip
     from bitsim.model.checkpoint import load_model
-    from bitsim.study import Result, estimate, evaluate, matmul, run
+    from bitsim.study import Result
+    from bitsim.study.estimate import estimate
+    from bitsim.study.evaluate import evaluate
+    from bitsim.study.matmul import matmul
+    from bitsim.study.run import run
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ An event belongs to one ledger, which decides the conventions that include its e
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Literal
 
 from bitsim.errors import BitsimError, UnknownNameError
@@ -79,7 +79,7 @@ class EventOverflowError(BitsimError):
     """An event count is negative or not an integer."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def event_kind(name: str) -> EventKind:
     """The kind of the event `name`; raises `UnknownNameError` for a name outside the vocabulary."""
     for pattern, kind in _PATTERNS:
@@ -88,7 +88,7 @@ def event_kind(name: str) -> EventKind:
     raise UnknownNameError("event", name, [kind.template for kind in EVENT_KINDS])
 
 
-@lru_cache(maxsize=None)
+@cache
 def is_data_dependent(name: str) -> bool:
     """Whether the count follows from operand values, not from shapes alone."""
     return event_kind(name).data_dependent or bool(_WEIGHT_DEPENDENT.fullmatch(name))

@@ -88,7 +88,10 @@ def table_1_rows() -> list[Row]:
 def ratio_rows() -> list[Row]:
     """The nine end-to-end ratios FP16 / BitNet at 7nm, and the same at 45nm, which the paper does not print."""
     data = published("2310.11453")
-    figures = [(data["paper"], data["energy_ratio_7nm"]), (data["energy_ratio_7nm_b158"]["paper"], data["energy_ratio_7nm_b158"])]
+    figures = [
+        (data["paper"], data["energy_ratio_7nm"]),
+        (data["energy_ratio_7nm_b158"]["paper"], data["energy_ratio_7nm_b158"]),
+    ]
     rows = []
     for paper, figure in figures:
         for size, value in figure["rows"].items():

@@ -25,7 +25,7 @@ def draw(rows: Sequence[Row]) -> bytes:
     left.set_ylabel("FP16 / BitNet")
     left.set_ylim(bottom=0)
     left.legend(frameon=False)
-    linears = [row for row in rows if row.unit == "ratio" and "mul + FP16 add" in row.item or "executed" in row.item]
+    linears = [row for row in rows if (row.unit == "ratio" and "mul + FP16 add" in row.item) or "executed" in row.item]
     names = ["per MAC\n(71.4x)"] + [row.item.split(", ")[2].split()[0] for row in linears[1:]]
     bars = right.bar(names, [row.ours for row in linears], color=OURS, width=0.6)
     right.bar_label(bars, fmt="%.1fx")

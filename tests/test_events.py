@@ -31,7 +31,7 @@ def test_an_unknown_event_suggests_the_nearest() -> None:
 
 @pytest.mark.parametrize("count", [-1, 1.5])
 def test_counts_are_integers_from_zero(count: float) -> None:
-    with pytest.raises(EventOverflowError, match="add.int8: expected a count >= 0"):
+    with pytest.raises(EventOverflowError, match=r"add\.int8: expected a count >= 0"):
         Events({"add.int8": count})
 
 

@@ -9,12 +9,12 @@ and update, so that `expect` on the same operators gives the measured totals bac
 from importlib.resources import files
 from pathlib import Path
 
+from bitsim.datapath.base import Statistics
 from bitsim.events import total
 from bitsim.hw import load_chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import load_model
 from bitsim.schedule.place import Placement
-from bitsim.datapath.base import Statistics
 from bitsim.study import run
 
 TOKENS = 256

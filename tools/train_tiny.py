@@ -223,7 +223,9 @@ def train(model: nn.Module, text: Tensor, r: Recipe, window: int, held_out: Tens
             minutes = (time.monotonic() - start) / 60
             validation = bits_per_byte(model, held_out[: HELD_OUT_BYTES // 2], window) if step % 400 == 399 else None
             shown = "" if validation is None else f"  held out {validation:.4f}"
-            print(f"step {step + 1:5d}  {minutes:5.1f} min  bits/byte {loss.item() / math.log(2):.4f}{shown}", flush=True)
+            print(
+                f"step {step + 1:5d}  {minutes:5.1f} min  bits/byte {loss.item() / math.log(2):.4f}{shown}", flush=True
+            )
 
 
 def pack_ternary(codes: Tensor) -> Tensor:

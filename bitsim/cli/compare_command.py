@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, si, write_files
 from bitsim.cli.options import execution_options, generation_options, output_options
+from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, si, write_files
 from bitsim.cost import CONVENTIONS
 
 
@@ -52,7 +52,7 @@ def command(
         record["cycles_per_token"] = sum(r.cycles for r in result.phase_rows("decode")) / decoded
         record["time_per_token_s"] = result.phase_time_s("decode") / decoded
         for name in CONVENTIONS:
-            record[f"energy_{name}_per_token_j"] = result.energy(name, "decode") / decoded  # type: ignore[arg-type]
+            record[f"energy_{name}_per_token_j"] = result.energy(name, "decode") / decoded
         records.append(record)
     if as_json:
         print_json(records)

@@ -15,9 +15,7 @@ from bitsim.cli.output import check_directory, print_json
 @click.option("--decode", type=int, default=128, show_default=True, help="New tokens per sequence.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences.")
 @output_options
-def command(
-    model: str, chip: str, prefill: int, decode: int, batch: int, as_json: bool, out: Path | None
-) -> None:
+def command(model: str, chip: str, prefill: int, decode: int, batch: int, as_json: bool, out: Path | None) -> None:
     """Cycles and energy of MODEL's shapes on a chip, without weights."""
     check_directory(out)
     from bitsim.cli.present import print_result, write_result

@@ -15,9 +15,7 @@ from bitsim.cli.output import announce_compilation, print_json
 @click.option("--numerics", help="Numerics contract (default: what the checkpoint's config says).")
 @click.option("--bytes", "limit", type=click.IntRange(min=2), help="Use only the first bytes of the text.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(
-    model: str, chip: str, text: Path | None, numerics: str | None, limit: int | None, as_json: bool
-) -> None:
+def command(model: str, chip: str, text: Path | None, numerics: str | None, limit: int | None, as_json: bool) -> None:
     """Bits per byte of a byte-level MODEL on text that it was not trained on, executed on a chip."""
     announce_compilation()
     from bitsim.cli.progress import progress

@@ -50,5 +50,7 @@ generation_options = together(
     click.option("--prompt", required=True, help="Text to continue."),
     click.option("--new-tokens", type=click.IntRange(min=0), default=64, show_default=True),
     click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of sampling (tokens and toggle columns)."),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Seed of sampling (tokens and toggle columns)."
+    ),
 )

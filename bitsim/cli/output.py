@@ -64,7 +64,9 @@ def check_directory(directory: Path | None) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise OutputError(f"--out {directory}: expected a directory that can be written, got: {error.strerror}") from error
+        raise OutputError(
+            f"--out {directory}: expected a directory that can be written, got: {error.strerror}"
+        ) from error
 
 
 def write_files(directory: Path, files: Mapping[str, str | bytes]) -> None:

@@ -7,6 +7,7 @@ import click
 
 from bitsim.cli.output import csv_text, print_table, si, write_files
 from bitsim.cost import CONVENTIONS, Energy
+from bitsim.model.operators import Phase
 
 if TYPE_CHECKING:
     from bitsim.study.result import Result
@@ -24,15 +25,15 @@ def print_result(result: "Result") -> None:
     """Phases, then energy in the three conventions by component and by operator kind, then what to know."""
     inputs = result.inputs
     click.echo(f"{inputs['model']} on {inputs['chip']} ({inputs['technology']}), numerics {inputs['numerics']}")
-    tokens = {"prefill": result.prompt_tokens, "decode": result.new_tokens}
-    phases = [phase for phase in ("prefill", "decode") if any(result.phase_rows(phase))]  # type: ignore[arg-type]
+    tokens: dict[Phase, int] = {"prefill": result.prompt_tokens, "decode": result.new_tokens}
+    phases: list[Phase] = [phase for phase, number in tokens.items() if number]
     rows = []
     for phase in phases:
         per = max(1, tokens[phase] * result.batch)
-        cycles = sum(row.cycles for row in result.phase_rows(phase))  # type: ignore[arg-type]
+        cycles = sum(row.cycles for row in result.phase_rows(phase))
         cells: list[object] = [phase, tokens[phase] * result.batch, f"{cycles:,}"]
-        cells.append(si(result.phase_time_s(phase), "s"))  # type: ignore[arg-type]
-        cells += [si(result.energy(name, phase) / per, "J") for name in CONVENTIONS]  # type: ignore[arg-type]
+        cells.append(si(result.phase_time_s(phase), "s"))
+        cells += [si(result.energy(name, phase) / per, "J") for name in CONVENTIONS]
         rows.append(cells)
     print_table(
         "phases; energy per token",

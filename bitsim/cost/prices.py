@@ -79,8 +79,10 @@ class PriceList:
             )
         above = next(row for row in grid if row.capacity_kb >= capacity)
         below = next(row for row in reversed(grid) if row.capacity_kb <= capacity)
-        t = 0.0 if above is below else math.log(capacity / below.capacity_kb) / math.log(
-            above.capacity_kb / below.capacity_kb
+        t = (
+            0.0
+            if above is below
+            else math.log(capacity / below.capacity_kb) / math.log(above.capacity_kb / below.capacity_kb)
         )
         lower, upper = (
             _of(getattr(row, access), f"{self.tech.name}: sram {row.capacity_kb:g} kB.{access}")
@@ -117,6 +119,4 @@ class PriceList:
 
 
 def _of(constant: Constant, where: str) -> Price:
-    return Price(
-        low=constant.low, nominal=constant.nominal, high=constant.high, constants=((where, constant),)
-    )
+    return Price(low=constant.low, nominal=constant.nominal, high=constant.high, constants=((where, constant),))

@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import OperandError
 from bitsim.events import Events
 from bitsim.model.operators import Operator
@@ -67,7 +68,7 @@ class Datapath(Protocol):
         """Whether the output equals the int64 matmul for all operands that cause no overflow."""
         ...
 
-    def prepare(self, w: Array) -> Any:
+    def prepare(self, w: Array | PackedTernary) -> Any:
         """Check and lay out the weights (N, K) once, for many calls of `execute`."""
         ...
 

@@ -73,9 +73,14 @@ class SteppedTile:
                 elif a_in[r][c] is not None:
                     psum[r][c] = self.arithmetic.multiply_add(self.psum[r][c], act[r][c], weight[r][c])[0]
         always = not spec.clock_gating
-        moving = [[always or n or o for n, o in zip(*rows, strict=True)] for rows in zip(act_valid, self.act_valid)]
-        loading = [[always or shift and (stationary or n or o) for n, o in zip(*rows, strict=True)]
-                   for rows in zip(weight_valid, self.weight_valid)]
+        moving = [
+            [always or n or o for n, o in zip(*rows, strict=True)]
+            for rows in zip(act_valid, self.act_valid, strict=True)
+        ]
+        loading = [
+            [always or (shift and (stationary or n or o)) for n, o in zip(*rows, strict=True)]
+            for rows in zip(weight_valid, self.weight_valid, strict=True)
+        ]
         summing = moving if stationary else [[always or shift_psums or v for v in row] for row in act_valid]
         self.latch("act", self.act, act, fmt.act_bits, moving)
         self.latch("weight", self.weight, weight, fmt.weight_bits, loading)

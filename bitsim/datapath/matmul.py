@@ -4,16 +4,13 @@ With `vpdpbusd` the kernels of `bitsim.datapath.kernels.gemm` serve every M. Wit
 many rows go to the BLAS in float32, in pieces of K short enough that every partial sum is an integer below 2^24.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from bitsim.datapath.kernels.gemm import matmul_bytes, matmul_few_rows, matmul_packed, matmul_unpacked
 from bitsim.datapath.kernels.pack import LANES, quad_lines
 from bitsim.datapath.kernels.simd_dot import has_native_dpbusd
+from bitsim.datapath.kernels.team import team
 from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import OperandError
 
@@ -24,6 +21,7 @@ _MANY_ROWS = 128
 _BLAS_ROWS = 32
 _BLAS_COLUMNS = 512
 _FLOAT32_EXACT = 2**24
+_WORTH_A_TEAM = 2**22  # MACs
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -40,6 +38,7 @@ def ternary_matmul(x_q: Int8, w: PackedTernary, threads: int | None = None) -> I
         raise OperandError(f"x_q: expected (M, K={w.k}) to match the weights, got {x_q.shape}")
     if w.k > MAX_K_TERNARY:
         raise OperandError(f"x_q: expected K <= {MAX_K_TERNARY}, so that sums fit int32, got {w.k}")
+    _check_threads(threads)
     if 0 in (*x_q.shape, w.n):
         return np.zeros((x_q.shape[0], w.n), np.int32)
     m = x_q.shape[0]
@@ -48,7 +47,7 @@ def ternary_matmul(x_q: Int8, w: PackedTernary, threads: int | None = None) -> I
     multiply = matmul_few_rows if m <= _FEW_ROWS else matmul_packed if m < _MANY_ROWS else matmul_unpacked
     x = _padded_k(x_q, 16 * w.packed.shape[1])
     y = np.empty((m, LANES * w.packed.shape[0]), np.int32)
-    with _at_most(threads):
+    with team(m * w.n * w.k, _WORTH_A_TEAM, threads):
         multiply(w.packed, x, x_q.sum(axis=1, dtype=np.int32), y)
     return np.ascontiguousarray(y[:, : w.n])
 
@@ -65,6 +64,7 @@ def int8_matmul(x_q: Int8, w_q: Int8, threads: int | None = None) -> Int32:
         raise OperandError(f"w_q: expected (N, K={k}) to match x_q, got {w_q.shape}")
     if k > MAX_K_INT8:
         raise OperandError(f"x_q: expected K <= {MAX_K_INT8}, so that sums fit int32, got {k}")
+    _check_threads(threads)
     if 0 in (m, n, k):
         return np.zeros((m, n), np.int32)
     if not has_native_dpbusd() and m >= _BLAS_ROWS:
@@ -72,7 +72,7 @@ def int8_matmul(x_q: Int8, w_q: Int8, threads: int | None = None) -> Int32:
     quads = -(-k // 4)
     y = np.empty((m, LANES * -(-n // LANES)), np.int32)
     lines = np.empty((-(-n // LANES), quads, LANES), np.int32)
-    with _at_most(threads):
+    with team(m * n * k, _WORTH_A_TEAM, threads):
         quad_lines(_padded_k(w_q, 4 * quads).view(np.int32), lines)
         # Flipping the top bit adds 128 to a byte.
         matmul_bytes(
@@ -84,6 +84,11 @@ def int8_matmul(x_q: Int8, w_q: Int8, threads: int | None = None) -> Int32:
 def _check_int8(name: str, operand: Int8) -> None:
     if operand.dtype != np.int8 or operand.ndim != 2:
         raise OperandError(f"{name}: expected a matrix of int8, got {operand.dtype} {operand.shape}")
+
+
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and threads < 1:
+        raise OperandError(f"threads: expected at least 1, got {threads}")
 
 
 def _padded_k(x_q: Int8, k: int) -> Int8:
@@ -104,15 +109,3 @@ def _float32_matmul(x_q: Int8, w_q: Int8, largest_product: int) -> Int32:
             w = w_q[n : n + _BLAS_COLUMNS, k : k + step].astype(np.float32)
             y[:, n : n + _BLAS_COLUMNS] += (x @ w.T).astype(np.int32)
     return y
-
-
-@contextmanager
-def _at_most(threads: int | None) -> Iterator[None]:
-    before = numba.get_num_threads()
-    if threads is not None and threads < 1:
-        raise OperandError(f"threads: expected at least 1, got {threads}")
-    numba.set_num_threads(before if threads is None else min(threads, before))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)

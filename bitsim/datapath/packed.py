@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitsim.datapath.kernels.pack import LANES, pack_codes, pack_hf_bytes, unpack_rows
+from bitsim.datapath.kernels.team import team
 from bitsim.errors import OperandError
 
 _LINE_K = 16
 _LINE_BYTES = 64
+_WORTH_A_TEAM = 2**14  # weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +43,8 @@ class PackedTernary:
             raise OperandError(f"w_ternary: expected -1, 0 or 1, got {w_ternary.min()} to {w_ternary.max()}")
         n, k = w_ternary.shape
         packed = np.empty(_packed_shape(n, k), np.uint8)
-        pack_codes(np.ascontiguousarray(w_ternary), packed)
+        with team(w_ternary.size, _WORTH_A_TEAM):
+            pack_codes(np.ascontiguousarray(w_ternary), packed)
         return cls(packed=packed, n=n, k=k)
 
     @classmethod
@@ -57,7 +60,8 @@ class PackedTernary:
             )
         k = packed.shape[1]
         p16 = np.empty(_packed_shape(n, k), np.uint8)
-        invalid = pack_hf_bytes(np.ascontiguousarray(packed), n, p16)
+        with team(n * k, _WORTH_A_TEAM):
+            invalid = pack_hf_bytes(np.ascontiguousarray(packed), n, p16)
         if invalid:
             raise OperandError(f"packed weights: expected codes 0, 1 and 2, got code 3 in {invalid} blocks of 16 rows")
         return cls(packed=p16, n=n, k=k)
@@ -71,7 +75,8 @@ class PackedTernary:
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < self.n:
             raise OperandError(f"rows: expected indices 0 to {self.n - 1}, got {chosen.min()} to {chosen.max()}")
         w_ternary = np.empty((chosen.size, self.k), np.int8)
-        unpack_rows(self.packed, chosen.astype(np.int64), w_ternary)
+        with team(w_ternary.size, _WORTH_A_TEAM):
+            unpack_rows(self.packed, chosen.astype(np.int64), w_ternary)
         return w_ternary
 
     @property

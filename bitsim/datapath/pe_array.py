@@ -78,29 +78,24 @@ class PEArray:
 
     def prepare(self, w: Array | PackedTernary) -> PreparedWeights:
         """Check the weights and lay them out: `w` int8 (N, K), ternary codes packed or not, or numbers for FP16."""
-        if isinstance(w, PackedTernary):
-            codes = w.codes()
-        elif self.spec.pe == "fp16":
-            codes = fp16_operand("w", w)
+        operand: Array | PackedTernary
+        pe, packed = self.spec.pe, isinstance(w, PackedTernary)
+        values = w.codes() if isinstance(w, PackedTernary) else w
+        if pe == "fp16":
+            operand = codes = fp16_operand("w", values)
         else:
-            codes = integer_operand("w", w, *((-1, 1) if self.spec.pe == "ternary" else (-128, 127)))
-        if self.spec.pe == "fp16" and codes.dtype != np.uint16:
-            codes = fp16_operand("w", codes)
-        ternary = self.spec.pe == "ternary"
-        operand = codes
-        if ternary:
-            operand = w if isinstance(w, PackedTernary) else PackedTernary.from_codes(codes)
-        adds, subs = (int((codes == 1).sum()), int((codes == -1).sum())) if ternary else (0, 0)
+            codes = integer_operand("w", values, *((-1, 1) if pe == "ternary" else (-128, 127)))
+            operand = w if packed else PackedTernary.from_codes(codes) if pe == "ternary" else codes
+        adds, subs = (int((codes == 1).sum()), int((codes == -1).sum())) if pe == "ternary" else (0, 0)
+        stationary_rows = self.spec.rows if self.spec.dataflow == "weight_stationary" else None
         return PreparedWeights(
             operand=operand,
             n=codes.shape[0],
             k=codes.shape[1],
             adds=adds,
             subs=subs,
-            skips=codes.size - adds - subs if ternary else 0,
-            toggles=switching.weight_toggles(
-                weight_patterns(self.spec.pe, codes), self.spec.rows if self.tiling(1, 1, 1).weight_stationary else None
-            ),
+            skips=codes.size - adds - subs if pe == "ternary" else 0,
+            toggles=switching.weight_toggles(weight_patterns(pe, codes), stationary_rows),
         )
 
     def execute(self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
@@ -124,7 +119,9 @@ class PEArray:
         weights = w if isinstance(w, PreparedWeights) else self.prepare(w)
         acts = self._operand(x, weights)
         events, columns = self._events(acts, weights, toggles, seed, overflowed=False)
-        return Observation(events=events, cycles=self.cycles(acts.shape[0], weights.k, weights.n), toggle_columns=columns)
+        return Observation(
+            events=events, cycles=self.cycles(acts.shape[0], weights.k, weights.n), toggle_columns=columns
+        )
 
     def count(self, m: int, k: int, n: int) -> Events:
         tiling = self.tiling(m, k, n)

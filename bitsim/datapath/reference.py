@@ -92,9 +92,7 @@ def run_array(x: Array, w: Array, spec: PEArraySpec) -> tuple[Array, Events, tup
     run = weight_stationary if spec.dataflow == "weight_stationary" else output_stationary
     y = run(arithmetic, acts, weights, ledger)
     fmt = PE_FORMATS[spec.pe]
-    tiling = Tiling(
-        dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=len(acts), k=len(acts[0]), n=len(weights)
-    )
+    tiling = Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=len(acts), k=len(acts[0]), n=len(weights))
     ledger.counts["reg.clock"] = tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating)
     first = min(ledger.overflows) if ledger.overflows else None
     return np.array(y, np.float32 if arithmetic.fp16 else np.int64), Events(ledger.counts), first

@@ -28,8 +28,7 @@ def array_sums(acts: Array, w: Array | PackedTernary, spec: PEArraySpec) -> Summ
         assert isinstance(w, np.ndarray)
         return Summed(y=fp16_array_matmul(acts, w, spec.rows if stationary else acts.shape[1]), overflows={})
     if cannot_overflow(acts, spec):
-        y = ternary_matmul(acts, w) if isinstance(w, PackedTernary) else int8_matmul(acts, w)
-        return Summed(y=y, overflows={})
+        return Summed(y=ternary_matmul(acts, w) if isinstance(w, PackedTernary) else int8_matmul(acts, w), overflows={})
     codes = w.codes() if isinstance(w, PackedTernary) else w
     saturate = spec.overflow == "saturate"
     if stationary:

@@ -85,9 +85,7 @@ class _Step:
         if phase is None:
             phase = "decode" if cache.length and self.tokens == 1 else "prefill"
         self._operators = iter(
-            forward_operators(
-                config, phase=phase, tokens=self.tokens, context=self.context, kv_bits=cache.traffic_bits
-            )
+            forward_operators(config, phase=phase, tokens=self.tokens, context=self.context, kv_bits=cache.traffic_bits)
         )
         cos, sin = rotary_table(config.head_dim, config.rope_theta, config.max_position_embeddings)
         self._cos, self._sin = cos[cache.length : self.context], sin[cache.length : self.context]

@@ -30,10 +30,10 @@ def generate(
     """Continue `tokens` by `new_tokens`.
 
     Returns prompt and new tokens, int64, and the logits of every position, float32 (positions, vocabulary). Every new
-    token is executed in a step of its own, the last one too: N new tokens are N decode steps. `temperature` 0 takes the first maximum;
-    above 0, tokens are drawn with `seed`. `contract`: the model's own contract by default. `on_token` is called with
-    every new token. Raises `PromptError` for an empty prompt, ids outside the vocabulary and too many positions,
-    `ConfigError` for a model without weights.
+    token is executed in a step of its own, the last one too: N new tokens are N decode steps. `temperature` 0 takes the
+    first maximum; above 0, tokens are drawn with `seed`. `contract`: the model's own contract by default. `on_token` is
+    called with every new token. Raises `PromptError` for an empty prompt, ids outside the vocabulary and too many
+    positions, `ConfigError` for a model without weights.
     """
     config = model.config
     prompt = _checked(config, tokens, new_tokens)

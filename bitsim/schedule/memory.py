@@ -32,8 +32,8 @@ class MemoryModel(Protocol):
 class StreamingMemory:
     """Weights once per pass from DRAM, activations and psums in SRAM, KV cache in DRAM."""
 
-    name = "streaming"
-    assumptions = (
+    name: str = "streaming"
+    assumptions: tuple[str, ...] = (
         "memory: activations and partial sums always fit their buffers",
         "memory: every pass reads all weights from DRAM once, nothing is kept between passes",
         "timing: scale multipliers at the array's edges keep up with it and take no cycles of their own",

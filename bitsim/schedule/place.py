@@ -33,7 +33,7 @@ class Placement:
 
     def __init__(self, chip: Chip, memory: MemoryModel | None = None) -> None:
         self.chip = chip
-        self.memory: MemoryModel = memory or StreamingMemory()
+        self.memory: MemoryModel = StreamingMemory() if memory is None else memory
         self.bitlinear: Datapath = build_datapath(chip.bitlinear)
         self.wide: Datapath = build_datapath(chip.wide)
 

@@ -49,9 +49,7 @@ def estimate(
 
     def book(phase: Phase, tokens: int, context: int) -> None:
         estimator.book(
-            forward_operators(
-                config, phase=phase, tokens=tokens, context=context, batch=batch, merge_heads=merge_heads
-            )
+            forward_operators(config, phase=phase, tokens=tokens, context=context, batch=batch, merge_heads=merge_heads)
         )
 
     if prefill:

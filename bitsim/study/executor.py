@@ -1,10 +1,11 @@
 """The executor that puts a model on a chip: every matmul runs on a datapath, every operator is placed and booked."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bitsim.datapath.base import Array, Datapath, Execution, Overflow, Toggles
+from bitsim.datapath.base import Array, Datapath, Observation, Overflow, Toggles
 from bitsim.datapath.packed import PackedTernary
 from bitsim.events import Events, total
 from bitsim.model.operators import Operator
@@ -35,43 +36,42 @@ class ChipExecutor:
 
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight) -> Array:
         datapath = self.placement.bitlinear
-        prepared = self._prepared.get(op.name)
-        if prepared is None:
-            prepared = self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
-        done = datapath.execute(x_q, prepared, toggles=self._toggles, seed=self._seed)
+        if op.name not in self._prepared:
+            self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
+        done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed)
         self._book(op, [done])
         return done.y
 
     def wide(self, op: Operator, a: Array, b: Array | FloatWeight) -> Array:
-        datapath = self.placement.wide
-        run = datapath.execute if self._wide_on_datapath else datapath.observe
-        if isinstance(b, FloatWeight):
-            prepared = self._prepared.get(op.name)
-            if prepared is None:
-                prepared = self._prepared[op.name] = prepare_float(datapath, b)
-            executions = [run(a[0], prepared, toggles=self._toggles, seed=self._seed)]
-        else:
-            executions = [
-                run(rows, columns, toggles=self._toggles, seed=self._seed) for rows, columns in zip(a, b, strict=True)
-            ]
-        self._book(op, executions)
+        datapath, toggles, seed = self.placement.wide, self._toggles, self._seed
+        pairs = list(zip(a, [self._stored(op, b)] if isinstance(b, FloatWeight) else b, strict=True))
         if self._wide_on_datapath:
+            executions = [datapath.execute(x, w, toggles=toggles, seed=seed) for x, w in pairs]
+            self._book(op, executions)
             return np.stack([done.y for done in executions])
+        self._book(op, [datapath.observe(x, w, toggles=toggles, seed=seed) for x, w in pairs])
         return float_matmul(a, b)
+
+    def _stored(self, op: Operator, weight: FloatWeight) -> Any:
+        """A stored matrix as the wide datapath holds it, laid out at its first use."""
+        if op.name not in self._prepared:
+            self._prepared[op.name] = prepare_float(self.placement.wide, weight)
+        return self._prepared[op.name]
 
     def vector(self, op: Operator) -> None:
         self.ledger.add(op, self._place(op), Events())
 
     def _place(self, op: Operator) -> Placed:
         """Where `op` goes; operators that differ in name, layer and phase only share their place."""
-        key = (op.kind, op.m, op.k, op.n, op.repeat, op.weight_format, op.weight_bits, op.values_read)
-        key += (op.values_written, op.kv_read_bits, op.kv_write_bits, op.dram_read_bits, *op.vector.items())
+        shape = (op.kind, op.m, op.k, op.n, op.repeat, op.weight_format, op.weight_bits)
+        moved = (op.values_read, op.values_written, op.kv_read_bits, op.kv_write_bits, op.dram_read_bits)
+        key = (*shape, *moved, *op.vector.items())
         placed = self._placed.get(key)
         if placed is None:
             placed = self._placed[key] = self.placement.place(op)
         return placed
 
-    def _book(self, op: Operator, executions: list[Execution]) -> None:
+    def _book(self, op: Operator, executions: Sequence[Observation]) -> None:
         for done in executions:
             if done.toggle_columns < op.n:
                 self.sampled.add(op.kind)

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList, price_operator
-from bitsim.cost.conventions import ConventionName
 from bitsim.cost.energy import total_energy
 from bitsim.errors import UnknownNameError
 from bitsim.events import Events, total
@@ -99,9 +98,7 @@ class Result:
             (row, part, energy)
             for row in self.phase_rows(phase)
             for part, energy in price_operator(
-                OperatorCost(
-                    name=row.name, kind=row.kind, events=row.events, time_ns=row.cycles * self._cycle_ns
-                ),
+                OperatorCost(name=row.name, kind=row.kind, events=row.events, time_ns=row.cycles * self._cycle_ns),
                 self.prices,
                 CONVENTIONS[convention],
             ).items()
@@ -111,7 +108,7 @@ class Result:
         """Total energy in pJ, low / nominal / high."""
         return total_energy(energy for _, _, energy in self.breakdown(convention, phase))
 
-    def energy(self, convention: ConventionName = "system", phase: Phase | None = None) -> float:
+    def energy(self, convention: str = "system", phase: Phase | None = None) -> float:
         """Total nominal energy in joules under `convention`, of one phase or of all."""
         return self.energy_range(convention, phase).nominal * 1e-12
 

@@ -95,7 +95,7 @@ def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None
         raise PromptError("give either a prompt or tokens, not both and not neither")
     if tokens is not None:
         return tokens
-    return tokenizer(model.name, model.tokenizer_class).encode(prompt or "").tolist()
+    return [int(token) for token in tokenizer(model.name, model.tokenizer_class).encode(prompt or "")]
 
 
 def notes_of(executor: ChipExecutor, *, toggles: Toggles, wide: Wide) -> tuple[str, ...]:
@@ -110,8 +110,8 @@ def notes_of(executor: ChipExecutor, *, toggles: Toggles, wide: Wide) -> tuple[s
         notes.append("partial-sum toggles were not counted: their energy is missing")
     if wide == "float32":
         notes.append(
-            "values of QK^T, PV, head and KV cache are float32 as the contract says; their events are those of the wide "
-            "datapath, and KV traffic is counted at 16 bits per value"
+            "values of QK^T, PV, head and KV cache are float32 as the contract says; their events are those of the "
+            "wide datapath, and KV traffic is counted at 16 bits per value"
         )
     for where, datapath in (("BitLinear", executor.placement.bitlinear), ("wide", executor.placement.wide)):
         if not datapath.exact and (where == "BitLinear" or wide == "datapath"):

@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -172,3 +173,19 @@ def test_operands_are_checked() -> None:
     with pytest.raises(OperandError, match=r"weights: expected \(N, K=3\)"):
         fp16_acc_toggles_os(a, a[:, :2])
     assert fp16_acc_toggles_os(a[:0], a) == 0
+
+
+def test_a_team_of_threads_counts_the_same() -> None:
+    rng = np.random.default_rng(0)
+    a, b = operand(rng, (50, 149), "unit"), operand(rng, (203, 149), "unit")
+    together = (fp16_psum_toggles_ws(a, b, 24), fp16_acc_toggles_os(a, b), fp16_array_matmul(a, b, 24).tolist())
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        assert (
+            fp16_psum_toggles_ws(a, b, 24),
+            fp16_acc_toggles_os(a, b),
+            fp16_array_matmul(a, b, 24).tolist(),
+        ) == together
+    finally:
+        numba.set_num_threads(before)

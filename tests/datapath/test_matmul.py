@@ -74,6 +74,14 @@ def test_every_kernel_sees_every_weight_and_activation(m: int) -> None:
         np.testing.assert_array_equal(ternary_matmul(x_q, PackedTernary.from_codes(w)), naive_matmul(x_q, w))
 
 
+@pytest.mark.parametrize("m", [4, 70, 140])
+def test_a_team_of_threads_computes_the_same(m: int) -> None:
+    rng = np.random.default_rng(m)
+    x_q, w, w_q = int8_values(rng, (m, 701)), ternary_values(rng, (1603, 701)), int8_values(rng, (1603, 701))
+    np.testing.assert_array_equal(ternary_matmul(x_q, PackedTernary.from_codes(w)), naive_matmul(x_q, w))
+    np.testing.assert_array_equal(int8_matmul(x_q, w_q), naive_matmul(x_q, w_q))
+
+
 def test_all_pairs_of_a_weight_and_an_activation() -> None:
     x_q = np.arange(-128, 128).astype(np.int8).reshape(256, 1)
     w = np.array([[-1], [0], [1]], np.int8)

@@ -93,3 +93,10 @@ def test_both_ends_of_the_range_are_inside() -> None:
     assert y.tolist() == [[127, -128, -128, 127]]
     assert (overflows, first.tolist()) == (2, [0, 1, 1])
     assert array_os_overflow(x, w, 8, True)[0].tolist() == [[127, 127, -128, -128]]
+
+
+def test_a_team_of_threads_counts_the_same() -> None:
+    rng = np.random.default_rng(0)
+    x, w = (rng.integers(-9, 10, shape).astype(np.int8) for shape in ((20, 70), (67, 70)))
+    check(x, w, 16, 9, 10, False)
+    check(x, w, 16, 9, 10, True)

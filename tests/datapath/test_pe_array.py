@@ -149,9 +149,7 @@ def test_overflow_is_counted_and_its_first_position_reported(mode: str) -> None:
     x = np.full((2, 6), 100, np.int8)
     x[0] = 1
     w = np.ones((3, 6), np.int8)
-    done = PEArray(
-        array_spec("ternary", "output_stationary", 2, 2, acc_bits=9, overflow=mode)
-    ).execute(x, w)
+    done = PEArray(array_spec("ternary", "output_stationary", 2, 2, acc_bits=9, overflow=mode)).execute(x, w)
     assert done.events["overflow.psum"] == {"wrap": 3, "saturate": 3 * 4}[mode]
     assert (done.first_overflow.m, done.first_overflow.k, done.first_overflow.n) == (1, 2, 0)
     assert done.y[1, 0] == {"wrap": 600 - 512, "saturate": 255}[mode]

@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -133,3 +134,14 @@ def test_operands_are_checked() -> None:
     with pytest.raises(OperandError, match="activations: expected a matrix of int8, got int16"):
         acc_toggles_os(x.astype(np.int16), w, 20)
     assert psum_toggles_ws(x[:0], w, 4, 20) == 0
+
+
+def test_a_team_of_threads_counts_the_same() -> None:
+    x, w = operands(1, 50, 203, 149, 1)
+    together = (psum_toggles_ws(x, w, 24, 13), acc_toggles_os(x, w, 13))
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        assert (psum_toggles_ws(x, w, 24, 13), acc_toggles_os(x, w, 13)) == together
+    finally:
+        numba.set_num_threads(before)

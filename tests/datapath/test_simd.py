@@ -142,7 +142,9 @@ def test_kernels_without_vector_instructions(tmp_path: Path) -> None:
     tests = [
         str(Path(__file__).parent / f"test_{name}.py") for name in ("simd", "matmul", "psum_toggles", "fp16_array")
     ]
-    env = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path), "BITSIM_PORTABLE_RUN": "1"}
+    # A cache of its own, so that this run compiles, and one thread, which is quicker on tiny operands.
+    overrides = {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "1"}
+    env = os.environ | overrides | {"BITSIM_PORTABLE_RUN": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

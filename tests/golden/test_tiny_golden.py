@@ -49,4 +49,4 @@ def test_greedy_tokens(model, expected):
     new = len(expected["greedy"]) - len(expected["prompt"])
     tokens, logits = generate(model, ReferenceExecutor(), expected["prompt"], new, kv_bits=32)
     np.testing.assert_array_equal(tokens, expected["greedy"])
-    assert logits.shape == (len(tokens) - 1, model.config.vocab_size)
+    assert logits.shape == (len(tokens), model.config.vocab_size)

@@ -25,8 +25,8 @@ def test_greedy_takes_the_maximum(model):
     tokens, logits = generate(model, ReferenceExecutor(), [1, 2, 3], 5, on_token=seen.append)
     assert tokens.dtype == np.int64
     assert list(tokens[:3]) == [1, 2, 3]
-    assert list(tokens[3:]) == seen == list(logits[2:].argmax(-1))
-    assert logits.shape == (7, CONFIG.vocab_size)
+    assert list(tokens[3:]) == seen == list(logits[2:-1].argmax(-1))
+    assert logits.shape == (8, CONFIG.vocab_size)
     assert logits.dtype == np.float32
 
 
@@ -53,7 +53,7 @@ def test_prompts_that_cannot_run(model):
         ([[1]], 1, "sequence of integers"),
         ([1.5], 1, "sequence of integers"),
         ([1], -1, "new_tokens"),
-        ([1] * 150, 52, "150 prompt tokens and 52 new ones need 201 positions, test has 200"),
+        ([1] * 150, 51, "150 prompt tokens and 51 new ones need 201 positions, test has 200"),
     ):
         with pytest.raises(PromptError, match=match):
             generate(model, ReferenceExecutor(), tokens, new)
@@ -63,8 +63,8 @@ def test_prompts_that_cannot_run(model):
 
 def test_last_position_can_be_used():
     small = random_model(replace(CONFIG, max_position_embeddings=6), 1)
-    tokens, _ = generate(small, ReferenceExecutor(), [1, 2, 3], 4)
-    assert len(tokens) == 7
+    tokens, _ = generate(small, ReferenceExecutor(), [1, 2, 3], 3)
+    assert len(tokens) == 6
 
 
 def test_shape_without_weights():

@@ -23,11 +23,7 @@ sizes = st.integers(1, 40)
 def walked_traffic(op: Operator, spec: PEArraySpec) -> Events:
     """Walk the tiles one by one and move every value that a tile needs."""
     fmt = PE_FORMATS[spec.pe]
-    counts = dict.fromkeys(
-        ("sram.weights.write_bits", "sram.weights.read_bits", "sram.acts.read_bits", "sram.acts.write_bits")
-        + ("sram.psums.write_bits", "sram.psums.read_bits"),
-        0,
-    )
+    counts = {f"sram.{name}.{way}_bits": 0 for name in ("weights", "acts", "psums") for way in ("read", "write")}
     stationary = spec.dataflow == "weight_stationary"
     sum_bits = spec.column_acc_bits if stationary and spec.pe != "fp16" else spec.acc_bits
     for _ in range(op.repeat):

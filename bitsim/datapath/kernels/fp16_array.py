@@ -15,7 +15,9 @@ from bitsim._jit import kernel, parallel_kernel
 from bitsim.datapath.kernels.pack import LANES, quad_lines
 from bitsim.datapath.kernels.simd import hsum, inlined, load, popcount, splat, store
 from bitsim.datapath.kernels.simd_half import half_bits, round_half
+from bitsim.datapath.kernels.team import team
 
+_WORTH_A_TEAM = 2**17  # MACs
 Bits16 = NDArray[np.uint16]
 Float32 = NDArray[np.float32]
 
@@ -28,9 +30,9 @@ def fp16_array_matmul(a: Bits16, b: Bits16, rows: int) -> Float32:
     (m, k), n = a.shape, b.shape[0]
     if 0 in (m, n, k):
         return np.zeros((m, n), np.float32)
-    lines = _column_lines(b)
-    y = np.empty((m, LANES * lines.shape[0]), np.float32)
-    _all_values(_values(a), lines, y, rows)
+    y = np.empty((m, LANES * -(-n // LANES)), np.float32)
+    with team(m * n * k, _WORTH_A_TEAM):
+        _all_values(_values(a), _column_lines(b), y, rows)
     return np.ascontiguousarray(y[:, :n])
 
 
@@ -40,7 +42,8 @@ def fp16_psum_toggles_ws(a: Bits16, b: Bits16, rows: int) -> int:
     Register (r, n) holds p after r + 1 products, for one row of `a` after the other. Every tile starts and ends with
     +0. Rows that the last tile leaves unused pass the sum above them on. A NaN is counted as 0x7e00. M < 2^27.
     """
-    return int(_ws_all(np.ascontiguousarray(_values(a).T), _column_lines(b), _column_mask(b.shape[0]), rows))
+    with team(a.size * b.shape[0], _WORTH_A_TEAM):
+        return int(_ws_all(np.ascontiguousarray(_values(a).T), _column_lines(b), _column_mask(b.shape[0]), rows))
 
 
 def fp16_acc_toggles_os(a: Bits16, b: Bits16) -> int:
@@ -48,7 +51,8 @@ def fp16_acc_toggles_os(a: Bits16, b: Bits16) -> int:
 
     Operands and NaN as in `fp16_psum_toggles_ws`; K < 2^27.
     """
-    return int(_os_all(_values(a), _column_lines(b), _column_mask(b.shape[0])))
+    with team(a.size * b.shape[0], _WORTH_A_TEAM):
+        return int(_os_all(_values(a), _column_lines(b), _column_mask(b.shape[0])))
 
 
 def _values(bits: Bits16) -> Float32:

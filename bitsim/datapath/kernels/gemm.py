@@ -50,11 +50,11 @@ def _packed_tile(packed: Any, x_q: Any, offsets: Any, y: Any, rows: Any, blocks:
 
 
 @kernel
-def _byte_tile(lines: Any, x_q: Any, offsets: Any, y: Any, rows: Any, blocks: Any) -> None:
-    """One tile from the byte lines of three blocks; `blocks` says where in y these belong."""
+def _byte_tile(lines: Any, sources: Any, x_q: Any, offsets: Any, y: Any, rows: Any, blocks: Any) -> None:
+    """One tile from byte lines: those of the blocks `sources`, which belong to the blocks `blocks` of y."""
     tile = zero_tile(rows, blocks)
     for quad in range(lines.shape[1]):
-        tile = dot_tile(tile, load_lines(lines, (0, 1, 2), quad), x_q, rows, 4 * quad)
+        tile = dot_tile(tile, load_lines(lines, sources, quad), x_q, rows, 4 * quad)
     store_tile(tile, offsets, y, rows, blocks)
 
 
@@ -90,9 +90,9 @@ def matmul_packed(packed: Any, x_q: Any, offsets: Any, y: Any) -> None:
 
 
 @kernel
-def _all_rows(lines: Any, x_q: Any, offsets: Any, y: Any, blocks: Any) -> None:
+def _all_rows(lines: Any, sources: Any, x_q: Any, offsets: Any, y: Any, blocks: Any) -> None:
     for m in range(0, x_q.shape[0], 8):
-        _byte_tile(lines, x_q, offsets, y, _next_8(m, x_q.shape[0]), blocks)
+        _byte_tile(lines, sources, x_q, offsets, y, _next_8(m, x_q.shape[0]), blocks)
 
 
 @kernel
@@ -117,7 +117,7 @@ def matmul_unpacked(packed: Any, x_q: Any, offsets: Any, y: Any) -> None:
         lines = np.empty((3, 4 * packed.shape[1], 64), np.uint8)
         for i in range(3):
             _unpack_lines(packed[blocks[i]], lines[i])
-        _all_rows(lines, x_q, offsets, y, blocks)
+        _all_rows(lines, (0, 1, 2), x_q, offsets, y, blocks)
 
 
 @parallel_kernel
@@ -126,7 +126,4 @@ def matmul_bytes(w_lines: Any, x_q: Any, offsets: Any, y: Any) -> None:
     n_blocks = w_lines.shape[0]
     for step in numba.prange((n_blocks + 2) // 3):
         blocks = _next_3(3 * np.int64(step), n_blocks)
-        lines = np.empty((3, w_lines.shape[1], 64), np.uint8)
-        for i in range(3):
-            lines[i] = w_lines[blocks[i]]
-        _all_rows(lines, x_q, offsets, y, blocks)
+        _all_rows(w_lines, blocks, x_q, offsets, y, blocks)

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitsim._jit import kernel, parallel_kernel
+from bitsim.datapath.kernels.team import team
 
 WIDEST = 62  # bits; the sum of two such registers still fits int64
 NOWHERE = np.iinfo(np.int64).max
+_WORTH_A_TEAM = 2**15  # MACs
 
 Int8 = NDArray[np.int8]
 Int64 = NDArray[np.int64]
@@ -30,9 +32,9 @@ def array_ws_overflow(
     y = np.zeros((m_total, n_total), np.int64)
     counts = np.zeros((m_total, 2), np.int64)
     first = np.full((m_total, 2), NOWHERE, np.int64)
-    _all_rows(
-        np.ascontiguousarray(x), np.ascontiguousarray(w.T), rows, acc_bits, column_acc_bits, saturate, y, counts, first
-    )
+    x, w_t = np.ascontiguousarray(x), np.ascontiguousarray(w.T)
+    with team(x.size * n_total, _WORTH_A_TEAM):
+        _all_rows(x, w_t, rows, acc_bits, column_acc_bits, saturate, y, counts, first)
     psum_overflows, column_overflows = counts.sum(axis=0)
     return y, int(psum_overflows), int(column_overflows), _first_of_all(first)
 

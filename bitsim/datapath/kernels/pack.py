@@ -17,7 +17,7 @@ LANES = 16
 
 @kernel
 def _pack_block(codes: Any, lines: Any) -> int:
-    """codes: uint8 (16, K padded to 16) -> lines: uint8 (K/16, 64); returns the bits that occur in any code."""
+    """codes: uint8 (16, K padded to 16) -> lines: uint8 (K/16, 64); returns 0 if no code is 3."""
     seen = np.uint8(0)
     for group in range(lines.shape[0]):
         for lane in range(LANES):
@@ -75,14 +75,16 @@ def unpack_rows(packed: Any, chosen: Any, w_ternary: Any) -> None:
             w_ternary[r, k] = np.int8((byte >> np.uint8(2 * (k // 4 % 4))) & 3) - 1
 
 
+@kernel
+def _interleave(rows: Any, lines: Any) -> None:
+    """rows: int32 (up to 16, Q) -> lines: int32 (Q, 16), missing rows are 0."""
+    for q in range(lines.shape[0]):
+        for lane in range(LANES):
+            lines[q, lane] = rows[lane, q] if lane < rows.shape[0] else 0
+
+
 @parallel_kernel
 def quad_lines(w_quads: Any, lines: Any) -> None:
     """w_quads: int32 (N, Q), four int8 weights in each -> byte lines: int32 (B, Q, 16), columns beyond N are 0."""
-    n_total = w_quads.shape[0]
     for block in numba.prange(lines.shape[0]):
-        lanes = min(LANES, n_total - LANES * block)
-        lines[block, :, lanes:] = 0
-        rows = w_quads[LANES * block : LANES * block + lanes]
-        for q in range(lines.shape[1]):
-            for lane in range(lanes):
-                lines[block, q, lane] = rows[lane, q]
+        _interleave(w_quads[LANES * block : LANES * (block + 1)], lines[block])

@@ -18,7 +18,9 @@ from bitsim._jit import kernel, parallel_kernel
 from bitsim.datapath.kernels.pack import LANES, quad_lines
 from bitsim.datapath.kernels.simd import hsum, inlined, load, popcount, splat, store
 from bitsim.datapath.kernels.simd_dot import dpbusd
+from bitsim.datapath.kernels.team import team
 
+_WORTH_A_TEAM = 2**19  # MACs
 FOUR_TIMES_128 = np.int32(-0x7F7F7F80)  # 0x80808080
 
 
@@ -30,8 +32,9 @@ def psum_toggles_ws(x: NDArray[np.int8], w: NDArray[np.int8], rows: int, acc_bit
     the last tile leaves unused pass the sum above them on. M < 2^24.
     """
     depth = min(rows, x.shape[1])
-    x_quads, w_quads = _quad_operands(_tiles_to_quads(x, depth), _tiles_to_quads(w, depth))
-    return int(_ws_all(w_quads, np.ascontiguousarray(x_quads.T), rows, -(-depth // 4), _mask(acc_bits)))
+    with team(x.size * w.shape[0], _WORTH_A_TEAM):
+        x_quads, w_quads = _quad_operands(_tiles_to_quads(x, depth), _tiles_to_quads(w, depth))
+        return int(_ws_all(w_quads, np.ascontiguousarray(x_quads.T), rows, -(-depth // 4), _mask(acc_bits)))
 
 
 def acc_toggles_os(x: NDArray[np.int8], w: NDArray[np.int8], acc_bits: int) -> int:
@@ -40,8 +43,9 @@ def acc_toggles_os(x: NDArray[np.int8], w: NDArray[np.int8], acc_bits: int) -> i
     The accumulator of (m, n) starts at zero and adds the K products in order, in `acc_bits` (2 to 32) bits; clearing
     it afterwards is not counted. K < 2^26.
     """
-    x_quads, w_quads = _quad_operands(_tiles_to_quads(x, x.shape[1]), _tiles_to_quads(w, w.shape[1]))
-    return int(_os_all(w_quads, x_quads, _mask(acc_bits)))
+    with team(x.size * w.shape[0], _WORTH_A_TEAM):
+        x_quads, w_quads = _quad_operands(_tiles_to_quads(x, x.shape[1]), _tiles_to_quads(w, w.shape[1]))
+        return int(_os_all(w_quads, x_quads, _mask(acc_bits)))
 
 
 def _mask(acc_bits: int) -> np.int32:

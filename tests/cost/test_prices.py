@@ -1,0 +1,85 @@
+"""Prices: nothing is silent, and memories are priced from their capacity."""
+
+import math
+
+import pytest
+
+import bitsim
+from bitsim.cost import CONVENTIONS, OperatorCost, PriceList, price_operator
+from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
+from bitsim.events import Events
+from bitsim.hw import load_chip
+
+CHIP = load_chip("ternary-ws-64x64")
+
+
+def energy(events: Events, convention: str, kind: str = "linear", time_ns: float = 0.0) -> dict[str, float]:
+    cost = OperatorCost(name="layers.0.q_proj", kind=kind, events=events, time_ns=time_ns)
+    return {part: e.nominal for part, e in price_operator(cost, PriceList(CHIP), CONVENTIONS[convention]).items()}
+
+
+def test_an_event_without_a_price_raises_and_names_event_technology_and_operator() -> None:
+    events = Events({"pe.ternary_a8_acc16.add": 12_345})
+    with pytest.raises(UnpricedEventError) as caught:
+        energy(events, "datapath")
+    message = str(caught.value)
+    for part in ("pe.ternary_a8_acc16.add", "7nm.yaml", "12,345", "layers.0.q_proj", "pe.ternary_a8_acc24.add"):
+        assert part in message
+    assert energy(events, "arithmetic") == {}
+
+
+def test_a_chip_whose_width_has_no_price_fails_instead_of_costing_nothing() -> None:
+    spec = CHIP.bitlinear.model_copy(update={"acc_bits": 16})
+    narrow = CHIP.model_copy(update={"bitlinear": spec})
+    result = bitsim.estimate("tiny-b158", narrow, prefill=4, decode=0)
+    assert result.energy("arithmetic") > 0
+    with pytest.raises(UnpricedEventError, match="ternary_a8_acc16"):
+        result.energy("datapath")
+
+
+def test_each_convention_prices_its_own_ledgers() -> None:
+    events = Events({"add.int8": 1000, "reg.clock": 1000, "dram.weights.read_bits": 1000, "overflow.psum": 3})
+    assert energy(events, "arithmetic") == {"add int8": pytest.approx(7.0)}
+    assert set(energy(events, "datapath")) == {"clock"}
+    assert set(energy(events, "system")) == {"clock", "dram weights"}
+    assert energy(events, "system")["dram weights"] == pytest.approx(13_000)
+
+
+def test_the_layout_factor_applies_to_synthesised_logic_only() -> None:
+    prices = PriceList(CHIP)
+    factor = CHIP.tech.layout_factor.nominal
+    clock = prices.must_price("reg.clock", 1, ["x"])
+    assert clock.nominal == pytest.approx(CHIP.tech.prices["reg.clock"].nominal * factor)
+    assert prices.must_price("mul.fp16", 1, ["x"]).nominal == CHIP.tech.prices["mul.fp16"].nominal
+
+
+def test_conventions_leave_out_what_they_say() -> None:
+    events = Events({"add.fp16": 10, "mul.fp16": 10})
+    assert energy(events, "arithmetic", kind="head") == {}
+    assert energy(events, "arithmetic", kind="qk") != {}
+    with pytest.raises(UnknownNameError, match="did you mean arithmetic"):
+        bitsim.estimate("tiny-b158", CHIP, prefill=2, decode=0).energy("arithmetics")
+
+
+def test_sram_between_two_capacities_lies_on_a_line_over_log_capacity_and_never_outside() -> None:
+    node = CHIP.with_technology("45nm")
+
+    def sized(kilobytes: float) -> PriceList:
+        capacity = node.memory.acts.capacity.model_copy(
+            update={"value": kilobytes, "low": kilobytes, "nominal": kilobytes, "high": kilobytes}
+        )
+        acts = node.memory.acts.model_copy(update={"capacity": capacity})
+        return PriceList(node.model_copy(update={"memory": node.memory.model_copy(update={"acts": acts})}))
+
+    low, middle, high = (sized(kb).must_price("sram.acts.read_bits", 1, ["x"]).nominal for kb in (8, 16, 32))
+    assert middle == pytest.approx((low + high) / 2)
+    assert math.log(16 / 8) / math.log(32 / 8) == pytest.approx(0.5)
+    assert low == pytest.approx(6.05 / 64, rel=0.01)  # CACTI 7, 45 nm, 8 kB, 64-bit read
+    with pytest.raises(ConfigError, match="4096 kB with 64-bit access lies outside of"):
+        sized(4096).must_price("sram.acts.read_bits", 1, ["x"])
+
+
+def test_leakage_is_power_times_time() -> None:
+    one, two = (energy(Events(), "system", time_ns=t)["sram leakage"] for t in (100.0, 200.0))
+    assert two == pytest.approx(2 * one)
+    assert one == pytest.approx(100.0 * PriceList(CHIP).leakage_mw().nominal)
