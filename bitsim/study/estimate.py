@@ -1,6 +1,7 @@
 """Estimate: a model's shapes on a chip, without weights. Same operators, placement and prices as `run`."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from bitsim.datapath.base import Statistics
 from bitsim.errors import BitsimError
@@ -22,8 +23,8 @@ class EstimateError(BitsimError):
 
 
 def estimate(
-    model: str | Model,
-    chip: str | Chip,
+    model: str | Path | Model,
+    chip: str | Path | Chip,
     *,
     prefill: int = 512,
     decode: int = 128,

@@ -40,8 +40,8 @@ class Score:
 
 
 def evaluate(
-    model: str | Model,
-    chip: str | Chip,
+    model: str | Path | Model,
+    chip: str | Path | Chip,
     *,
     text: Path | None = None,
     numerics: str | None = None,

@@ -1,6 +1,7 @@
 """Run: a real model on a modelled chip, bit for bit, everything counted."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 from bitsim.datapath.base import Toggles
@@ -20,8 +21,8 @@ Wide = Literal["float32", "datapath"]
 
 
 def run(
-    model: str | Model,
-    chip: str | Chip,
+    model: str | Path | Model,
+    chip: str | Path | Chip,
     *,
     prompt: str | None = None,
     tokens: Sequence[int] | None = None,
