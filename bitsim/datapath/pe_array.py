@@ -19,7 +19,8 @@ Exact: the INT8 and ternary arrays equal the int64 matmul as long as no sum leav
 the FP16 array rounds every product and every sum to binary16, k ascending, and is not exact.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -50,10 +51,30 @@ class PreparedWeights:
     subs: int
     skips: int
     toggles: int
+    sampled: dict[int, Array] = field(default_factory=dict)
 
-    def columns(self, chosen: Array) -> Array:
-        """The weights of some output columns, (len(chosen), K)."""
-        return self.operand.rows(chosen) if isinstance(self.operand, PackedTernary) else self.operand[chosen]
+    def columns(self, chosen: Array, seed: int) -> Array:
+        """The weights of some output columns, (len(chosen), K); a sample, drawn by `seed`, is kept."""
+        if chosen.size < self.n and seed in self.sampled:
+            return self.sampled[seed]
+        w = self.operand.rows(chosen) if isinstance(self.operand, PackedTernary) else self.operand[chosen]
+        if chosen.size < self.n:
+            self.sampled[seed] = w
+        return w
+
+
+@lru_cache(maxsize=4096)
+def data_independent_events(spec: PEArraySpec, m: int, k: int, n: int) -> Events:
+    """What one matmul does whatever its operands are, in closed form."""
+    tiling = Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=m, k=k, n=n)
+    fmt = PE_FORMATS[spec.pe]
+    clocked = tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating)
+    counts = {"reg.clock": clocked}
+    if fmt.multiplies:
+        counts[f"pe.{spec.unit}.mac"] = m * k * n
+    if tiling.weight_stationary:
+        counts[f"acc.add.{spec.column_format}"] = m * n * tiling.k_tiles
+    return Events(counts) + arithmetic_events(fmt.arithmetic, m, k, n, multiplies=fmt.multiplies)
 
 
 class PEArray:
@@ -124,16 +145,7 @@ class PEArray:
         )
 
     def count(self, m: int, k: int, n: int) -> Events:
-        tiling = self.tiling(m, k, n)
-        spec, fmt = self.spec, self.format
-        counts = {
-            "reg.clock": tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating),
-        }
-        if fmt.multiplies:
-            counts[f"pe.{spec.unit}.mac"] = m * k * n
-        if tiling.weight_stationary:
-            counts[f"acc.add.{spec.column_format}"] = m * n * tiling.k_tiles
-        return Events(counts) + arithmetic_events(fmt.arithmetic, m, k, n, multiplies=fmt.multiplies)
+        return data_independent_events(self.spec, m, k, n)
 
     def expect(self, m: int, k: int, n: int, statistics: Statistics) -> Events:
         tiling = self.tiling(m, k, n)
@@ -169,7 +181,7 @@ class PEArray:
         events = self.count(m, weights.k, n) + self._weight_events(m, weights) + self._act_toggles(acts, n)
         columns = self._toggle_columns(n, mode, seed)
         if columns.size:
-            counted = switching.psum_toggles(acts, weights.columns(columns), self.spec, saturated=overflowed)
+            counted = switching.psum_toggles(acts, weights.columns(columns, seed), self.spec, saturated=overflowed)
             events += Events({"reg.psum.toggle": round(counted * n / columns.size)})
         return events, columns.size
 

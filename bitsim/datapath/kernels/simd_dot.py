@@ -1,5 +1,6 @@
 """The multiplier of the integer kernels: four products of bytes added to each 32-bit lane, as `vpdpbusd` does."""
 
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
@@ -11,6 +12,7 @@ from bitsim.datapath.kernels.simd import I32X16, Vector, lane_operation, llvm_ty
 _FEATURES = ("avx512vnni", "avx512f")
 
 
+@cache
 def has_native_dpbusd() -> bool:
     """Whether kernels compiled by this process multiply with `vpdpbusd`."""
     return target_has(cpu_target.target_context.codegen(), *_FEATURES)
