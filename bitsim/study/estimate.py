@@ -1,6 +1,8 @@
 """Estimate: a model's shapes on a chip, without weights. Same operators, placement and prices as `run`."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 from bitsim.datapath.base import Statistics
@@ -14,7 +16,7 @@ from bitsim.model.operators import Operator, Phase
 from bitsim.schedule.place import Placement
 from bitsim.study.ledger import OperatorLedger
 from bitsim.study.provenance import inputs_of
-from bitsim.study.result import Result
+from bitsim.study.result import OperatorRow, Result
 from bitsim.study.statistics import default_statistics
 
 
@@ -43,51 +45,50 @@ def estimate(
             raise EstimateError(f"{name}: expected >= {least}, got {value}")
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
-    estimator = _Estimator(Placement(chip), statistics or default_statistics())
     config = model.config
+    used = statistics or default_statistics()
     if config.weight_bits_per_weight == 1:  # binary weights are never 0
-        estimator.statistics = replace(estimator.statistics, weight_zeros=0.0)
+        used = replace(used, weight_zeros=0.0)
+    placement, ledger = Placement(chip), OperatorLedger()
+    one_layer = replace(config, num_layers=1)
 
     def book(phase: Phase, tokens: int, context: int) -> None:
-        estimator.book(
-            forward_operators(config, phase=phase, tokens=tokens, context=context, batch=batch, merge_heads=merge_heads)
-        )
+        for op in forward_operators(
+            one_layer, phase=phase, tokens=tokens, context=context, batch=batch, merge_heads=merge_heads
+        ):
+            placed = placement.place(op)
+            ledger.add(op, placed, placed.array_events + expected_events(placement, op, used))
 
     if prefill:
         book("prefill", prefill, prefill)
     for i in range(decode):
         book("decode", 1, prefill + i + 1)
-    used = estimator.statistics
     return Result(
         mode="estimate",
         chip=chip,
-        rows=estimator.ledger.rows(),
+        rows=tuple(all_layers(ledger.rows(), config.num_layers)),
         inputs=inputs_of(model, chip, numerics=config.default_numerics),
-        notes=(f"data-dependent events from statistics: {used.source}", *estimator.placement.memory.assumptions),
+        notes=(f"data-dependent events from statistics: {used.source}", *placement.memory.assumptions),
         prompt_tokens=prefill,
         new_tokens=decode,
         batch=batch,
     )
 
 
-class _Estimator:
-    """Books steps; layers are alike, so that layer 0 is placed and the others take its numbers."""
+def expected_events(placement: Placement, op: Operator, statistics: Statistics) -> Events:
+    """The data-dependent events of all repetitions of a matmul, as the statistics predict them."""
+    if not op.is_matmul:
+        return Events()
+    return placement.datapath(op).expect(op.m, op.k, op.n, statistics) * op.repeat
 
-    def __init__(self, placement: Placement, statistics: Statistics) -> None:
-        self.placement = placement
-        self.statistics = statistics
-        self.ledger = OperatorLedger()
 
-    def book(self, operators: list[Operator]) -> None:
-        pattern = [op for op in operators if op.layer in (None, 0)]
-        costs = {op.name: (self.placement.place(op), self.expected(op)) for op in pattern}
-        for op in operators:
-            like = op.name if op.layer is None else op.name.replace(f"layers.{op.layer}.", "layers.0.", 1)
-            placed, expected = costs[like]
-            self.ledger.add(op, placed, placed.array_events + expected)
-
-    def expected(self, op: Operator) -> Events:
-        if not op.is_matmul:
-            return Events()
-        one = self.placement.datapath(op).expect(op.m, op.k, op.n, self.statistics)
-        return one * op.repeat
+def all_layers(rows: Iterable[OperatorRow], layers: int) -> Iterator[OperatorRow]:
+    """The rows of a model with `layers` layers, from those of the same model with one: layers are alike."""
+    for (_, layer), group in groupby(rows, key=lambda row: (row.phase, row.layer)):
+        pattern = list(group)
+        if layer is None:
+            yield from pattern
+            continue
+        for i in range(layers):
+            for row in pattern:
+                yield replace(row, layer=i, name=row.name.replace("layers.0.", f"layers.{i}.", 1))
