@@ -1,11 +1,12 @@
 """`bitsim run`: a model writes text on a chip."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bitsim.cli.options import chip_option, execution_options, generation_options, output_options
-from bitsim.cli.output import announce_compilation, check_directory, print_json
+from bitsim.cli.output import announce_compilation, check_directory, note, print_json
 
 
 @click.command("run")
@@ -14,20 +15,7 @@ from bitsim.cli.output import announce_compilation, check_directory, print_json
 @generation_options
 @execution_options
 @output_options
-def command(
-    model: str,
-    chip: str,
-    prompt: str,
-    new_tokens: int,
-    temperature: float,
-    seed: int,
-    numerics: str | None,
-    toggles: str,
-    wide: str,
-    random_seed: int | None,
-    as_json: bool,
-    out: Path | None,
-) -> None:
+def command(model: str, chip: str, random_seed: int | None, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Execute MODEL bit for bit on a chip: prefill the prompt, decode new tokens, count everything.
 
     MODEL is a shipped model, a checkpoint directory, or, with --random-weights, any shape that `bitsim list` shows.
@@ -37,19 +25,12 @@ def command(
     from bitsim.cli.present import print_result, write_result
     from bitsim.study import run
 
-    result = run(
-        model,
-        chip,
-        prompt=prompt,
-        new_tokens=new_tokens,
-        temperature=temperature,
-        seed=seed,
-        numerics=numerics,
-        toggles=toggles,  # type: ignore[arg-type]
-        wide=wide,  # type: ignore[arg-type]
-        random_weights=random_seed,
-        on_token=None if as_json else lambda token, text: click.echo(text or f"{token} ", nl=False),
-    )
+    def show(token: int, text: str) -> None:
+        click.echo(text or f"{token} ", nl=False)
+
+    if random_seed is not None:
+        note("drawing random weights ...")
+    result = run(model, chip, random_weights=random_seed, on_token=None if as_json else show, **settings)
     if as_json:
         print_json(result.to_json())
     else:

@@ -10,7 +10,7 @@ from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.generate import generate
-from bitsim.model.tokenizer import tokenizer
+from bitsim.model.tokenizer import ByteTokenizer, tokenizer
 from bitsim.quant.contracts import contract as named_contract
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
@@ -37,7 +37,8 @@ def run(
 ) -> Result:
     """Prefill a prompt, decode `new_tokens`, one step each, and count what the chip does.
 
-    * `prompt` (text) or `tokens` (ids), one of them. `temperature` 0 is greedy, else sampling with `seed`.
+    * `prompt` (text) or `tokens` (ids), one of them; with random weights the ids of a prompt are its bytes.
+      `temperature` 0 is greedy, else sampling with `seed`.
     * `numerics`: a contract's name; None takes what the checkpoint's config says, in float32.
     * `toggles`: partial-sum register toggles counted on all output columns ("exact"), on an eighth of the column tiles
       scaled up ("sample") or not at all ("off"). `wide`: values of QK^T, PV and head in the contract's float32 or as
@@ -96,7 +97,8 @@ def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None
         raise PromptError("give either a prompt or tokens, not both and not neither")
     if tokens is not None:
         return tokens
-    return [int(token) for token in tokenizer(model.name, model.tokenizer_class).encode(prompt or "")]
+    words = ByteTokenizer() if model.origin == "random" else tokenizer(model.name, model.tokenizer_class)
+    return [int(token) for token in words.encode(prompt or "")]
 
 
 def notes_of(executor: ChipExecutor, *, toggles: Toggles, wide: Wide) -> tuple[str, ...]:
