@@ -1,5 +1,6 @@
 """The contract that every datapath keeps: prepare weights once, execute matmuls, count them in closed form."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -46,17 +47,24 @@ class Execution(Observation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToggleRates:
+    """Flipped fraction of a register's bits at each of its updates, by kind of register."""
+
+    act: float
+    weight: float
+    psum: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
     """Averages of real operands, from which `expect` estimates the data-dependent events.
 
     * `weight_zeros`: fraction of ternary weights that are 0; the signs are taken as equally frequent.
-    * `act_toggle`, `weight_toggle`, `psum_toggle`: flipped fraction of a register's bits at each of its updates.
+    * `rates`: by kind of PE ("ternary", "int8", "fp16"). `source`: on what they were measured.
     """
 
     weight_zeros: float
-    act_toggle: float
-    weight_toggle: float
-    psum_toggle: float
+    rates: Mapping[str, ToggleRates]
     source: str
 
 

@@ -15,6 +15,15 @@ Dataflow = Literal["weight_stationary", "output_stationary"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterUpdates:
+    """Updates of activation, weight and partial-sum registers in one matmul."""
+
+    act: int
+    weight: int
+    psum: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tiling:
     """How one matmul M x K x N falls into tiles of an R x C array."""
 
@@ -56,6 +65,29 @@ class Tiling:
     def cycles(self) -> int:
         """Cycles of the whole matmul; tiles follow each other without overlap."""
         return self.tiles * self.tile_cycles
+
+    @property
+    def register_updates(self) -> "RegisterUpdates":
+        """How often registers of each kind take a new value while operands of the matrices pass through them.
+
+        Unused columns hold weight and sum 0 all the time and are left out; unused rows repeat the sum above them.
+        """
+        rows, columns = self.rows, self.n
+        passes = self.cols * self.n_tiles
+        if self.weight_stationary:
+            return RegisterUpdates(
+                act=self.k * passes * (self.m + 1),
+                weight=self.k_tiles * rows * rows * columns,
+                psum=self.k_tiles * rows * columns * (self.m + 1),
+            )
+        # A sum that is shifted out passes through its own register and all below it.
+        full, rest = divmod(self.m, rows)
+        drained = full * rows * (rows + 1) // 2 + rest * rows - rest * (rest - 1) // 2
+        return RegisterUpdates(
+            act=self.m * passes * (self.k + 1),
+            weight=self.m_tiles * rows * columns * (self.k + 1),
+            psum=columns * (self.m * self.k + drained),
+        )
 
     def clocked_bits(self, act_bits: int, weight_bits: int, acc_bits: int, gated: bool) -> int:
         """Register bits x cycles in which they are clocked.

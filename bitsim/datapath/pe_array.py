@@ -136,7 +136,9 @@ class PEArray:
     def observe(
         self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0
     ) -> Observation:
-        """The events of `execute` without the sums (and so without overflows)."""
+        """The events of `execute`, but for the overflows of an FP16 array, whose sums are not formed."""
+        if self.exact:
+            return self.execute(x, w, toggles=toggles, seed=seed)
         weights = w if isinstance(w, PreparedWeights) else self.prepare(w)
         acts = self._operand(x, weights)
         events, columns = self._events(acts, weights, toggles, seed, overflowed=False)
@@ -149,18 +151,16 @@ class PEArray:
 
     def expect(self, m: int, k: int, n: int, statistics: Statistics) -> Events:
         tiling = self.tiling(m, k, n)
-        spec, fmt, s = self.spec, self.format, statistics
-        pes = spec.rows * spec.cols * tiling.tiles
-        streamed = m if tiling.weight_stationary else k
-        moves = spec.rows if tiling.weight_stationary else k
+        spec, fmt, rates = self.spec, self.format, statistics.rates[self.spec.pe]
+        updates = tiling.register_updates
         counts = {
-            "reg.act.toggle": round(m * k * spec.cols * tiling.n_tiles * fmt.act_bits * s.act_toggle),
-            "reg.weight.toggle": round(pes * moves * fmt.weight_bits * s.weight_toggle),
-            "reg.psum.toggle": round(pes * streamed * spec.acc_bits * s.psum_toggle),
+            "reg.act.toggle": round(updates.act * fmt.act_bits * rates.act),
+            "reg.weight.toggle": round(updates.weight * fmt.weight_bits * rates.weight),
+            "reg.psum.toggle": round(updates.psum * spec.acc_bits * rates.psum),
         }
         if not fmt.multiplies:
             operations = m * k * n
-            skips = round(operations * s.weight_zeros)
+            skips = round(operations * statistics.weight_zeros)
             subs = (operations - skips) // 2
             counts[f"pe.{spec.unit}.skip"] = skips
             counts[f"pe.{spec.unit}.sub"] = subs

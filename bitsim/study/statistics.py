@@ -1,13 +1,14 @@
-"""Statistics of real operands, for estimates without weights: measured on the shipped model, kept as data."""
+"""Statistics of real operands, for estimates without weights: measured on the shipped models, kept as data."""
 
 from importlib.resources import files
 
 import yaml
 
-from bitsim.datapath.base import Statistics
+from bitsim.datapath.base import Statistics, ToggleRates
 
 
 def default_statistics() -> Statistics:
-    """Averages over the BitLinear layers of tiny-b158, as `tools/measure_statistics.py` wrote them."""
+    """What `tools/measure_statistics.py` measured and wrote."""
     data = yaml.safe_load(files("bitsim").joinpath("study", "statistics.yaml").read_text(encoding="utf-8"))
-    return Statistics(**data)
+    rates = {pe: ToggleRates(**values) for pe, values in data["rates"].items()}
+    return Statistics(weight_zeros=data["weight_zeros"], rates=rates, source=data["source"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitsim.datapath import cycle_model, reference
-from bitsim.datapath.base import Statistics
+from bitsim.datapath.base import Statistics, ToggleRates
 from bitsim.datapath.pe_array import PEArray
 from bitsim.errors import OperandError
 from bitsim.events import Events, total
@@ -134,14 +134,26 @@ def test_sampled_toggles_scale_the_drawn_columns_and_say_how_many() -> None:
 
 
 def test_expectation_follows_the_statistics() -> None:
-    statistics = Statistics(
-        weight_zeros=0.25, act_toggle=0.5, weight_toggle=0.5, psum_toggle=0.5, source="made up for this test"
-    )
+    half = ToggleRates(act=0.5, weight=0.5, psum=0.5)
+    statistics = Statistics(weight_zeros=0.25, rates={"ternary": half}, source="made up for this test")
     events = PEArray(array_spec("ternary", "weight_stationary", 8, 8)).expect(2, 8, 8, statistics)
     unit = "pe.ternary_a8_acc24"
     assert (events[f"{unit}.skip"], events[f"{unit}.add"], events[f"{unit}.sub"]) == (32, 48, 48)
-    assert events["reg.act.toggle"] == 2 * 8 * 8 * 8 // 2
-    assert events["reg.psum.toggle"] == 64 * 2 * 24 // 2
+    assert events["reg.act.toggle"] == 64 * 3 * 8 // 2
+    assert events["reg.psum.toggle"] == 64 * 3 * 24 // 2
+
+
+@given(st.data(), array_specs())
+def test_no_register_flips_more_bits_than_are_clocked_nor_is_expected_to(data: st.DataObject, spec: object) -> None:
+    x, w = data.draw(operands(spec))
+    array = PEArray(spec)
+    shape = (x.shape[0], x.shape[1], w.shape[0])
+    ones = Statistics(weight_zeros=0.0, rates={spec.pe: ToggleRates(act=1.0, weight=1.0, psum=1.0)}, source="all ones")
+    executed, expected = array.execute(x, w).events, array.expect(*shape, ones)
+    registers = [f"reg.{name}.toggle" for name in ("act", "weight", "psum")]
+    for register in registers:
+        assert executed[register] <= expected[register]
+    assert sum(expected[register] for register in registers) <= array.count(*shape)["reg.clock"]
 
 
 @pytest.mark.parametrize("mode", ["wrap", "saturate"])
