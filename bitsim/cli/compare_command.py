@@ -1,5 +1,6 @@
 """`bitsim compare`: one prompt, several model@chip pairs."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ def command(pairs: tuple[str, ...], random_seed: int | None, as_json: bool, out:
     records = []
     for pair in pairs:
         model, _, chip = pair.partition("@")
+        if not model:
+            raise click.BadParameter(f"expected MODEL@CHIP, got {pair!r}")
         result = run(model, chip or "ternary-ws-64x64", random_weights=random_seed, **settings)
         records.append(per_token(result))
     if as_json:
@@ -43,8 +46,11 @@ def command(pairs: tuple[str, ...], random_seed: int | None, as_json: bool, out:
         )
         for name, convention in CONVENTIONS.items():
             click.echo(f"{name}: {convention.includes}")
+        for record in records:
+            if record["overflows"]:
+                click.echo(f"{record['model']}@{record['chip']}: {record['overflows']:,} overflows")
     if out:
-        write_files(out, {"compare.csv": csv_text(records)})
+        write_files(out, {"compare.json": json.dumps(records, indent=1) + "\n", "compare.csv": csv_text(records)})
 
 
 def per_token(result: "Result") -> dict[str, Any]:
@@ -54,4 +60,6 @@ def per_token(result: "Result") -> dict[str, Any]:
     record: dict[str, Any] = {"model": result.inputs["model"], "chip": result.inputs["chip"], "text": result.text}
     record |= {"new_tokens": result.new_tokens, "cycles": cycles / tokens}
     record["time_s"] = result.phase_time_s("decode") / tokens
-    return record | {f"energy_{name}_j": result.energy(name, "decode") / tokens for name in CONVENTIONS}
+    record |= {f"energy_{name}_j": result.energy(name, "decode") / tokens for name in CONVENTIONS}
+    overflows = sum(count for event, count in result.events.items() if event.startswith("overflow."))
+    return record | {"overflows": overflows, "notes": "; ".join(result.notes)} | dict(result.inputs)

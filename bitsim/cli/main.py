@@ -47,9 +47,10 @@ def cli(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: exit code 0, or 2 with one line on stderr; `--debug` shows the traceback."""
     given = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in given
-    # --debug may stand anywhere on the line.
-    given = (["--debug"] if debug else []) + [word for word in given if word != "--debug"]
+    if len(given) > 1 and given[-1] == "--debug" and not given[-2].startswith("--"):
+        given = ["--debug", *given[:-1]]  # it may also stand at the end of the line
+    debug = given[:1] == ["--debug"]
+    given = given if given else ["--help"]
     try:
         cli.main(args=given, prog_name="bitsim", standalone_mode=False)
     except click.exceptions.Abort:
@@ -57,6 +58,10 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if debug:
+            raise
+        fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     except click.ClickException as error:
         if debug:
             raise

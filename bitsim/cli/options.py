@@ -44,7 +44,7 @@ execution_options = together(
         type=click.Choice(["exact", "sample", "off"]),
         default="sample",
         show_default=True,
-        help="Partial-sum toggles: on all columns, on an eighth of the column tiles, or not at all.",
+        help="Partial-sum toggles: on all columns, on an eighth of the column tiles (at most 8), or not at all.",
     ),
     click.option(
         "--wide",
@@ -53,7 +53,13 @@ execution_options = together(
         show_default=True,
         help="Values of the matmuls that stay wide: the contract's float32, or the wide datapath's own rounding.",
     ),
-    click.option("--random-weights", "random_seed", type=int, metavar="SEED", help="Run a shape with random weights."),
+    click.option(
+        "--random-weights",
+        "random_seed",
+        type=click.IntRange(min=0),
+        metavar="SEED",
+        help="Run a shape with random weights.",
+    ),
 )
 
 generation_options = together(
@@ -62,6 +68,10 @@ generation_options = together(
     click.option("--new-tokens", type=click.IntRange(min=0), default=64, show_default=True),
     click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy."),
     click.option(
-        "--seed", type=int, default=0, show_default=True, help="Seed of sampling (tokens and toggle columns)."
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Seed of sampling (tokens and toggle columns).",
     ),
 )

@@ -55,23 +55,22 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def check_directory(directory: Path | None) -> None:
-    """Make the output directory before long work starts; raises `OutputError` if it can't be written."""
+    """Raise `OutputError` before long work starts if `directory` can't be made or written; makes nothing."""
     if directory is None:
         return
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / f".bitsim-{os.getpid()}.tmp"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"--out {directory}: expected a directory that can be written, got: {error.strerror}"
-        ) from error
+    existing = next(folder for folder in (directory, *directory.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        raise OutputError(f"--out {directory}: expected a directory, but {existing} is a file")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(f"--out {directory}: {existing} can't be written")
 
 
 def write_files(directory: Path, files: Mapping[str, str | bytes]) -> None:
     """Write `files` into `directory`, each to a temporary name first and renamed when it is whole."""
-    check_directory(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"--out {directory}: can't be made: {error.strerror}") from error
     for name, content in files.items():
         temporary = directory / f".{name}.{os.getpid()}.tmp"
         try:

@@ -43,7 +43,10 @@ CONVENTIONS: dict[str, Convention] = {
         kinds=frozenset({"linear", "qk", "pv", "head"}),
         leakage=False,
         includes="all matmuls with true accumulator widths, registers, clocks and scale multipliers",
-        not_counted=("the vector unit, SRAM, DRAM, leakage", "wires and clock tree beyond the layout factor"),
+        not_counted=(
+            "the vector unit, SRAM, DRAM, leakage",
+            "registers that delay operands at the edges of an array, wires and clock tree beyond the layout factor",
+        ),
     ),
     "system": Convention(
         name="system",
@@ -51,6 +54,9 @@ CONVENTIONS: dict[str, Convention] = {
         kinds=None,
         leakage=True,
         includes="the datapath plus vector unit, SRAM, DRAM and SRAM leakage",
-        not_counted=("leakage of logic (no source)", "host and I/O, power delivery"),
+        not_counted=(
+            "leakage of logic (no source), DRAM standby and refresh",
+            "traffic of norm weights and weight scales, host and I/O, power delivery",
+        ),
     ),
 }

@@ -8,7 +8,7 @@ from typing import Literal
 
 from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.events import event_kind
-from bitsim.hw.chip import Chip
+from bitsim.hw.chip import BUFFERS, Chip
 from bitsim.hw.constants import Constant
 
 Level = Literal["low", "nominal", "high"]
@@ -96,7 +96,7 @@ class PriceList:
 
     def leakage_mw(self) -> Price:
         """Leakage power of all buffers in mW, which is pJ per ns."""
-        parts = [self._sram(name, "leakage") for name in ("weights", "acts", "psums")]
+        parts = [self._sram(name, "leakage") for name in BUFFERS]
         return Price(
             low=sum(p.low for p in parts),
             nominal=sum(p.nominal for p in parts),

@@ -7,12 +7,13 @@ Partial-sum registers see the running sums themselves, which only a kernel that 
 import numpy as np
 
 from bitsim.datapath.base import Array
-from bitsim.datapath.kernels.fp16_array import fp16_acc_toggles_os, fp16_psum_toggles_ws
 from bitsim.datapath.kernels.saturating import os_saturating_toggles, ws_saturating_toggles
 from bitsim.datapath.sums import array_sums
 from bitsim.datapath.toggles import (
     acc_toggles_os,
     acc_toggles_os_int8,
+    fp16_acc_toggles_os,
+    fp16_psum_toggles_ws,
     psum_toggles_ws,
     psum_toggles_ws_int8,
 )

@@ -35,7 +35,7 @@ class PEArraySpec(Described):
     rows: Annotated[int, Field(ge=1, le=1024)]
     cols: Annotated[int, Field(ge=1, le=1024)]
     acc_bits: Annotated[int, Field(ge=1, le=32)]
-    column_acc_bits: Annotated[int, Field(ge=1, le=64)] = _COLUMN_ACC_BITS
+    column_acc_bits: Annotated[int, Field(ge=1, le=62)] = _COLUMN_ACC_BITS
     overflow: Literal["wrap", "saturate"] = "wrap"
     clock_gating: bool = True
 
@@ -142,8 +142,10 @@ class MemorySpec(Described):
 
 
 def _wide(spec: DatapathSpec) -> DatapathSpec:
-    if spec.pe == "ternary":
-        raise problem("must be 'int8' or 'fp16': attention multiplies activations (got 'ternary')", key="pe")
+    if spec.pe != "fp16":
+        raise problem(
+            f"must be 'fp16': attention multiplies activations, which are not quantised (got {spec.pe!r})", key="pe"
+        )
     return spec
 
 

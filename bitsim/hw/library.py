@@ -52,6 +52,6 @@ def open_source(name: str | Path, folder: str, what: str) -> Source:
     """Read a built-in description by its name, or a file; raises `UnknownNameError` or `ConfigError`."""
     if is_path(name):
         return read_source(Path(name), str(name))
-    if name not in (names := built_in_names(folder)):
+    if str(name) not in (names := built_in_names(folder)):
         raise UnknownNameError(what, str(name), names)
     return read_source(built_in(folder) / f"{name}.yaml", f"hw_models/{folder}/{name}.yaml")

@@ -59,7 +59,7 @@ class Technology(FromFile):
     summary: Text
     layout_factor: Annotated[Constant, in_unit("ratio", positive=True)]
     prices: dict[EventName, EnergyPJ]
-    sram: Annotated[tuple[SramRow, ...], Field(strict=False), AfterValidator(_distinct)]
+    sram: Annotated[tuple[SramRow, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)]
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""

@@ -13,9 +13,10 @@ from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.operators import Operator, Phase
+from bitsim.schedule.memory import MemoryModel
 from bitsim.schedule.place import Placement
 from bitsim.study.ledger import OperatorLedger
-from bitsim.study.provenance import inputs_of
+from bitsim.study.provenance import inputs_of, notes_on
 from bitsim.study.result import OperatorRow, Result
 from bitsim.study.statistics import default_statistics
 
@@ -33,23 +34,25 @@ def estimate(
     batch: int = 1,
     merge_heads: bool = False,
     statistics: Statistics | None = None,
+    memory: MemoryModel | None = None,
 ) -> Result:
     """Events, cycles and energy of `prefill` prompt tokens and `decode` new ones, for `batch` sequences.
 
     Data-dependent events come from `statistics` (default: measured on tiny-b158, see `bitsim.study.statistics`); all
     others are exact and equal those of `run`. `merge_heads`: count attention as one matmul over all heads, as the
-    energy table of arXiv 2310.11453 does. A phase of 0 tokens is empty.
+    energy table of arXiv 2310.11453 does. `memory`: another model of what moves
+    where. A phase of 0 tokens is empty.
     """
     for name, value, least in (("prefill", prefill, 0), ("decode", decode, 0), ("batch", batch, 1)):
-        if value < least:
-            raise EstimateError(f"{name}: expected >= {least}, got {value}")
+        if not isinstance(value, int) or value < least:
+            raise EstimateError(f"{name}: expected an integer >= {least}, got {value!r}")
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     config = model.config
     used = statistics or default_statistics()
-    if config.weight_bits_per_weight == 1:  # binary weights are never 0
-        used = replace(used, weight_zeros=0.0)
-    placement, ledger = Placement(chip), OperatorLedger()
+    if config.weight_bits_per_weight == 1:
+        used = replace(used, weight_zeros=0.0, source=f"{used.source}; binary weights have no zeros")
+    placement, ledger = Placement(chip, memory), OperatorLedger()
     one_layer = replace(config, num_layers=1)
 
     def book(phase: Phase, tokens: int, context: int) -> None:
@@ -68,7 +71,11 @@ def estimate(
         chip=chip,
         rows=tuple(all_layers(ledger.rows(), config.num_layers)),
         inputs=inputs_of(model, chip, numerics=config.default_numerics),
-        notes=(f"data-dependent events from statistics: {used.source}", *placement.memory.assumptions),
+        notes=(
+            f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
+            *notes_on(model, chip, positions=prefill + decode, batch=batch),
+            *placement.memory.assumptions,
+        ),
         prompt_tokens=prefill,
         new_tokens=decode,
         batch=batch,

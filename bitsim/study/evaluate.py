@@ -18,6 +18,7 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.quant.contracts import contract as named_contract
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
+from bitsim.study.provenance import inputs_of
 
 HELD_OUT = "held_out.txt"
 
@@ -34,6 +35,8 @@ class Score:
     predicted_bytes: int
     bits_per_byte: float
     overflows: int
+    first_overflow: str | None
+    inputs: dict[str, str]
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
@@ -87,6 +90,8 @@ def evaluate(
         predicted_bytes=int(data.size - 1),
         bits_per_byte=bits / (data.size - 1),
         overflows=sum(count for count, _ in executor.overflowed.values()),
+        first_overflow=next((f"{name}: {first}" for name, (_, first) in executor.overflowed.items()), None),
+        inputs=inputs_of(model, chip, numerics=contract.name),
     )
 
 

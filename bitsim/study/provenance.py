@@ -1,8 +1,9 @@
-"""What a result was made from: versions, names and hashes."""
+"""What a result was made from: versions, names and hashes, and what is assumed of a model."""
 
 from bitsim import __version__
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
+from bitsim.model.zoo import zoo_entry, zoo_names
 
 
 def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
@@ -11,9 +12,29 @@ def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
         "bitsim": __version__,
         "model": model.name,
         "model_sha256": model.digest,
+        "weights": {"checkpoint": "checkpoint", "shape": "none", "random": "random"}[model.origin],
         "chip": chip.name,
         "chip_sha256": chip.sha256,
         "technology": chip.tech.name,
         "technology_sha256": chip.tech.sha256,
         "numerics": numerics,
     }
+
+
+def notes_on(model: Model, chip: Chip, *, positions: int, batch: int = 1) -> tuple[str, ...]:
+    """What a reader must know of the model: random weights, assumed shapes, limits that are exceeded."""
+    config, notes = model.config, []
+    if model.origin == "random":
+        notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
+    if model.name in zoo_names():
+        entry = zoo_entry(model.name)
+        notes.append(f"model shape, {entry.evidence}: {entry.source}")
+        notes += [f"model shape, assumed: {what}: {why}" for what, why in entry.assumed]
+    if positions > config.max_position_embeddings:
+        notes.append(f"{positions} positions are estimated, the model was made for {config.max_position_embeddings}")
+    stored = sum(config.stored_weight_bits(n, k) for _, n, k in config.linear_shapes()) * config.num_layers
+    stored += config.embedding_weights * 16 + 2 * config.kv_size * 16 * config.num_layers * positions * batch
+    capacity = chip.memory.dram.capacity.nominal
+    if stored / 8e9 > capacity:
+        notes.append(f"weights and KV cache need {stored / 8e9:.1f} GB, the chip's DRAM has {capacity:g} GB")
+    return tuple(notes)

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from bitsim.datapath.base import Toggles
-from bitsim.errors import ConfigError, PromptError
+from bitsim.errors import ConfigError, PromptError, UnknownNameError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.generate import generate
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer
 from bitsim.quant.contracts import contract as named_contract
+from bitsim.schedule.memory import MemoryModel
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
-from bitsim.study.provenance import inputs_of
+from bitsim.study.provenance import inputs_of, notes_on
 from bitsim.study.result import Result
 
 Wide = Literal["float32", "datapath"]
@@ -33,6 +34,7 @@ def run(
     toggles: Toggles = "sample",
     wide: Wide = "float32",
     random_weights: int | None = None,
+    memory: MemoryModel | None = None,
     on_token: Callable[[int, str], None] | None = None,
 ) -> Result:
     """Prefill a prompt, decode `new_tokens`, one step each, and count what the chip does.
@@ -41,16 +43,18 @@ def run(
       `temperature` 0 is greedy, else sampling with `seed`.
     * `numerics`: a contract's name; None takes what the checkpoint's config says, in float32.
     * `toggles`: partial-sum register toggles counted on all output columns ("exact"), on an eighth of the column tiles
-      scaled up ("sample") or not at all ("off"). `wide`: values of QK^T, PV and head in the contract's float32 or as
-      the wide datapath rounds them; both are counted on the datapath.
-    * `random_weights`: a seed; runs a shape that has no checkpoint.
+      (at most 8) scaled up ("sample") or not at all ("off"). `wide`: values of QK^T, PV and head in the contract's
+      float32 or as the wide datapath rounds them; both are counted on the datapath.
+    * `random_weights`: a seed; runs a shape that has no checkpoint. `memory`: another model of what moves where.
     * `on_token`: called with each new token and its text, before the token is executed.
 
     Returns a `Result` with `tokens` (prompt and new), `logits` (one row per executed position), events and cycles.
     Raises `PromptError`, `ConfigError`, `CheckpointError`, `OperandError`.
     """
+    check_choices(toggles=toggles, wide=wide, new_tokens=new_tokens, seed=seed)
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
+    ids = prompt_tokens(model, prompt, tokens, as_bytes=random_weights is not None)
     if random_weights is not None:
         model = random_model(model.config, random_weights)
     if model.weights is None:
@@ -58,8 +62,7 @@ def run(
             f"{model.name}: shapes only, no weights; give random_weights (--random-weights SEED) or use estimate"
         )
     contract = named_contract(numerics or model.config.default_numerics)
-    ids = prompt_tokens(model, prompt, tokens)
-    executor = ChipExecutor(Placement(chip), toggles=toggles, wide=wide, seed=seed)
+    executor = ChipExecutor(Placement(chip, memory), toggles=toggles, wide=wide, seed=seed)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
 
     def announce(token: int) -> None:
@@ -81,8 +84,10 @@ def run(
         mode="run",
         chip=chip,
         rows=executor.ledger.rows(),
-        inputs=inputs_of(model, chip, numerics=contract.name) | {"wide": wide, "toggles": toggles, "seed": str(seed)},
-        notes=notes_of(executor, toggles=toggles, wide=wide),
+        inputs=inputs_of(model, chip, numerics=contract.name)
+        | {"wide": wide, "toggles": toggles, "seed": str(seed), "temperature": str(temperature)}
+        | ({} if random_weights is None else {"random_weights": str(random_weights)}),
+        notes=(*notes_on(model, chip, positions=len(done)), *notes_of(executor, model, toggles=toggles, wide=wide)),
         prompt_tokens=len(ids),
         new_tokens=new_tokens,
         text=words.decode(done[len(ids) :]) if words else None,
@@ -91,34 +96,49 @@ def run(
     )
 
 
-def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None) -> Sequence[int]:
-    """The ids to start from; exactly one of `prompt` and `tokens` must be given."""
+def check_choices(*, toggles: str, wide: str, new_tokens: int, seed: int) -> None:
+    """Raise `UnknownNameError` or `ConfigError` for settings that mean nothing."""
+    if toggles not in get_args(Toggles):
+        raise UnknownNameError("toggles mode", str(toggles), get_args(Toggles))
+    if wide not in get_args(Wide):
+        raise UnknownNameError("wide mode", str(wide), get_args(Wide))
+    for name, value in (("new_tokens", new_tokens), ("seed", seed)):
+        if not isinstance(value, int) or value < 0:
+            raise ConfigError(f"{name}: expected an integer >= 0, got {value!r}")
+
+
+def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None, *, as_bytes: bool) -> Sequence[int]:
+    """The ids to start from; exactly one of `prompt` and `tokens` must be given. `as_bytes`: whatever the tokenizer."""
     if (prompt is None) == (tokens is None):
         raise PromptError("give either a prompt or tokens, not both and not neither")
     if tokens is not None:
         return tokens
-    words = ByteTokenizer() if model.origin == "random" else tokenizer(model.name, model.tokenizer_class)
-    return [int(token) for token in words.encode(prompt or "")]
+    if not isinstance(prompt, str):
+        raise PromptError(f"prompt: expected text, got {type(prompt).__name__}")
+    words = ByteTokenizer() if as_bytes else tokenizer(model.name, model.tokenizer_class)
+    return [int(token) for token in words.encode(prompt)]
 
 
-def notes_of(executor: ChipExecutor, *, toggles: Toggles, wide: Wide) -> tuple[str, ...]:
+def notes_of(executor: ChipExecutor, model: Model, *, toggles: Toggles, wide: Wide) -> tuple[str, ...]:
     """What a reader of the result must know about how it was counted."""
     notes = []
     if toggles == "sample" and executor.sampled:
         notes.append(
             "partial-sum toggles of " + ", ".join(sorted(executor.sampled)) + ": counted exactly on an eighth of the "
-            "column tiles (at least one) and scaled up"
+            "column tiles (at least one, at most 8), drawn by the seed, and scaled up"
         )
     if toggles == "off":
         notes.append("partial-sum toggles were not counted: their energy is missing")
+    wide_kinds = "QK^T, PV and head" if model.config.quantised else "linears, QK^T, PV and head"
     if wide == "float32":
         notes.append(
-            "values of QK^T, PV, head and KV cache are float32 as the contract says; their events are those of the "
-            "wide datapath, and KV traffic is counted at 16 bits per value"
+            f"values of {wide_kinds} and of the KV cache are float32 as the contract says; their events are those of "
+            "the wide datapath on the same operands, and KV traffic is counted at 16 bits per value"
         )
-    for where, datapath in (("BitLinear", executor.placement.bitlinear), ("wide", executor.placement.wide)):
-        if not datapath.exact and (where == "BitLinear" or wide == "datapath"):
-            notes.append(f"{where} datapath {datapath!r} is not exact: it rounds as it sums")
+    if model.config.quantised and not executor.placement.bitlinear.exact:
+        notes.append(f"the BitLinear datapath {executor.placement.bitlinear!r} is not exact: it rounds as it sums")
+    if wide == "datapath" and not executor.placement.wide.exact:
+        notes.append(f"the wide datapath {executor.placement.wide!r} is not exact: it rounds as it sums")
     for name, (count, first) in executor.overflowed.items():
         notes.append(f"overflow: {name}: {count:,} times, first at token {first.m}, k {first.k}, output {first.n}")
     return (*notes, *executor.placement.memory.assumptions)

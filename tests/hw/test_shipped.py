@@ -84,6 +84,8 @@ def test_every_constant_has_a_source() -> None:
 def test_unverified_and_secondary_facts_are_assumed() -> None:
     for row in load_technology("7nm").sram:
         assert {row.read.evidence, row.write.evidence, row.leakage.evidence} == {"assumed"}
+    for name in chip_names():
+        assert load_chip(name).memory.dram.energy.evidence == "assumed"
     dram = load_chip("ternary-ws-64x64").memory.dram
     assert (dram.energy.low, dram.energy.nominal, dram.energy.high) == (8, 13, 14)
     assert dram.energy.text() == "8 / 13 / 14 pJ/bit"
