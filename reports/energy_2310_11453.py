@@ -148,7 +148,7 @@ def matmul_rows() -> list[Row]:
 def tiny_runs() -> tuple[Result, Result]:
     """The shipped FP16 and ternary models on their chips, same prompt, prefill and decode."""
     return (
-        run("tiny-fp16", "fp16-ws-64x64", prompt=PROMPT, new_tokens=16),
+        run("tiny-fp16", "fp16-ws-64x64", prompt=PROMPT, new_tokens=16, wide="datapath"),
         run("tiny-b158", "ternary-ws-64x64", prompt=PROMPT, new_tokens=16),
     )
 
@@ -156,6 +156,11 @@ def tiny_runs() -> tuple[Result, Result]:
 def linear_energy(result: Result, convention: str) -> float:
     """Nominal pJ of the linear layers of a result."""
     return sum(energy.nominal for row, _, energy in result.breakdown(convention) if row.kind == "linear")
+
+
+def inputs() -> dict[str, dict[str, str]]:
+    """Versions and hashes of what the executed rows rest on."""
+    return {result.inputs["model"]: dict(result.inputs) for result in tiny_runs()}
 
 
 def energy_rows() -> list[Row]:

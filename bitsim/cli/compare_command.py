@@ -40,7 +40,7 @@ def command(pairs: tuple[str, ...], random_seed: int | None, as_json: bool, out:
             ["model", "chip", "cycles", "time", *(f"energy, {name}" for name in CONVENTIONS)],
             [
                 [r["model"], r["chip"], f"{r['cycles']:,.0f}", si(r["time_s"], "s")]
-                + [si(r[f"energy_{name}_j"], "J") for name in CONVENTIONS]
+                + ["unpriced" if (e := r[f"energy_{name}_j"]) is None else si(e, "J") for name in CONVENTIONS]
                 for r in records
             ],
         )
@@ -60,6 +60,7 @@ def per_token(result: "Result") -> dict[str, Any]:
     record: dict[str, Any] = {"model": result.inputs["model"], "chip": result.inputs["chip"], "text": result.text}
     record |= {"new_tokens": result.new_tokens, "cycles": cycles / tokens}
     record["time_s"] = result.phase_time_s("decode") / tokens
-    record |= {f"energy_{name}_j": result.energy(name, "decode") / tokens for name in CONVENTIONS}
+    for name in CONVENTIONS:
+        record[f"energy_{name}_j"] = result.energy(name, "decode") / tokens if name in result.priced else None
     overflows = sum(count for event, count in result.events.items() if event.startswith("overflow."))
     return record | {"overflows": overflows, "notes": "; ".join(result.notes)} | dict(result.inputs)

@@ -1,15 +1,19 @@
 """`bitsim list`: what comes with bitsim."""
 
+import json
+from pathlib import Path
+
 import click
 
-from bitsim.cli.output import print_json, print_table
+from bitsim.cli.options import output_options
+from bitsim.cli.output import print_json, print_table, write_files
 from bitsim.hw import chip_names, load_chip, load_technology, technology_names
 
 
 @click.command("list")
 @click.argument("what", type=click.Choice(["all", "chips", "technologies", "models"]), default="all")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def command(what: str, as_json: bool) -> None:
+@output_options
+def command(what: str, as_json: bool, out: Path | None) -> None:
     """List the chips, technologies and models that come with bitsim."""
     from bitsim.model.catalogue import catalogue
 
@@ -25,6 +29,8 @@ def command(what: str, as_json: bool) -> None:
             {"name": entry.name, "weights": "shipped" if entry.executable else "shapes only", "summary": entry.summary}
             for entry in catalogue()
         ]
+    if out:
+        write_files(out, {"list.json": json.dumps(listed, indent=1) + "\n"})
     if as_json:
         print_json(listed)
         return

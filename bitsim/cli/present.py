@@ -33,7 +33,9 @@ def print_result(result: "Result") -> None:
         cycles = sum(row.cycles for row in result.phase_rows(phase))
         cells: list[object] = [phase, tokens[phase] * result.batch, f"{cycles:,}"]
         cells.append(si(result.phase_time_s(phase), "s"))
-        cells += [si(result.energy(name, phase) / per, "J") for name in CONVENTIONS]
+        cells += [
+            si(result.energy(name, phase) / per, "J") if name in result.priced else "unpriced" for name in CONVENTIONS
+        ]
         rows.append(cells)
     print_table(
         "phases; energy per token",
@@ -44,6 +46,9 @@ def print_result(result: "Result") -> None:
     print_breakdown("energy by operator kind", result, by_component=False)
     for name, convention in CONVENTIONS.items():
         click.echo(f"{name}: {convention.includes}; not counted: {'; '.join(convention.not_counted)}")
+    for name in CONVENTIONS:
+        if (reason := result.unpriced(name)) is not None:
+            click.echo(f"{name}: no energy: {reason}")
     assumed = result.assumed_constants()
     click.echo(f"\n{len(assumed)} assumed constants:")
     for constant in assumed:
@@ -56,12 +61,13 @@ def print_result(result: "Result") -> None:
 def print_breakdown(title: str, result: "Result", *, by_component: bool) -> None:
     """One row per component or operator kind, one column per convention."""
     groups: dict[str, dict[str, Energy]] = {}
-    for name in CONVENTIONS:
+    for name in result.priced:
         for row, part, energy in result.breakdown(name):
             cells = groups.setdefault(part if by_component else row.kind, {})
             cells[name] = cells.get(name, Energy()) + energy
     rows = [[group, *(joules(cells[n]) if n in cells else "-" for n in CONVENTIONS)] for group, cells in groups.items()]
-    rows.append(["total", *(joules(result.energy_range(name)) for name in CONVENTIONS)])
+    totals = [joules(result.energy_range(name)) if name in result.priced else "unpriced" for name in CONVENTIONS]
+    rows.append(["total", *totals])
     print_table(title, ["", *CONVENTIONS], rows)
 
 
@@ -72,5 +78,6 @@ def write_result(result: "Result", out: Path) -> None:
     tables = {f"{name}.csv": result.frame(name) for name in ("operators", "events", "energy")}
     files: dict[str, str | bytes] = {"result.json": result.to_json() + "\n"}
     files |= {name: csv_text(table.to_dict("records")) for name, table in tables.items()}  # type: ignore[arg-type]
-    files["energy.png"] = energy_figure(result)
+    if result.rows and result.priced:
+        files["energy.png"] = energy_figure(result)
     write_files(out, files)

@@ -1,5 +1,6 @@
 """`bitsim reproduce`: published numbers, ours beside theirs."""
 
+import json
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
     directory = out or (None if as_json else Path("out") / f"reproduce-{what}")
     check_directory(directory)
     from reports.comparison import labels_summary
-    from reports.energy_2310_11453 import energy_rows
+    from reports.energy_2310_11453 import energy_rows, inputs
     from reports.energy_figure import draw
 
     rows = energy_rows()
@@ -43,4 +44,11 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
         )
         click.echo(f"published rows: {labels_summary(rows)}")
     if directory:
-        write_files(directory, {f"{what}.csv": csv_text(records), f"{what}.png": draw(rows)})
+        write_files(
+            directory,
+            {
+                f"{what}.json": json.dumps({"inputs": inputs(), "rows": records}, indent=1) + "\n",
+                f"{what}.csv": csv_text(records),
+                f"{what}.png": draw(rows),
+            },
+        )

@@ -18,7 +18,10 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overflow:
-    """The first overflow of a matmul, in the order m, k, n. `k` of a column accumulator is its tile's first k."""
+    """The first overflow of a matmul, in the order m, k, n.
+
+    `k` of a column accumulator is its tile's first k; an output of an FP16 array that is not finite has the last k.
+    """
 
     m: int
     k: int

@@ -44,7 +44,7 @@ def fp16_operand(name: str, values: Array) -> Array:
     array = as_matrix(name, values)
     if array.dtype.kind not in "iuf":
         raise OperandError(f"{name}: expected numbers, got {array.dtype}")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return array.astype(np.float16).view(np.uint16)
 
 

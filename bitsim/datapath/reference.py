@@ -17,6 +17,7 @@ from bitsim.events import Events
 from bitsim.hw.chip import PEArraySpec
 
 Number = int | np.float16
+_NAN_PATTERN = 0x7E00  # whichever NaN an operation gives, registers are taken to hold this one
 
 
 @dataclass
@@ -69,7 +70,7 @@ class Arithmetic:
     def pattern(self, value: Number, bits: int) -> int:
         """The bits of a register that holds `value`."""
         if self.fp16:
-            return int(np.float16(value).view(np.uint16))
+            return _NAN_PATTERN if np.isnan(value) else int(np.float16(value).view(np.uint16))
         return int(value) & ((1 << bits) - 1)
 
     def count_operation(self, ledger: Ledger, w: Number, first: bool) -> None:
@@ -94,6 +95,10 @@ def run_array(x: Array, w: Array, spec: PEArraySpec) -> tuple[Array, Events, tup
     fmt = PE_FORMATS[spec.pe]
     tiling = Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=len(acts), k=len(acts[0]), n=len(weights))
     ledger.counts["reg.clock"] = tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating)
+    if arithmetic.fp16:
+        lost = [(m, len(acts[0]) - 1, n) for m, row in enumerate(y) for n, v in enumerate(row) if not np.isfinite(v)]
+        ledger.counts["overflow.output"] += len(lost)
+        ledger.overflows += lost
     first = min(ledger.overflows) if ledger.overflows else None
     return np.array(y, np.float32 if arithmetic.fp16 else np.int64), Events(ledger.counts), first
 

@@ -14,7 +14,10 @@ from bitsim.hw.chip import PEArraySpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summed:
-    """`y` (M, N); counts of overflows by event name; the first overflow's (m, k, n)."""
+    """`y` (M, N); counts of overflows by event name; the first overflow's (m, k, n).
+
+    An FP16 array counts the outputs that are not finite, at their last k.
+    """
 
     y: Array
     overflows: dict[str, int]
@@ -26,7 +29,7 @@ def array_sums(acts: Array, w: Array | PackedTernary, spec: PEArraySpec) -> Summ
     stationary = spec.dataflow == "weight_stationary"
     if spec.pe == "fp16":
         assert isinstance(w, np.ndarray)
-        return Summed(y=fp16_array_matmul(acts, w, spec.rows if stationary else acts.shape[1]), overflows={})
+        return fp16_sums(acts, w, spec.rows if stationary else acts.shape[1])
     if cannot_overflow(acts, spec):
         return Summed(y=ternary_matmul(acts, w) if isinstance(w, PackedTernary) else int8_matmul(acts, w), overflows={})
     codes = w.codes() if isinstance(w, PackedTernary) else w
@@ -41,6 +44,16 @@ def array_sums(acts: Array, w: Array | PackedTernary, spec: PEArraySpec) -> Summ
     overflows = {"overflow.psum": int(psum), "overflow.column": int(column)}
     where = (int(first[0]), int(first[1]), int(first[2])) if first[0] >= 0 else None
     return Summed(y=y, overflows={name: n for name, n in overflows.items() if n}, first=where)
+
+
+def fp16_sums(acts: Array, w: Array, rows: int) -> Summed:
+    """The outputs of an FP16 array on binary16 patterns; `rows`: height of a tile of K."""
+    y = fp16_array_matmul(acts, w, rows)
+    lost = np.argwhere(~np.isfinite(y))
+    if not len(lost):
+        return Summed(y=y, overflows={})
+    first = (int(lost[0, 0]), acts.shape[1] - 1, int(lost[0, 1]))
+    return Summed(y=y, overflows={"overflow.output": len(lost)}, first=first)
 
 
 def cannot_overflow(acts: Array, spec: PEArraySpec) -> bool:

@@ -39,6 +39,8 @@ class SramRow(Described):
 
 
 def _distinct(rows: tuple[SramRow, ...]) -> tuple[SramRow, ...]:
+    if not rows:
+        raise problem("expected at least one row of the SRAM grid (got none)")
     points = [(row.capacity_kb, row.width_bits) for row in rows]
     for point in points:
         if points.count(point) > 1:
@@ -59,7 +61,7 @@ class Technology(FromFile):
     summary: Text
     layout_factor: Annotated[Constant, in_unit("ratio", positive=True)]
     prices: dict[EventName, EnergyPJ]
-    sram: Annotated[tuple[SramRow, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)]
+    sram: Annotated[tuple[SramRow, ...], Field(strict=False), AfterValidator(_distinct)]
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""

@@ -87,7 +87,7 @@ class _Step:
         self._operators = iter(
             forward_operators(config, phase=phase, tokens=self.tokens, context=self.context, kv_bits=cache.traffic_bits)
         )
-        cos, sin = rotary_table(config.head_dim, config.rope_theta, config.max_position_embeddings)
+        cos, sin = rotary_table(config.head_dim, config.rope_theta, cache.capacity)
         self._cos, self._sin = cos[cache.length : self.context], sin[cache.length : self.context]
         self._future: npt.NDArray[np.bool_] | None = None
         if self.tokens > 1:

@@ -87,5 +87,6 @@ def _choose(logits: Float32, temperature: float, rng: np.random.Generator) -> in
         return int(np.argmax(logits))
     scaled = logits.astype(np.float64)
     scaled -= scaled.max()
-    cumulative = np.cumsum(np.exp(scaled / temperature))
+    with np.errstate(over="ignore"):  # close to temperature 0 all but the maximum go to exp(-inf) = 0
+        cumulative = np.cumsum(np.exp(scaled / temperature))
     return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))

@@ -28,11 +28,11 @@ class KVCache:
         self.bits, self.traffic_bits = bits, traffic_bits
         self.length = 0
         self._config = config
-        self._capacity = min(_FIRST_CAPACITY, config.max_position_embeddings)
+        self.capacity = min(_FIRST_CAPACITY, config.max_position_embeddings)
         self._stores = [(self._empty(), self._empty()) for _ in range(config.num_layers)]
 
     def _empty(self) -> npt.NDArray[Any]:
-        shape = (self._config.num_kv_heads, self._capacity, self._config.head_dim)
+        shape = (self._config.num_kv_heads, self.capacity, self._config.head_dim)
         return np.empty(shape, dtype=_DTYPES[self.bits])
 
     def reserve(self, positions: int) -> None:
@@ -40,9 +40,9 @@ class KVCache:
         limit = self._config.max_position_embeddings
         if positions > limit:
             raise OperandError(f"{self._config.name}: expected at most {limit} positions, got {positions}")
-        if positions <= self._capacity:
+        if positions <= self.capacity:
             return
-        self._capacity = min(max(positions, 2 * self._capacity), limit)
+        self.capacity = min(max(positions, 2 * self.capacity), limit)
         grown = [(self._empty(), self._empty()) for _ in self._stores]
         for old_pair, new_pair in zip(self._stores, grown, strict=True):
             for old, new in zip(old_pair, new_pair, strict=True):

@@ -70,7 +70,7 @@ def estimate(
         mode="estimate",
         chip=chip,
         rows=tuple(all_layers(ledger.rows(), config.num_layers)),
-        inputs=inputs_of(model, chip, numerics=config.default_numerics),
+        inputs=inputs_of(model, chip, numerics=config.default_numerics) | {"memory": placement.memory.name},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
             *notes_on(model, chip, positions=prefill + decode, batch=batch),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList, price_operator
 from bitsim.cost.energy import total_energy
-from bitsim.errors import UnknownNameError
+from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
 from bitsim.events import Events, total
 from bitsim.hw.chip import Chip, OpCost
 from bitsim.hw.constants import Constant
@@ -104,6 +104,22 @@ class Result:
             ).items()
         ]
 
+    def unpriced(self, convention: str) -> str | None:
+        """Why there is no energy under `convention`: an event without a price; None if there is one.
+
+        Events, cycles and overflows of a chip that the technology can't price are known all the same.
+        """
+        try:
+            self.breakdown(convention)
+        except (UnpricedEventError, ConfigError) as error:
+            return str(error)
+        return None
+
+    @cached_property
+    def priced(self) -> tuple[str, ...]:
+        """The conventions under which this result has an energy."""
+        return tuple(name for name in CONVENTIONS if self.unpriced(name) is None)
+
     def energy_range(self, convention: str, phase: Phase | None = None) -> Energy:
         """Total energy in pJ, low / nominal / high."""
         return total_energy(energy for _, _, energy in self.breakdown(convention, phase))
@@ -115,7 +131,9 @@ class Result:
     def assumed_constants(self) -> list[dict[str, str]]:
         """The constants with evidence `assumed` that the system energy or the time rests on, each once."""
         found: dict[str, Constant] = {}
-        used = [price for event in self.events if (price := self.prices.price(event))] + [self.prices.leakage_mw()]
+        used = []
+        if "system" in self.priced:
+            used = [price for event in self.events if (price := self.prices.price(event))] + [self.prices.leakage_mw()]
         for price in used:
             found.update(dict(price.constants))
         found.update(self.chip.timing_constants())
@@ -130,20 +148,23 @@ class Result:
         """A tidy table: one row per operator (default), per operator and event, or per operator, convention and part.
 
         Units are in the column names: `cycles`, `time_s`, `energy_<convention>_pj` (nominal), `low_pj` and so on.
+        Conventions in which an event has no price are left out (`unpriced` says why).
         """
         import pandas as pd
 
+        # An operator of no layer has no number there, and the others an integer.
         makers = {"operators": self._operator_records, "events": self._event_records, "energy": self._energy_records}
         if table not in makers:
             raise UnknownNameError("table", table, makers)
-        return pd.DataFrame(makers[table]())
+        frame = pd.DataFrame(makers[table]())
+        return frame.astype({"layer": "Int64"}) if len(frame) else frame
 
     def _identity(self, row: OperatorRow) -> dict[str, Any]:
         return {"phase": row.phase, "layer": row.layer, "operator": row.name, "kind": row.kind}
 
     def _operator_records(self) -> list[dict[str, Any]]:
         energies: dict[tuple[str, str, str], float] = {}
-        for convention in CONVENTIONS:
+        for convention in self.priced:
             for row, _, energy in self.breakdown(convention):
                 key = (row.phase, row.name, convention)
                 energies[key] = energies.get(key, 0.0) + energy.nominal
@@ -158,7 +179,7 @@ class Result:
                 "bound": row.bound,
                 "dram_read_bytes": sum(n for e, n in row.events.items() if e[:5] == "dram." and "read" in e) / 8,
             }
-            | {f"energy_{c}_pj": energies.get((row.phase, row.name, c), 0.0) for c in CONVENTIONS}
+            | {f"energy_{c}_pj": energies.get((row.phase, row.name, c), 0.0) for c in self.priced}
             for row in self.rows
         ]
 
@@ -174,7 +195,7 @@ class Result:
             self._identity(row)
             | {"convention": convention, "component": part}
             | {"low_pj": energy.low, "nominal_pj": energy.nominal, "high_pj": energy.high}
-            for convention in CONVENTIONS
+            for convention in self.priced
             for row, part, energy in self.breakdown(convention)
         ]
 
@@ -188,6 +209,8 @@ class Result:
                 "by_component_j": self._grouped(name, lambda row, part: part),
                 "by_kind_j": self._grouped(name, lambda row, part: row.kind),
             }
+            if name in self.priced
+            else {"unpriced": self.unpriced(name)}
             for name, convention in CONVENTIONS.items()
         }
         phases: list[Phase] = ["prefill", "decode"]
@@ -205,7 +228,7 @@ class Result:
                 phase: {
                     "cycles": sum(row.cycles for row in self.phase_rows(phase)),
                     "time_s": self.phase_time_s(phase),
-                    "energy_j": {name: _joules(self.energy_range(name, phase)) for name in CONVENTIONS},
+                    "energy_j": {name: _joules(self.energy_range(name, phase)) for name in self.priced},
                 }
                 for phase in phases
             },

@@ -86,6 +86,7 @@ def run(
         rows=executor.ledger.rows(),
         inputs=inputs_of(model, chip, numerics=contract.name)
         | {"wide": wide, "toggles": toggles, "seed": str(seed), "temperature": str(temperature)}
+        | {"memory": executor.placement.memory.name}
         | ({} if random_weights is None else {"random_weights": str(random_weights)}),
         notes=(*notes_on(model, chip, positions=len(done)), *notes_of(executor, model, toggles=toggles, wide=wide)),
         prompt_tokens=len(ids),

@@ -202,7 +202,7 @@ def test_malformed(here: Path, content: str, start: str) -> None:
             "column_acc_bits: 16",
             "x.yaml:15: bitlinear.column_acc_bits: must be >= acc_bits = 24 (got 16)",
         ),
-        ("column_acc_bits: 32", "column_acc_bits: 65", "x.yaml:15: bitlinear.column_acc_bits: must be <= 64 (got 65)"),
+        ("column_acc_bits: 32", "column_acc_bits: 65", "x.yaml:15: bitlinear.column_acc_bits: must be <= 62 (got 65)"),
         ("kind: pe_array", "kind: lut", "x.yaml:9: bitlinear.kind: must be 'pe_array' (got 'lut')"),
         (
             "overflow: wrap",
@@ -243,7 +243,9 @@ def test_int8_needs_room_for_a_product(here: Path) -> None:
 
 def test_wide_is_not_ternary(here: Path) -> None:
     broken = replaced(CHIP, "  pe: fp16", "  pe: ternary\n  acc_bits: 24")
-    text = "x.yaml:22: wide.pe: must be 'int8' or 'fp16': attention multiplies activations (got 'ternary')"
+    text = (
+        "x.yaml:22: wide.pe: must be 'fp16': attention multiplies activations, which are not quantised (got 'ternary')"
+    )
     assert message(load_chip, here, broken) == text
 
 
