@@ -13,11 +13,11 @@ import numpy as np
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand
 from bitsim.datapath.geometry import Tiling
+from bitsim.datapath.kernels.simd_half import HALF_NAN
 from bitsim.events import Events
 from bitsim.hw.chip import PEArraySpec
 
 Number = int | np.float16
-_NAN_PATTERN = 0x7E00  # whichever NaN an operation gives, registers are taken to hold this one
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Arithmetic:
     def pattern(self, value: Number, bits: int) -> int:
         """The bits of a register that holds `value`."""
         if self.fp16:
-            return _NAN_PATTERN if np.isnan(value) else int(np.float16(value).view(np.uint16))
+            return HALF_NAN if np.isnan(value) else int(np.float16(value).view(np.uint16))
         return int(value) & ((1 << bits) - 1)
 
     def count_operation(self, ledger: Ledger, w: Number, first: bool) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.kernels.saturating import os_saturating_toggles, ws_saturating_toggles
+from bitsim.datapath.kernels.simd_half import HALF_NAN
 from bitsim.datapath.sums import array_sums
 from bitsim.datapath.toggles import (
     acc_toggles_os,
@@ -87,7 +88,7 @@ def psum_toggles(acts: Array, w: Array, spec: PEArraySpec, *, saturated: bool) -
         return count(acts, w, spec.rows, spec.acc_bits)
     sums = array_sums(acts, w, spec).y
     if spec.pe == "fp16":
-        held = sums.astype(np.float16).view(np.int16)
+        held = np.where(np.isnan(sums), HALF_NAN, sums.astype(np.float16).view(np.uint16))
         return fp16_acc_toggles_os(acts, w) + drain_toggles(held, spec.rows, spec.acc_bits)
     drained = drain_toggles(sums, spec.rows, spec.acc_bits)
     if clipped:

@@ -19,6 +19,7 @@ from bitsim.quant.contracts import contract as named_contract
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.provenance import inputs_of
+from bitsim.study.threads import kernels_first
 
 HELD_OUT = "held_out.txt"
 
@@ -75,12 +76,13 @@ def evaluate(
     window = min(model.config.max_position_embeddings, data.size - 1)
     starts = range(0, data.size - 1, window)
     bits = 0.0
-    for done, start in enumerate(starts):
-        fed = data[start : min(start + window, data.size - 1)]
-        logits = forward(model.config, model.weights, fed, KVCache(model.config, 32), executor, contract)
-        bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
-        if on_window:
-            on_window(done + 1, len(starts))
+    with kernels_first():
+        for done, start in enumerate(starts):
+            fed = data[start : min(start + window, data.size - 1)]
+            logits = forward(model.config, model.weights, fed, KVCache(model.config, 32), executor, contract)
+            bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
+            if on_window:
+                on_window(done + 1, len(starts))
     return Score(
         model=model.name,
         chip=chip.name,

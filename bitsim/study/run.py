@@ -17,6 +17,7 @@ from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.provenance import inputs_of, notes_on
 from bitsim.study.result import Result
+from bitsim.study.threads import kernels_first
 
 Wide = Literal["float32", "datapath"]
 
@@ -54,13 +55,13 @@ def run(
     check_choices(toggles=toggles, wide=wide, new_tokens=new_tokens, seed=seed)
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
-    ids = prompt_tokens(model, prompt, tokens, as_bytes=random_weights is not None)
-    if random_weights is not None:
-        model = random_model(model.config, random_weights)
-    if model.weights is None:
+    if model.weights is None and random_weights is None:
         raise ConfigError(
             f"{model.name}: shapes only, no weights; give random_weights (--random-weights SEED) or use estimate"
         )
+    ids = prompt_tokens(model, prompt, tokens, as_bytes=random_weights is not None)
+    if random_weights is not None:
+        model = random_model(model.config, random_weights)
     contract = named_contract(numerics or model.config.default_numerics)
     executor = ChipExecutor(Placement(chip, memory), toggles=toggles, wide=wide, seed=seed)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
@@ -69,17 +70,18 @@ def run(
         if on_token:
             on_token(token, words.decode([token]) if words else "")
 
-    done, logits = generate(
-        model,
-        executor,
-        ids,
-        new_tokens,
-        contract,
-        temperature=temperature,
-        seed=seed,
-        kv_bits=16 if wide == "datapath" else 32,
-        on_token=announce,
-    )
+    with kernels_first():
+        done, logits = generate(
+            model,
+            executor,
+            ids,
+            new_tokens,
+            contract,
+            temperature=temperature,
+            seed=seed,
+            kv_bits=16 if wide == "datapath" else 32,
+            on_token=announce,
+        )
     return Result(
         mode="run",
         chip=chip,

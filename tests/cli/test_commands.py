@@ -74,7 +74,7 @@ WRONG = [
     (("run", "tiny-b158", "--prompt", "a", "--numerics", "hf_bitlinear_fp32"), "hf_autobitlinear"),
     (("run", "bitnet-1.3b", "--prompt", "a"), "--random-weights"),
     (("run", "tiny-b158", "--prompt", "a" * 250, "--new-tokens", "20"), "256"),
-    (("estimate", "bitnet-1.3b", "--prefill", "-1"), "prefill: expected >= 0, got -1"),
+    (("estimate", "bitnet-1.3b", "--prefill", "-1"), "prefill: expected an integer >= 0, got -1"),
     (("estimate", "bitnet-1.3b", "--out", "/dev/null/x"), "/dev/null/x"),
     (("eval", "tiny-b158", "--text", "nowhere.txt"), "nowhere.txt"),
     (("eval", "bitnet-1.3b"), "byte-level"),

@@ -12,7 +12,7 @@ from llvmlite import ir
 from bitsim.datapath.kernels.simd import F32X16, I32X16, lane_operation, llvm_type, target_has
 
 LANES = F32X16.lanes
-HALF_NAN = 0x7E00
+HALF_NAN = 0x7E00  # whichever NaN an operation gives, registers are taken to hold this one
 _SMALLEST_NORMAL = 0x38800000  # float32 pattern of 2^-14
 _INFINITY = 0x7F800000
 
