@@ -20,6 +20,7 @@ from bitsim.study.result import Result
 from bitsim.study.threads import kernels_first
 
 Wide = Literal["float32", "datapath"]
+SHOWN_OVERFLOWS = 8  # operators whose first overflow is noted; the events of all are in the tables
 
 
 def run(
@@ -142,6 +143,9 @@ def notes_of(executor: ChipExecutor, model: Model, *, toggles: Toggles, wide: Wi
         notes.append(f"the BitLinear datapath {executor.placement.bitlinear!r} is not exact: it rounds as it sums")
     if wide == "datapath" and not executor.placement.wide.exact:
         notes.append(f"the wide datapath {executor.placement.wide!r} is not exact: it rounds as it sums")
-    for name, (count, first) in executor.overflowed.items():
+    for name, (count, first) in list(executor.overflowed.items())[:SHOWN_OVERFLOWS]:
         notes.append(f"overflow: {name}: {count:,} times, first at token {first.m}, k {first.k}, output {first.n}")
+    if len(executor.overflowed) > SHOWN_OVERFLOWS:
+        total = sum(count for count, _ in executor.overflowed.values())
+        notes.append(f"overflow: {len(executor.overflowed)} operators overflowed, {total:,} times in all")
     return (*notes, *executor.placement.memory.assumptions)

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,10 @@ WRONG = [
     (("eval", "bitnet-1.3b"), "byte-level"),
     (("show", "8nm"), "did you mean 7nm"),
     (("reproduce", "enrgy"), "energy"),
+    (("run", "tiny-b158", "--prompt", "a", "--seed", "-1"), "--seed"),
+    (("run", "tiny-b158", "--tokens", "1,x"), "expected integers with commas between them"),
+    (("run", "tiny-b158", "--prompt", "a", "--tokens", "1"), "not both"),
+    (("compare", "@ternary-ws-64x64", "--prompt", "a"), "expected MODEL@CHIP"),
 ]
 
 
@@ -114,6 +119,46 @@ def test_a_damaged_checkpoint_is_refused_with_file_and_tensor(
     code, _, err = bitsim(capsys, "run", str(broken), "--prompt", "a")
     assert code == 2
     assert "model.safetensors" in err
+
+
+@pytest.mark.parametrize("mode", ["wrap", "saturate"])
+def test_an_accumulator_that_is_too_narrow_runs_and_reports_its_overflows(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, mode: str
+) -> None:
+    text = files("hw_models").joinpath("chips", "ternary-ws-64x64.yaml").read_text()
+    for old, new in (("acc_bits: 24", "acc_bits: 10"), ("column_acc_bits: 32", "column_acc_bits: 16")):
+        text = text.replace(old, new)
+    chip = tmp_path / "narrow.yaml"
+    chip.write_text(text.replace("overflow: wrap", f"overflow: {mode}"))
+    words = ("run", "tiny-b158", "--chip", str(chip), "--prompt", "In the beginning", "--new-tokens", "1")
+    code, out, _ = bitsim(capsys, *words)
+    assert code == 0
+    assert "overflow: layers.0.self_attn.q_proj:" in out
+    assert "first at token" in out
+    assert "no energy: hw_models/technology/7nm.yaml: prices: expected a price for event" in out
+    data = json.loads(bitsim(capsys, *words, "--json")[1])
+    assert data["events"]["overflow.psum"] > 1000
+    assert (
+        "'acc.add.int16', counted 16,384 times by layers.0.self_attn.q_proj" in data["energy"]["datapath"]["unpriced"]
+    )
+    assert data["energy"]["arithmetic"]["total_j"]["nominal"] > 0
+    score = json.loads(bitsim(capsys, "eval", "tiny-b158", "--chip", str(chip), "--bytes", "200", "--json")[1])
+    assert score["overflows"] > 1000
+
+
+def test_empty_phases_give_empty_results(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ("estimate", "tiny-b158", "--prefill", "0", "--decode", "0", "--out", str(tmp_path))
+    assert bitsim(capsys, *words)[0] == 0
+    assert json.loads((tmp_path / "result.json").read_text())["cycles"] == 0
+
+
+def test_random_weights_run_a_published_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("run", "bitnet-125m", "--random-weights", "3", "--prompt", "hi", "--new-tokens", "2", "--json")
+    data = json.loads(bitsim(capsys, *words)[1])
+    assert (data["inputs"]["weights"], data["inputs"]["random_weights"]) == ("random", "3")
+    assert data["tokens"][:2] == [104, 105]
+    assert any("the weights are random" in text for text in data["notes"])
+    assert data["tokens"] == json.loads(bitsim(capsys, *words)[1])["tokens"]
 
 
 @pytest.mark.parametrize("words", [("--help",), ("list",)])
