@@ -19,7 +19,7 @@ $(VENV)/.tools: $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/bitsim run tiny-b158 --chip ternary-ws-64x64 --prompt "$(PROMPT)" --new-tokens 200
+	$(BIN)/bitsim run tiny-b158 --chip ternary-ws-64x64 --prompt "$(PROMPT)" --new-tokens 200 --temperature 0.7 --seed 1
 	$(BIN)/bitsim compare tiny-b158@ternary-ws-64x64 tiny-fp16@fp16-ws-64x64 --prompt "$(PROMPT)" --new-tokens 32
 	$(BIN)/bitsim reproduce energy
 

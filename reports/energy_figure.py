@@ -29,7 +29,7 @@ def draw(rows: Sequence[Row]) -> bytes:
     names = ["per MAC\n(71.4x)"] + [row.item.split(", ")[2].split()[0] for row in linears[1:]]
     bars = right.bar(names, [row.ours for row in linears], color=OURS, width=0.6)
     right.bar_label(bars, fmt="%.1fx")
-    right.set_title("Linear layers, FP16 / ternary, 7nm: the more is counted ...", fontsize=10)
+    right.set_title("Linear layers, FP16 / ternary, 7nm", fontsize=10)
     right.set_ylabel("energy ratio")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)

@@ -29,7 +29,7 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
     else:
         print_table(
             "energy: 2310.11453 and 2402.17764, arithmetic convention unless the item says otherwise",
-            ["item", "unit", "published", "ours", "residual %", "label"],
+            ["item", "unit", "published", "ours", "residual %", "label", "note"],
             [
                 [
                     row.item,
@@ -37,7 +37,8 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
                     "-" if row.published is None else f"{row.published:g}",
                     f"{row.ours:.4g}",
                     "-" if row.residual_pct is None else f"{row.residual_pct:+.2f}",
-                    row.label + (f" ({row.note})" if row.note else ""),
+                    row.label,
+                    row.note,
                 ]
                 for row in rows
             ],
