@@ -25,8 +25,10 @@ def command(model: str, chip: str, random_seed: int | None, as_json: bool, out: 
     from bitsim.cli.present import print_result, write_result
     from bitsim.study import run
 
+    before = iter([settings["prompt"] or ""])  # the prompt stands before the first new token
+
     def show(token: int, text: str) -> None:
-        click.echo(text or f"{token} ", nl=False)
+        click.echo(next(before, "") + (text or f"{token} "), nl=False)
 
     if random_seed is not None:
         note("drawing random weights ...")
