@@ -1,11 +1,11 @@
 """The registry of numerics contracts: every quantised linear of the BitNet family under one name.
 
 `base.Contract` says what a contract is; the objects themselves stand beside their formulas: `hf` (transformers and the
-authors' FAQ).
+authors' FAQ), `b1`, `b158`, `a48`, `v2`. `recipes` says which of a model's linears uses which.
 """
 
 from bitsim.errors import UnknownNameError
-from bitsim.quant import hf
+from bitsim.quant import a48, b1, b158, hf, v2
 from bitsim.quant.base import EPS, Contract, Float32, Int8, Sums
 from bitsim.quant.hf import absmax_int8
 from bitsim.quant.weights import ternarise
@@ -20,6 +20,25 @@ CONTRACTS = {
         hf.FLOAT,
         hf.FAQ,
         hf.FAQ_B1,
+        b1.B1,
+        b1.B1_RINT,
+        b1.B1_NONNEGATIVE,
+        b1.B1_NONNEGATIVE_RANGE,
+        b158.B158_Q128_ADDED,
+        b158.B158_Q128_CLAMPED,
+        b158.B158_Q127_ADDED,
+        b158.B158_Q127_CLAMPED,
+        a48.A48_INT8,
+        a48.A48_TOPK_INT8,
+        a48.A48_TOPK_INT8_KEEP_ALL,
+        a48.A48_INT4,
+        a48.A48_INT4_DOWN,
+        a48.A48_E2M1,
+        a48.A48_E1M2,
+        v2.V2_INT8,
+        v2.V2_INT4,
+        v2.V2_HADAMARD_INT8,
+        v2.V2_HADAMARD_INT4,
     )
 }
 
