@@ -1,7 +1,10 @@
-"""Numbers to few bits: the numerics contracts of the public BitNet implementations and their weight packings.
+"""Numbers to few bits: the quantisers of the BitNet family, rounding by rounding, and weight packings.
 
-`contracts` says how activations become int8 codes and how integer sums become outputs again, rounding by rounding;
-`packing` holds ternary weights as checkpoints store them (2 bits each) and the bfloat16 bit patterns.
+`contracts` is the registry of named contracts and `recipes` says which linears of a model use which; the formulas are
+in `hf` (transformers and the authors' FAQ), `b1`, `b158`, `a48` and `v2`, built from `scaled` (integers), `fp4`, `topk`
+and `weights`. `kv` stores keys and values in few bits, `groups` quantises shard by shard, `statistics` has the means
+and norms, `reference` the slow twin of everything. `packing` holds ternary weights as checkpoints store them (2 bits
+each) and the bfloat16 bit patterns.
 """
 
-__all__ = ["contracts", "packing"]
+__all__ = ["contracts", "groups", "kv", "packing", "recipes", "reference"]

@@ -129,7 +129,10 @@ def test_largest_value_maps_to_127(x):
 def test_registry():
     for name, entry in CONTRACTS.items():
         assert contract(name) is entry
-        assert NUMERICS[entry.linear_class] == name
+        assert entry.name == name
+        assert entry.source or name == "float"
+    for linear_class, name in NUMERICS.items():
+        assert contract(name).linear_class == linear_class
     with pytest.raises(UnknownNameError, match="hf_bitlinear_fp32"):
         contract("hf_bitlinear")
     with pytest.raises(ConfigError, match="float"):

@@ -1,0 +1,48 @@
+"""The TopK mask of a4.8: keep the half of a token's values that are largest in magnitude."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bitsim.quant.base import ActivationQuantiser, Float32, Int8, check_activations
+
+Bool = npt.NDArray[np.bool_]
+Ties = Literal["lowest_index", "keep_all"]
+
+
+def topk_mask(x: Float32, ties: Ties = "lowest_index") -> Bool:
+    """Which values stay: per token the `ceil(K / 2)` of largest |x|, float32 (M, K) -> bool (M, K).
+
+    Several values may equal the smallest one kept. "lowest_index": of these, the first ones stay, so that exactly
+    `ceil(K / 2)` do. "keep_all": all of them stay (what a comparison with the k-th largest value computes), so that a
+    constant token loses nothing. The paper says 50 % and neither rounds K / 2 nor mentions ties.
+    Source: arXiv 2411.04965 section 2 (mask M from |X|).
+    """
+    check_activations(x)
+    magnitude = np.abs(x)
+    kept = x.shape[1] - x.shape[1] // 2
+    if ties == "keep_all":
+        smallest: Float32 = -np.partition(-magnitude, kept - 1, axis=1)[:, kept - 1 : kept]
+        return magnitude >= smallest
+    order = np.argsort(-magnitude, axis=1, kind="stable")
+    mask = np.zeros(x.shape, dtype=np.bool_)
+    np.put_along_axis(mask, order[:, :kept], True, axis=1)
+    return mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopKQuantiser:
+    """`quantiser(x)` with the codes outside `topk_mask(x)` set to 0; the scale is that of the whole token.
+
+    With an absmax quantiser this equals quantising the masked token, because the largest value always stays.
+    """
+
+    quantiser: ActivationQuantiser
+    ties: Ties = "lowest_index"
+
+    def __call__(self, x: Float32) -> tuple[Int8, Float32]:
+        mask = topk_mask(x, self.ties)
+        codes, step = self.quantiser(x)
+        return codes * mask, step
