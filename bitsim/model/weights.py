@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bitsim.errors import OperandError
 from bitsim.model.config import Dtype
-from bitsim.quant.packing import Float32, TernaryWeight, bf16_to_f32
+from bitsim.quant.packing import Float32, TernaryWeight, bf16_to_f32, f32_to_bf16
 
 Stored = npt.NDArray[Any]
 _STORED = {"bfloat16": np.dtype(np.uint16), "float16": np.dtype(np.uint16), "float32": np.dtype(np.float32)}
@@ -21,6 +21,16 @@ def to_float32(bits: Stored, dtype: Dtype) -> Float32:
     if dtype == "float16":
         return np.ascontiguousarray(bits).view(np.float16).astype(np.float32)
     return bits.astype(np.float32, copy=False)
+
+
+def from_float32(values: Float32, dtype: Dtype) -> Stored:
+    """`values` rounded to `dtype` (nearest, ties to even), as stored bits: the inverse of `to_float32`."""
+    if dtype == "bfloat16":
+        return f32_to_bf16(values)
+    if dtype == "float16":
+        with np.errstate(over="ignore"):  # to infinity, as every rounding to nearest
+            return values.astype(np.float16).view(np.uint16)
+    return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

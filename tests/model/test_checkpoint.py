@@ -38,7 +38,7 @@ def refused(tmp_path, match, tensors=None, config=None):
 
 def test_reads_what_is_there():
     checkpoint = load_checkpoint(TINY)
-    assert len(checkpoint.tensors.tensors) == len(read_tensors())
+    assert {tensor.name for tensor in checkpoint.stored} == set(read_tensors())
     assert len(checkpoint.digest) == 64
     model = load_model(TINY)
     assert (model.name, model.origin, model.tokenizer_class, model.digest) == (
@@ -208,7 +208,7 @@ def test_missing_and_sharded_files(tmp_path):
     with pytest.raises(CheckpointError, match=r"model\.safetensors: can't be read"):
         load_model(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="sharded"):
+    with pytest.raises(CheckpointError, match=r"index\.json: weight_map"):
         load_model(tmp_path)
 
 
