@@ -7,11 +7,13 @@ from typing import Literal
 
 from bitsim.errors import CheckpointError, UnknownNameError
 from bitsim.model.catalogue import SHIPPED, model_names, model_path
-from bitsim.model.config import ModelConfig
+from bitsim.model.config import HiddenAct, ModelConfig
+from bitsim.model.gguf_checkpoint import load_gguf
 from bitsim.model.hf_checkpoint import PICKLE_REASON, PICKLES, load_hf
 from bitsim.model.opened import Checkpoint
 from bitsim.model.random_model import random_weights
 from bitsim.model.weights import ModelWeights
+from bitsim.quant.i2s import I2sLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,16 +31,21 @@ class Model:
     tokenizer_class: str | None = None
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Open a Hugging Face directory (config.json and safetensors); matrices stay memory-mapped.
+def load_checkpoint(
+    path: str | Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout | None = None
+) -> Checkpoint:
+    """Open a Hugging Face directory (config.json and safetensors) or a GGUF file; matrices stay memory-mapped.
 
-    Every value is checked once, so a 2B model takes about a second. Raises `CheckpointError` naming file and tensor.
+    Every value is checked once, so a 2B model takes a second or a few. `hidden_act` and `i2s` answer what some GGUF
+    files leave open. Raises `CheckpointError` naming file and tensor.
     """
     path = Path(path)
+    if path.is_file() and path.suffix == ".gguf":
+        return load_gguf(path, hidden_act=hidden_act, i2s=i2s)
     if path.is_file() and path.suffix in PICKLES:
         raise CheckpointError(f"{path}: {PICKLE_REASON}")
     if not path.is_dir():
-        raise CheckpointError(f"{path}: expected a directory with config.json and model.safetensors")
+        raise CheckpointError(f"{path}: expected a directory with config.json and model.safetensors, or a .gguf file")
     return load_hf(path)
 
 

@@ -15,6 +15,7 @@ from bitsim.model.weights import (
     LinearWeight,
     ModelWeights,
     Stored,
+    first_not_finite,
     from_float32,
     to_float32,
 )
@@ -24,8 +25,6 @@ from bitsim.quant.repack import pack_hf_rows
 from bitsim.quant.trits import TritConvention, unpack_trits
 
 _FLOATS: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
-_EXPONENT = {"BF16": 0x7F80, "F16": 0x7C00}
-_BLOCK_ROWS = 1024
 
 
 class _Expected(NamedTuple):
@@ -71,6 +70,10 @@ def expected_tensors(config: ModelConfig, storage: Storage = "2bit") -> dict[str
 
 def check_tensors(config: ModelConfig, file: TensorSource, storage: Storage) -> None:
     """Raise `CheckpointError` at the first missing or surplus tensor, wrong shape or wrong dtype."""
+    if config.num_layers > len(file.tensors):
+        raise CheckpointError(
+            f"{file.path}: num_hidden_layers: expected tensors for {config.num_layers} layers, got {len(file.tensors)}"
+        )
     expected = expected_tensors(config, storage)
     missing = expected.keys() - file.tensors.keys()
     if missing:
@@ -95,13 +98,9 @@ class _Reader:
         """Bits of a float tensor; raises at its first NaN or infinity."""
         array, tag = self.file.array(name), self.file.tensors[name].dtype
         bits = array.view(np.uint16) if tag == "F16" else array
-        for start in range(0, len(bits), _BLOCK_ROWS):
-            block = bits[start : start + _BLOCK_ROWS]
-            bad = ~np.isfinite(block) if tag == "F32" else (block & _EXPONENT[tag]) == _EXPONENT[tag]
-            if bad.any():
-                index = [int(i) for i in np.argwhere(bad)[0]]
-                index[0] += start
-                raise CheckpointError(f"{self.file.path}: {name}{index}: expected a finite number, got NaN or infinity")
+        bad = first_not_finite(bits, _FLOATS[tag])
+        if bad is not None:
+            raise CheckpointError(f"{self.file.path}: {name}{bad}: expected a finite number, got NaN or infinity")
         return bits, _FLOATS[tag]
 
     def vector(self, name: str) -> Float32:
