@@ -46,6 +46,17 @@ execution_options = together(
     click.option("--random-weights", "random_seed", type=int, metavar="SEED", help="Run a shape with random weights."),
 )
 
+gguf_options = together(
+    click.option(
+        "--hidden-act", type=click.Choice(["relu2", "silu"]), help="FFN activation, where a GGUF file does not tell it."
+    ),
+    click.option(
+        "--i2s-layout",
+        type=click.Choice(["x86", "arm"]),
+        help="Layout of I2_S tensors, where a file does not tell it.",
+    ),
+)
+
 generation_options = together(
     click.option("--prompt", required=True, help="Text to continue."),
     click.option("--new-tokens", type=click.IntRange(min=0), default=64, show_default=True),

@@ -26,8 +26,13 @@ def load_gguf(path: Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout
     tokenizer = file.metadata.get(TOKENIZER_KEY)
     if tokenizer is not None and not isinstance(tokenizer, str):
         raise CheckpointError(f"{path}: {TOKENIZER_KEY}: expected a name, got {str(tokenizer)[:200]}")
-    packings = {file.tensors[name].kind for name, _, _ in linear_tensors(config)}
-    names = sorted(f"i2_s_{file.i2s}" if kind == "I2_S" else _PACKINGS[kind] for kind in packings)
+    stored = {
+        name: StoredTensor(name=name, kind=tensor.kind, shape=tensor.shape, size_bytes=tensor.end - tensor.begin)
+        for name, tensor in file.tensors.items()
+    }
+    linears = tuple(stored[name] for name, _, _ in linear_tensors(config))
+    kinds = {tensor.kind for tensor in linears}
+    names = sorted(f"i2_s_{file.i2s}" if kind == "I2_S" else _PACKINGS[kind] for kind in kinds)
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256")
     digest.update(f"{config.hidden_act} {file.i2s}".encode())
@@ -35,10 +40,8 @@ def load_gguf(path: Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout
         path=path,
         config=config,
         weights=weights,
-        stored=tuple(
-            StoredTensor(name=name, kind=tensor.kind, shape=tensor.shape, size_bytes=tensor.end - tensor.begin)
-            for name, tensor in file.tensors.items()
-        ),
+        stored=tuple(stored.values()),
+        linears=linears,
         packing="+".join(names),
         digest=digest.hexdigest(),
         tokenizer_class=tokenizer,

@@ -59,14 +59,19 @@ def load_hf(directory: Path) -> Checkpoint:
     for path in paths:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
+    stored = {
+        name: StoredTensor(name=name, kind=info.dtype, shape=want.values, size_bytes=info.end - info.begin)
+        for name, want in expected_tensors(config, storage).items()
+        for info in (tensors.tensors[name],)
+    }
+    shapes = list(config.linear_shapes())
     return Checkpoint(
         path=directory,
         config=config,
         weights=weights,
-        stored=tuple(
-            StoredTensor(name=name, kind=info.dtype, shape=want.values, size_bytes=info.end - info.begin)
-            for name, want in expected_tensors(config, storage).items()
-            for info in (tensors.tensors[name],)
+        stored=tuple(stored.values()),
+        linears=tuple(
+            stored[f"model.layers.{i}.{name}.weight"] for i in range(config.num_layers) for name, _, _ in shapes
         ),
         packing=config.dtype if config.linear_class is None else storage,
         digest=digest.hexdigest(),

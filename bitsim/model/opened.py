@@ -41,6 +41,8 @@ class StoredTensor:
 class Checkpoint:
     """A checkpoint, opened and checked. `stored`: its tensors as they lie in the file.
 
+    `linears`: those of the linears, layer by layer in the order of execution.
+
     `packing`: how the file holds the linears (a name of `bitsim.quant.layouts`, "master" or a float type).
     `digest`: SHA-256 over the whole of its files.
     """
@@ -49,6 +51,7 @@ class Checkpoint:
     config: ModelConfig
     weights: ModelWeights
     stored: tuple[StoredTensor, ...]
+    linears: tuple[StoredTensor, ...]
     packing: str
     digest: str
     tokenizer_class: str | None

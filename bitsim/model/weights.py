@@ -105,6 +105,11 @@ class LayerWeights:
     ffn_sub_norm: Float32 | None
     down: LinearWeight
 
+    def linears(self) -> tuple[LinearWeight, ...]:
+        """The linears in the order of execution, that of `ModelConfig.linear_shapes`."""
+        gate = () if self.gate is None else (self.gate,)
+        return self.q, self.k, self.v, self.o, *gate, self.up, self.down
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelWeights:
