@@ -176,6 +176,7 @@ def _hidden_act(keys: _Keys, given: HiddenAct | None) -> HiddenAct:
     if chosen is None:
         raise CheckpointError(
             f"{keys.file.path}: {ACT_KEY}: architecture {architecture!r} does not tell the FFN activation: say which "
-            f"with --hidden-act relu2 (BitNet b1.58 2B4T and its kin) or --hidden-act silu (llama.cpp's graph, 1bitLLM)"
+            f"with --hidden-act relu2 (BitNet b1.58 2B4T and its kin) or --hidden-act silu (llama.cpp's graph, 1bitLLM) "
+            f"of bitsim convert, whose files tell it"
         )
     return chosen

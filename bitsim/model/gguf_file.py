@@ -204,7 +204,8 @@ class GgufFile:
             if self.i2s is None:
                 raise CheckpointError(
                     f"{where}: type {tag} is I2_S in bitnet.cpp's files, and its layout depends on the machine that "
-                    f"the file is for: say which with --i2s-layout x86 or --i2s-layout arm"
+                    f"the file is for: say which with --i2s-layout x86 or --i2s-layout arm "
+                    f"of bitsim convert, whose files tell it"
                 )
             if prod(sizes) % I2S_RUN[self.i2s]:
                 raise CheckpointError(
