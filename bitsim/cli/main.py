@@ -11,8 +11,10 @@ from bitsim.errors import BitsimError, UnknownNameError
 
 COMMANDS = {
     "compare": "Run one model on several chips and put cycles and energy side by side.",
+    "convert": "Write a checkpoint in another format or packing, without loss.",
     "estimate": "Cycles and energy of a model's shapes on a chip, without weights.",
     "eval": "Bits per byte of a byte-level model on held-out text, executed on a chip.",
+    "inspect": "What a checkpoint holds: shapes, packing, bits per weight, zeros, scales.",
     "list": "List the chips, technologies and models that come with bitsim.",
     "reproduce": "Recompute a paper's published numbers: ours, theirs, residual.",
     "run": "Execute a model bit for bit on a chip and count everything.",

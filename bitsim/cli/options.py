@@ -62,6 +62,17 @@ execution_options = together(
     ),
 )
 
+gguf_options = together(
+    click.option(
+        "--hidden-act", type=click.Choice(["relu2", "silu"]), help="FFN activation, where a GGUF file does not tell it."
+    ),
+    click.option(
+        "--i2s-layout",
+        type=click.Choice(["x86", "arm"]),
+        help="Layout of I2_S tensors, where a file does not tell it.",
+    ),
+)
+
 generation_options = together(
     click.option("--prompt", help="Text to continue."),
     click.option("--tokens", callback=token_ids, metavar="ID,ID,...", help="Token ids to continue, instead of text."),

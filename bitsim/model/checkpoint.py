@@ -1,34 +1,19 @@
 """Find and read models: shipped checkpoints, Hugging Face directories, published shapes, synthetic weights."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bitsim.errors import CheckpointError, UnknownNameError
 from bitsim.model.catalogue import SHIPPED, model_names, model_path
-from bitsim.model.config import ModelConfig
-from bitsim.model.hf_config import from_hf
-from bitsim.model.hf_weights import read_weights
+from bitsim.model.config import HiddenAct, ModelConfig
+from bitsim.model.gguf_checkpoint import load_gguf
+from bitsim.model.hf_checkpoint import PICKLE_REASON, PICKLES, load_hf
+from bitsim.model.opened import Checkpoint
 from bitsim.model.random_model import random_weights
-from bitsim.model.safetensors_file import SafetensorsFile
-from bitsim.model.tokenizer import tokenizer_class
 from bitsim.model.weights import ModelWeights
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Checkpoint:
-    """A Hugging Face directory, opened and checked against its config.json. `tensors`: all of them by name.
-
-    `digest`: SHA-256 over config.json and the whole of model.safetensors.
-    """
-
-    path: Path
-    config: ModelConfig
-    tensors: SafetensorsFile
-    weights: ModelWeights
-    digest: str
+from bitsim.quant.i2s import I2sLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,68 +31,52 @@ class Model:
     tokenizer_class: str | None = None
 
 
-def _read_json(path: Path) -> tuple[dict[str, Any], bytes]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read: {error.strerror or error}") from None
-    try:
-        values = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: expected JSON, got: {str(error)[:200]}") from None
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, got {type(values).__name__}")
-    return values, data
+def load_checkpoint(
+    path: str | Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout | None = None
+) -> Checkpoint:
+    """Open a Hugging Face directory (config.json and safetensors) or a GGUF file; matrices stay memory-mapped.
 
-
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Open the directory `path` with config.json and model.safetensors (one file); matrices stay memory-mapped.
-
-    Every value is checked once, so a 2B model takes about a second. Raises `CheckpointError` naming file and tensor.
+    Every value is checked once, so a 2B model takes a second or a few. `hidden_act` and `i2s` answer what some GGUF
+    files leave open. Raises `CheckpointError` naming file and tensor.
     """
-    directory = Path(path)
-    if not directory.is_dir():
-        raise CheckpointError(f"{directory}: expected a directory with config.json and model.safetensors")
-    values, config_bytes = _read_json(directory / "config.json")
-    config = from_hf(values, directory / "config.json", directory.resolve().name)
-    data = directory / "model.safetensors"
-    if not data.exists() and (directory / "model.safetensors.index.json").exists():
-        raise CheckpointError(f"{directory}: sharded checkpoints can't be read yet: expected one model.safetensors")
-    tensors = SafetensorsFile(data)
-    with data.open("rb") as file:
-        digest = hashlib.sha256(config_bytes + hashlib.file_digest(file, "sha256").digest()).hexdigest()
-    weights = read_weights(config, tensors)
-    return Checkpoint(path=directory, config=config, tensors=tensors, weights=weights, digest=digest)
+    path = Path(path)
+    if path.is_file() and path.suffix == ".gguf":
+        return load_gguf(path, hidden_act=hidden_act, i2s=i2s)
+    if path.is_file() and path.suffix in PICKLES:
+        raise CheckpointError(f"{path}: {PICKLE_REASON}")
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: expected a directory with config.json and model.safetensors, or a .gguf file")
+    return load_hf(path)
 
 
 def load_model(name_or_path: str | Path) -> Model:
-    """A shipped checkpoint, a published shape (without weights), or a checkpoint directory.
+    """A shipped checkpoint, a published shape (without weights), or the path of a checkpoint.
 
-    A name wins over a directory of that name; write `./tiny-b158` for the directory. Raises `UnknownNameError` with the
+    A name wins over a path of that name; write `./tiny-b158` for the directory. Raises `UnknownNameError` with the
     nearest names, or `CheckpointError`.
     """
     text = str(name_or_path)
     if text in SHIPPED:
-        return _from_directory(model_path(text), text)
+        return _from_path(model_path(text), text)
     from bitsim.model.zoo import zoo_config, zoo_names  # with pydantic, which a checkpoint does not need
 
     if text in zoo_names():
         config = zoo_config(text)
         return Model(name=text, config=config, weights=None, origin="shape", digest=_digest(config))
-    if isinstance(name_or_path, Path) or "/" in text or "\\" in text or Path(text).is_dir():
-        return _from_directory(Path(text), None)
+    if isinstance(name_or_path, Path) or "/" in text or "\\" in text or Path(text).exists():
+        return _from_path(Path(text), None)
     raise UnknownNameError("model", text, model_names())
 
 
-def _from_directory(directory: Path, name: str | None) -> Model:
-    checkpoint = load_checkpoint(directory)
+def _from_path(path: Path, name: str | None) -> Model:
+    checkpoint = load_checkpoint(path)
     return Model(
         name=name or checkpoint.config.name,
         config=checkpoint.config,
         weights=checkpoint.weights,
         origin="checkpoint",
         digest=checkpoint.digest,
-        tokenizer_class=tokenizer_class(directory),
+        tokenizer_class=checkpoint.tokenizer_class,
     )
 
 

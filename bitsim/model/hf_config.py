@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from bitsim.errors import CheckpointError, ConfigError
 from bitsim.model.config import Dtype, HiddenAct, LinearClass, ModelConfig
 
 T = TypeVar("T")
+Storage = Literal["2bit", "trits5_offset", "trits5_sign", "master"]
+# Our own key beside Hugging Face's, for layouts that transformers does not have.
+PACKING_KEY = "bitsim_packing"
 
 # Keys that describe training, generation, batching or the file itself. They don't enter the forward pass.
 _HARMLESS = frozenset(
@@ -71,7 +74,11 @@ _MODEL_TYPES = {"bitnet": True, "llama": False}  # model type -> has sub norms
 _ACTS: Mapping[str, HiddenAct] = {"relu2": "relu2", "silu": "silu"}
 _DTYPES: Mapping[str, Dtype] = {"bfloat16": "bfloat16", "float16": "float16", "float32": "float32"}
 _LINEAR_CLASSES: Mapping[str, LinearClass] = {"bitlinear": "bitlinear", "autobitlinear": "autobitlinear"}
-_QUANTIZATION_USED = frozenset({"quant_method", "linear_class", "quantization_mode", "modules_to_not_convert"})
+_QUANTIZATION_USED = frozenset(
+    {"quant_method", "linear_class", "quantization_mode", "modules_to_not_convert", PACKING_KEY}
+)
+_MODES: Mapping[str, Literal["offline", "online"]] = {"offline": "offline", "online": "online"}
+_PACKINGS: Mapping[str, Storage] = {"2bit": "2bit", "trits5_offset": "trits5_offset", "trits5_sign": "trits5_sign"}
 # `rms_norm_eps` belongs to the norm inside BitLinear that `use_rms_norm` switches on.
 _QUANTIZATION_FIXED: Mapping[str, tuple[Any, ...]] = {"use_rms_norm": (False,)}
 _QUANTIZATION_HARMLESS = frozenset({"rms_norm_eps"})
@@ -131,7 +138,7 @@ def from_hf(values: Mapping[str, Any], path: Path, name: str | None = None) -> M
     """The model that a parsed `config.json` describes; `path` is its file, for messages.
 
     Model types bitnet and llama, without biases, RoPE scaling or sliding windows; `rope_theta` may stand at the top or
-    in `rope_parameters`. Quantised models must be packed offline. Raises `CheckpointError` naming file and key.
+    in `rope_parameters`. Raises `CheckpointError` naming file and key.
     """
     keys = _Keys(values, f"{path}: ")
     keys.check_all(_USED, _FIXED, _HARMLESS)
@@ -165,6 +172,18 @@ def from_hf(values: Mapping[str, Any], path: Path, name: str | None = None) -> M
         raise CheckpointError(f"{path}: {error}") from None
 
 
+def linear_storage(values: Mapping[str, Any]) -> Storage:
+    """How the quantised linears of a config.json that `from_hf` accepted are stored.
+
+    "2bit": transformers' packing (mode offline). "master": float weights, ternarised at every load (mode online).
+    "trits5_*": our own files, five trits per byte along K. Meaningless for a model without quantised linears.
+    """
+    quantisation = values.get("quantization_config") or {}
+    if quantisation.get("quantization_mode") == "online":
+        return "master"
+    return _PACKINGS[quantisation.get(PACKING_KEY, "2bit")]
+
+
 def _rope_theta(keys: _Keys) -> float:
     if keys.values.get("rope_parameters") is None:
         return keys.number("rope_theta")
@@ -194,8 +213,11 @@ def _linear_class(keys: _Keys) -> LinearClass | None:
     inner.check_all(_QUANTIZATION_USED, _QUANTIZATION_FIXED, _QUANTIZATION_HARMLESS)
     inner.choice("quant_method", {"bitnet": "bitnet"})
     linear_class = inner.choice("linear_class", _LINEAR_CLASSES)
-    if inner.values.get("quantization_mode") != "offline":
-        raise inner.fail("quantization_mode", "offline (packed weights; online master weights must be packed first)")
+    mode = inner.choice("quantization_mode", _MODES)
+    if PACKING_KEY in inner.values:
+        inner.choice(PACKING_KEY, _PACKINGS)
+        if mode == "online":
+            raise inner.fail(PACKING_KEY, "no such key with quantization_mode online (weights that are not packed)")
     kept = inner.values.get("modules_to_not_convert")
     if kept is not None and kept not in (["lm_head"], []):
         raise inner.fail("modules_to_not_convert", "null or ['lm_head'] (the head is never quantised)")

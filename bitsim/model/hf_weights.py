@@ -7,46 +7,74 @@ import numpy as np
 
 from bitsim.errors import CheckpointError, OperandError
 from bitsim.model.config import Dtype, ModelConfig
-from bitsim.model.safetensors_file import SafetensorsFile
-from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights, Stored, to_float32
-from bitsim.quant.packing import Float32, TernaryWeight, check_packed
+from bitsim.model.hf_config import Storage
+from bitsim.model.opened import TensorSource
+from bitsim.model.weights import (
+    FloatWeight,
+    LayerWeights,
+    LinearWeight,
+    ModelWeights,
+    Stored,
+    first_not_finite,
+    from_float32,
+    to_float32,
+)
+from bitsim.quant.contracts import contract, ternarise
+from bitsim.quant.packing import Float32, TernaryWeight, UInt8, check_packed, pack_hf
+from bitsim.quant.repack import pack_hf_rows
+from bitsim.quant.trits import TritConvention, unpack_trits
 
 _FLOATS: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
-_EXPONENT = {"BF16": 0x7F80, "F16": 0x7C00}
-_BLOCK_ROWS = 1024
 
 
 class _Expected(NamedTuple):
+    """`shape`: as stored; `values`: of the matrix that it holds."""
+
     shape: tuple[int, ...]
     dtypes: tuple[str, ...]
+    values: tuple[int, ...]
 
 
-def expected_tensors(config: ModelConfig) -> dict[str, _Expected]:
-    """Shape and permitted dtypes of every tensor that a checkpoint of `config` must hold, and no others."""
-    floats = tuple(_FLOATS)
+def _floats(*shape: int) -> _Expected:
+    return _Expected(shape, tuple(_FLOATS), shape)
+
+
+def _packed(n: int, k: int, storage: Storage) -> _Expected:
+    return _Expected((-(-n // 4), k) if storage == "2bit" else (n, -(-k // 5)), ("U8",), (n, k))
+
+
+def expected_tensors(config: ModelConfig, storage: Storage = "2bit") -> dict[str, _Expected]:
+    """Shape and permitted dtypes of every tensor that a checkpoint of `config` must hold, and no others.
+
+    `storage`: how quantised linears are stored; see `linear_storage`.
+    """
     d, f = config.hidden_size, config.intermediate_size
-    expected = {"model.embed_tokens.weight": _Expected((config.vocab_size, d), floats)}
+    expected = {"model.embed_tokens.weight": _floats(config.vocab_size, d)}
     for i in range(config.num_layers):
         layer = f"model.layers.{i}."
         for name, n, k in config.linear_shapes():
-            if config.quantised:
-                expected[f"{layer}{name}.weight"] = _Expected((-(-n // 4), k), ("U8",))
-                expected[f"{layer}{name}.weight_scale"] = _Expected((1,), floats)
+            if config.quantised and storage != "master":
+                expected[f"{layer}{name}.weight"] = _packed(n, k, storage)
+                expected[f"{layer}{name}.weight_scale"] = _floats(1)
             else:
-                expected[f"{layer}{name}.weight"] = _Expected((n, k), floats)
+                expected[f"{layer}{name}.weight"] = _floats(n, k)
         norms = {"input_layernorm": d, "post_attention_layernorm": d}
         if config.sub_norms:
             norms |= {"self_attn.attn_sub_norm": config.q_size, "mlp.ffn_sub_norm": f}
-        expected |= {f"{layer}{name}.weight": _Expected((size,), floats) for name, size in norms.items()}
-    expected["model.norm.weight"] = _Expected((d,), floats)
+        expected |= {f"{layer}{name}.weight": _floats(size) for name, size in norms.items()}
+    expected["model.norm.weight"] = _floats(d)
     if not config.tie_embeddings:
-        expected["lm_head.weight"] = _Expected((config.vocab_size, d), floats)
+        expected["lm_head.weight"] = _floats(config.vocab_size, d)
     return expected
 
 
-def check_tensors(config: ModelConfig, file: SafetensorsFile) -> None:
+def check_tensors(config: ModelConfig, file: TensorSource, storage: Storage) -> None:
     """Raise `CheckpointError` at the first missing or surplus tensor, wrong shape or wrong dtype."""
-    expected = expected_tensors(config)
+    if config.num_layers > len(file.tensors):
+        raise CheckpointError(
+            f"{file.path}: num_hidden_layers: expected tensors for {config.num_layers} layers, got {len(file.tensors)}"
+        )
+    expected = expected_tensors(config, storage)
     missing = expected.keys() - file.tensors.keys()
     if missing:
         name = min(missing)
@@ -63,20 +91,16 @@ def check_tensors(config: ModelConfig, file: SafetensorsFile) -> None:
 
 
 class _Reader:
-    def __init__(self, config: ModelConfig, file: SafetensorsFile) -> None:
-        self.config, self.file = config, file
+    def __init__(self, config: ModelConfig, file: TensorSource, storage: Storage) -> None:
+        self.config, self.file, self.storage = config, file, storage
 
     def _stored(self, name: str) -> tuple[Stored, Dtype]:
         """Bits of a float tensor; raises at its first NaN or infinity."""
         array, tag = self.file.array(name), self.file.tensors[name].dtype
         bits = array.view(np.uint16) if tag == "F16" else array
-        for start in range(0, len(bits), _BLOCK_ROWS):
-            block = bits[start : start + _BLOCK_ROWS]
-            bad = ~np.isfinite(block) if tag == "F32" else (block & _EXPONENT[tag]) == _EXPONENT[tag]
-            if bad.any():
-                index = [int(i) for i in np.argwhere(bad)[0]]
-                index[0] += start
-                raise CheckpointError(f"{self.file.path}: {name}{index}: expected a finite number, got NaN or infinity")
+        bad = first_not_finite(bits, _FLOATS[tag])
+        if bad is not None:
+            raise CheckpointError(f"{self.file.path}: {name}{bad}: expected a finite number, got NaN or infinity")
         return bits, _FLOATS[tag]
 
     def vector(self, name: str) -> Float32:
@@ -89,15 +113,41 @@ class _Reader:
     def linear(self, name: str, n: int, k: int) -> LinearWeight:
         if not self.config.quantised:
             return self.matrix(name)
+        if self.storage == "master":
+            return self.ternarised(name, n, k)
         scale = to_float32(*self._stored(f"{name}.weight_scale"))[0]
         if not scale > 0:
             raise CheckpointError(f"{self.file.path}: {name}.weight_scale: expected a number > 0, got {scale}")
-        packed = self.file.array(f"{name}.weight")
         try:
-            check_packed(packed)
+            packed = self.packed(self.file.array(f"{name}.weight"), n, k)
         except OperandError as error:
             raise CheckpointError(f"{self.file.path}: {name}.weight: {error}") from None
         return TernaryWeight(packed=packed, n=n, k=k, scale=np.float32(scale))
+
+    def packed(self, stored: UInt8, n: int, k: int) -> UInt8:
+        """Checked 2-bit codes: the mapped bytes themselves, or five-trit bytes repacked."""
+        if self.storage == "2bit":
+            check_packed(stored)
+            return stored
+        convention: TritConvention = "sign" if self.storage == "trits5_sign" else "offset"
+        return pack_hf_rows(lambda low, high: unpack_trits(stored[low:high], k, convention), n, k)
+
+    def ternarised(self, name: str, n: int, k: int) -> TernaryWeight:
+        """Master weights as BitNet's absmean makes them ternary, with the scale that a packed file would store.
+
+        The scale is rounded to the dtype of the master weights. Codes equal transformers' `WeightQuant` (and so the
+        bytes that it packs), see `ternarise`.
+        """
+        stored, dtype = self._stored(f"{name}.weight")
+        codes, mean = ternarise(to_float32(stored, dtype))
+        exact = np.array([contract(self.config.default_numerics).stored_scale(mean)], dtype=np.float32)
+        scale = to_float32(from_float32(exact, dtype), dtype)[0]
+        if not 0 < scale < np.inf:
+            raise CheckpointError(
+                f"{self.file.path}: {name}.weight: expected a weight scale that {dtype} can hold, got {exact[0]} from "
+                f"mean |W| = {mean}"
+            )
+        return TernaryWeight(packed=pack_hf(codes), n=n, k=k, scale=np.float32(scale))
 
     def layer(self, i: int) -> LayerWeights:
         at = f"model.layers.{i}."
@@ -118,14 +168,14 @@ class _Reader:
         )
 
 
-def read_weights(config: ModelConfig, file: SafetensorsFile) -> ModelWeights:
-    """All weights of `config` in `file`; matrices stay memory-mapped, every value is checked once.
+def read_weights(config: ModelConfig, file: TensorSource, storage: Storage) -> ModelWeights:
+    """All weights of `config` in `file`; 2-bit and float matrices stay memory-mapped, every value is checked once.
 
     Raises `CheckpointError` naming the tensor: missing or surplus, shape, dtype, NaN or infinity, a scale that is not
     positive, a packed code 3.
     """
-    check_tensors(config, file)
-    reader = _Reader(config, file)
+    check_tensors(config, file, storage)
+    reader = _Reader(config, file, storage)
     embedding = reader.matrix("model.embed_tokens")
     return ModelWeights(
         embedding=embedding,

@@ -97,7 +97,8 @@ def _header_message(path: Path, size: int, start: bytes, length: int) -> str:
     return f"{path}: is truncated: expected at least {8 + length} bytes (header), got {size}"
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Pairs of a JSON object as a dict; a key that stands there twice is a `ValueError`."""
     values = dict(pairs)
     if len(values) != len(pairs):
         raise ValueError("the same key twice")
@@ -106,7 +107,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _parse(header: bytes, path: Path) -> dict[str, TensorInfo]:
     try:
-        entries = json.loads(header.decode("utf-8"), object_pairs_hook=_unique)
+        entries = json.loads(header.decode("utf-8"), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: expected a JSON header, got: {str(error)[:200]}") from None
     if not isinstance(entries, dict):

@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from bitsim.errors import OperandError
 from bitsim.model.config import Dtype
-from bitsim.quant.packing import Float32, TernaryWeight, bf16_to_f32
+from bitsim.quant.packing import Float32, TernaryWeight, bf16_to_f32, f32_to_bf16
 
 Stored = npt.NDArray[Any]
+_BLOCK_ROWS = 1024
 _STORED = {"bfloat16": np.dtype(np.uint16), "float16": np.dtype(np.uint16), "float32": np.dtype(np.float32)}
 
 
@@ -21,6 +22,31 @@ def to_float32(bits: Stored, dtype: Dtype) -> Float32:
     if dtype == "float16":
         return np.ascontiguousarray(bits).view(np.float16).astype(np.float32)
     return bits.astype(np.float32, copy=False)
+
+
+def from_float32(values: Float32, dtype: Dtype) -> Stored:
+    """`values` rounded to `dtype` (nearest, ties to even), as stored bits: the inverse of `to_float32`."""
+    if dtype == "bfloat16":
+        return f32_to_bf16(values)
+    if dtype == "float16":
+        with np.errstate(over="ignore"):  # to infinity, as every rounding to nearest
+            return values.astype(np.float16).view(np.uint16)
+    return values
+
+
+def first_not_finite(bits: Stored, dtype: Dtype) -> list[int] | None:
+    """Index of the first NaN or infinity in stored `bits`, or None; read in blocks of rows."""
+    for start in range(0, len(bits), _BLOCK_ROWS):
+        block = bits[start : start + _BLOCK_ROWS]
+        if dtype == "float32":
+            bad = ~np.isfinite(block)
+        else:
+            exponent = np.uint16(0x7F80 if dtype == "bfloat16" else 0x7C00)
+            bad = (block & exponent) == exponent
+        if bad.any():
+            first, *rest = (int(i) for i in np.argwhere(bad)[0])
+            return [start + first, *rest]
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,6 +104,11 @@ class LayerWeights:
     up: LinearWeight
     ffn_sub_norm: Float32 | None
     down: LinearWeight
+
+    def linears(self) -> tuple[LinearWeight, ...]:
+        """The linears in the order of execution, that of `ModelConfig.linear_shapes`."""
+        gate = () if self.gate is None else (self.gate,)
+        return self.q, self.k, self.v, self.o, *gate, self.up, self.down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -20,14 +20,19 @@ _SHIFTS = (0, 2, 4, 6)
 _BLOCK_ROWS = 256
 
 
-def pack_hf(codes: Int8) -> UInt8:
-    """Pack ternary `codes`, int8 (N, K), into uint8 (ceil(N/4), K); bytes equal transformers' `pack_weights`."""
+def check_codes(codes: Int8) -> None:
+    """Raise `OperandError` unless `codes` is int8 (N, K) and holds -1, 0 and 1 only."""
     if codes.ndim != 2 or codes.dtype != np.int8:
         raise OperandError(f"ternary codes: expected int8 (N, K), got {codes.dtype} {codes.shape}")
     outside = (codes < -1) | (codes > 1)
     if outside.any():
         n, k = (int(i) for i in np.argwhere(outside)[0])
         raise OperandError(f"ternary codes[{n}, {k}]: expected -1, 0 or 1, got {codes[n, k]}")
+
+
+def pack_hf(codes: Int8) -> UInt8:
+    """Pack ternary `codes`, int8 (N, K), into uint8 (ceil(N/4), K); bytes equal transformers' `pack_weights`."""
+    check_codes(codes)
     rows = -(-codes.shape[0] // 4)
     stored = np.zeros((4, rows, codes.shape[1]), dtype=np.uint8)
     stored.reshape(4 * rows, -1)[: codes.shape[0]] = codes + 1

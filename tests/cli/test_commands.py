@@ -168,3 +168,21 @@ def test_light_commands_do_not_import_the_heavy_libraries(words: tuple[str, ...]
     code += "print(sorted({'numba', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_convert_and_inspect(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = str(tmp_path / "tiny.gguf")
+    assert bitsim(capsys, "convert", "tiny-b158", path, "--format", "gguf", "--packing", "i2_s") == (0, "", "")
+    code, out, err = bitsim(capsys, "inspect", path)
+    assert (code, err) == (0, "")
+    for expected in ("i2_s_x86", "2.00", "bits per weight", "zeros per layer", "blk.5.ffn_down.weight", "scales: min"):
+        assert expected in out
+    found = json.loads(bitsim(capsys, "inspect", path, "--json")[1])
+    assert found["linear_bytes"] == found["linear_weights"] // 4 + 32 * len(found["linears"])
+    words = ("--prompt", "In the", "--new-tokens", "4", "--toggles", "off", "--json")
+    ours, theirs = (json.loads(bitsim(capsys, "run", model, *words)[1]) for model in (path, "tiny-b158"))
+    assert ours["text"] == theirs["text"]
+    code, out, err = bitsim(capsys, "convert", "tiny-b158", path, "--format", "gguf", "--packing", "i2_s")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "exists already" in err

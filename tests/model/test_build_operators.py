@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import CONFIG, CONFIGS, FLOAT_CONFIG
 
 from bitsim.errors import ConfigError
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.zoo import zoo_config, zoo_names
+from tests.model.tiny_models import CONFIG, CONFIGS, FLOAT_CONFIG
 
 configs = st.sampled_from(list(CONFIGS.values()))
 steps = st.tuples(st.integers(1, 20), st.integers(0, 30), st.integers(1, 4))

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_models import CONFIG, CONFIGS, FLOAT_CONFIG, Recorder
 
 from bitsim.errors import ConfigError, OperandError
 from bitsim.model.build_operators import forward_operators
@@ -14,6 +13,7 @@ from bitsim.model.forward import activate, forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.rotary import rotary_table, rotate
 from bitsim.quant.contracts import contract
+from tests.model.tiny_models import CONFIG, CONFIGS, FLOAT_CONFIG, Recorder
 
 TOKENS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5])
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import CONFIG, CONFIGS, TINY, write_checkpoint
 
 from bitsim.errors import CheckpointError, ConfigError, OperandError, PromptError
 from bitsim.model.checkpoint import load_model, random_model
 from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.generate import generate
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer, tokenizer_class
+from tests.model.tiny_models import CONFIG, CONFIGS, TINY, write_checkpoint
 
 
 @pytest.fixture(scope="module")

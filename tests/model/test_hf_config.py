@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import CONFIG, tiny_config
 
 from bitsim.errors import BitsimError, CheckpointError, ConfigError
 from bitsim.model.hf_config import from_hf
+from tests.model.tiny_models import CONFIG, tiny_config
 
 PATH = Path("some/where/config.json")
 
@@ -86,7 +86,9 @@ def test_refuses(key, value):
         ("quant_method", "gptq"),
         ("linear_class", "linear"),
         ("linear_class", None),
-        ("quantization_mode", "online"),
+        ("quantization_mode", None),
+        ("quantization_mode", "later"),
+        ("bitsim_packing", "tq2_0"),
         ("use_rms_norm", True),
         ("modules_to_not_convert", ["lm_head", "model.layers.0"]),
         ("group_size", 128),

@@ -4,18 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from tiny_models import GOLDEN, Recorder
 
-from bitsim.errors import CheckpointError
 from bitsim.model.checkpoint import load_checkpoint, load_model
 from bitsim.model.executor import ReferenceExecutor, exact_matmul
 from bitsim.model.forward import forward
 from bitsim.model.generate import generate
-from bitsim.model.hf_config import from_hf
 from bitsim.model.kv_cache import KVCache
-from bitsim.model.safetensors_file import SafetensorsFile
-from bitsim.quant.contracts import contract, ternarise
-from bitsim.quant.packing import bf16_to_f32, f32_to_bf16, pack_hf
+from bitsim.quant.contracts import contract
+from bitsim.quant.packing import bf16_to_f32, f32_to_bf16
+from tests.model.tiny_models import GOLDEN, Recorder
 
 HF = GOLDEN / "hf" / "A"
 pytestmark = pytest.mark.skipif(not HF.is_dir(), reason=f"no golden data at {HF}")
@@ -104,22 +101,16 @@ def test_greedy_tokens(fp32):
     np.testing.assert_array_equal(tokens, fp32["greedy_8"][0])
 
 
-def test_master_weights_quantise_to_the_packed_bytes():
-    master = SafetensorsFile(HF / "master" / "model.safetensors")
-    for kind in ("packed_bitlinear", "packed_autobitlinear"):
-        checkpoint = load_checkpoint(HF / kind)
-        rules = contract(checkpoint.config.default_numerics)
-        names = [name for name in checkpoint.tensors.tensors if name.endswith("_scale")]
-        assert len(names) == 14
-        for name in names:
-            codes, mean = ternarise(bf16_to_f32(master.array(name.removesuffix("_scale"))))
-            packed = checkpoint.tensors.array(name.removesuffix("_scale"))
-            np.testing.assert_array_equal(pack_hf(codes), packed)
-            stored = f32_to_bf16(np.array([rules.stored_scale(mean)], np.float32))
-            np.testing.assert_array_equal(stored, checkpoint.tensors.array(name))
-
-
-def test_online_master_is_refused():
-    path = HF / "master" / "config.json"
-    with pytest.raises(CheckpointError, match=r"quantization_config\.quantization_mode: expected offline"):
-        from_hf(json.loads(path.read_text()), path)
+@pytest.mark.parametrize("kind", ["packed_bitlinear", "packed_autobitlinear"])
+def test_master_weights_quantise_to_the_packed_bytes(kind, tmp_path):
+    packed, values = load_checkpoint(HF / kind), json.loads((HF / "master" / "config.json").read_text())
+    values["quantization_config"]["linear_class"] = packed.config.linear_class
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    (tmp_path / "model.safetensors").symlink_to(HF / "master" / "model.safetensors")
+    master = load_checkpoint(tmp_path)
+    assert (master.packing, packed.packing) == ("master", "2bit")
+    for ours, theirs in zip(master.weights.layers, packed.weights.layers, strict=True):
+        for name in ("q", "k", "v", "o", "gate", "up", "down"):
+            got, want = getattr(ours, name), getattr(theirs, name)
+            np.testing.assert_array_equal(got.packed, want.packed)
+            assert got.scale == want.scale

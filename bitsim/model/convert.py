@@ -1,0 +1,101 @@
+"""Write a checkpoint in another file format or packing, without loss: the same codes, scales, norms and embeddings."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from bitsim.errors import CheckpointError, OutputError
+from bitsim.model.catalogue import SHIPPED, model_path
+from bitsim.model.checkpoint import load_checkpoint
+from bitsim.model.config import HiddenAct
+from bitsim.model.gguf_writer import write_gguf
+from bitsim.model.hf_writer import write_hf
+from bitsim.model.opened import Checkpoint
+from bitsim.quant.i2s import I2sLayout
+from bitsim.quant.layouts import packing
+
+FileFormat = Literal["hf", "gguf"]
+# What may be asked for -> the byte layout. bitnet.cpp's own converter writes the x86 layout.
+PACKINGS_OF: dict[FileFormat, dict[str, str]] = {
+    "hf": {
+        "2bit": "2bit",
+        "1.6bit": "trits5_offset",
+        "trits5_offset": "trits5_offset",
+        "trits5_sign": "trits5_sign",
+    },
+    "gguf": {
+        "tq2_0": "tq2_0",
+        "tq1_0": "tq1_0",
+        "i2_s": "i2_s_x86",
+        "i2_s_x86": "i2_s_x86",
+        "i2_s_arm": "i2_s_arm",
+    },
+}
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model")
+
+
+def open_source(name_or_path: str, hidden_act: HiddenAct | None = None, i2s: I2sLayout | None = None) -> Checkpoint:
+    """The checkpoint of a shipped model's name, or at a path."""
+    path = model_path(name_or_path) if name_or_path in SHIPPED else Path(name_or_path)
+    return load_checkpoint(path, hidden_act=hidden_act, i2s=i2s)
+
+
+def convert(source: Checkpoint, target: Path, file_format: FileFormat, packing_name: str) -> None:
+    """Write `source` to `target`: a directory (hf) or a .gguf file, whole under its name or not there at all.
+
+    hf: `2bit` is what transformers reads; five trits per byte are bitsim's own. gguf: where a type rounds the scale
+    (float16, or a scale that divides), the exact one is in `bitsim.linear_scales`. Raises `OutputError` if the packing
+    does not exist in the format, or `target` exists or can't be written; `CheckpointError` if the model does not fit.
+    """
+    layouts = PACKINGS_OF[file_format]
+    if packing_name not in layouts:
+        raise OutputError(f"--packing {packing_name}: format {file_format} has {', '.join(layouts)}")
+    if not source.config.quantised:
+        raise CheckpointError(f"{source.path}: has no quantised linears (linear_class is None), nothing to pack")
+    if file_format == "gguf" and target.suffix != ".gguf":
+        raise OutputError(f"{target}: expected a name that ends in .gguf")
+    if target.exists() or target.is_symlink():
+        raise OutputError(f"{target}: exists already; nothing was written")
+    layout = packing(layouts[packing_name])
+
+    def write(temporary: Path) -> None:
+        if file_format == "gguf":
+            try:
+                write_gguf(temporary, source.config, source.weights, layout, source.tokenizer_class)
+            except CheckpointError as error:
+                raise CheckpointError(f"{source.path}: {error}") from None
+        else:
+            temporary.mkdir()
+            write_hf(temporary, source.config, source.weights, layout)
+            _write_tokenizer(source, temporary)
+
+    _whole_or_nothing(target, write)
+
+
+def _whole_or_nothing(target: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary name beside `target`, then rename it; it is removed if anything goes wrong."""
+    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        temporary.rename(target)
+    except OSError as error:
+        raise OutputError(f"{target}: can't be written: {error.strerror or error}") from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        elif temporary.exists():
+            temporary.unlink()
+
+
+def _write_tokenizer(source: Checkpoint, directory: Path) -> None:
+    """The tokeniser's files of a directory, or the name that a GGUF file of ours keeps."""
+    for name in _TOKENIZER_FILES:
+        if source.path.is_dir() and (source.path / name).is_file():
+            shutil.copyfile(source.path / name, directory / name)
+    if source.tokenizer_class is not None and not (directory / "tokenizer_config.json").exists():
+        text = json.dumps({"tokenizer_class": source.tokenizer_class}, indent=1)
+        (directory / "tokenizer_config.json").write_text(text + "\n")

@@ -1,0 +1,57 @@
+"""An opened checkpoint, whatever its file format."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from bitsim.model.config import ModelConfig
+from bitsim.model.safetensors_file import TensorInfo
+from bitsim.model.weights import ModelWeights
+
+
+class TensorSource(Protocol):
+    """Mapped safetensors tensors by name, from one file or several. `path`: for messages."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]: ...
+
+    def array(self, name: str) -> npt.NDArray[Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTensor:
+    """A tensor as the file holds it. `kind`: the file's word for its type; `shape`: of the values, not of the bytes.
+
+    `size_bytes`: of its data, scales inside it included.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A checkpoint, opened and checked. `stored`: its tensors as they lie in the file.
+
+    `linears`: those of the linears, layer by layer in the order of execution.
+
+    `packing`: how the file holds the linears (a name of `bitsim.quant.layouts`, "master" or a float type).
+    `digest`: SHA-256 over the whole of its files.
+    """
+
+    path: Path
+    config: ModelConfig
+    weights: ModelWeights
+    stored: tuple[StoredTensor, ...]
+    linears: tuple[StoredTensor, ...]
+    packing: str
+    digest: str
+    tokenizer_class: str | None

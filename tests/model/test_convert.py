@@ -1,0 +1,189 @@
+"""Conversions: every way there and back gives the same model, whole files only, and the contents are counted right."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from bitsim.errors import CheckpointError, OutputError
+from bitsim.model.catalogue import model_path
+from bitsim.model.checkpoint import load_checkpoint
+from bitsim.model.contents import contents, linear_contents
+from bitsim.model.convert import PACKINGS_OF, convert, open_source
+from bitsim.model.hf_config import from_hf
+from bitsim.model.hf_weights import expected_tensors
+from bitsim.model.safetensors_file import SafetensorsFile
+from bitsim.quant.layouts import packing
+from tests.model.gguf_bytes import gguf_bytes, metadata, model_codes, model_tensors
+from tests.model.tiny_models import FLOAT_CONFIG, GOLDEN, TINY, tiny_config, write_checkpoint
+
+WAYS = [(file_format, name) for file_format, names in PACKINGS_OF.items() for name in names]
+NORMS = ("input_norm", "attn_sub_norm", "post_attention_norm", "ffn_sub_norm")
+
+
+@pytest.fixture(params=["bitlinear", "autobitlinear"])
+def source(request, tmp_path):
+    """A model whose sizes suit every format, with scales of both conventions and an odd vocabulary, from GGUF."""
+    path = tmp_path / "source.gguf"
+    scales = np.linspace(0.0301, 0.0302, 14, dtype=np.float32)
+    if request.param == "bitlinear":
+        scales = 1 / scales
+    meta = metadata(bitsim__linear_class=request.param, bitsim__tokenizer_class="ByteTokenizer")
+    tensors = model_tensors("F32", 1.0, "BF16", tied=request.param == "bitlinear")
+    for name, codes, scale in zip(model_codes(), model_codes().values(), scales, strict=True):
+        multiplier = np.float32(1) / scale if request.param == "bitlinear" else scale
+        tensors[name] = ("F32", codes.shape, (codes * multiplier).astype("<f4").tobytes())
+    path.write_bytes(gguf_bytes(meta | {"bitsim.linear_scales": scales}, tensors))
+    return load_checkpoint(path)
+
+
+def assert_same_model(got, want):
+    assert replace(got.config, name="") == replace(want.config, name="")
+    assert got.tokenizer_class == want.tokenizer_class
+    for ours, theirs in zip(got.weights.layers, want.weights.layers, strict=True):
+        for a, b in zip(ours.linears(), theirs.linears(), strict=True):
+            np.testing.assert_array_equal(a.packed, b.packed)
+            assert a.scale.tobytes() == b.scale.tobytes()
+        for name in NORMS:
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+    np.testing.assert_array_equal(got.weights.norm, want.weights.norm)
+    for a, b in ((got.weights.embedding, want.weights.embedding), (got.weights.head, want.weights.head)):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a.stored, b.stored)
+    assert (got.weights.head is got.weights.embedding) == (want.weights.head is want.weights.embedding)
+
+
+@pytest.mark.parametrize(("file_format", "name"), WAYS)
+def test_there_and_back_is_lossless(source, tmp_path, file_format, name):
+    target = tmp_path / "out" / ("model.gguf" if file_format == "gguf" else "model")
+    convert(source, target, file_format, name)
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    there = load_checkpoint(target)
+    assert_same_model(there, source)
+    layout = packing(PACKINGS_OF[file_format][name])
+    assert there.packing == layout.name
+    for record in linear_contents(there):
+        tail = 32 if layout.name.startswith("i2_s") else 0
+        assert record.size_bytes == layout.size_bytes(record.n, record.k) + tail
+        if layout.name.startswith("tq"):
+            assert Fraction(record.bits_per_weight) == layout.bits_per_weight
+    convert(there, tmp_path / "back", "hf", "2bit")
+    assert_same_model(load_checkpoint(tmp_path / "back"), source)
+
+
+@pytest.mark.parametrize("name", ["tq1_0", "tq2_0", "i2_s"])
+@pytest.mark.parametrize("kind", ["packed_bitlinear", "packed_autobitlinear"])
+def test_transformers_bytes_come_back_from_gguf(tmp_path, kind, name):
+    folder = GOLDEN / "hf" / "A" / kind
+    if not folder.is_dir():
+        pytest.skip(f"no golden data at {folder}")
+    convert(load_checkpoint(folder), tmp_path / "model.gguf", "gguf", name)
+    convert(load_checkpoint(tmp_path / "model.gguf"), tmp_path / "back", "hf", "2bit")
+    want, got = SafetensorsFile(folder / "model.safetensors"), SafetensorsFile(tmp_path / "back" / "model.safetensors")
+    assert want.tensors.keys() == got.tensors.keys()
+    for tensor, info in want.tensors.items():
+        assert (got.tensors[tensor].dtype, got.tensors[tensor].shape) == (info.dtype, info.shape)
+        np.testing.assert_array_equal(got.array(tensor), want.array(tensor))
+
+
+def test_master_weights_pack_to_the_reference_bytes(tmp_path):
+    folder = GOLDEN / "hf" / "A"
+    if not folder.is_dir():
+        pytest.skip(f"no golden data at {folder}")
+    convert(load_checkpoint(folder / "master"), tmp_path / "packed", "hf", "2bit")
+    got = SafetensorsFile(tmp_path / "packed" / "model.safetensors")
+    want = SafetensorsFile(folder / "packed_autobitlinear" / "model.safetensors")
+    for tensor in want.tensors:
+        np.testing.assert_array_equal(got.array(tensor), want.array(tensor))
+
+
+@pytest.mark.parametrize("name", ["1.6bit", "trits5_sign"])
+def test_shapes_that_fill_no_byte(tmp_path, name):
+    source = load_checkpoint(TINY)
+    convert(source, tmp_path / "model", "hf", name)
+    assert_same_model(load_checkpoint(tmp_path / "model"), source)
+
+
+def test_what_does_not_fit_is_refused_and_leaves_nothing(source, tmp_path):
+    def refused(error, match, checkpoint, target, *how):
+        with pytest.raises(error, match=match):
+            convert(checkpoint, tmp_path / "none" / target, *how)
+        assert not (tmp_path / "none").exists() or not list((tmp_path / "none").iterdir())
+
+    tiny = load_checkpoint(TINY)
+    refused(CheckpointError, r"tiny: blk\.0\.attn_q.*multiple of 256, got 48", tiny, "m.gguf", "gguf", "tq2_0")
+    refused(OutputError, "format hf has 2bit, 1.6bit", source, "m", "hf", "tq2_0")
+    refused(OutputError, "format gguf has tq2_0", source, "m.gguf", "gguf", "2bit")
+    refused(OutputError, r"ends in \.gguf", source, "m", "gguf", "tq2_0")
+    odd = replace(source, config=replace(source.config, rope_theta=500000.123456789))
+    refused(CheckpointError, r"rope\.freq_base: expected a number that float32", odd, "m.gguf", "gguf", "tq2_0")
+    layer = source.weights.layers[0]
+    huge = replace(layer, q=replace(layer.q, scale=np.float32(1e20 if source.config.linear_class[0] == "a" else 1e-20)))
+    heavy = replace(source, weights=replace(source.weights, layers=(huge, source.weights.layers[1])))
+    refused(CheckpointError, r"attn_q\.weight: a block scale is a float16", heavy, "m.gguf", "gguf", "tq1_0")
+    convert(source, tmp_path / "there", "hf", "2bit")
+    with pytest.raises(OutputError, match="there: exists already"):
+        convert(source, tmp_path / "there", "hf", "2bit")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="can't be written"):
+        convert(source, tmp_path / "file" / "x", "hf", "2bit")
+
+
+def float_checkpoint(folder):
+    values = tiny_config() | {"dtype": "float16"}
+    del values["quantization_config"]
+    tensors = {
+        name: ("F16", list(want.shape), np.eye(*want.shape[:2], dtype=np.float16).tobytes())
+        for name, want in expected_tensors(from_hf(values, folder / "config.json")).items()
+        if len(want.shape) == 2
+    }
+    for name, want in expected_tensors(from_hf(values, folder / "config.json")).items():
+        tensors.setdefault(name, ("F16", list(want.shape), np.ones(want.shape, np.float16).tobytes()))
+    return load_checkpoint(write_checkpoint(folder, values, tensors))
+
+
+def test_float_models_have_nothing_to_pack(tmp_path):
+    checkpoint = float_checkpoint(tmp_path / "float")
+    assert checkpoint.config.linear_class is FLOAT_CONFIG.linear_class
+    with pytest.raises(CheckpointError, match="nothing to pack"):
+        convert(checkpoint, tmp_path / "x", "hf", "2bit")
+    first = linear_contents(checkpoint)[0]
+    assert (first.kind, first.scale, first.bits_per_weight) == ("F16", None, 16)
+    assert first.zero_fraction == 1 - 1 / 48
+    assert contents(checkpoint)["scale"] is None
+
+
+def test_contents_are_counted_from_the_codes(source, tmp_path):
+    records = linear_contents(source)
+    for record, codes in zip(records, model_codes().values(), strict=True):
+        assert (record.n, record.k) == codes.shape
+        assert record.zero_fraction == (codes == 0).mean()
+    tiny = load_checkpoint(TINY)
+    found = contents(tiny)
+    weights = [weight for layer in tiny.weights.layers for weight in layer.linears()]
+    assert [r["zero_fraction"] for r in found["linears"]] == [(w.codes() == 0).mean() for w in weights]
+    assert [r["scale"] for r in found["linears"]] == [float(w.scale) for w in weights]
+    assert found["scale"]["max"] == max(float(w.scale) for w in weights)
+    assert found["linear_bytes"] == sum(w.packed.nbytes for w in weights)
+    assert len(json.loads(json.dumps(found))["tensors"]) == len(tiny.stored)
+
+
+def test_shipped_names_and_paths():
+    assert open_source("tiny-b158").path == model_path("tiny-b158")
+    assert open_source(str(TINY)).config.name == "tiny"
+
+
+def test_gguf_py_reads_our_files(source, tmp_path):
+    """The reference reader sees the same tensors and the weights that the types mean."""
+    gguf = pytest.importorskip("gguf")
+    for name in ("tq1_0", "tq2_0"):
+        path = tmp_path / f"{name}.gguf"
+        convert(source, path, "gguf", name)
+        reader = gguf.GGUFReader(path)
+        for tensor in reader.tensors:
+            if tensor.name in model_codes():
+                values = gguf.dequantize(tensor.data, tensor.tensor_type)
+                np.testing.assert_array_equal(np.sign(values), model_codes()[tensor.name])
+        assert reader.fields["general.architecture"].contents() == "bitnet-b1.58"
