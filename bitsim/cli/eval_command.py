@@ -1,12 +1,20 @@
 """`bitsim eval`: quality, executed on the simulator."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import click
 
-from bitsim.cli.options import chip_option, output_options
-from bitsim.cli.output import announce_compilation, check_directory, print_json, write_files
+from bitsim.cli.options import chip_option, listed, output_options
+from bitsim.cli.output import (
+    announce_compilation,
+    check_directory,
+    csv_text,
+    print_json,
+    print_table,
+    write_files,
+)
 
 
 @click.command("eval")
@@ -15,6 +23,9 @@ from bitsim.cli.output import announce_compilation, check_directory, print_json,
 @click.option("--text", type=click.Path(path_type=Path), help="Text to predict (default: the shipped held-out 64 KiB).")
 @click.option("--numerics", help="Numerics contract (default: what the checkpoint's config says).")
 @click.option("--bytes", "limit", type=click.IntRange(min=2), help="Use only the first bytes of the text.")
+@click.option("--acc-bits", callback=listed(int), metavar="BITS,...", help="Widths of the BitLinear accumulators.")
+@click.option("--overflow", callback=listed(str), metavar="MODE,...", help="What they do: wrap, saturate.")
+@click.option("--kv-bits", callback=listed(int), metavar="BITS,...", help="KV cache: 32, 16, 8, 4 or 3 bits per value.")
 @output_options
 def command(
     model: str,
@@ -22,25 +33,49 @@ def command(
     text: Path | None,
     numerics: str | None,
     limit: int | None,
+    acc_bits: list[int] | None,
+    overflow: list[str] | None,
+    kv_bits: list[int] | None,
     as_json: bool,
     out: Path | None,
 ) -> None:
-    """Bits per byte of a byte-level MODEL on text that it was not trained on, executed on a chip."""
+    """Bits per byte of a byte-level MODEL on text that it was not trained on, executed on a chip.
+
+    Lists of accumulator widths, overflow modes or KV widths are all combined, one row each.
+    """
     announce_compilation()
     check_directory(out)
     from bitsim.cli.progress import progress
+    from bitsim.hw import load_chip
     from bitsim.study import evaluate
 
-    with progress("windows") as step:
-        score = evaluate(model, chip, text=text, numerics=numerics, limit=limit, on_window=step)
+    described = load_chip(chip)
+    widths: list[int | None] = [*acc_bits] if acc_bits else [None]
+    modes: list[str | None] = [*overflow] if overflow else [None]
+    variants = [described.with_accumulators(bits, mode) for bits, mode in product(widths, modes)]
+    scores = []
+    for variant, width in product(variants, kv_bits or [32]):
+        with progress("windows") as step:
+            scores.append(
+                evaluate(model, variant, text=text, numerics=numerics, limit=limit, kv_bits=width, on_window=step)
+            )
+    records = [score.record() for score in scores]
+    first = scores[0]
     if as_json:
-        print_json(score.record())
-    else:
+        print_json(records[0] if len(records) == 1 else records)
+    elif len(scores) == 1:
         click.echo(
-            f"{score.model} on {score.chip}: {score.bits_per_byte:.4f} bits per byte "
-            f"({score.predicted_bytes:,} bytes of {score.text}, windows of {score.window}, numerics {score.numerics})"
+            f"{first.model} on {first.chip}: {first.bits_per_byte:.4f} bits per byte "
+            f"({first.predicted_bytes:,} bytes of {first.text}, windows of {first.window}, numerics {first.numerics})"
         )
-        if score.overflows:
-            click.echo(f"{score.overflows:,} accumulator overflows, first in {score.first_overflow}")
+        if first.overflows:
+            click.echo(f"{first.overflows:,} accumulator overflows, first in {first.first_overflow}")
+    else:
+        print_table(
+            f"{first.model} on {first.chip}, {first.predicted_bytes:,} bytes of {first.text}",
+            ["accumulator bits", "overflow", "KV bits", "bits per byte", "overflows"],
+            [[s.acc_bits, s.overflow, s.kv_bits, f"{s.bits_per_byte:.4f}", f"{s.overflows:,}"] for s in scores],
+        )
     if out:
-        write_files(out, {"eval.json": json.dumps(score.record(), indent=1) + "\n"})
+        table = [{key: value for key, value in record.items() if key != "inputs"} for record in records]
+        write_files(out, {"eval.json": json.dumps(records, indent=1) + "\n", "eval.csv": csv_text(table)})

@@ -20,14 +20,18 @@ def together(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-def token_ids(_context: click.Context, _option: click.Parameter, value: str | None) -> list[int] | None:
-    """The ids of `--tokens 1,2,3`."""
-    if value is None:
-        return None
-    try:
-        return [int(word) for word in value.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"expected integers with commas between them, got {value!r}") from None
+def listed(kind: type[int] | type[str]) -> Callable[[click.Context, click.Parameter, str | None], list[Any] | None]:
+    """Callback of an option that takes values with commas between them."""
+
+    def parse(_context: click.Context, _option: click.Parameter, value: str | None) -> list[Any] | None:
+        if value is None:
+            return None
+        try:
+            return [kind(word) for word in value.split(",")]
+        except ValueError:
+            raise click.BadParameter(f"expected integers with commas between them, got {value!r}") from None
+
+    return parse
 
 
 chip_option = click.option("--chip", default="ternary-ws-64x64", show_default=True, help="Name or YAML file of a chip.")
@@ -75,7 +79,7 @@ gguf_options = together(
 
 generation_options = together(
     click.option("--prompt", help="Text to continue."),
-    click.option("--tokens", callback=token_ids, metavar="ID,ID,...", help="Token ids to continue, instead of text."),
+    click.option("--tokens", callback=listed(int), metavar="ID,ID,...", help="Token ids to continue, instead of text."),
     click.option("--new-tokens", type=click.IntRange(min=0), default=64, show_default=True),
     click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 is greedy."),
     click.option(

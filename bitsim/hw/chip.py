@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw.constants import Constant, Described, Evidence, Text, in_unit
@@ -179,6 +179,24 @@ class Chip(FromFile):
         other = self.model_copy(update={"technology": str(name)})
         other._tech = load_technology(name)
         return other
+
+    def with_accumulators(self, bits: int | None = None, overflow: str | None = None) -> "Chip":
+        """This chip with other integer accumulators for BitLinear: sums in the PEs and below the columns `bits` wide.
+
+        None leaves width or overflow as they are. Raises `ConfigError` for widths that the array can't have.
+        """
+        changed = self.bitlinear.model_dump()
+        if bits is not None:
+            changed["acc_bits"] = bits
+            if self.bitlinear.dataflow == "weight_stationary":
+                changed["column_acc_bits"] = bits
+        if overflow is not None:
+            changed["overflow"] = overflow
+        try:
+            spec = PEArraySpec.model_validate(changed)
+        except ValidationError as error:
+            raise ConfigError(f"{self.name}: bitlinear: {error.errors()[0]['msg']}") from None
+        return self.model_copy(update={"bitlinear": spec})
 
     def timing_constants(self) -> Mapping[str, Constant]:
         """The constants that times rest on, by name."""

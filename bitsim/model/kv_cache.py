@@ -7,24 +7,30 @@ import numpy.typing as npt
 
 from bitsim.errors import ConfigError, OperandError
 from bitsim.model.config import ModelConfig
+from bitsim.quant.kv import KV_FORMATS
 from bitsim.quant.packing import Float32
 
-_DTYPES: dict[int, np.dtype[Any]] = {16: np.dtype(np.float16), 32: np.dtype(np.float32)}
+_FORMATS = {8: KV_FORMATS["kv8"], 4: KV_FORMATS["kv4"], 3: KV_FORMATS["kv3_bos4"]}
+KV_BITS = (32, 16, *_FORMATS)
 _FIRST_CAPACITY = 64
 
 
 class KVCache:
-    """The cache of one sequence. `bits`: 16 stores float16 (rounded to nearest even), 32 keeps float32 values.
+    """The cache of one sequence.
 
-    `traffic_bits`: width of a value in the modelled DRAM, which the operators count, whatever the values are kept in.
+    `bits`: 32 keeps float32 values, 16 stores float16 (rounded to nearest even); 8, 4 and 3 quantise every head and
+    position to unsigned codes (`bitsim.quant.kv`: `kv8`, `kv4`, `kv3_bos4`) and keep the values that the codes read
+    back as. `traffic_bits`: width of a value in the modelled DRAM, which the operators count, whatever the values are
+    kept in.
 
     Stored per layer as (kv_heads, positions, head_dim). All layers of a step append the same positions; `length` moves
     on when the last one has.
     """
 
     def __init__(self, config: ModelConfig, bits: int = 16, traffic_bits: int = 16) -> None:
-        if bits not in _DTYPES:
-            raise ConfigError(f"{config.name}: a KV cache that runs has 16 or 32 bits per value (got {bits})")
+        if bits not in KV_BITS:
+            known = ", ".join(str(known) for known in KV_BITS)
+            raise ConfigError(f"{config.name}: a KV cache that runs has one of {known} bits per value (got {bits})")
         self.bits, self.traffic_bits = bits, traffic_bits
         self.length = 0
         self._config = config
@@ -33,7 +39,7 @@ class KVCache:
 
     def _empty(self) -> npt.NDArray[Any]:
         shape = (self._config.num_kv_heads, self.capacity, self._config.head_dim)
-        return np.empty(shape, dtype=_DTYPES[self.bits])
+        return np.empty(shape, dtype=np.float16 if self.bits == 16 else np.float32)
 
     def reserve(self, positions: int) -> None:
         """Make room for `positions` in total; at most the model's `max_position_embeddings`."""
@@ -54,6 +60,8 @@ class KVCache:
         end = self.length + keys.shape[1]
         stored = []
         for store, new, what in zip(self._stores[layer], (keys, values), ("keys", "values"), strict=True):
+            if self.bits in _FORMATS:
+                new = _FORMATS[self.bits].quantise(np.ascontiguousarray(new), self.length).values()
             with np.errstate(over="ignore"):
                 store[:, self.length : end] = new
             if self.bits == 16 and not np.isfinite(store[:, self.length : end]).all():

@@ -31,6 +31,9 @@ class Score:
     model: str
     chip: str
     numerics: str
+    kv_bits: int
+    acc_bits: int
+    overflow: str
     text: str
     window: int
     predicted_bytes: int
@@ -50,12 +53,14 @@ def evaluate(
     text: Path | None = None,
     numerics: str | None = None,
     limit: int | None = None,
+    kv_bits: int = 32,
     on_window: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Bits per byte of `model` on `text` (default: the 64 KiB that training never saw), executed on `chip`.
 
     Windows are as long as the model's context; a window of T bytes is fed and predicts the T bytes that follow each of
-    them. Partial-sum toggles are not counted. Raises `ConfigError` for a model that is not byte-level.
+    them. Partial-sum toggles are not counted. `kv_bits`: 32, 16, 8, 4 or 3, see `KVCache`. Raises `ConfigError` for a
+    model that is not byte-level.
     """
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
@@ -79,7 +84,7 @@ def evaluate(
     with kernels_first():
         for done, start in enumerate(starts):
             fed = data[start : min(start + window, data.size - 1)]
-            logits = forward(model.config, model.weights, fed, KVCache(model.config, 32), executor, contract)
+            logits = forward(model.config, model.weights, fed, KVCache(model.config, kv_bits), executor, contract)
             bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
             if on_window:
                 on_window(done + 1, len(starts))
@@ -87,6 +92,9 @@ def evaluate(
         model=model.name,
         chip=chip.name,
         numerics=contract.name,
+        kv_bits=kv_bits,
+        acc_bits=chip.bitlinear.acc_bits,
+        overflow=chip.bitlinear.overflow,
         text=name,
         window=window,
         predicted_bytes=int(data.size - 1),

@@ -79,6 +79,9 @@ WRONG = [
     (("estimate", "bitnet-1.3b", "--out", "/dev/null/x"), "/dev/null/x"),
     (("eval", "tiny-b158", "--text", "nowhere.txt"), "nowhere.txt"),
     (("eval", "bitnet-1.3b"), "byte-level"),
+    (("eval", "tiny-b158", "--acc-bits", "4"), "must be >= 9, the width of one ternary product"),
+    (("eval", "tiny-b158", "--overflow", "clip"), "wrap"),
+    (("eval", "tiny-b158", "--kv-bits", "5", "--bytes", "9"), "one of 32, 16, 8, 4, 3 bits"),
     (("show", "8nm"), "did you mean 7nm"),
     (("reproduce", "enrgy"), "energy"),
     (("run", "tiny-b158", "--prompt", "a", "--seed", "-1"), "--seed"),
@@ -144,6 +147,20 @@ def test_an_accumulator_that_is_too_narrow_runs_and_reports_its_overflows(
     assert data["energy"]["arithmetic"]["total_j"]["nominal"] > 0
     score = json.loads(bitsim(capsys, "eval", "tiny-b158", "--chip", str(chip), "--bytes", "200", "--json")[1])
     assert score["overflows"] > 1000
+
+
+def test_eval_combines_accumulators_and_kv_widths(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("eval", "tiny-b158", "--bytes", "257", "--acc-bits", "10,24", "--kv-bits", "32,3", "--json")
+    scores = json.loads(bitsim(capsys, *words)[1])
+    assert [(s["acc_bits"], s["kv_bits"], s["overflows"] > 0) for s in scores] == [
+        (10, 32, True), (10, 3, True), (24, 32, False), (24, 3, False),
+    ]  # fmt: skip
+    narrow, _, wide, few = (s["bits_per_byte"] for s in scores)
+    assert narrow > wide
+    assert few != wide
+    code, out, _ = bitsim(capsys, *words[:-1])
+    assert code == 0
+    assert "accumulator bits" in out
 
 
 def test_empty_phases_give_empty_results(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

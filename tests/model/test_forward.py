@@ -71,12 +71,31 @@ def test_cache_grows_and_ends():
 
 
 def test_cache_widths():
-    with pytest.raises(ConfigError, match=r"16 or 32 bits per value \(got 8\)"):
-        KVCache(CONFIG, 8)
+    with pytest.raises(ConfigError, match=r"one of 32, 16, 8, 4, 3 bits per value \(got 5\)"):
+        KVCache(CONFIG, 5)
     cache = KVCache(CONFIG, 16)
     big = np.full((2, 1, 8), 1e5, np.float32)
     with pytest.raises(OperandError, match=r"layers\.1: keys leave the range of float16"):
         cache.append(1, big, big)
+
+
+@pytest.mark.parametrize("bits", [8, 4, 3])
+def test_quantised_cache_keeps_what_its_codes_read_back_as(bits):
+    rng = np.random.default_rng(bits)
+    keys, values = (rng.normal(size=(2, 5, 8)).astype(np.float32) for _ in range(2))
+    cache = KVCache(CONFIG, bits)
+    parts = []
+    for start, end in ((0, 3), (3, 5)):
+        cache.reserve(end)
+        for layer in range(CONFIG.num_layers):
+            parts = cache.append(layer, keys[:, start:end], values[:, start:end])
+        cache.advance(end - start)
+    for kept, given in zip(parts, (keys, values), strict=True):
+        for head, position in np.ndindex(2, 5):
+            level = 2 ** ((4 if bits == 3 and position == 0 else bits) - 1) - 1
+            row, most = given[head, position], np.abs(given[head, position]).max()
+            expected = np.rint(row.astype(np.float64) * level / most) * most / level
+            np.testing.assert_allclose(kept[head, position], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_wrong_contract_and_shapes():
