@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROMPT ?= In the beginning
 
-.PHONY: demo test lint bench wheel-check clean
+.PHONY: demo test test-peers lint bench wheel-check clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("bitsim needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -26,6 +26,12 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tools
 	$(BIN)/python -m pytest
 
+# torch is large, so that it lives in an environment of its own.
+test-peers:
+	test -d $(VENV)-peers || $(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,peers]'
+	$(VENV)-peers/bin/python -m pytest -m peer -W ignore tests/peers
+
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,4 +46,4 @@ bench: $(VENV)/.tools
 	$(BIN)/python bench/commands.py
 
 clean:
-	rm -rf $(VENV) dist build out
+	rm -rf $(VENV) $(VENV)-peers dist build out
