@@ -81,7 +81,6 @@ def bench_matmul(rng: np.random.Generator, threads: int) -> None:
     w_ternary = rng.integers(-1, 2, (N, K)).astype(np.int8)
     w = PackedTernary.from_codes(w_ternary)
     operand = np.arange(64, dtype=np.uint8)
-    limit_macs = threads * DOT_STEPS * DOTS_PER_STEP * MACS_PER_DOT
     left, right = rng.random((1024, K), np.float32), rng.random((K, 1024), np.float32)
     name = "vpdpbusd" if has_native_dpbusd() else "sgemm"
 

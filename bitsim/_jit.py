@@ -9,7 +9,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compile `function` ahead of its first call and cache the machine code on disk.
+    """Compile `function` at its first call and cache the machine code on disk.
 
     IEEE arithmetic is kept (never fastmath, no contraction) and the GIL is released.
     """

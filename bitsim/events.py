@@ -66,7 +66,7 @@ EVENT_KINDS = (
     EventKind(
         template="overflow.{where}",
         ledger="activity",
-        meaning="an accumulator left its range",
+        meaning="a sum left its range, or an FP16 output is not finite",
         data_dependent=True,
     ),
 )
@@ -75,7 +75,7 @@ _WEIGHT_DEPENDENT = re.compile(r"pe\.\w+\.(add|sub|skip)")
 _PATTERNS = tuple((re.compile(re.sub(r"\\{\w+\\}", r"\\w+", re.escape(kind.template))), kind) for kind in EVENT_KINDS)
 
 
-class EventOverflowError(BitsimError):
+class EventCountError(BitsimError):
     """An event count is negative or not an integer."""
 
 
@@ -105,7 +105,7 @@ class Events(Mapping[str, int]):
             event_kind(name)
             value = int(count)
             if value != count or value < 0:
-                raise EventOverflowError(f"event {name}: expected a count >= 0, got {count!r}")
+                raise EventCountError(f"event {name}: expected a count >= 0, got {count!r}")
             if value:
                 checked[name] = value
         self._counts = checked
@@ -137,7 +137,7 @@ class Events(Mapping[str, int]):
 
     def __mul__(self, n: int) -> "Events":
         if n < 0 or int(n) != n:
-            raise EventOverflowError(f"events can be multiplied by an integer >= 0, got {n!r}")
+            raise EventCountError(f"events can be multiplied by an integer >= 0, got {n!r}")
         return Events._of({name: count * int(n) for name, count in self._counts.items()} if n else {})
 
     def __eq__(self, other: object) -> bool:

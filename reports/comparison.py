@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
-Label = Literal["derived", "fitted", "predicted", "input", "not reproducible", "measured"]
+Label = Literal["derived", "not reproducible", "measured"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,13 +13,19 @@ from bitsim.datapath.base import arithmetic_events
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
-from bitsim.model.zoo import zoo_config
+from bitsim.model.zoo import zoo_config, zoo_entry
 from bitsim.study import Result, estimate, run
 from reports.comparison import Row, prints_as, published
 
 TOKENS = 512
+FFN_WIDTH = "FFN width 4 d, inferred from Table 1"
 FORMATS = {"32": "fp32", "16": "fp16", "1": "bitnet"}
 PROMPT = "In the beginning God created the heaven and the earth. And the earth was without form, and void;"
+
+
+def notes(*texts: str) -> str:
+    """What applies, in one line."""
+    return "; ".join(text for text in texts if text)
 
 
 @cache
@@ -79,7 +85,11 @@ def table_1_rows() -> list[Row]:
                         published=value,
                         ours=ours,
                         label="not reproducible" if missed else "derived",
-                        note="" if same else "prints differently" + (": no convention prints it" if missed else ""),
+                        note=notes(
+                            "" if same else "prints differently",
+                            "no convention that was tried prints it" if missed else "",
+                            FFN_WIDTH,
+                        ),
                     )
                 )
     return rows
@@ -98,6 +108,9 @@ def ratio_rows() -> list[Row]:
             for technology in ("7nm", "45nm"):
                 full, small = (sum(forward_energy(size, kind, technology).values()) for kind in ("fp16", "bitnet"))
                 shown = value if technology == "7nm" else None
+                differs = shown is not None and not prints_as(full / small, shown, 1)
+                shape = zoo_entry(f"bitnet-{size.lower()}")
+                assumed = shape.evidence == "assumed"
                 rows.append(
                     Row(
                         paper=paper,
@@ -107,7 +120,11 @@ def ratio_rows() -> list[Row]:
                         published=shown,
                         ours=full / small,
                         label="derived",
-                        note="" if shown is None or prints_as(full / small, shown, 1) else "last digit differs",
+                        note=notes(
+                            "last digit differs" if differs else "",
+                            FFN_WIDTH,
+                            f"assumed shape: {shape.source}" if assumed else "",
+                        ),
                     )
                 )
     return rows
@@ -117,7 +134,7 @@ def matmul_rows() -> list[Row]:
     """71.4x, and what is left of it when a real model's linears are executed and more of the hardware is counted."""
     figure = published("2310.11453")["matmul_ratio_7nm"]
     prices = PriceList(load_chip("fp16-ws-64x64").with_technology("7nm"))
-    pj = {name: prices.must_price(name, 1, ["matmul"]).nominal for name in ("mul.fp16", "add.fp16", "add.int8")}
+    pj = {name: prices.must_price(name, 1, "matmul").nominal for name in ("mul.fp16", "add.fp16", "add.int8")}
     shared = {"paper": figure["paper"], "location": figure["location"], "unit": figure["unit"]}
     rows = [
         Row(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitsim.errors import UnknownNameError
-from bitsim.events import EventOverflowError, Events, event_kind, total
+from bitsim.events import EventCountError, Events, event_kind, total
 
 NAMES = ("add.int8", "mul.fp16", "reg.psum.toggle", "dram.weights.read_bits", "overflow.psum")
 counts = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2**80))
@@ -31,7 +31,7 @@ def test_an_unknown_event_suggests_the_nearest() -> None:
 
 @pytest.mark.parametrize("count", [-1, 1.5])
 def test_counts_are_integers_from_zero(count: float) -> None:
-    with pytest.raises(EventOverflowError, match=r"add\.int8: expected a count >= 0"):
+    with pytest.raises(EventCountError, match=r"add\.int8: expected a count >= 0"):
         Events({"add.int8": count})
 
 

@@ -15,6 +15,7 @@ from bitsim.cli.output import (
     print_table,
     write_files,
 )
+from bitsim.errors import ConfigError
 
 
 @click.command("eval")
@@ -47,8 +48,12 @@ def command(
     check_directory(out)
     from bitsim.cli.progress import progress
     from bitsim.hw import load_chip
+    from bitsim.model.checkpoint import load_model
     from bitsim.study import evaluate
 
+    loaded = load_model(model)
+    if (acc_bits or overflow) and not loaded.config.quantised:
+        raise ConfigError(f"{model}: --acc-bits and --overflow change BitLinear, which this model does not have")
     described = load_chip(chip)
     widths: list[int | None] = [*acc_bits] if acc_bits else [None]
     modes: list[str | None] = [*overflow] if overflow else [None]
@@ -57,7 +62,7 @@ def command(
     for variant, width in product(variants, kv_bits or [32]):
         with progress("windows") as step:
             scores.append(
-                evaluate(model, variant, text=text, numerics=numerics, limit=limit, kv_bits=width, on_window=step)
+                evaluate(loaded, variant, text=text, numerics=numerics, limit=limit, kv_bits=width, on_window=step)
             )
     records = [score.record() for score in scores]
     first = scores[0]

@@ -10,7 +10,7 @@ from bitsim import __version__
 from bitsim.errors import BitsimError, UnknownNameError
 
 COMMANDS = {
-    "compare": "Run one model on several chips and put cycles and energy side by side.",
+    "compare": "Run a prompt on several model@chip pairs, cycles and energy side by side.",
     "convert": "Write a checkpoint in another format or packing, without loss.",
     "estimate": "Cycles and energy of a model's shapes on a chip, without weights.",
     "eval": "Bits per byte of a byte-level model on held-out text, executed on a chip.",
@@ -49,7 +49,7 @@ def cli(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: exit code 0, or 2 with one line on stderr; `--debug` shows the traceback."""
     given = sys.argv[1:] if arguments is None else arguments
-    if len(given) > 1 and given[-1] == "--debug" and not given[-2].startswith("--"):
+    if len(given) > 1 and given[-1] == "--debug":
         given = ["--debug", *given[:-1]]  # it may also stand at the end of the line
     debug = given[:1] == ["--debug"]
     given = given if given else ["--help"]
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         if debug:
             raise
-        fail(error.format_message())
+        fail(" ".join(error.format_message().split()))
     except BitsimError as error:
         if debug:
             raise

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import click
 
 from bitsim.errors import OutputError
 
+# A number, with or without a unit or a range, or a dash for none.
+NUMBER = re.compile(r"(-|unpriced|[+-]?[\d,]+(\.\d+)?(e[+-]\d+)?%?( [munp]?[Js])?( \[.*\])?)$")
 SI = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
 
 
@@ -20,8 +23,9 @@ def si(value: float, unit: str) -> str:
     """`value` with an SI prefix and three significant digits: 1.23 mJ."""
     if value == 0:
         return f"0 {unit}"
+    rounded = abs(float(f"{value:.3g}"))
     for factor, prefix in SI:
-        if abs(value) >= factor:
+        if rounded >= factor:
             return f"{value / factor:.3g} {prefix}{unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"
     return f"{value:.3g} {unit}"
 
@@ -34,7 +38,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        numeric = all(str(row[i])[:1] in "+-0123456789" for row in rows)
+        numeric = all(NUMBER.match(str(row[i])) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))

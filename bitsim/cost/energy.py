@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bitsim.cost.conventions import Convention
 from bitsim.cost.prices import PriceList
-from bitsim.events import Events, event_kind
+from bitsim.events import Events
 from bitsim.model.operators import Kind
 
 
@@ -34,9 +34,7 @@ class OperatorCost:
 def component(event: str) -> str:
     """The component of the chip that an event's energy is booked under."""
     first, second = event.split(".")[:2]
-    if first in ("add", "mul"):
-        return f"{first} {second}"
-    if first in ("sram", "dram"):
+    if first in ("add", "mul", "sram", "dram"):
         return f"{first} {second}"
     return {"pe": "PE logic", "acc": "column accumulators", "scale": "scale multipliers", "vec": "vector unit"}.get(
         first, "clock" if event == "reg.clock" else "registers"
@@ -48,10 +46,8 @@ def price_operator(cost: OperatorCost, prices: PriceList, convention: Convention
     if not convention.counts(cost.kind):
         return {}
     parts: dict[str, Energy] = {}
-    for event, count in cost.events.items():
-        if event_kind(event).ledger not in convention.ledgers:
-            continue
-        price = prices.must_price(event, count, [cost.name])
+    for event, count in cost.events.in_ledger(*convention.ledgers).items():
+        price = prices.must_price(event, count, cost.name)
         energy = Energy(low=count * price.low, nominal=count * price.nominal, high=count * price.high)
         key = component(event)
         parts[key] = parts.get(key, Energy()) + energy

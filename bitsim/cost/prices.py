@@ -1,7 +1,6 @@
 """The price list of one chip: event -> energy, from its technology and memories. No price, no number: it raises."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -104,16 +103,14 @@ class PriceList:
             constants=tuple(constant for p in parts for constant in p.constants),
         )
 
-    def must_price(self, event: str, count: int, operators: Iterable[str]) -> Price:
-        """The price of `event`; raises `UnpricedEventError` naming the technology and the operators that caused it."""
+    def must_price(self, event: str, count: int, operator: str) -> Price:
+        """The price of `event`; raises `UnpricedEventError` naming the technology and the operator that caused it."""
         price = self.price(event)
         if price is None:
-            who = sorted(set(operators))
-            named = ", ".join(who[:3]) + (f" and {len(who) - 3} more" if len(who) > 3 else "")
             near = ", ".join(sorted(e for e in self.tech.prices if e.split(".")[0] == event.split(".")[0]))
             raise UnpricedEventError(
-                f"{self.tech.path}: prices: expected a price for event {event!r}, counted {count:,} times by {named}; "
-                f"priced of this kind: {near or 'none'}"
+                f"{self.tech.path}: prices: expected a price for event {event!r}, counted {count:,} times by "
+                f"{operator}; priced of this kind: {near or 'none'}"
             )
         return price
 

@@ -27,6 +27,9 @@ class Overflow:
     k: int
     n: int
 
+    def __str__(self) -> str:
+        return f"token {self.m}, k {self.k}, output {self.n}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
@@ -88,7 +91,7 @@ class Datapath(Protocol):
         ...
 
     def observe(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
-        """As `execute` without outputs, for values that are computed elsewhere. Overflows are not looked for."""
+        """As `execute` where outputs need not be formed; overflows are found only where they are."""
         ...
 
     def count(self, m: int, k: int, n: int) -> Events:

@@ -124,7 +124,7 @@ class PEArray:
         weights = w if isinstance(w, PreparedWeights) else self.prepare(w)
         acts = self._operand(x, weights)
         summed = sums.array_sums(acts, weights.operand, self.spec)
-        events, columns = self._events(acts, weights, toggles, seed, overflowed=bool(summed.overflows))
+        events, columns = self._events(acts, weights, toggles, seed, summed)
         return Execution(
             y=summed.y,
             events=events + Events(summed.overflows),
@@ -141,7 +141,7 @@ class PEArray:
             return self.execute(x, w, toggles=toggles, seed=seed)
         weights = w if isinstance(w, PreparedWeights) else self.prepare(w)
         acts = self._operand(x, weights)
-        events, columns = self._events(acts, weights, toggles, seed, overflowed=False)
+        events, columns = self._events(acts, weights, toggles, seed, None)
         return Observation(
             events=events, cycles=self.cycles(acts.shape[0], weights.k, weights.n), toggle_columns=columns
         )
@@ -174,14 +174,20 @@ class PEArray:
         return acts
 
     def _events(
-        self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, *, overflowed: bool
+        self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, summed: sums.Summed | None
     ) -> tuple[Events, int]:
         """All events but overflows, and the number of columns on which partial-sum toggles were counted."""
         m, n = acts.shape[0], weights.n
         events = self.count(m, weights.k, n) + self._weight_events(m, weights) + self._act_toggles(acts, n)
         columns = self._toggle_columns(n, mode, seed)
         if columns.size:
-            counted = switching.psum_toggles(acts, weights.columns(columns, seed), self.spec, saturated=overflowed)
+            counted = switching.psum_toggles(
+                acts,
+                weights.columns(columns, seed),
+                self.spec,
+                saturated=summed is not None and bool(summed.overflows),
+                sums=None if summed is None else summed.y[:, columns],
+            )
             events += Events({"reg.psum.toggle": round(counted * n / columns.size)})
         return events, columns.size
 

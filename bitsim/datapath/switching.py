@@ -73,10 +73,11 @@ def drain_toggles(sums: Array, rows: int, bits: int) -> int:
     return int((distance * np.arange(rows, 0, -1)).sum())
 
 
-def psum_toggles(acts: Array, w: Array, spec: PEArraySpec, *, saturated: bool) -> int:
+def psum_toggles(acts: Array, w: Array, spec: PEArraySpec, *, saturated: bool, sums: Array | None) -> int:
     """Partial-sum register toggles of `acts` (M, K) on the columns `w` (n, K), drain included.
 
-    `saturated`: some sum was out of range, so that the wrapping kernels do not apply where the array saturates.
+    `saturated`: some sum was out of range, so that the wrapping kernels do not apply where the array saturates. `sums`:
+    the array's outputs (M, n) if they are known; output-stationary arrays shift them out.
     """
     clipped = saturated and spec.overflow == "saturate"
     if spec.dataflow == "weight_stationary":
@@ -86,7 +87,7 @@ def psum_toggles(acts: Array, w: Array, spec: PEArraySpec, *, saturated: bool) -
             return int(ws_saturating_toggles(acts, w, spec.rows, spec.acc_bits))
         count = psum_toggles_ws if spec.pe == "ternary" else psum_toggles_ws_int8
         return count(acts, w, spec.rows, spec.acc_bits)
-    sums = array_sums(acts, w, spec).y
+    sums = array_sums(acts, w, spec).y if sums is None else sums
     if spec.pe == "fp16":
         held = np.where(np.isnan(sums), HALF_NAN, sums.astype(np.float16).view(np.uint16))
         return fp16_acc_toggles_os(acts, w) + drain_toggles(held, spec.rows, spec.acc_bits)

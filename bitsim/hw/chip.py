@@ -13,6 +13,8 @@ from bitsim.hw.source import Source, problem, validate
 from bitsim.hw.technology import Technology, load_technology
 
 VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]
+# Operations that have a price of their own: the additions and multiplications that each of them is.
+ELEMENTARY: dict[VectorOp, tuple[int, int]] = {"add": (1, 0), "mul": (0, 1), "max": (0, 0), "cvt": (0, 0)}
 VECTOR_OPS: tuple[VectorOp, ...] = ("add", "mul", "max", "exp", "rsqrt", "div", "cvt")
 BUFFERS = ("weights", "acts", "psums")
 # Bits of one product: -(-128) needs 9, (-128) * (-128) needs 16.
@@ -98,6 +100,9 @@ def _complete(costs: dict[VectorOp, OpCost]) -> dict[VectorOp, OpCost]:
     missing = [op for op in VECTOR_OPS if op not in costs]
     if missing:
         raise problem(f"expected all of {', '.join(VECTOR_OPS)} (missing: {', '.join(missing)})")
+    for op, expected in ELEMENTARY.items():
+        if (given := (costs[op].add, costs[op].mul)) != expected:
+            raise problem(f"{op} is elementary: expected add, mul = {expected} (got {given})")
     return costs
 
 
@@ -185,6 +190,8 @@ class Chip(FromFile):
 
         None leaves width or overflow as they are. Raises `ConfigError` for widths that the array can't have.
         """
+        if (bits, overflow) != (None, None) and self.bitlinear.pe == "fp16":
+            raise ConfigError(f"{self.name}: bitlinear: expected an integer array to change its accumulators, got fp16")
         changed = self.bitlinear.model_dump()
         if bits is not None:
             changed["acc_bits"] = bits
@@ -195,7 +202,9 @@ class Chip(FromFile):
         try:
             spec = PEArraySpec.model_validate(changed)
         except ValidationError as error:
-            raise ConfigError(f"{self.name}: bitlinear: {error.errors()[0]['msg']}") from None
+            first = error.errors()[0]
+            where = ".".join(("bitlinear", *(str(part) for part in first["loc"])))
+            raise ConfigError(f"{self.name}: {where}: {first['msg']} (bits {bits}, overflow {overflow})") from None
         return self.model_copy(update={"bitlinear": spec})
 
     def timing_constants(self) -> Mapping[str, Constant]:

@@ -84,9 +84,7 @@ class _Step:
         cache.reserve(self.context)
         if phase is None:
             phase = "decode" if cache.length and self.tokens == 1 else "prefill"
-        self._operators = iter(
-            forward_operators(config, phase=phase, tokens=self.tokens, context=self.context, kv_bits=cache.traffic_bits)
-        )
+        self._operators = iter(forward_operators(config, phase=phase, tokens=self.tokens, context=self.context))
         cos, sin = rotary_table(config.head_dim, config.rope_theta, cache.capacity)
         self._cos, self._sin = cos[cache.length : self.context], sin[cache.length : self.context]
         self._future: npt.NDArray[np.bool_] | None = None

@@ -20,18 +20,18 @@ class KVCache:
 
     `bits`: 32 keeps float32 values, 16 stores float16 (rounded to nearest even); 8, 4 and 3 quantise every head and
     position to unsigned codes (`bitsim.quant.kv`: `kv8`, `kv4`, `kv3_bos4`) and keep the values that the codes read
-    back as. `traffic_bits`: width of a value in the modelled DRAM, which the operators count, whatever the values are
-    kept in.
+    back as. The operators count 16 bits per value in DRAM,
+    whatever the values are kept in.
 
     Stored per layer as (kv_heads, positions, head_dim). All layers of a step append the same positions; `length` moves
     on when the last one has.
     """
 
-    def __init__(self, config: ModelConfig, bits: int = 16, traffic_bits: int = 16) -> None:
+    def __init__(self, config: ModelConfig, bits: int = 16) -> None:
         if bits not in KV_BITS:
             known = ", ".join(str(known) for known in KV_BITS)
             raise ConfigError(f"{config.name}: a KV cache that runs has one of {known} bits per value (got {bits})")
-        self.bits, self.traffic_bits = bits, traffic_bits
+        self.bits = bits
         self.length = 0
         self._config = config
         self.capacity = min(_FIRST_CAPACITY, config.max_position_embeddings)

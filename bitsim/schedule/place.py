@@ -7,7 +7,7 @@ from functools import cached_property
 from bitsim.datapath.base import Datapath, scale_events
 from bitsim.datapath.registry import build_datapath
 from bitsim.events import Events
-from bitsim.hw.chip import Chip
+from bitsim.hw.chip import ELEMENTARY, Chip
 from bitsim.model.operators import Operator
 from bitsim.schedule.memory import MemoryModel, StreamingMemory
 
@@ -74,7 +74,7 @@ class Placement:
         for name, number in op.vector.items():
             cost = spec.costs[name]
             lane_cycles += number * cost.cycles
-            elementary = {"add": cost.add, "mul": cost.mul} if name in ("exp", "rsqrt", "div") else {name: 1}
+            elementary = {name: 1} if name in ELEMENTARY else {"add": cost.add, "mul": cost.mul}
             for elementary_name, times in elementary.items():
                 event = f"vec.{elementary_name}.{spec.format}"
                 counts[event] = counts.get(event, 0) + number * times

@@ -50,7 +50,7 @@ def evaluate(
     model: str | Path | Model,
     chip: str | Path | Chip,
     *,
-    text: Path | None = None,
+    text: str | Path | None = None,
     numerics: str | None = None,
     limit: int | None = None,
     kv_bits: int = 32,
@@ -66,13 +66,15 @@ def evaluate(
     chip = load_chip(chip)
     if model.weights is None or model.config.vocab_size != 256:
         raise ConfigError(f"{model.name}: expected a byte-level model (vocabulary 256) with weights")
+    if limit is not None and limit < 2:
+        raise PromptError(f"limit: expected an integer >= 2, got {limit!r}")
     if text is None:
         content, name = files("bitsim").joinpath("models", HELD_OUT).read_bytes(), HELD_OUT
     else:
         try:
-            content, name = text.read_bytes(), str(text)
+            content, name = Path(text).read_bytes(), str(text)
         except OSError as error:
-            raise PromptError(f"--text {text}: can't be read: {error.strerror}") from error
+            raise PromptError(f"text {text}: can't be read: {error.strerror}") from error
     data = np.frombuffer(content, np.uint8)[:limit].astype(np.int64)
     if data.size < 2:
         raise PromptError(f"{name}: expected at least 2 bytes, got {data.size}")

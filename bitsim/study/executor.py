@@ -1,6 +1,7 @@
 """The executor that puts a model on a chip: every matmul runs on a datapath, every operator is placed and booked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from bitsim.study.ledger import OperatorLedger
 class ChipExecutor:
     """Executes operators on the datapaths of a chip and keeps the ledger.
 
+    `overflowed`: by operator, how many overflows and the first; its `m` counts all tokens executed so far.
+
     BitLinear values are always the datapath's. Values of wide matmuls are the contract's float32 (`wide="float32"`) or
     the wide datapath's (`wide="datapath"`); their events are those of the datapath on the real operands either way.
     """
@@ -31,11 +34,13 @@ class ChipExecutor:
         self._toggles: Toggles = toggles
         self._wide_on_datapath = wide == "datapath"
         self._seed = seed
+        self._position = 0
+        self._step_tokens = 0
         self._prepared: dict[str, Any] = {}
         self._placed: dict[tuple[object, ...], Placed] = {}
 
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight) -> Array:
-        datapath = self.placement.bitlinear
+        datapath, self._step_tokens = self.placement.bitlinear, op.m
         if op.name not in self._prepared:
             self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
         done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed)
@@ -59,6 +64,8 @@ class ChipExecutor:
         return self._prepared[op.name]
 
     def vector(self, op: Operator) -> None:
+        if op.kind == "embedding":  # a new step begins
+            self._position += self._step_tokens
         self.ledger.add(op, self._place(op), Events())
 
     def _place(self, op: Operator) -> Placed:
@@ -77,7 +84,8 @@ class ChipExecutor:
                 self.sampled.add(op.kind)
             if done.first_overflow is not None:
                 count = sum(n for event, n in done.events.items() if event.startswith("overflow."))
-                before = self.overflowed.get(op.name, (0, done.first_overflow))
+                first = replace(done.first_overflow, m=self._position + done.first_overflow.m)
+                before = self.overflowed.get(op.name, (0, first))
                 self.overflowed[op.name] = (before[0] + count, before[1])
         events = executions[0].events if len(executions) == 1 else total([done.events for done in executions])
         self.ledger.add(op, self._place(op), events)

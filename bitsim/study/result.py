@@ -133,7 +133,8 @@ class Result:
         found: dict[str, Constant] = {}
         used = []
         if "system" in self.priced:
-            used = [price for event in self.events if (price := self.prices.price(event))] + [self.prices.leakage_mw()]
+            priced = self.events.in_ledger(*CONVENTIONS["system"].ledgers)
+            used = [price for event in priced if (price := self.prices.price(event))] + [self.prices.leakage_mw()]
         for price in used:
             found.update(dict(price.constants))
         found.update(self.chip.timing_constants())

@@ -144,7 +144,7 @@ def notes_of(executor: ChipExecutor, model: Model, *, toggles: Toggles, wide: Wi
     if wide == "datapath" and not executor.placement.wide.exact:
         notes.append(f"the wide datapath {executor.placement.wide!r} is not exact: it rounds as it sums")
     for name, (count, first) in list(executor.overflowed.items())[:SHOWN_OVERFLOWS]:
-        notes.append(f"overflow: {name}: {count:,} times, first at token {first.m}, k {first.k}, output {first.n}")
+        notes.append(f"overflow: {name}: {count:,} times, first at {first}")
     if len(executor.overflowed) > SHOWN_OVERFLOWS:
         total = sum(count for count, _ in executor.overflowed.values())
         notes.append(f"overflow: {len(executor.overflowed)} operators overflowed, {total:,} times in all")

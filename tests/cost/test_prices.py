@@ -48,9 +48,9 @@ def test_each_convention_prices_its_own_ledgers() -> None:
 def test_the_layout_factor_applies_to_synthesised_logic_only() -> None:
     prices = PriceList(CHIP)
     factor = CHIP.tech.layout_factor.nominal
-    clock = prices.must_price("reg.clock", 1, ["x"])
+    clock = prices.must_price("reg.clock", 1, "x")
     assert clock.nominal == pytest.approx(CHIP.tech.prices["reg.clock"].nominal * factor)
-    assert prices.must_price("mul.fp16", 1, ["x"]).nominal == CHIP.tech.prices["mul.fp16"].nominal
+    assert prices.must_price("mul.fp16", 1, "x").nominal == CHIP.tech.prices["mul.fp16"].nominal
 
 
 def test_conventions_leave_out_what_they_say() -> None:
@@ -71,12 +71,12 @@ def test_sram_between_two_capacities_lies_on_a_line_over_log_capacity_and_never_
         acts = node.memory.acts.model_copy(update={"capacity": capacity})
         return PriceList(node.model_copy(update={"memory": node.memory.model_copy(update={"acts": acts})}))
 
-    low, middle, high = (sized(kb).must_price("sram.acts.read_bits", 1, ["x"]).nominal for kb in (8, 16, 32))
+    low, middle, high = (sized(kb).must_price("sram.acts.read_bits", 1, "x").nominal for kb in (8, 16, 32))
     assert middle == pytest.approx((low + high) / 2)
     assert math.log(16 / 8) / math.log(32 / 8) == pytest.approx(0.5)
     assert low == pytest.approx(6.05 / 64, rel=0.01)  # CACTI 7, 45 nm, 8 kB, 64-bit read
     with pytest.raises(ConfigError, match="4096 kB with 64-bit access lies outside of"):
-        sized(4096).must_price("sram.acts.read_bits", 1, ["x"])
+        sized(4096).must_price("sram.acts.read_bits", 1, "x")
 
 
 def test_leakage_is_power_times_time() -> None:

@@ -46,6 +46,13 @@ def test_rows_carry_the_fields_that_machines_read() -> None:
         assert record["label"] in ("derived", "not reproducible", "measured")
 
 
+def test_rows_that_rest_on_an_assumed_shape_say_so() -> None:
+    notes = {row.item: row.note for row in ratio_rows()}
+    assert "assumed shape: not published" in notes.pop("70B FP16 / BitNet 7nm")
+    assert "assumed shape" in notes.pop("70B FP16 / BitNet 45nm")
+    assert all("assumed shape" not in note and "FFN width 4 d" in note for note in notes.values())
+
+
 def test_residual_is_relative_to_the_published_number() -> None:
     shared = {"paper": "p", "location": "l", "item": "i", "unit": "J", "label": "derived"}
     assert Row(**shared, published=2.0, ours=2.5).residual_pct == pytest.approx(25.0)
