@@ -8,24 +8,15 @@ import click
 from bitsim.cli.options import output_options
 from bitsim.cli.output import print_json, print_table, write_files
 from bitsim.errors import UnknownNameError
-from bitsim.hw import chip_names, load_chip, load_technology, technology_names
-from bitsim.hw.constants import Constant
+from bitsim.hw import Chip, Technology, chip_names, load_chip, load_technology, technology_names
 
 
 @click.command("show")
 @click.argument("name")
 @output_options
 def command(name: str, as_json: bool, out: Path | None) -> None:
-    """Show the chip or technology NAME (or a YAML file of a chip) with the source of every constant."""
-    is_file = name.endswith((".yaml", ".yml"))
-    if name in technology_names() or (is_file and "bitlinear:" not in readable(name)):
-        technology = load_technology(name)
-        described, constants = technology, technology.constants()
-    elif name in chip_names() or is_file:
-        chip = load_chip(name)
-        described, constants = chip, chip.constants()  # type: ignore[assignment]
-    else:
-        raise UnknownNameError("chip or technology", name, [*chip_names(), *technology_names()])
+    """Show the chip or technology NAME, or a YAML file of one, with the source of every constant."""
+    described = load(name)
     content = described.model_dump(mode="json")
     if out:
         write_files(out, {f"{described.name}.json": json.dumps(content, indent=1) + "\n"})
@@ -33,20 +24,27 @@ def command(name: str, as_json: bool, out: Path | None) -> None:
         print_json(content)
         return
     click.echo(f"{described.name}: {described.summary}\nfile {described.path}, sha256 {described.sha256}")
-    settings = [[key, value] for key, value in described.settings().items()]
-    if settings:
-        print_table("settings", ["what", "value"], settings)
-    print_table("constants", ["what", "value", "evidence", "source"], [row(k, c) for k, c in constants.items()])
+    print_table("settings", ["what", "value"], list(described.settings().items()))
+    print_table(
+        "constants",
+        ["what", "value", "evidence", "source"],
+        [[key, c.text(), c.evidence, c.source] for key, c in described.constants().items()],
+    )
 
 
-def readable(path: str) -> str:
-    """The text of a file, or nothing; what is wrong with it is said where it is loaded."""
+def load(name: str) -> Chip | Technology:
+    """What `name` stands for; a file with a price list is a technology, any other a chip."""
+    is_file = name.endswith((".yaml", ".yml"))
+    if name in technology_names() or (is_file and has_prices(Path(name))):
+        return load_technology(name)
+    if name in chip_names() or is_file:
+        return load_chip(name)
+    raise UnknownNameError("chip or technology", name, [*chip_names(), *technology_names()])
+
+
+def has_prices(path: Path) -> bool:
+    """Whether a file holds a price list; a file that can't be read holds none, and loading it says why."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return any(line.startswith("prices:") for line in path.read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError):
-        return "bitlinear:"
-
-
-def row(name: str, constant: Constant) -> list[str]:
-    """One constant as cells."""
-    return [name, constant.text(), constant.evidence, constant.source]
+        return False
