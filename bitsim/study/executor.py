@@ -40,7 +40,7 @@ class ChipExecutor:
         self._placed: dict[tuple[object, ...], Placed] = {}
 
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight) -> Array:
-        datapath, self._step_tokens = self.placement.bitlinear, op.m
+        datapath = self.placement.bitlinear
         if op.name not in self._prepared:
             self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
         done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed)
@@ -79,6 +79,7 @@ class ChipExecutor:
         return placed
 
     def _book(self, op: Operator, executions: Sequence[Observation]) -> None:
+        self._step_tokens = op.m
         for done in executions:
             if done.toggle_columns < op.n:
                 self.sampled.add(op.kind)

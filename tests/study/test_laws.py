@@ -10,7 +10,13 @@ import bitsim
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.prices import LEVELS
 from bitsim.hw import chip_names, load_chip
+from bitsim.model.checkpoint import load_model
+from bitsim.model.forward import forward
+from bitsim.model.kv_cache import KVCache
+from bitsim.quant.contracts import contract
+from bitsim.schedule.place import Placement
 from bitsim.study import Result
+from bitsim.study.executor import ChipExecutor
 
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
@@ -115,3 +121,17 @@ def test_a_result_can_be_read_by_machines_and_names_its_inputs() -> None:
     assert result.logits.shape == (len(result.tokens), 256)
     assert result.logits.dtype == np.float32
     assert result.time_s == pytest.approx(result.cycles * 1e-9 / result.chip.clock.nominal)
+
+
+def test_the_first_overflow_is_at_the_same_token_however_the_tokens_are_split_into_steps() -> None:
+    model, chip = load_model("tiny-b158"), load_chip("ternary-ws-64x64").with_accumulators(13, "saturate")
+    tokens = np.frombuffer(PROMPT.encode(), np.uint8).astype(np.int64)
+    found = []
+    for steps in ([tokens], [tokens[:1], tokens[1:7], tokens[7:]]):
+        executor = ChipExecutor(Placement(chip), toggles="off", wide="float32", seed=0)
+        cache = KVCache(model.config, 32)
+        for step in steps:
+            forward(model.config, model.weights, step, cache, executor, contract("hf_autobitlinear"))
+        found.append({name: o for name, o in executor.overflowed.items() if name.startswith("layers.0.self_attn")})
+    assert found[0] == found[1]
+    assert any(first.m > 0 for _, first in found[0].values())
