@@ -80,9 +80,12 @@ class Tiling:
                 weight=self.k_tiles * rows * rows * columns,
                 psum=self.k_tiles * rows * columns * (self.m + 1),
             )
-        # A sum that is shifted out passes through its own register and all below it.
+        # What row i holds differs from what row i - 1 holds, and that step passes through the registers i .. rows - 1;
+        # in a tile that is not full, so does the step from the last sum to the zero below it.
         full, rest = divmod(self.m, rows)
-        drained = full * rows * (rows + 1) // 2 + rest * rows - rest * (rest - 1) // 2
+        drained = full * rows * (rows + 1) // 2
+        if rest:
+            drained += rest * rows - rest * (rest - 1) // 2 + rows - rest
         return RegisterUpdates(
             act=self.m * passes * (self.k + 1),
             weight=self.m_tiles * rows * columns * (self.k + 1),

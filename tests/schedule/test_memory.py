@@ -78,6 +78,24 @@ def test_law_7_bytes_and_time_are_never_below_their_bounds(chip_name: str, model
         assert sum(p.unit_cycles for p in placed) >= macs / (spec.rows * spec.cols)
 
 
+def test_the_vector_unit_expands_what_is_not_elementary_and_shares_its_lanes() -> None:
+    chip = load_chip("ternary-ws-64x64")
+    costs, lanes = chip.vector.costs, chip.vector.lanes
+    ops = {"mul": 300, "max": 7, "exp": 11, "div": 5}
+    placed = Placement(chip).place(Operator(name="softmax", kind="softmax", phase="decode", vector=ops))
+    assert placed.events == Events(
+        {
+            "vec.mul.fp16": 300 + 11 * costs["exp"].mul + 5 * costs["div"].mul,
+            "vec.add.fp16": 11 * costs["exp"].add + 5 * costs["div"].add,
+            "vec.max.fp16": 7,
+        }
+    )
+    busy = 300 + 7 + 11 * costs["exp"].cycles + 5 * costs["div"].cycles
+    assert placed.unit_cycles == placed.cycles == -(-busy // lanes)
+    assert costs["exp"].cycles > 1
+    assert placed.bound == "vector"
+
+
 def test_an_operator_waits_for_dram_exactly_as_long_as_its_bits_take() -> None:
     chip = load_chip("ternary-ws-64x64")
     op = Operator(name="kv", kind="kv", phase="decode", kv_read_bits=10**9)
