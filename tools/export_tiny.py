@@ -1,0 +1,82 @@
+"""Write a trained tiny model as a Hugging Face directory, and read the packed weights of one back as masters."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from fake_quant import EPS
+from safetensors.torch import load_file, save_file
+from tiny_decoder import SCHEMES, Decoder, Shape
+from torch import Tensor
+
+LINEAR_CLASSES = {"b158": "autobitlinear", "b1": "b1", "a48": "a48", "v2": "v2"}
+
+
+def pack_ternary(codes: Tensor) -> Tensor:
+    """Hugging Face packing: uint8 (N/4, K), row i*N/4 + r in bits 2i..2i+1 of byte r, code + 1."""
+    n, k = codes.shape
+    if n % 4:
+        raise ValueError(f"N must be a multiple of 4 for Hugging Face packing (got {n})")
+    quarters = (codes.to(torch.uint8) + 1).view(4, n // 4, k)
+    return quarters[0] | quarters[1] << 2 | quarters[2] << 4 | quarters[3] << 6
+
+
+def unpack_ternary(packed: Tensor) -> Tensor:
+    """Codes -1, 0, +1 as int8 (N, K) of `pack_ternary`'s bytes."""
+    return torch.cat([(packed >> 2 * i & 3).to(torch.int8) - 1 for i in range(4)])
+
+
+def quantised_weight(w: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    """Codes int8 (N, K) and the scale, mean |W|, as the scheme of `kind` uses them."""
+    mean = w.abs().mean()
+    if kind == "b1":
+        return torch.where(w > w.mean(), 1, -1).to(torch.int8), mean
+    divisor = mean.clamp(min=EPS) if kind == "b158" else mean + EPS
+    return (w / divisor).round().clamp(-1, 1).to(torch.int8), mean
+
+
+@torch.no_grad()
+def load_ternary(model: Decoder, path: Path) -> None:
+    """Start `model` from a packed ternary checkpoint: masters `t * scale / mean|t|`, which quantise to t and scale."""
+    stored = load_file(path)
+    for name, p in model.named_parameters():
+        tensor = stored[f"model.{name}"]
+        if tensor.dtype == torch.uint8:
+            t = unpack_ternary(tensor).float()
+            tensor = t * stored[f"model.{name}_scale"].float() / t.abs().mean()
+        p.copy_(tensor.float())
+
+
+def export(model: Decoder, s: Shape, kind: str, out: Path) -> None:
+    """Write config.json, tokenizer_config.json and model.safetensors in Hugging Face's layout."""
+    scheme = SCHEMES[kind]
+    quantised = scheme.weights is not None
+    dtype = torch.bfloat16 if quantised else torch.float16
+    tensors: dict[str, Tensor] = {}
+    for name, p in model.state_dict().items():
+        key = f"model.{name}"
+        if quantised and name.endswith("_proj.weight"):
+            codes, scale = quantised_weight(p, kind)
+            tensors[key] = pack_ternary(codes)
+            tensors[f"{key}_scale"] = scale.to(dtype).reshape(1)
+        else:
+            tensors[key] = p.to(dtype)
+    config: dict[str, object] = {
+        "architectures": ["BitNetForCausalLM"],
+        "model_type": "bitnet",
+        "hidden_act": scheme.act,
+        "tie_word_embeddings": True,
+        "dtype": str(dtype).removeprefix("torch."),
+        **asdict(s),
+    }
+    if quantised:
+        config["quantization_config"] = {
+            "quant_method": "bitnet",
+            "linear_class": LINEAR_CLASSES[kind],
+            "quantization_mode": "offline",
+        }
+    out.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in tensors.items()}, out / "model.safetensors", metadata={"format": "pt"})
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (out / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "ByteTokenizer"}, indent=2) + "\n")
