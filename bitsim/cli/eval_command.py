@@ -3,6 +3,7 @@
 import json
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -46,6 +47,7 @@ def command(
     """
     announce_compilation()
     check_directory(out)
+    from bitsim.cli.present import print_sparsity
     from bitsim.cli.progress import progress
     from bitsim.hw import load_chip
     from bitsim.model.checkpoint import load_model
@@ -59,12 +61,14 @@ def command(
     modes: list[str | None] = [*overflow] if overflow else [None]
     variants = [described.with_accumulators(bits, mode) for bits, mode in product(widths, modes)]
     scores = []
-    for variant, width in product(variants, kv_bits or [32]):
+    kv_widths: list[int | None] = [*kv_bits] if kv_bits else [None]
+    for variant, width in product(variants, kv_widths):
         with progress("windows") as step:
             scores.append(
                 evaluate(loaded, variant, text=text, numerics=numerics, limit=limit, kv_bits=width, on_window=step)
             )
     records = [score.record() for score in scores]
+    table = csv_text([flat(record) for record in records])
     first = scores[0]
     if as_json:
         print_json(records[0] if len(records) == 1 else records)
@@ -73,14 +77,26 @@ def command(
             f"{first.model} on {first.chip}: {first.bits_per_byte:.4f} bits per byte "
             f"({first.predicted_bytes:,} bytes of {first.text}, windows of {first.window}, numerics {first.numerics})"
         )
+        print_sparsity(first.sparsity)
         if first.overflows:
             click.echo(f"{first.overflows:,} accumulator overflows, first in {first.first_overflow}")
     else:
         print_table(
             f"{first.model} on {first.chip}, {first.predicted_bytes:,} bytes of {first.text}",
-            ["accumulator bits", "overflow", "KV bits", "bits per byte", "overflows"],
-            [[s.acc_bits, s.overflow, s.kv_bits, f"{s.bits_per_byte:.4f}", f"{s.overflows:,}"] for s in scores],
+            ["accumulator bits", "overflow", "KV cache", "bits per byte", "overflows"],
+            [[s.acc_bits, s.overflow, s.kv, f"{s.bits_per_byte:.4f}", f"{s.overflows:,}"] for s in scores],
         )
     if out:
-        table = [{key: value for key, value in record.items() if key != "inputs"} for record in records]
-        write_files(out, {"eval.json": json.dumps(records, indent=1) + "\n", "eval.csv": csv_text(table)})
+        write_files(
+            out,
+            {
+                "eval.json": json.dumps(records, indent=1) + "\n",
+                "eval.csv": csv_text([flat(record) for record in records]),
+            },
+        )
+
+
+def flat(record: dict[str, Any]) -> dict[str, Any]:
+    """A score as one line of a table: sparsities in columns of their own, no hashes."""
+    sparsities = {f"sparsity_{column}": value for column, value in record["sparsity"].items()}
+    return {key: value for key, value in record.items() if key not in ("inputs", "sparsity")} | sparsities

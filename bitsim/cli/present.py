@@ -1,5 +1,6 @@
 """How a Result looks on a terminal and in files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ def print_result(result: "Result") -> None:
     )
     print_breakdown("energy by component, nominal [low .. high]", result, by_component=True)
     print_breakdown("energy by operator kind", result, by_component=False)
+    print_sparsity(result.sparsity)
     for name, convention in CONVENTIONS.items():
         click.echo(f"{name}: {convention.includes}; not counted: {'; '.join(convention.not_counted)}")
     for name in CONVENTIONS:
@@ -56,6 +58,12 @@ def print_result(result: "Result") -> None:
     click.echo("notes:")
     for text in result.notes:
         click.echo(f"  {text}")
+
+
+def print_sparsity(found: Mapping[str, float]) -> None:
+    """The columns of arXiv 2411.04965 Table 2; nothing if no quantised linear was executed."""
+    if found:
+        print_table("sparsity of the linears' products, %", list(found), [[f"{100 * s:.1f}" for s in found.values()]])
 
 
 def print_breakdown(title: str, result: "Result", *, by_component: bool) -> None:

@@ -9,7 +9,10 @@ from typing import Literal
 
 from bitsim.errors import ConfigError
 from bitsim.model.config import ModelConfig
-from bitsim.model.operators import Kind, Operator, Phase, VectorOp, WeightFormat
+from bitsim.model.operators import VECTOR_OPS, Kind, Operator, Phase, VectorOp, WeightFormat
+from bitsim.quant.base import Contract
+from bitsim.quant.kv import KVStorage, kv_stored_bits
+from bitsim.quant.recipes import Recipe, recipe
 
 Vector = dict[VectorOp, int]
 _FP16_BITS = 16
@@ -24,7 +27,8 @@ class _Step:
     tokens: int
     context: int
     batch: int
-    kv_bits: int
+    numerics: Recipe
+    kv: KVStorage
     merge_heads: bool
 
     @property
@@ -47,12 +51,16 @@ class _Step:
         )
 
     def norm(self, name: str, layer: int | None, size: int) -> Operator:
-        return self.vector("norm", name, layer, {"mul": 3 * size, "add": size, "rsqrt": 1}, size)
+        work: Vector = {"mul": 3 * size, "add": size, "rsqrt": 1}
+        if self.config.norm == "layer":  # the mean and its subtraction, and no weights
+            work = {"mul": 2 * size, "add": 3 * size, "rsqrt": 1}
+        return self.vector("norm", name, layer, work, size)
 
-    def quantise(self, name: str, layer: int, size: int) -> Iterator[Operator]:
-        """The search for the maximum and the conversion; scale multiplications are counted with the linear."""
+    def quantise(self, name: str, layer: int, size: int, contract: Contract) -> Iterator[Operator]:
+        """What the contract's quantiser does; scale multiplications are counted with the linear."""
         if self.config.quantised:
-            yield self.vector("quantise", name, layer, {"max": size, "cvt": size, "div": 1}, size)
+            work = {op: n for op in VECTOR_OPS if (n := contract.quantise_work(size).get(op, 0))}
+            yield self.vector("quantise", name, layer, work, size)
 
     def linear(self, name: str, layer: int, n: int, k: int) -> Operator:
         weight_format: WeightFormat = "ternary" if self.config.quantised else "fp16"
@@ -76,13 +84,16 @@ def forward_operators(
     tokens: int,
     context: int,
     batch: int = 1,
-    kv_bits: int = 16,
+    numerics: Recipe | None = None,
+    kv: KVStorage = 16,
     merge_heads: bool = False,
 ) -> list[Operator]:
     """All operators of one step.
 
     * `tokens`: new positions per sequence; `context`: positions attended after the step, the new ones included.
     * Attention matmuls cover the full tokens x context rectangle; the causal mask is applied to their result.
+    * `numerics`: what quantises the linears' inputs; by default what the model's `linear_class` says. `kv`: bits per
+      value of the KV cache, or its format.
     * `merge_heads`: count QK^T as one (s, d, s) and PV as one (s, s, d) matmul per sequence, as arXiv 2310.11453
       does in its energy table; the MACs are the same.
     * The head gives logits for every executed position. Embedding and head are FP16.
@@ -91,10 +102,10 @@ def forward_operators(
     Vector operators read their inputs from the activation buffer once and write their outputs once, norm weights apart;
     keys and values that are read go to the matmul unit's own buffer.
     """
-    if not 0 < tokens <= context or batch < 1 or kv_bits < 1:
+    if not 0 < tokens <= context or batch < 1:
         raise ConfigError(
-            f"{config.name}: expected 0 < tokens <= context, batch >= 1, kv_bits >= 1, "
-            f"got tokens {tokens}, context {context}, batch {batch}, kv_bits {kv_bits}"
+            f"{config.name}: expected 0 < tokens <= context, batch >= 1, "
+            f"got tokens {tokens}, context {context}, batch {batch}"
         )
     step = _Step(
         config=config,
@@ -102,7 +113,8 @@ def forward_operators(
         tokens=tokens,
         context=context,
         batch=batch,
-        kv_bits=kv_bits,
+        numerics=numerics or recipe(config.default_numerics),
+        kv=kv,
         merge_heads=merge_heads,
     )
     shapes = {name: (n, k) for name, n, k in config.linear_shapes()}
@@ -140,7 +152,7 @@ def _attention(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> I
     config, at = step.config, f"layers.{layer}.self_attn."
     d = config.hidden_size
     yield step.norm(f"layers.{layer}.input_layernorm", layer, d)
-    yield from step.quantise(f"{at}quantise", layer, d)
+    yield from step.quantise(f"{at}quantise", layer, d, step.numerics.qkv)
     for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
         yield step.linear(name, layer, *shapes[name])
     rotated = config.q_size + config.kv_size
@@ -153,24 +165,26 @@ def _attention(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> I
     yield _attention_matmul(step, layer, "pv")
     if config.sub_norms:
         yield step.norm(f"{at}attn_sub_norm", layer, config.q_size)
-    yield from step.quantise(f"{at}o_quantise", layer, config.q_size)
+    yield from step.quantise(f"{at}o_quantise", layer, config.q_size, step.numerics.o)
     yield step.linear("self_attn.o_proj", layer, *shapes["self_attn.o_proj"])
     yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
 
 
 def _kv_cache(step: _Step, layer: int) -> Iterator[Operator]:
     """Store the new keys and values, then fetch all of them."""
-    at, position = f"layers.{layer}.self_attn.", 2 * step.config.kv_size * step.batch
-    new, attended = step.tokens * position, step.context * position
+    at, config = f"layers.{layer}.self_attn.", step.config
+    first = step.context - step.tokens
+    per_head = [kv_stored_bits(step.kv, config.head_dim, *span) for span in ((first, step.tokens), (0, step.context))]
+    written, read = (2 * config.num_kv_heads * step.batch * bits for bits in per_head)
     yield Operator(
         name=f"{at}kv_write",
         kind="kv",
         phase=step.phase,
         layer=layer,
-        kv_write_bits=new * step.kv_bits,
-        values_read=new,
+        kv_write_bits=written,
+        values_read=2 * config.kv_size * step.rows,
     )
-    yield Operator(name=f"{at}kv_read", kind="kv", phase=step.phase, layer=layer, kv_read_bits=attended * step.kv_bits)
+    yield Operator(name=f"{at}kv_read", kind="kv", phase=step.phase, layer=layer, kv_read_bits=read)
 
 
 def _attention_matmul(step: _Step, layer: int, kind: Literal["qk", "pv"]) -> Operator:
@@ -195,14 +209,14 @@ def _mlp(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterato
     config, at = step.config, f"layers.{layer}.mlp."
     d, f = config.hidden_size, config.intermediate_size
     yield step.norm(f"layers.{layer}.post_attention_layernorm", layer, d)
-    yield from step.quantise(f"{at}quantise", layer, d)
+    yield from step.quantise(f"{at}quantise", layer, d, step.numerics.gate_up)
     if config.ffn == "glu":
         yield step.linear("mlp.gate_proj", layer, *shapes["mlp.gate_proj"])
     yield step.linear("mlp.up_proj", layer, *shapes["mlp.up_proj"])
     yield step.vector("glu", f"{at}act_fn", layer, _activation(config), f, inputs=2 if config.ffn == "glu" else 1)
     if config.sub_norms:
         yield step.norm(f"{at}ffn_sub_norm", layer, f)
-    yield from step.quantise(f"{at}down_quantise", layer, f)
+    yield from step.quantise(f"{at}down_quantise", layer, f, step.numerics.down)
     yield step.linear("mlp.down_proj", layer, *shapes["mlp.down_proj"])
     yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
 

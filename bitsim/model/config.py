@@ -8,12 +8,16 @@ from typing import Literal
 from bitsim.errors import ConfigError
 
 HiddenAct = Literal["relu2", "silu", "gelu"]
-LinearClass = Literal["bitlinear", "autobitlinear"]
+LinearClass = Literal["bitlinear", "autobitlinear", "b1", "a48", "v2"]
+Norm = Literal["rms", "layer"]
 Dtype = Literal["bfloat16", "float16", "float32"]
 
 NUMERICS: Mapping[LinearClass | None, str] = {
     "bitlinear": "hf_bitlinear_fp32",
     "autobitlinear": "hf_autobitlinear",
+    "b1": "b1",
+    "a48": "a48",
+    "v2": "v2_a4",
     None: "float",
 }
 
@@ -24,8 +28,10 @@ class ModelConfig:
 
     * `ffn`: "glu" has gate, up and down projections; "mlp" has up and down only.
     * `hidden_act`: "gelu" means the sigmoid form `x * sigmoid(1.702 x)`.
-    * `sub_norms`: RMSNorm before o_proj and down_proj (SubLN).
-    * `linear_class`: how quantised linears store and apply their scale; None for a model without quantised linears.
+    * `norm`: "rms" is RMSNorm with weights, "layer" is LayerNorm without (BitNet b1).
+    * `sub_norms`: a norm before o_proj and down_proj too (SubLN).
+    * `linear_class`: the Hugging Face class, or the paper, whose linears these are; None for a model without quantised
+      linears. It decides how scales are stored and which numerics the model is executed under.
     * `weight_bits_per_weight`: stored bits per weight of the linears: 2 for packed ternary, 1 for binary, 16 for FP16.
     * `dtype`: of the stored embedding, norms and unquantised linears.
     """
@@ -43,6 +49,7 @@ class ModelConfig:
     rms_norm_eps: float
     hidden_act: HiddenAct
     ffn: Literal["glu", "mlp"]
+    norm: Norm = "rms"
     sub_norms: bool
     tie_embeddings: bool
     linear_class: LinearClass | None
@@ -74,7 +81,7 @@ class ModelConfig:
 
     @property
     def default_numerics(self) -> str:
-        """The name of the numerics contract that fits the checkpoint's `linear_class`."""
+        """The name of the numerics (a contract or a recipe) that fits the checkpoint's `linear_class`."""
         return NUMERICS[self.linear_class]
 
     @property

@@ -10,14 +10,18 @@ from bitsim.model.weights import FloatWeight
 from bitsim.quant.contracts import Sums
 from bitsim.quant.packing import Float32, Int8, TernaryWeight
 
+Bool = npt.NDArray[np.bool_]
 _BLOCK_ROWS = 8192
 
 
 class Executor(Protocol):
     """Executes (and counts, if it likes) one operator at a time, in the order of `forward_operators`."""
 
-    def bitlinear(self, op: Operator, x_q: Int8, weight: TernaryWeight) -> Sums:
-        """The integer sums `x_q` int8 (M, K) times the codes (N, K): int32, int64 or float32 (M, N)."""
+    def bitlinear(self, op: Operator, x_q: Int8, weight: TernaryWeight, live: Bool | None = None) -> Sums:
+        """The integer sums `x_q` int8 (M, K) times the codes (N, K): int32, int64 or float32 (M, N).
+
+        `live`: (M, N), the outputs that are needed; None: all. The others are multiplied by zero, whatever they are.
+        """
 
     def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
         """`a` float32 (R, M, K) times `b`: float32 (R, N, K) or a stored (N, K) weight with R = 1 -> (R, M, N)."""
@@ -29,7 +33,7 @@ class Executor(Protocol):
 class ReferenceExecutor:
     """Exact integer sums; wide matmuls in float64, rounded once to float32. Slow and obvious; counts nothing."""
 
-    def bitlinear(self, op: Operator, x_q: Int8, weight: TernaryWeight) -> Sums:
+    def bitlinear(self, op: Operator, x_q: Int8, weight: TernaryWeight, live: Bool | None = None) -> Sums:
         return exact_matmul(x_q, weight.codes())
 
     def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:

@@ -1,7 +1,8 @@
 """The forward pass in float32, with everything that costs something handed to an executor.
 
 The block is BitNet b1.58 2B4T's: `h += o_proj(sub_norm(attention(q, k, v(norm(h)))))`, `h += down_proj(sub_norm(relu2(
-gate(norm(h))) * up(norm(h))))`; models without SubLN, without a GLU or without quantised linears leave those parts out.
+gate(norm(h))) * up(norm(h))))`; models without SubLN, without a GLU or without quantised linears leave those parts out,
+and b1 normalises by LayerNorm. A recipe says how each linear's input is quantised and how keys and values are stored.
 Sums of norms and softmax are formed in float64 and rounded, so that a row's result does not depend on how many rows or
 masked positions stand beside it.
 """
@@ -19,10 +20,13 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator, Phase
 from bitsim.model.rotary import rotary_table, rotate
 from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights
-from bitsim.quant.contracts import Contract
+from bitsim.quant.base import Contract
 from bitsim.quant.packing import Float32, Int8, TernaryWeight
+from bitsim.quant.recipes import Recipe, recipe
+from bitsim.quant.statistics import layer_norm
 
 Tokens = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
 _ONE = np.float32(1)
 
 
@@ -32,20 +36,16 @@ def forward(
     tokens: Tokens,
     cache: KVCache,
     executor: Executor,
-    contract: Contract,
+    numerics: Recipe,
     phase: Phase | None = None,
 ) -> Float32:
     """Run `tokens`, int64 (T,), after the positions in `cache` -> logits float32 (T, vocabulary) of every position.
 
-    `phase`: "decode" by default when the cache holds something and T = 1, else "prefill". Raises `ConfigError` for a
-    contract of another linear class than the model's.
+    `phase`: "decode" by default when the cache holds something and T = 1, else "prefill". Raises `ConfigError` for
+    numerics that the model's weights are not made for.
     """
-    if contract.linear_class != config.linear_class:
-        raise ConfigError(
-            f"{config.name}: numerics {contract.name!r} is for linear_class {contract.linear_class}, "
-            f"the model has {config.linear_class} (use {config.default_numerics!r})"
-        )
-    step = _Step(config, tokens, cache, executor, contract, phase)
+    check_numerics(config, numerics)
+    step = _Step(config, tokens, cache, executor, numerics, phase)
     # Values that leave float32 become infinite or NaN silently: the next quantiser refuses them by name, and so does
     # `generate` when they reach the logits.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -58,13 +58,28 @@ def forward(
         return step.head(step.norm("norm", h, weights.norm), weights.head)
 
 
+def check_numerics(config: ModelConfig, numerics: Recipe) -> None:
+    """Raise `ConfigError` unless `numerics` quantises as the model does and reads weight scales as they are stored.
+
+    Another paper's activations on the same weights are an experiment, and allowed.
+    """
+    own, given = recipe(config.default_numerics).qkv, numerics.qkv
+    if (own.linear_class is None) != (given.linear_class is None) or own.stored_scale is not given.stored_scale:
+        raise ConfigError(
+            f"{config.name}: numerics {numerics.name!r} is for linear_class {given.linear_class}, "
+            f"the model has {config.linear_class} (use {config.default_numerics!r})"
+        )
+
+
 class _Activations:
     """The input of one or more linears, quantised once if the linears are."""
 
-    __slots__ = ("q", "s", "x")
+    __slots__ = ("contract", "q", "s", "x")
 
-    def __init__(self, x: Float32, q: Int8 | None = None, s: Float32 | None = None) -> None:
-        self.x, self.q, self.s = x, q, s
+    def __init__(
+        self, x: Float32, contract: Contract | None = None, q: Int8 | None = None, s: Float32 | None = None
+    ) -> None:
+        self.x, self.contract, self.q, self.s = x, contract, q, s
 
 
 class _Step:
@@ -76,18 +91,22 @@ class _Step:
         tokens: Tokens,
         cache: KVCache,
         executor: Executor,
-        contract: Contract,
+        numerics: Recipe,
         phase: Phase | None,
     ) -> None:
-        self.config, self.cache, self.executor, self.contract = config, cache, executor, contract
+        self.config, self.cache, self.executor, self.numerics = config, cache, executor, numerics
         self.tokens, self.context = len(tokens), cache.length + len(tokens)
         cache.reserve(self.context)
         if phase is None:
             phase = "decode" if cache.length and self.tokens == 1 else "prefill"
-        self._operators = iter(forward_operators(config, phase=phase, tokens=self.tokens, context=self.context))
+        self._operators = iter(
+            forward_operators(
+                config, phase=phase, tokens=self.tokens, context=self.context, numerics=numerics, kv=cache.stored_as
+            )
+        )
         cos, sin = rotary_table(config.head_dim, config.rope_theta, cache.capacity)
         self._cos, self._sin = cos[cache.length : self.context], sin[cache.length : self.context]
-        self._future: npt.NDArray[np.bool_] | None = None
+        self._future: Bool | None = None
         if self.tokens > 1:
             self._future = np.arange(self.context) > np.arange(cache.length, self.context)[:, None]
         self._scale = np.float32(config.head_dim**-0.5)
@@ -102,32 +121,34 @@ class _Step:
     def vector(self, name: str) -> None:
         self.executor.vector(self._next(name))
 
-    def norm(self, name: str, x: Float32, weight: Float32) -> Float32:
-        """RMSNorm: `w * f32(x * rsqrt(mean(x^2) + eps))`."""
+    def norm(self, name: str, x: Float32, weight: Float32 | None) -> Float32:
+        """RMSNorm `w * f32(x * rsqrt(mean(x^2) + eps))`, or without weights LayerNorm."""
         self.vector(name)
+        if weight is None:
+            return layer_norm(x, self.config.rms_norm_eps)
         mean = (np.add.reduce(x * x, axis=-1, dtype=np.float64, keepdims=True) / x.shape[-1]).astype(np.float32)
         y: Float32 = weight * (x * (_ONE / np.sqrt(mean + self._eps)))
         return y
 
-    def _quantise(self, name: str, x: Float32) -> _Activations:
+    def _quantise(self, name: str, x: Float32, contract: Contract) -> _Activations:
         if not self.config.quantised:
             return _Activations(x)
         op = self._next(name)
         self.executor.vector(op)
         try:
-            return _Activations(x, *self.contract.quantise_activations(x))
+            return _Activations(x, contract, *contract.quantise_activations(x))
         except OperandError as error:
             raise OperandError(f"{op.name}: {error}") from None
 
-    def _linear(self, name: str, x: _Activations, weight: LinearWeight) -> Float32:
+    def _linear(self, name: str, x: _Activations, weight: LinearWeight, live: Bool | None = None) -> Float32:
         op = self._next(name)
         _check(op, (1, *x.x.shape), (weight.n, weight.k))
         if isinstance(weight, TernaryWeight):
-            if x.q is None or x.s is None:
+            if x.contract is None or x.q is None or x.s is None:
                 raise OperandError(f"{op.name}: ternary weights in a model whose linear_class is None")
-            sums = self.executor.bitlinear(op, x.q, weight)
+            sums = self.executor.bitlinear(op, x.q, weight, live)
             _check_result(op, sums, (op.m, op.n))
-            return self.contract.rescale(sums, x.s, weight.scale)
+            return x.contract.rescale(sums, x.s, weight.scale)
         y: Float32 = self._wide(op, x.x[None], weight)[0]
         return y
 
@@ -139,7 +160,7 @@ class _Step:
 
     def attention(self, layer: int, w: LayerWeights, h: Float32) -> Float32:
         config = self.config
-        x = self._quantise("attn.quantise", self.norm("input_layernorm", h, w.input_norm))
+        x = self._quantise("attn.quantise", self.norm("input_layernorm", h, w.input_norm), self.numerics.qkv)
         q = self._heads(self._linear("q_proj", x, w.q), config.num_heads)
         k = self._heads(self._linear("k_proj", x, w.k), config.num_kv_heads)
         v = self._heads(self._linear("v_proj", x, w.v), config.num_kv_heads)
@@ -154,9 +175,9 @@ class _Step:
         p = self._softmax(scores)
         y = self._wide(self._next("pv"), p, np.repeat(values, groups, axis=0).swapaxes(1, 2))
         y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
-        if w.attn_sub_norm is not None:
+        if config.sub_norms:
             y = self.norm("attn_sub_norm", y, w.attn_sub_norm)
-        y = self._linear("o_proj", self._quantise("o_quantise", y), w.o)
+        y = self._linear("o_proj", self._quantise("o_quantise", y, self.numerics.o), w.o)
         self.vector("residual")
         return h + y
 
@@ -176,15 +197,17 @@ class _Step:
         return scores
 
     def mlp(self, w: LayerWeights, h: Float32) -> Float32:
-        x = self._quantise("mlp.quantise", self.norm("post_attention_layernorm", h, w.post_attention_norm))
-        gate = None if w.gate is None else self._linear("gate_proj", x, w.gate)
-        up = self._linear("up_proj", x, w.up)
+        normed = self.norm("post_attention_layernorm", h, w.post_attention_norm)
+        x, act = self._quantise("mlp.quantise", normed, self.numerics.gate_up), self.config.hidden_act
+        if w.gate is None:
+            y = activate(self._linear("up_proj", x, w.up), act)
+        else:
+            gate = activate(self._linear("gate_proj", x, w.gate), act)
+            y = gate * self._linear("up_proj", x, w.up, gate != 0 if self.numerics.gate_first else None)
         self.vector("act_fn")
-        act = self.config.hidden_act
-        y = activate(up, act) if gate is None else activate(gate, act) * up
-        if w.ffn_sub_norm is not None:
+        if self.config.sub_norms:
             y = self.norm("ffn_sub_norm", y, w.ffn_sub_norm)
-        y = self._linear("down_proj", self._quantise("down_quantise", y), w.down)
+        y = self._linear("down_proj", self._quantise("down_quantise", y, self.numerics.down), w.down)
         self.vector("residual")
         return h + y
 

@@ -10,9 +10,9 @@ from bitsim.model.config import ModelConfig
 from bitsim.model.executor import Executor
 from bitsim.model.forward import Tokens, forward
 from bitsim.model.kv_cache import KVCache
-from bitsim.quant.contracts import Contract
-from bitsim.quant.contracts import contract as named_contract
+from bitsim.quant.kv import KVStorage
 from bitsim.quant.packing import Float32
+from bitsim.quant.recipes import Recipe, recipe
 
 
 def generate(
@@ -20,20 +20,21 @@ def generate(
     executor: Executor,
     tokens: Sequence[int] | Tokens,
     new_tokens: int,
-    contract: Contract | None = None,
+    numerics: Recipe | None = None,
     *,
     temperature: float = 0.0,
     seed: int = 0,
-    kv_bits: int = 16,
+    kv: KVStorage | None = None,
     on_token: Callable[[int], None] | None = None,
 ) -> tuple[Tokens, Float32]:
     """Continue `tokens` by `new_tokens`.
 
     Returns prompt and new tokens, int64, and the logits of every position, float32 (positions, vocabulary). Every new
     token is executed in a step of its own, the last one too: N new tokens are N decode steps. `temperature` 0 takes the
-    first maximum; above 0, tokens are drawn with `seed`. `contract`: the model's own contract by default. `on_token` is
-    called with every new token. Raises `PromptError` for an empty prompt, ids outside the vocabulary and too many
-    positions, `ConfigError` for a model without weights.
+    first maximum; above 0, tokens are drawn with `seed`. `numerics`: the model's own by default. `kv`: how the cache
+    keeps its values, by default as the numerics say, else in float16. `on_token` is called with every new token. Raises
+    `PromptError` for an empty prompt, ids outside the vocabulary and too many positions, `ConfigError` for a model
+    without weights.
     """
     config = model.config
     prompt = _checked(config, tokens, new_tokens)
@@ -43,8 +44,8 @@ def generate(
         raise ConfigError(
             f"{config.name} is a shape without weights: give a seed for random weights, or a checkpoint directory"
         )
-    rules = named_contract(config.default_numerics) if contract is None else contract
-    cache = KVCache(config, kv_bits)
+    rules = recipe(config.default_numerics) if numerics is None else numerics
+    cache = KVCache(config, kv or rules.kv or 16)
     rng = np.random.default_rng(seed)
     sequence = [int(token) for token in prompt]
     logits = [forward(config, model.weights, prompt, cache, executor, rules, "prefill")]

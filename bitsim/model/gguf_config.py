@@ -44,7 +44,7 @@ CLASS_KEY = "bitsim.linear_class"
 SCALES_KEY = "bitsim.linear_scales"
 TOKENIZER_KEY = "bitsim.tokenizer_class"
 ACTS: Mapping[str, HiddenAct] = {"relu2": "relu2", "silu": "silu"}
-_CLASSES: Mapping[str, LinearClass] = {"bitlinear": "bitlinear", "autobitlinear": "autobitlinear"}
+CLASSES: Mapping[str, LinearClass] = {"bitlinear": "bitlinear", "autobitlinear": "autobitlinear"}
 _ACT_OF_ARCHITECTURE: Mapping[str, HiddenAct] = {"bitnet-25": "relu2", "bitnet-b1.58": "relu2"}
 _DTYPES: Mapping[str, Dtype] = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "Q8_0": "float32"}
 _KNOWN = frozenset(
@@ -159,7 +159,7 @@ def from_gguf(file: GgufFile, hidden_act: HiddenAct | None = None) -> ModelConfi
             ffn="glu",
             sub_norms="blk.0.attn_sub_norm.weight" in file.tensors,
             tie_embeddings="output.weight" not in file.tensors,
-            linear_class=keys.choice(CLASS_KEY, _CLASSES) if CLASS_KEY in file.metadata else "autobitlinear",
+            linear_class=keys.choice(CLASS_KEY, CLASSES) if CLASS_KEY in file.metadata else "autobitlinear",
             weight_bits_per_weight=Fraction(2),
             dtype=_DTYPES[embedding.kind],
         )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bitsim.errors import CheckpointError
 from bitsim.model.config import Dtype, ModelConfig
-from bitsim.model.gguf_config import ACT_KEY, CLASS_KEY, SCALES_KEY, TOKENIZER_KEY, shortest
+from bitsim.model.gguf_config import ACT_KEY, CLASS_KEY, CLASSES, SCALES_KEY, TOKENIZER_KEY, shortest
 from bitsim.model.gguf_file import I2S_LAYOUT_KEY, I2S_TAIL_BYTES, I2S_TYPE
 from bitsim.model.gguf_weights import linear_tensors, stored_multiplier
 from bitsim.model.weights import FloatWeight, ModelWeights
@@ -44,6 +44,7 @@ def write_gguf(path: Path, config: ModelConfig, weights: ModelWeights, packing: 
     Raises `CheckpointError` naming the tensor or key that GGUF can't hold: K that is no multiple of the block, a scale
     beyond float16, a number of the config that is no float32.
     """
+    _check(config)
     tensors = list(_tensors(config, weights, packing))
     keys = _keys(config, weights, packing, tokenizer)
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys)) + b"".join(keys)
@@ -101,6 +102,15 @@ def _keys(config: ModelConfig, weights: ModelWeights, packing: Packing, tokenize
     ]
 
 
+def _check(config: ModelConfig) -> None:
+    """No GGUF architecture describes the layers of b1, a4.8 and v2: other programs would compute another model."""
+    if config.linear_class not in CLASSES or config.norm != "rms" or config.ffn != "glu":
+        raise CheckpointError(
+            f"a GGUF file can hold models of linear_class {' or '.join(CLASSES)} with RMSNorm and a GLU; this one has "
+            f"{config.linear_class!r}, norm {config.norm!r}, ffn {config.ffn!r}: use --format hf"
+        )
+
+
 def _tensors(config: ModelConfig, weights: ModelWeights, packing: Packing) -> Iterator[_Tensor]:
     yield _matrix("token_embd.weight", weights.embedding)
     linears = [weight for layer in weights.layers for weight in layer.linears()]
@@ -117,7 +127,8 @@ def _tensors(config: ModelConfig, weights: ModelWeights, packing: Packing) -> It
         for name, norm in norms.items():
             if norm is not None:
                 yield _vector(f"blk.{i}.{name}.weight", norm)
-    yield _vector("output_norm.weight", weights.norm)
+    if weights.norm is not None:
+        yield _vector("output_norm.weight", weights.norm)
     if not config.tie_embeddings:
         yield _matrix("output.weight", weights.head)
 

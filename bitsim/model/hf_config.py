@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from bitsim.errors import CheckpointError, ConfigError
-from bitsim.model.config import Dtype, HiddenAct, LinearClass, ModelConfig
+from bitsim.model.config import Dtype, HiddenAct, LinearClass, ModelConfig, Norm
 
 T = TypeVar("T")
 Storage = Literal["2bit", "trits5_offset", "trits5_sign", "master"]
 # Our own key beside Hugging Face's, for layouts that transformers does not have.
 PACKING_KEY = "bitsim_packing"
+# And for blocks that it does not have: LayerNorm without weights, an FFN without a gate (BitNet b1).
+NORM_KEY, FFN_KEY = "bitsim_norm", "bitsim_ffn"
 
 # Keys that describe training, generation, batching or the file itself. They don't enter the forward pass.
 _HARMLESS = frozenset(
@@ -64,6 +66,8 @@ _USED = frozenset(
         "rms_norm_eps",
         "hidden_act",
         "tie_word_embeddings",
+        NORM_KEY,
+        FFN_KEY,
         "dtype",
         "torch_dtype",
         "quantization_config",
@@ -71,9 +75,11 @@ _USED = frozenset(
 )
 _ROPE_FIXED: Mapping[str, tuple[Any, ...]] = {"rope_type": ("default",), "partial_rotary_factor": (1.0,)}
 _MODEL_TYPES = {"bitnet": True, "llama": False}  # model type -> has sub norms
-_ACTS: Mapping[str, HiddenAct] = {"relu2": "relu2", "silu": "silu"}
+ACTS: Mapping[str, HiddenAct] = {"relu2": "relu2", "silu": "silu", "quick_gelu": "gelu"}
+_NORMS: Mapping[str, Norm] = {"rms": "rms", "layer": "layer"}
+_FFNS: Mapping[str, Literal["glu", "mlp"]] = {"glu": "glu", "mlp": "mlp"}
 _DTYPES: Mapping[str, Dtype] = {"bfloat16": "bfloat16", "float16": "float16", "float32": "float32"}
-_LINEAR_CLASSES: Mapping[str, LinearClass] = {"bitlinear": "bitlinear", "autobitlinear": "autobitlinear"}
+_LINEAR_CLASSES: Mapping[str, LinearClass] = {name: name for name in get_args(LinearClass)}
 _QUANTIZATION_USED = frozenset(
     {"quant_method", "linear_class", "quantization_mode", "modules_to_not_convert", PACKING_KEY}
 )
@@ -160,8 +166,9 @@ def from_hf(values: Mapping[str, Any], path: Path, name: str | None = None) -> M
             max_position_embeddings=keys.integer("max_position_embeddings"),
             rope_theta=_rope_theta(keys),
             rms_norm_eps=keys.number("rms_norm_eps"),
-            hidden_act=keys.choice("hidden_act", _ACTS),
-            ffn="glu",
+            hidden_act=keys.choice("hidden_act", ACTS),
+            ffn=keys.choice(FFN_KEY, _FFNS) if FFN_KEY in values else "glu",
+            norm=keys.choice(NORM_KEY, _NORMS) if NORM_KEY in values else "rms",
             sub_norms=sub_norms,
             tie_embeddings=keys.flag("tie_word_embeddings"),
             linear_class=linear_class,

@@ -19,8 +19,8 @@ from bitsim.model.weights import (
     from_float32,
     to_float32,
 )
-from bitsim.quant.contracts import contract, ternarise
 from bitsim.quant.packing import Float32, TernaryWeight, UInt8, check_packed, pack_hf
+from bitsim.quant.recipes import recipe
 from bitsim.quant.repack import pack_hf_rows
 from bitsim.quant.trits import TritConvention, unpack_trits
 
@@ -61,8 +61,10 @@ def expected_tensors(config: ModelConfig, storage: Storage = "2bit") -> dict[str
         norms = {"input_layernorm": d, "post_attention_layernorm": d}
         if config.sub_norms:
             norms |= {"self_attn.attn_sub_norm": config.q_size, "mlp.ffn_sub_norm": f}
-        expected |= {f"{layer}{name}.weight": _floats(size) for name, size in norms.items()}
-    expected["model.norm.weight"] = _floats(d)
+        if config.norm == "rms":
+            expected |= {f"{layer}{name}.weight": _floats(size) for name, size in norms.items()}
+    if config.norm == "rms":
+        expected["model.norm.weight"] = _floats(d)
     if not config.tie_embeddings:
         expected["lm_head.weight"] = _floats(config.vocab_size, d)
     return expected
@@ -103,8 +105,8 @@ class _Reader:
             raise CheckpointError(f"{self.file.path}: {name}{bad}: expected a finite number, got NaN or infinity")
         return bits, _FLOATS[tag]
 
-    def vector(self, name: str) -> Float32:
-        return to_float32(*self._stored(f"{name}.weight"))
+    def norm(self, name: str) -> Float32 | None:
+        return to_float32(*self._stored(f"{name}.weight")) if self.config.norm == "rms" else None
 
     def matrix(self, name: str) -> FloatWeight:
         stored, dtype = self._stored(f"{name}.weight")
@@ -114,7 +116,7 @@ class _Reader:
         if not self.config.quantised:
             return self.matrix(name)
         if self.storage == "master":
-            return self.ternarised(name, n, k)
+            return self.quantised(name, n, k)
         scale = to_float32(*self._stored(f"{name}.weight_scale"))[0]
         if not scale > 0:
             raise CheckpointError(f"{self.file.path}: {name}.weight_scale: expected a number > 0, got {scale}")
@@ -132,15 +134,16 @@ class _Reader:
         convention: TritConvention = "sign" if self.storage == "trits5_sign" else "offset"
         return pack_hf_rows(lambda low, high: unpack_trits(stored[low:high], k, convention), n, k)
 
-    def ternarised(self, name: str, n: int, k: int) -> TernaryWeight:
-        """Master weights as BitNet's absmean makes them ternary, with the scale that a packed file would store.
+    def quantised(self, name: str, n: int, k: int) -> TernaryWeight:
+        """Master weights quantised as the model's contract says, with the scale that a packed file would store.
 
-        The scale is rounded to the dtype of the master weights. Codes equal transformers' `WeightQuant` (and so the
-        bytes that it packs), see `ternarise`.
+        The scale is rounded to the dtype of the master weights. For transformers' classes the codes equal its
+        `WeightQuant` (and so the bytes that it packs), see `ternarise`.
         """
         stored, dtype = self._stored(f"{name}.weight")
-        codes, mean = ternarise(to_float32(stored, dtype))
-        exact = np.array([contract(self.config.default_numerics).stored_scale(mean)], dtype=np.float32)
+        rules = recipe(self.config.default_numerics).qkv
+        codes, mean = rules.quantise_weights(to_float32(stored, dtype))
+        exact = np.array([rules.stored_scale(mean)], dtype=np.float32)
         scale = to_float32(from_float32(exact, dtype), dtype)[0]
         if not 0 < scale < np.inf:
             raise CheckpointError(
@@ -154,16 +157,16 @@ class _Reader:
         linears = {name: self.linear(at + name, n, k) for name, n, k in self.config.linear_shapes()}
         subs = self.config.sub_norms
         return LayerWeights(
-            input_norm=self.vector(f"{at}input_layernorm"),
+            input_norm=self.norm(f"{at}input_layernorm"),
             q=linears["self_attn.q_proj"],
             k=linears["self_attn.k_proj"],
             v=linears["self_attn.v_proj"],
-            attn_sub_norm=self.vector(f"{at}self_attn.attn_sub_norm") if subs else None,
+            attn_sub_norm=self.norm(f"{at}self_attn.attn_sub_norm") if subs else None,
             o=linears["self_attn.o_proj"],
-            post_attention_norm=self.vector(f"{at}post_attention_layernorm"),
+            post_attention_norm=self.norm(f"{at}post_attention_layernorm"),
             gate=linears.get("mlp.gate_proj"),
             up=linears["mlp.up_proj"],
-            ffn_sub_norm=self.vector(f"{at}mlp.ffn_sub_norm") if subs else None,
+            ffn_sub_norm=self.norm(f"{at}mlp.ffn_sub_norm") if subs else None,
             down=linears["mlp.down_proj"],
         )
 
@@ -180,6 +183,6 @@ def read_weights(config: ModelConfig, file: TensorSource, storage: Storage) -> M
     return ModelWeights(
         embedding=embedding,
         layers=tuple(reader.layer(i) for i in range(config.num_layers)),
-        norm=reader.vector("model.norm"),
+        norm=reader.norm("model.norm"),
         head=embedding if config.tie_embeddings else reader.matrix("lm_head"),
     )

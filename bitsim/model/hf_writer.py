@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim.model.config import Dtype, ModelConfig
-from bitsim.model.hf_config import PACKING_KEY
+from bitsim.model.hf_config import ACTS, FFN_KEY, NORM_KEY, PACKING_KEY
 from bitsim.model.weights import FloatWeight, ModelWeights, Stored, from_float32, to_float32
 from bitsim.quant.layouts import Packing
 from bitsim.quant.packing import Float32, TernaryWeight
@@ -40,6 +40,8 @@ def hf_config(config: ModelConfig, packing: Packing) -> dict[str, Any]:
     }
     if packing.name != "2bit":
         quantisation[PACKING_KEY] = packing.name
+    block = {NORM_KEY: (config.norm, "rms"), FFN_KEY: (config.ffn, "glu")}
+    own = {key: value for key, (value, usual) in block.items() if value != usual}
     return {
         "architectures": ["BitNetForCausalLM" if config.sub_norms else "LlamaForCausalLM"],
         "model_type": "bitnet" if config.sub_norms else "llama",
@@ -53,10 +55,11 @@ def hf_config(config: ModelConfig, packing: Packing) -> dict[str, Any]:
         "max_position_embeddings": config.max_position_embeddings,
         "rope_parameters": {"rope_theta": config.rope_theta, "rope_type": "default"},
         "rms_norm_eps": config.rms_norm_eps,
-        "hidden_act": config.hidden_act,
+        "hidden_act": next(name for name, act in ACTS.items() if act == config.hidden_act),
         "tie_word_embeddings": config.tie_embeddings,
         "dtype": config.dtype,
         "quantization_config": quantisation,
+        **own,
     }
 
 
@@ -97,7 +100,8 @@ def _tensors(config: ModelConfig, weights: ModelWeights, packing: Packing) -> It
         for name, norm in norms.items():
             if norm is not None:
                 yield _vector(f"{at}{name}.weight", norm, config.dtype)
-    yield _vector("model.norm.weight", weights.norm, config.dtype)
+    if weights.norm is not None:
+        yield _vector("model.norm.weight", weights.norm, config.dtype)
     if not config.tie_embeddings:
         yield _matrix("lm_head.weight", weights.head)
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from bitsim.errors import ConfigError, OperandError
 from bitsim.model.config import ModelConfig
-from bitsim.quant.kv import KV_FORMATS
+from bitsim.quant.kv import KV_FORMATS, KVStorage
 from bitsim.quant.packing import Float32
 
 _FORMATS = {8: KV_FORMATS["kv8"], 4: KV_FORMATS["kv4"], 3: KV_FORMATS["kv3_bos4"]}
@@ -18,20 +18,23 @@ _FIRST_CAPACITY = 64
 class KVCache:
     """The cache of one sequence.
 
-    `bits`: 32 keeps float32 values, 16 stores float16 (rounded to nearest even); 8, 4 and 3 quantise every head and
-    position to unsigned codes (`bitsim.quant.kv`: `kv8`, `kv4`, `kv3_bos4`) and keep the values that the codes read
-    back as. The operators count 16 bits per value in DRAM,
-    whatever the values are kept in.
+    `kind`: 32 keeps float32 values, 16 stores float16 (rounded to nearest even); a `KVFormat`, or 8, 4 or 3 for `kv8`,
+    `kv4` or `kv3_bos4`, quantises every head and position to unsigned codes and keeps the values that the codes read
+    back as. `stored_as`: what the operators count in DRAM: the format's codes and steps, else 16 bits per value.
+    `name`: the format's, or the bits of a value.
 
     Stored per layer as (kv_heads, positions, head_dim). All layers of a step append the same positions; `length` moves
     on when the last one has.
     """
 
-    def __init__(self, config: ModelConfig, bits: int = 16) -> None:
-        if bits not in KV_BITS:
+    def __init__(self, config: ModelConfig, kind: KVStorage = 16) -> None:
+        if isinstance(kind, int) and kind not in KV_BITS:
             known = ", ".join(str(known) for known in KV_BITS)
-            raise ConfigError(f"{config.name}: a KV cache that runs has one of {known} bits per value (got {bits})")
-        self.bits = bits
+            raise ConfigError(f"{config.name}: a KV cache that runs has one of {known} bits per value (got {kind})")
+        self._half = kind == 16
+        self._format = _FORMATS.get(kind) if isinstance(kind, int) else kind
+        self.stored_as: KVStorage = self._format or 16
+        self.name = str(kind) if self._format is None else self._format.name
         self.length = 0
         self._config = config
         self.capacity = min(_FIRST_CAPACITY, config.max_position_embeddings)
@@ -39,7 +42,7 @@ class KVCache:
 
     def _empty(self) -> npt.NDArray[Any]:
         shape = (self._config.num_kv_heads, self.capacity, self._config.head_dim)
-        return np.empty(shape, dtype=np.float16 if self.bits == 16 else np.float32)
+        return np.empty(shape, dtype=np.float16 if self._half else np.float32)
 
     def reserve(self, positions: int) -> None:
         """Make room for `positions` in total; at most the model's `max_position_embeddings`."""
@@ -60,11 +63,11 @@ class KVCache:
         end = self.length + keys.shape[1]
         stored = []
         for store, new, what in zip(self._stores[layer], (keys, values), ("keys", "values"), strict=True):
-            if self.bits in _FORMATS:
-                new = _FORMATS[self.bits].quantise(np.ascontiguousarray(new), self.length).values()
+            if self._format is not None:
+                new = self._format.quantise(np.ascontiguousarray(new), self.length).values()
             with np.errstate(over="ignore"):
                 store[:, self.length : end] = new
-            if self.bits == 16 and not np.isfinite(store[:, self.length : end]).all():
+            if self._half and not np.isfinite(store[:, self.length : end]).all():
                 raise OperandError(f"layers.{layer}: {what} leave the range of float16; use a 32-bit KV cache")
             stored.append(store[:, :end].astype(np.float32, copy=False))
         return stored[0], stored[1]

@@ -7,7 +7,7 @@ vector unit does, in operations per operator.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Phase = Literal["prefill", "decode"]
 Kind = Literal[
@@ -15,6 +15,7 @@ Kind = Literal[
 ]
 WeightFormat = Literal["ternary", "fp16", "activation"]
 VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]
+VECTOR_OPS: tuple[VectorOp, ...] = get_args(VectorOp)
 
 MATMUL_KINDS: frozenset[str] = frozenset({"linear", "qk", "pv", "head"})
 

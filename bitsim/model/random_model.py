@@ -10,8 +10,9 @@ import numpy.typing as npt
 from bitsim.errors import ConfigError
 from bitsim.model.config import Dtype, ModelConfig
 from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights, Stored
-from bitsim.quant.contracts import Contract, contract
+from bitsim.quant.base import Contract
 from bitsim.quant.packing import Float32, TernaryWeight, UInt8, bf16_to_f32, f32_to_bf16
+from bitsim.quant.recipes import recipe
 
 _BLOCK_BYTES = 1 << 24
 
@@ -25,7 +26,7 @@ def random_weights(config: ModelConfig, seed: int) -> ModelWeights:
     if seed < 0:
         raise ConfigError(f"{config.name}: seed: expected an integer >= 0, got {seed}")
     d, f = config.hidden_size, config.intermediate_size
-    rules = contract(config.default_numerics)
+    rules = recipe(config.default_numerics).qkv
     embedding = _float_weight(config, seed, "model.embed_tokens", config.vocab_size, d, 1.0)
     layers = []
     for i in range(config.num_layers):
@@ -35,27 +36,27 @@ def random_weights(config: ModelConfig, seed: int) -> ModelWeights:
         }
         layers.append(
             LayerWeights(
-                input_norm=_ones(d),
+                input_norm=_norm(config, d),
                 q=linears["self_attn.q_proj"],
                 k=linears["self_attn.k_proj"],
                 v=linears["self_attn.v_proj"],
-                attn_sub_norm=_ones(config.q_size) if config.sub_norms else None,
+                attn_sub_norm=_norm(config, config.q_size) if config.sub_norms else None,
                 o=linears["self_attn.o_proj"],
-                post_attention_norm=_ones(d),
+                post_attention_norm=_norm(config, d),
                 gate=linears.get("mlp.gate_proj"),
                 up=linears["mlp.up_proj"],
-                ffn_sub_norm=_ones(f) if config.sub_norms else None,
+                ffn_sub_norm=_norm(config, f) if config.sub_norms else None,
                 down=linears["mlp.down_proj"],
             )
         )
     head = embedding
     if not config.tie_embeddings:
         head = _float_weight(config, seed, "lm_head", config.vocab_size, d, d**-0.5)
-    return ModelWeights(embedding=embedding, layers=tuple(layers), norm=_ones(d), head=head)
+    return ModelWeights(embedding=embedding, layers=tuple(layers), norm=_norm(config, d), head=head)
 
 
-def _ones(size: int) -> Float32:
-    return np.ones(size, dtype=np.float32)
+def _norm(config: ModelConfig, size: int) -> Float32 | None:
+    return np.ones(size, dtype=np.float32) if config.norm == "rms" else None
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

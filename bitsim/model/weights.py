@@ -91,15 +91,15 @@ LinearWeight = TernaryWeight | FloatWeight
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LayerWeights:
-    """One transformer block. `gate` is None without a GLU, the sub norms are None without SubLN."""
+    """One transformer block. `gate` is None without a GLU, a norm is None where it is absent or has no weights."""
 
-    input_norm: Float32
+    input_norm: Float32 | None
     q: LinearWeight
     k: LinearWeight
     v: LinearWeight
     attn_sub_norm: Float32 | None
     o: LinearWeight
-    post_attention_norm: Float32
+    post_attention_norm: Float32 | None
     gate: LinearWeight | None
     up: LinearWeight
     ffn_sub_norm: Float32 | None
@@ -117,5 +117,5 @@ class ModelWeights:
 
     embedding: FloatWeight
     layers: tuple[LayerWeights, ...]
-    norm: Float32
+    norm: Float32 | None
     head: FloatWeight

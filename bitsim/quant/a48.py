@@ -9,13 +9,14 @@ import math
 from dataclasses import replace
 
 from bitsim.quant.b158 import int8_absmax
-from bitsim.quant.base import Contract, multiply_scales, store_mean
+from bitsim.quant.base import Contract, absmax_work, absmean_work, multiply_scales, store_mean
 from bitsim.quant.fp4 import E1M2, E2M1
 from bitsim.quant.scaled import ScaledQuantiser
-from bitsim.quant.topk import TopKQuantiser
+from bitsim.quant.topk import TopKQuantiser, topk_work
 from bitsim.quant.weights import ternarise_added
 
 _PAPER = "arXiv 2411.04965 section 2"
+_EVIDENCE = "the plain-Python twin of the printed formula (no official code is public)"
 
 INT4_ABSMEAN = ScaledQuantiser(statistic="absmean", level=math.sqrt(7), eps="added", low=-8, high=7)
 INT8_ABSMAX = int8_absmax(127, "added")
@@ -28,23 +29,27 @@ A48_INT8 = Contract(
     stored_scale=store_mean,
     quantise_weights=ternarise_added,
     source=f"{_PAPER}, Q_INT8 (down_proj)",
+    evidence=_EVIDENCE,
 )
 A48_TOPK_INT8 = replace(
     A48_INT8,
     name="a48_topk_int8",
     quantise_activations=TopKQuantiser(quantiser=INT8_ABSMAX),
+    quantise_work=topk_work,
     source=f"{_PAPER}, Q_INT8 and mask (o_proj); of equal values at the boundary the lowest indices stay",
 )
 A48_TOPK_INT8_KEEP_ALL = replace(
     A48_INT8,
     name="a48_topk_int8_keep_all",
     quantise_activations=TopKQuantiser(quantiser=INT8_ABSMAX, ties="keep_all"),
+    quantise_work=topk_work,
     source=f"{_PAPER}, Q_INT8 and mask (o_proj); all equal values at the boundary stay",
 )
 A48_INT4 = replace(
     A48_INT8,
     name="a48_int4",
     quantise_activations=INT4_ABSMEAN,
+    quantise_work=absmean_work,
     activation_bits=4,
     code_range=(-8, 7),
     source=f"{_PAPER}, Q_INT4 (q, k, v, gate, up)",
@@ -59,6 +64,7 @@ A48_E2M1 = replace(
     A48_INT4,
     name="a48_e2m1",
     quantise_activations=E2M1,
+    quantise_work=absmax_work,
     code_range=(-E2M1.max_code, E2M1.max_code),
     source="arXiv 2411.04965 eq. 8, E2M1, the floor's place corrected",
 )
@@ -66,6 +72,7 @@ A48_E1M2 = replace(
     A48_INT4,
     name="a48_e1m2",
     quantise_activations=E1M2,
+    quantise_work=absmax_work,
     code_range=(-E1M2.max_code, E1M2.max_code),
     source="arXiv 2411.04965 eq. 8, E1M2, the floor's place corrected",
 )

@@ -58,6 +58,11 @@ class NonNegativeQuantiser:
         return round_codes(shifted * (level / guarded), self.rounding, 0, QB - 1), guarded / level, eta
 
 
+def nonnegative_work(k: int) -> dict[str, int]:
+    """As `absmax_work`, with a search for the minimum and its subtraction."""
+    return {"max": 2 * k, "add": k, "div": 1, "cvt": k}
+
+
 B1 = Contract(
     name="b1",
     linear_class="b1",
@@ -68,6 +73,7 @@ B1 = Contract(
     stored_scale=store_mean,
     quantise_weights=binarise,
     source="arXiv 2310.11453 section 2.1, eq. 2 and 4; rounding by floor (not printed)",
+    evidence="the plain-Python twin of the printed formula (no official code of this form is public)",
 )
 B1_RINT = replace(
     B1,
@@ -79,6 +85,7 @@ B1_NONNEGATIVE = replace(
     B1,
     name="b1_nonnegative",
     quantise_activations=NonNegativeQuantiser(gamma="absmax"),
+    quantise_work=nonnegative_work,
     code_range=(0, QB - 1),
     source="arXiv 2310.11453 section 2.1, before non-linear functions; rounding by floor (not printed)",
 )

@@ -4,7 +4,7 @@ A contract says which float32 roundings happen between a linear's input, its int
 implementations and the papers differ in the last bit, so a result always names its contract.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,21 @@ WeightQuantiser = Callable[[Floats], tuple[Int8, np.float32]]
 
 EPS = np.float32(1e-5)
 
+VectorWork = Callable[[int], Mapping[str, int]]
+
+
+def absmax_work(k: int) -> dict[str, int]:
+    """Vector operations of one token's absmax quantiser: the search, one division, the conversion.
+
+    The K multiplications by the scale are counted with the linear, as arXiv 2310.11453 eq. 18 counts them.
+    """
+    return {"max": k, "div": 1, "cvt": k}
+
+
+def absmean_work(k: int) -> dict[str, int]:
+    """As `absmax_work` with a sum of magnitudes, K additions, instead of the search."""
+    return {"add": k, "div": 1, "cvt": k}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
@@ -37,7 +52,8 @@ class Contract:
     * `activation_bits`: what one stored or moved activation occupies.
     * `code_range`: the least and greatest activation code, as the integers that enter the matmul. For 4-bit floats it
       is wider than `activation_bits` says: an E2M1 value is one of 15 integers in -12..12.
-    * `source`: where the formula is written.
+    * `quantise_work(k)`: what the vector unit does to quantise one token of K values.
+    * `source`: where the formula is written. `evidence`: what this implementation was found equal to.
     """
 
     name: str
@@ -48,7 +64,9 @@ class Contract:
     quantise_weights: WeightQuantiser = ternarise
     activation_bits: int = 8
     code_range: tuple[int, int] = (-128, 127)
+    quantise_work: VectorWork = absmax_work
     source: str = ""
+    evidence: str = ""
 
 
 def check_activations(x: Float32) -> None:

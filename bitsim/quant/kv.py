@@ -43,13 +43,6 @@ class KVCodes:
         """`f32(f32(code - zero) * step)`, float32 (H, T, D)."""
         return (self.codes.astype(np.float32) - self.zero) * self.step
 
-    @property
-    def stored_bits(self) -> int:
-        """Bits of all codes, without the scales."""
-        heads, _, head_dim = self.codes.shape
-        per_value = int(self.bits.sum())
-        return int(heads * head_dim * per_value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KVFormat:
@@ -99,6 +92,22 @@ class KVFormat:
         else:
             codes, zero = np.clip(np.floor(scaled), -half, half - 1) + half, level
         return KVCodes(codes=codes.astype(np.uint8), step=step, zero=zero, bits=bits)
+
+
+KVStorage = int | KVFormat
+STEP_BITS = 16
+
+
+def kv_stored_bits(storage: KVStorage, head_dim: int, first_position: int, positions: int) -> int:
+    """Bits of one head's keys (or values) over some positions: plain numbers of `storage` bits, or codes and steps.
+
+    The papers do not say how wide a step is stored; it is counted as 16 bits (assumed).
+    """
+    if isinstance(storage, int):
+        return positions * head_dim * storage
+    special = max(0, min(storage.bos_positions, first_position + positions) - first_position)
+    codes = head_dim * (positions * storage.bits + special * (storage.bos_bits - storage.bits))
+    return codes + positions * STEP_BITS
 
 
 _A48 = "arXiv 2411.04965 section 2"

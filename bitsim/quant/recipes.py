@@ -1,10 +1,15 @@
-"""Which of a model's linears uses which contract, and how its keys and values are stored."""
+"""Which of a model's linears uses which contract, and how its keys and values are stored.
 
-from dataclasses import dataclass
+A model is executed under a recipe, by name (`--numerics`): one of `RECIPES`, or any contract, which is then that of all
+linears.
+"""
+
+from dataclasses import dataclass, replace
 
 from bitsim.errors import UnknownNameError
-from bitsim.quant import a48, b1, b158, v2
+from bitsim.quant import a48, b1, v2
 from bitsim.quant.base import Contract
+from bitsim.quant.contracts import CONTRACTS
 from bitsim.quant.kv import KV_FORMATS, KVFormat
 
 
@@ -12,8 +17,9 @@ from bitsim.quant.kv import KV_FORMATS, KVFormat
 class Recipe:
     """The numerics of a whole model: a contract for each kind of linear, all of one `linear_class`.
 
-    `qkv`: q_proj, k_proj and v_proj; `o`: o_proj; `gate_up`: gate_proj and up_proj; `down`: down_proj. `kv`: None
-    leaves keys and values as they are.
+    * `qkv`: q_proj, k_proj and v_proj; `o`: o_proj; `gate_up`: gate_proj and up_proj; `down`: down_proj.
+    * `kv`: how keys and values are stored; None leaves them as they are.
+    * `gate_first`: the gate is computed before up_proj, which is needed only where the gate is not zero.
     """
 
     name: str
@@ -22,12 +28,19 @@ class Recipe:
     gate_up: Contract
     down: Contract
     kv: KVFormat | None = None
+    gate_first: bool = False
     source: str
 
     @property
     def linear_class(self) -> str | None:
         """The class of all four contracts."""
         return self.qkv.linear_class
+
+    def of(self, linear: str) -> Contract:
+        """The contract of a linear by its name in the model, such as "self_attn.q_proj"."""
+        return {"o_proj": self.o, "down_proj": self.down, "gate_proj": self.gate_up, "up_proj": self.gate_up}.get(
+            linear.rpartition(".")[2], self.qkv
+        )
 
 
 def uniform(contract: Contract) -> Recipe:
@@ -37,60 +50,62 @@ def uniform(contract: Contract) -> Recipe:
 
 _A48 = "arXiv 2411.04965 section 2"
 _V2 = "arXiv 2504.18415 section 2"
+_NONNEGATIVE = (
+    "arXiv 2310.11453 section 2.1, the non-negative form for the linear whose output enters the non-linearity"
+)
+
+A48 = Recipe(
+    name="a48",
+    qkv=a48.A48_INT4,
+    o=a48.A48_TOPK_INT8,
+    gate_up=a48.A48_INT4,
+    down=a48.A48_INT8,
+    gate_first=True,
+    source=_A48,
+)
+V2_A8 = Recipe(
+    name="v2_a8",
+    qkv=v2.V2_INT8,
+    o=v2.V2_HADAMARD_INT8,
+    gate_up=v2.V2_INT8,
+    down=v2.V2_HADAMARD_INT8,
+    source=_V2,
+)
+V2_A4 = Recipe(
+    name="v2_a4",
+    qkv=v2.V2_INT4,
+    o=v2.V2_HADAMARD_INT4,
+    gate_up=v2.V2_INT4,
+    down=v2.V2_HADAMARD_INT4,
+    source=_V2,
+)
 RECIPES = {
     r.name: r
     for r in (
-        uniform(b1.B1),
-        uniform(b158.B158_Q128_ADDED),
-        uniform(b158.B158_Q127_CLAMPED),
-        Recipe(
-            name="a48",
-            qkv=a48.A48_INT4,
-            o=a48.A48_TOPK_INT8,
-            gate_up=a48.A48_INT4,
-            down=a48.A48_INT8,
-            source=_A48,
-        ),
-        Recipe(
-            name="a48_kv3",
-            qkv=a48.A48_INT4,
-            o=a48.A48_TOPK_INT8,
-            gate_up=a48.A48_INT4,
-            down=a48.A48_INT8,
-            kv=KV_FORMATS["kv3_bos4"],
-            source=f"{_A48}, with the 3-bit KV cache",
-        ),
+        replace(uniform(b1.B1), gate_up=b1.B1_NONNEGATIVE, name="b1_nonnegative_ffn", source=_NONNEGATIVE),
+        A48,
+        replace(A48, name="a48_kv3", kv=KV_FORMATS["kv3_bos4"], source=f"{_A48}, with the 3-bit KV cache"),
+        replace(A48, name="a48_full_int4", down=a48.A48_INT4_DOWN, source=f"{_A48}, the full-INT4 ablation"),
         Recipe(
             name="a48_fp4",
             qkv=a48.A48_E2M1,
             o=a48.A48_E2M1,
             gate_up=a48.A48_E2M1,
             down=a48.A48_INT8,
+            gate_first=True,
             source=f"{_A48}, FP4 variant: all inputs but down_proj's; no TopK is mentioned for it",
         ),
-        Recipe(
-            name="v2_a8",
-            qkv=v2.V2_INT8,
-            o=v2.V2_HADAMARD_INT8,
-            gate_up=v2.V2_INT8,
-            down=v2.V2_HADAMARD_INT8,
-            source=_V2,
-        ),
-        Recipe(
-            name="v2_a4",
-            qkv=v2.V2_INT4,
-            o=v2.V2_HADAMARD_INT4,
-            gate_up=v2.V2_INT4,
-            down=v2.V2_HADAMARD_INT4,
-            kv=KV_FORMATS["kv3_bos8"],
-            source=f"{_V2}, with the 3-bit KV cache",
-        ),
+        V2_A8,
+        V2_A4,
+        replace(V2_A4, name="v2_a4_kv3", kv=KV_FORMATS["kv3_bos8"], source=f"{_V2}, with the 3-bit KV cache"),
     )
 }
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe called `name`; raises `UnknownNameError`."""
-    if name not in RECIPES:
-        raise UnknownNameError("recipe", name, RECIPES)
-    return RECIPES[name]
+    """The recipe or contract called `name`; raises `UnknownNameError`."""
+    if name in RECIPES:
+        return RECIPES[name]
+    if name in CONTRACTS:
+        return uniform(CONTRACTS[name])
+    raise UnknownNameError("numerics", name, (*RECIPES, *CONTRACTS))

@@ -38,12 +38,13 @@ def row_means(x: Float32) -> Float64:
 def layer_norm(x: Float32, eps: float = NORM_EPS) -> Float32:
     """LayerNorm without gain and bias: `(x - E(x)) / sqrt(Var(x) + eps)` per row, float32 (M, K) -> float32 (M, K).
 
-    In float64 with order-independent sums, rounded once to float32. Var is the mean of squares (not K - 1). The paper
-    gives no value for eps: 1e-5 is torch's. Source: arXiv 2310.11453 section 2.1 (LN before quantisation).
+    In float64, rounded once to float32; a row's result depends on that row alone, wherever it stands. Var is the mean
+    of squares (not K - 1). The paper gives no value for eps: 1e-5 is torch's. Source: arXiv 2310.11453 section 2.1 (LN
+    before quantisation).
     """
-    centred = x.astype(np.float64) - row_means(x)
-    squares = np.array([math.fsum(row.tolist()) for row in centred * centred], dtype=np.float64)
-    normed: Float32 = (centred / np.sqrt(squares[:, None] / x.shape[1] + eps)).astype(np.float32)
+    centred = np.ascontiguousarray(x).astype(np.float64) - row_means(x)
+    squares = np.add.reduce(centred * centred, axis=1, keepdims=True)
+    normed: Float32 = (centred / np.sqrt(squares / x.shape[1] + eps)).astype(np.float32)
     return normed
 
 

@@ -32,6 +32,15 @@ def topk_mask(x: Float32, ties: Ties = "lowest_index") -> Bool:
     return mask
 
 
+def topk_work(k: int) -> dict[str, int]:
+    """Vector operations of absmax and mask: `absmax_work`, and a search for the threshold by bisecting the codes.
+
+    The paper does not say how the largest half is found. Assumed here: 7 passes over the 8-bit magnitudes, one
+    comparison a value each, and one more to apply the threshold.
+    """
+    return {"max": k + 8 * k, "div": 1, "cvt": k}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopKQuantiser:
     """`quantiser(x)` with the codes outside `topk_mask(x)` set to 0; the scale is that of the whole token.

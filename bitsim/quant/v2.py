@@ -3,6 +3,7 @@
 The normalised Hadamard transform spreads outliers over all channels before the quantiser sees them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -10,7 +11,15 @@ import numpy as np
 
 from bitsim.errors import OperandError
 from bitsim.quant.a48 import A48_INT4, A48_INT8, INT4_ABSMEAN, INT8_ABSMAX
-from bitsim.quant.base import ActivationQuantiser, Float32, Int8, check_activations
+from bitsim.quant.base import (
+    ActivationQuantiser,
+    Float32,
+    Int8,
+    VectorWork,
+    absmax_work,
+    absmean_work,
+    check_activations,
+)
 
 
 def hadamard(x: Float32) -> Float32:
@@ -54,6 +63,18 @@ class HadamardQuantiser:
         return self.quantiser(hadamard(x))
 
 
+def _with_hadamard(work: VectorWork) -> VectorWork:
+    """`work` after a Hadamard transform: n log2 n additions and n multiplications by the norm."""
+
+    def total(k: int) -> Mapping[str, int]:
+        counts = dict(work(k))
+        counts["add"] = counts.get("add", 0) + k * (k.bit_length() - 1)
+        counts["mul"] = counts.get("mul", 0) + k
+        return counts
+
+    return total
+
+
 _PAPER = "arXiv 2504.18415 section 2"
 
 V2_INT8 = replace(A48_INT8, name="v2_int8", linear_class="v2", source=f"{_PAPER}, INT8 absmax (q, k, v, gate, up)")
@@ -62,11 +83,13 @@ V2_HADAMARD_INT8 = replace(
     V2_INT8,
     name="v2_hadamard_int8",
     quantise_activations=HadamardQuantiser(quantiser=INT8_ABSMAX),
+    quantise_work=_with_hadamard(absmax_work),
     source=f"{_PAPER}, H-BitLinear, INT8 absmax (o, down)",
 )
 V2_HADAMARD_INT4 = replace(
     V2_INT4,
     name="v2_hadamard_int4",
     quantise_activations=HadamardQuantiser(quantiser=INT4_ABSMEAN),
+    quantise_work=_with_hadamard(absmean_work),
     source=f"{_PAPER}, H-BitLinear, INT4 absmean (o, down)",
 )

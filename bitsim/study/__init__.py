@@ -3,7 +3,8 @@
 from bitsim.study.estimate import estimate
 from bitsim.study.evaluate import Score, evaluate
 from bitsim.study.matmul import matmul
-from bitsim.study.result import OperatorRow, Result
+from bitsim.study.result import Result
+from bitsim.study.rows import OperatorRow
 from bitsim.study.run import run
 
 __all__ = ["OperatorRow", "Result", "Score", "estimate", "evaluate", "matmul", "run"]

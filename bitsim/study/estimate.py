@@ -12,12 +12,15 @@ from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
+from bitsim.model.forward import check_numerics
 from bitsim.model.operators import Operator, Phase
+from bitsim.quant.recipes import recipe
 from bitsim.schedule.memory import MemoryModel
 from bitsim.schedule.place import Placement
 from bitsim.study.ledger import OperatorLedger
 from bitsim.study.provenance import inputs_of, notes_on
-from bitsim.study.result import OperatorRow, Result
+from bitsim.study.result import Result
+from bitsim.study.rows import OperatorRow
 from bitsim.study.statistics import default_statistics
 
 
@@ -33,15 +36,16 @@ def estimate(
     decode: int = 128,
     batch: int = 1,
     merge_heads: bool = False,
+    numerics: str | None = None,
     statistics: Statistics | None = None,
     memory: MemoryModel | None = None,
 ) -> Result:
     """Events, cycles and energy of `prefill` prompt tokens and `decode` new ones, for `batch` sequences.
 
     Data-dependent events come from `statistics` (default: measured on tiny-b158, see `bitsim.study.statistics`); all
-    others are exact and equal those of `run`. `merge_heads`: count attention as one matmul over all heads, as the
-    energy table of arXiv 2310.11453 does. `memory`: another model of what moves
-    where. A phase of 0 tokens is empty.
+    others are exact and equal those of `run`. `numerics`: a contract or recipe by name; None takes the model's own.
+    `merge_heads`: count attention as one matmul over all heads, as the
+    energy table of arXiv 2310.11453 does. `memory`: another model of what moves where. A phase of 0 tokens is empty.
     """
     for name, value, least in (("prefill", prefill, 0), ("decode", decode, 0), ("batch", batch, 1)):
         if not isinstance(value, int) or value < least:
@@ -52,12 +56,21 @@ def estimate(
     used = statistics or default_statistics()
     if config.weight_bits_per_weight == 1:
         used = replace(used, weight_zeros=0.0, source=f"{used.source}; binary weights have no zeros")
+    rules = recipe(numerics or config.default_numerics)
+    check_numerics(config, rules)
     placement, ledger = Placement(chip, memory), OperatorLedger()
     one_layer = replace(config, num_layers=1)
 
     def book(phase: Phase, tokens: int, context: int) -> None:
         for op in forward_operators(
-            one_layer, phase=phase, tokens=tokens, context=context, batch=batch, merge_heads=merge_heads
+            one_layer,
+            phase=phase,
+            tokens=tokens,
+            context=context,
+            batch=batch,
+            numerics=rules,
+            kv=rules.kv or 16,
+            merge_heads=merge_heads,
         ):
             placed = placement.place(op)
             ledger.add(op, placed, placed.array_events + expected_events(placement, op, used))
@@ -70,7 +83,7 @@ def estimate(
         mode="estimate",
         chip=chip,
         rows=tuple(all_layers(ledger.rows(), config.num_layers)),
-        inputs=inputs_of(model, chip, numerics=config.default_numerics) | {"memory": placement.memory.name},
+        inputs=inputs_of(model, chip, numerics=rules.name) | {"memory": placement.memory.name},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
             *notes_on(model, chip, positions=prefill + decode, batch=batch),

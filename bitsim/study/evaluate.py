@@ -15,10 +15,12 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
-from bitsim.quant.contracts import contract as named_contract
+from bitsim.quant.kv import KVStorage
+from bitsim.quant.recipes import recipe
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.provenance import inputs_of
+from bitsim.study.rows import sparsity
 from bitsim.study.threads import kernels_first
 
 HELD_OUT = "held_out.txt"
@@ -31,7 +33,7 @@ class Score:
     model: str
     chip: str
     numerics: str
-    kv_bits: int
+    kv: str
     acc_bits: int
     overflow: str
     text: str
@@ -40,6 +42,7 @@ class Score:
     bits_per_byte: float
     overflows: int
     first_overflow: str | None
+    sparsity: dict[str, float]
     inputs: dict[str, str]
 
     def record(self) -> dict[str, Any]:
@@ -53,14 +56,14 @@ def evaluate(
     text: str | Path | None = None,
     numerics: str | None = None,
     limit: int | None = None,
-    kv_bits: int = 32,
+    kv_bits: int | None = None,
     on_window: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Bits per byte of `model` on `text` (default: the 64 KiB that training never saw), executed on `chip`.
 
     Windows are as long as the model's context; a window of T bytes is fed and predicts the T bytes that follow each of
-    them. Partial-sum toggles are not counted. `kv_bits`: 32, 16, 8, 4 or 3, see `KVCache`. Raises `ConfigError` for a
-    model that is not byte-level.
+    them. Partial-sum toggles are not counted. `kv_bits`: 32, 16, 8, 4 or 3, see `KVCache`; None takes what the numerics
+    say, else 32. Raises `ConfigError` for a model that is not byte-level.
     """
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
@@ -78,7 +81,8 @@ def evaluate(
     data = np.frombuffer(content, np.uint8)[:limit].astype(np.int64)
     if data.size < 2:
         raise PromptError(f"{name}: expected at least 2 bytes, got {data.size}")
-    contract = named_contract(numerics or model.config.default_numerics)
+    rules = recipe(numerics or model.config.default_numerics)
+    kv: KVStorage = kv_bits or rules.kv or 32
     executor = ChipExecutor(Placement(chip), toggles="off", wide="float32", seed=0)
     window = min(model.config.max_position_embeddings, data.size - 1)
     starts = range(0, data.size - 1, window)
@@ -86,15 +90,15 @@ def evaluate(
     with kernels_first():
         for done, start in enumerate(starts):
             fed = data[start : min(start + window, data.size - 1)]
-            logits = forward(model.config, model.weights, fed, KVCache(model.config, kv_bits), executor, contract)
+            logits = forward(model.config, model.weights, fed, KVCache(model.config, kv), executor, rules)
             bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
             if on_window:
                 on_window(done + 1, len(starts))
     return Score(
         model=model.name,
         chip=chip.name,
-        numerics=contract.name,
-        kv_bits=kv_bits,
+        numerics=rules.name,
+        kv=KVCache(model.config, kv).name,
         acc_bits=chip.bitlinear.acc_bits,
         overflow=chip.bitlinear.overflow,
         text=name,
@@ -103,7 +107,8 @@ def evaluate(
         bits_per_byte=bits / (data.size - 1),
         overflows=sum(count for count, _ in executor.overflowed.values()),
         first_overflow=next((f"{name}: {first}" for name, (_, first) in executor.overflowed.items()), None),
-        inputs=inputs_of(model, chip, numerics=contract.name),
+        sparsity=sparsity(executor.ledger.rows()),
+        inputs=inputs_of(model, chip, numerics=rules.name),
     )
 
 

@@ -39,12 +39,13 @@ class ChipExecutor:
         self._prepared: dict[str, Any] = {}
         self._placed: dict[tuple[object, ...], Placed] = {}
 
-    def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight) -> Array:
+    def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
         datapath = self.placement.bitlinear
         if op.name not in self._prepared:
             self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
         done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed)
         self._book(op, [done])
+        self.ledger.add_live_macs(op, live_macs(x_q, weight.n, live))
         return done.y
 
     def wide(self, op: Operator, a: Array, b: Array | FloatWeight) -> Array:
@@ -90,6 +91,12 @@ class ChipExecutor:
                 self.overflowed[op.name] = (before[0] + count, before[1])
         events = executions[0].events if len(executions) == 1 else total([done.events for done in executions])
         self.ledger.add(op, self._place(op), events)
+
+
+def live_macs(x_q: Array, n: int, live: Array | None) -> int:
+    """Products with a non-zero code of `x_q` (M, K) that enter a needed output; `live`: bool (M, N), None: all are."""
+    codes = np.count_nonzero(x_q, axis=1)
+    return int(codes.sum()) * n if live is None else int(codes @ np.count_nonzero(live, axis=1))
 
 
 def prepare_float(datapath: Datapath, weight: FloatWeight) -> Any:

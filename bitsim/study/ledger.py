@@ -5,7 +5,7 @@ from collections import Counter
 from bitsim.events import Events
 from bitsim.model.operators import Operator
 from bitsim.schedule.place import Placed
-from bitsim.study.result import OperatorRow
+from bitsim.study.rows import OperatorRow
 
 
 class OperatorLedger:
@@ -33,6 +33,11 @@ class OperatorLedger:
         for events in (placed.events, counted):
             for event, count in events.items():
                 counts[event] = counts.get(event, 0) + count
+
+    def add_live_macs(self, op: Operator, count: int) -> None:
+        """Book how many of a quantised linear's products can matter (see `OperatorRow`); `op` is booked already."""
+        row = self._rows[op.phase, op.name]
+        row.live_macs = (row.live_macs or 0) + count
 
     def rows(self) -> tuple[OperatorRow, ...]:
         """The finished rows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,8 @@ from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
 from bitsim.events import Events, total
 from bitsim.hw.chip import Chip, OpCost
 from bitsim.hw.constants import Constant
-from bitsim.model.operators import Kind, Phase
+from bitsim.model.operators import Phase
+from bitsim.study.rows import OperatorRow, sparsity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,22 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Table = Literal["operators", "events", "energy"]
-
-
-@dataclass(slots=True, kw_only=True)
-class OperatorRow:
-    """All executions of one operator in one phase, added up."""
-
-    phase: Phase
-    name: str
-    kind: Kind
-    layer: int | None
-    calls: int = 0
-    macs: int = 0
-    cycles: int = 0
-    unit_cycles: int = 0
-    bound: str = ""
-    events: Events = field(default_factory=Events)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +54,11 @@ class Result:
     def events(self) -> Events:
         """All events of all operators."""
         return total([row.events for row in self.rows])
+
+    @cached_property
+    def sparsity(self) -> dict[str, float]:
+        """By kind of linear; see `rows.sparsity`."""
+        return sparsity(self.rows)
 
     @property
     def cycles(self) -> int:
@@ -179,6 +169,7 @@ class Result:
                 "unit_cycles": row.unit_cycles,
                 "bound": row.bound,
                 "dram_read_bytes": sum(n for e, n in row.events.items() if e[:5] == "dram." and "read" in e) / 8,
+                "sparsity": None if row.live_macs is None else 1 - row.live_macs / row.macs,
             }
             | {f"energy_{c}_pj": energies.get((row.phase, row.name, c), 0.0) for c in self.priced}
             for row in self.rows
@@ -223,6 +214,7 @@ class Result:
             "batch": self.batch,
             "text": self.text,
             "tokens": list(self.tokens),
+            "sparsity": self.sparsity,
             "cycles": self.cycles,
             "time_s": self.time_s,
             "phases": {

@@ -11,7 +11,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.generate import generate
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer
-from bitsim.quant.contracts import contract as named_contract
+from bitsim.quant.recipes import Recipe, recipe
 from bitsim.schedule.memory import MemoryModel
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
@@ -43,7 +43,7 @@ def run(
 
     * `prompt` (text) or `tokens` (ids), one of them; with random weights the ids of a prompt are its bytes.
       `temperature` 0 is greedy, else sampling with `seed`.
-    * `numerics`: a contract's name; None takes what the checkpoint's config says, in float32.
+    * `numerics`: a contract or recipe by name; None takes what the checkpoint's config says, in float32.
     * `toggles`: partial-sum register toggles counted on all output columns ("exact"), on an eighth of the column tiles
       (at most 8) scaled up ("sample") or not at all ("off"). `wide`: values of QK^T, PV and head in the contract's
       float32 or as the wide datapath rounds them; both are counted on the datapath.
@@ -63,7 +63,7 @@ def run(
     ids = prompt_tokens(model, prompt, tokens, as_bytes=random_weights is not None)
     if random_weights is not None:
         model = random_model(model.config, random_weights)
-    contract = named_contract(numerics or model.config.default_numerics)
+    rules = recipe(numerics or model.config.default_numerics)
     executor = ChipExecutor(Placement(chip, memory), toggles=toggles, wide=wide, seed=seed)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
 
@@ -77,21 +77,24 @@ def run(
             executor,
             ids,
             new_tokens,
-            contract,
+            rules,
             temperature=temperature,
             seed=seed,
-            kv_bits=16 if wide == "datapath" else 32,
+            kv=rules.kv or (16 if wide == "datapath" else 32),
             on_token=announce,
         )
     return Result(
         mode="run",
         chip=chip,
         rows=executor.ledger.rows(),
-        inputs=inputs_of(model, chip, numerics=contract.name)
+        inputs=inputs_of(model, chip, numerics=rules.name)
         | {"wide": wide, "toggles": toggles, "seed": str(seed), "temperature": str(temperature)}
         | {"memory": executor.placement.memory.name}
         | ({} if random_weights is None else {"random_weights": str(random_weights)}),
-        notes=(*notes_on(model, chip, positions=len(done)), *notes_of(executor, model, toggles=toggles, wide=wide)),
+        notes=(
+            *notes_on(model, chip, positions=len(done)),
+            *notes_of(executor, model, rules, toggles=toggles, wide=wide),
+        ),
         prompt_tokens=len(ids),
         new_tokens=new_tokens,
         text=words.decode(done[len(ids) :]) if words else None,
@@ -123,7 +126,7 @@ def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None
     return [int(token) for token in words.encode(prompt)]
 
 
-def notes_of(executor: ChipExecutor, model: Model, *, toggles: Toggles, wide: Wide) -> tuple[str, ...]:
+def notes_of(executor: ChipExecutor, model: Model, rules: Recipe, *, toggles: Toggles, wide: Wide) -> tuple[str, ...]:
     """What a reader of the result must know about how it was counted."""
     notes = []
     if toggles == "sample" and executor.sampled:
@@ -133,12 +136,19 @@ def notes_of(executor: ChipExecutor, model: Model, *, toggles: Toggles, wide: Wi
         )
     if toggles == "off":
         notes.append("partial-sum toggles were not counted: their energy is missing")
+    if rules.linear_class != recipe(model.config.default_numerics).linear_class:
+        notes.append(
+            f"numerics {rules.name} are an experiment on these weights, which were made for "
+            f"{model.config.default_numerics} (linear_class {model.config.linear_class})"
+        )
     wide_kinds = "QK^T, PV and head" if model.config.quantised else "linears, QK^T, PV and head"
     if wide == "float32":
         notes.append(
-            f"values of {wide_kinds} and of the KV cache are float32 as the contract says; their events are those of "
-            "the wide datapath on the same operands, and KV traffic is counted at 16 bits per value"
+            f"values of {wide_kinds} are float32 as the contract says; their events are those of the wide datapath on "
+            "the same operands"
         )
+        if rules.kv is None:
+            notes.append("values of the KV cache are float32; KV traffic is counted at 16 bits per value")
     if model.config.quantised and not executor.placement.bitlinear.exact:
         notes.append(f"the BitLinear datapath {executor.placement.bitlinear!r} is not exact: it rounds as it sums")
     if wide == "datapath" and not executor.placement.wide.exact:

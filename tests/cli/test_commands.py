@@ -152,8 +152,8 @@ def test_an_accumulator_that_is_too_narrow_runs_and_reports_its_overflows(
 def test_eval_combines_accumulators_and_kv_widths(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("eval", "tiny-b158", "--bytes", "257", "--acc-bits", "10,24", "--kv-bits", "32,3", "--json")
     scores = json.loads(bitsim(capsys, *words)[1])
-    assert [(s["acc_bits"], s["kv_bits"], s["overflows"] > 0) for s in scores] == [
-        (10, 32, True), (10, 3, True), (24, 32, False), (24, 3, False),
+    assert [(s["acc_bits"], s["kv"], s["overflows"] > 0) for s in scores] == [
+        (10, "32", True), (10, "kv3_bos4", True), (24, "32", False), (24, "kv3_bos4", False),
     ]  # fmt: skip
     narrow, _, wide, few = (s["bits_per_byte"] for s in scores)
     assert narrow > wide

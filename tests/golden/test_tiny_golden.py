@@ -11,7 +11,7 @@ from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.forward import forward
 from bitsim.model.generate import generate
 from bitsim.model.kv_cache import KVCache
-from bitsim.quant.contracts import contract
+from bitsim.quant.recipes import recipe
 
 HERE = Path(__file__).parent
 
@@ -20,7 +20,7 @@ class Recorder(ReferenceExecutor):
     def __init__(self) -> None:
         self.codes: dict[str, Any] = {}
 
-    def bitlinear(self, op, x_q, weight):
+    def bitlinear(self, op, x_q, weight, live=None):
         self.codes[op.name] = x_q
         return super().bitlinear(op, x_q, weight)
 
@@ -36,8 +36,8 @@ def model():
 
 
 def test_codes_and_logits(model, expected):
-    recorder, cache = Recorder(), KVCache(model.config, bits=32)
-    rules = contract("hf_autobitlinear")
+    recorder, cache = Recorder(), KVCache(model.config, 32)
+    rules = recipe("hf_autobitlinear")
     logits = forward(model.config, model.weights, expected["prompt"], cache, recorder, rules)
     assert set(recorder.codes) == {key[2:] for key in expected.files if key.startswith("q:")}
     for name, codes in recorder.codes.items():
@@ -47,6 +47,6 @@ def test_codes_and_logits(model, expected):
 
 def test_greedy_tokens(model, expected):
     new = len(expected["greedy"]) - len(expected["prompt"])
-    tokens, logits = generate(model, ReferenceExecutor(), expected["prompt"], new, kv_bits=32)
+    tokens, logits = generate(model, ReferenceExecutor(), expected["prompt"], new, kv=32)
     np.testing.assert_array_equal(tokens, expected["greedy"])
     assert logits.shape == (len(tokens), model.config.vocab_size)

@@ -43,9 +43,7 @@ def test_macs_are_closed_forms(config, step):
 @given(configs, steps, st.sampled_from([4, 8, 16]))
 def test_kv_traffic(config, step, kv_bits):
     tokens, past, batch = step
-    operators = forward_operators(
-        config, phase="decode", tokens=tokens, context=past + tokens, batch=batch, kv_bits=kv_bits
-    )
+    operators = forward_operators(config, phase="decode", tokens=tokens, context=past + tokens, batch=batch, kv=kv_bits)
     position = config.num_layers * 2 * config.kv_size * kv_bits * batch
     assert sum(op.kv_write_bits for op in operators) == tokens * position
     assert sum(op.kv_read_bits for op in operators) == (past + tokens) * position

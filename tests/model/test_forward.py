@@ -12,14 +12,14 @@ from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.forward import activate, forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.rotary import rotary_table, rotate
-from bitsim.quant.contracts import contract
+from bitsim.quant.recipes import recipe
 from tests.model.tiny_models import CONFIG, CONFIGS, FLOAT_CONFIG, Recorder
 
 TOKENS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5])
 
 
 def run(model, tokens, cache, executor=None):
-    rules = contract(model.config.default_numerics)
+    rules = recipe(model.config.default_numerics)
     return forward(model.config, model.weights, tokens, cache, executor or ReferenceExecutor(), rules)
 
 
@@ -101,10 +101,10 @@ def test_quantised_cache_keeps_what_its_codes_read_back_as(bits):
 def test_wrong_contract_and_shapes():
     model = random_model(CONFIG, 5)
     with pytest.raises(ConfigError, match="use 'hf_autobitlinear'"):
-        forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), contract("hf_bitlinear_fp32"))
+        forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), recipe("hf_bitlinear_fp32"))
 
     class Cut(ReferenceExecutor):
-        def bitlinear(self, op, x_q, weight):
+        def bitlinear(self, op, x_q, weight, live=None):
             return super().bitlinear(op, x_q, weight)[:, 1:]
 
     with pytest.raises(OperandError, match=r"layers\.0\.self_attn\.q_proj: the executor was to return \(11, 32\)"):

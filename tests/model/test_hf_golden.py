@@ -12,6 +12,7 @@ from bitsim.model.generate import generate
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.contracts import contract
 from bitsim.quant.packing import bf16_to_f32, f32_to_bf16
+from bitsim.quant.recipes import recipe
 from tests.model.tiny_models import GOLDEN, Recorder
 
 HF = GOLDEN / "hf" / "A"
@@ -82,8 +83,8 @@ def test_autobitlinear_given_its_input(bf16, layer, linear):
 
 def test_full_forward(fp32):
     model, recorder = load_model(HF / "packed_bitlinear"), Recorder()
-    cache = KVCache(model.config, bits=32)
-    rules = contract("hf_bitlinear_fp32")
+    cache = KVCache(model.config, 32)
+    rules = recipe("hf_bitlinear_fp32")
     logits = forward(model.config, model.weights, fp32["input_ids"][0], cache, recorder, rules)
     assert len(recorder.linears) == len(LINEARS)
     for layer, linear in LINEARS:
@@ -97,7 +98,7 @@ def test_full_forward(fp32):
 
 def test_greedy_tokens(fp32):
     model = load_model(HF / "packed_bitlinear")
-    tokens, _ = generate(model, ReferenceExecutor(), fp32["input_ids"][0], 8, kv_bits=32)
+    tokens, _ = generate(model, ReferenceExecutor(), fp32["input_ids"][0], 8, kv=32)
     np.testing.assert_array_equal(tokens, fp32["greedy_8"][0])
 
 

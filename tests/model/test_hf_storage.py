@@ -16,8 +16,9 @@ from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.generate import generate
 from bitsim.model.hf_config import from_hf
 from bitsim.model.hf_weights import expected_tensors
-from bitsim.quant.contracts import contract, ternarise
+from bitsim.quant.contracts import ternarise
 from bitsim.quant.packing import bf16_to_f32, pack_hf
+from bitsim.quant.recipes import recipe
 from tests.model.tiny_models import TINY, read_tensors, safetensors_bytes, tiny_config, write_checkpoint
 
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
@@ -134,7 +135,7 @@ def test_master_weights_are_ternarised(tmp_path, tag, linear_class, tied):
     model, checkpoint = load_model(folder), load_checkpoint(folder)
     assert (model.weights.head is model.weights.embedding) == tied
     assert checkpoint.packing == "master"
-    rules = contract(model.config.default_numerics)
+    rules = recipe(model.config.default_numerics).qkv
     for i, layer in enumerate(model.weights.layers):
         for name, key in zip(LINEARS, model.config.linear_shapes(), strict=True):
             codes, mean = ternarise(exact[f"model.layers.{i}.{key[0]}.weight"])

@@ -51,7 +51,7 @@ def test_b1_shapes(size):
     config, twin = zoo_config(f"bitnet-{size}"), zoo_config(f"fp16-{size}")
     assert config.linear_weights == twin.linear_weights == 12 * config.hidden_size**2 * config.num_layers
     assert (config.weight_bits_per_weight, twin.weight_bits_per_weight) == (1, 16)
-    assert (config.default_numerics, twin.default_numerics) == ("hf_bitlinear_fp32", "float")
+    assert (config.default_numerics, twin.default_numerics) == ("b1", "float")
 
 
 def test_every_shape_has_a_source():

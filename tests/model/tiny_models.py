@@ -55,7 +55,7 @@ class Recorder(ReferenceExecutor):
     def __init__(self):
         self.linears, self.operators = {}, []
 
-    def bitlinear(self, op, x_q, weight):
+    def bitlinear(self, op, x_q, weight, live=None):
         sums = super().bitlinear(op, x_q, weight)
         self.linears[op.name] = (x_q, sums)
         self.operators.append(op)

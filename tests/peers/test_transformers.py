@@ -15,7 +15,7 @@ from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
 from bitsim.model.generate import generate
 from bitsim.model.kv_cache import KVCache
-from bitsim.quant.contracts import contract
+from bitsim.quant.recipes import recipe
 from tests.model.tiny_models import Recorder
 
 pytestmark = pytest.mark.peer
@@ -88,7 +88,7 @@ def test_codes_sums_logits_and_greedy_tokens(tmp_path: Path, linear_class: str, 
         greedy = peer.generate(prompt, **everything)[0].tolist()
 
     ours = load_model(directory)
-    recorder, rules = Recorder(), contract(ours.config.default_numerics)
+    recorder, rules = Recorder(), recipe(ours.config.default_numerics)
     got = forward(ours.config, ours.weights, np.array(TOKENS), KVCache(ours.config, 32), recorder, rules)
     assert len(recorder.linears) == len(inputs) == 14
     weights = dict(peer.named_modules())
@@ -99,4 +99,4 @@ def test_codes_sums_logits_and_greedy_tokens(tmp_path: Path, linear_class: str, 
         w = w.double() if w.is_floating_point() else bitnet.unpack_weights(w, dtype=torch.float64)
         np.testing.assert_array_equal(sums, (x_q.double() @ w.T).detach().numpy())
     np.testing.assert_allclose(got, logits, rtol=0, atol=1e-4 * np.abs(logits).max())
-    assert generate(ours, Recorder(), TOKENS, 6, kv_bits=32)[0].tolist() == greedy
+    assert generate(ours, Recorder(), TOKENS, 6, kv=32)[0].tolist() == greedy

@@ -11,7 +11,7 @@ from bitsim.errors import ConfigError, OperandError, UnknownNameError
 from bitsim.quant.a48 import INT8_ABSMAX
 from bitsim.quant.contracts import CONTRACTS, contract
 from bitsim.quant.fp4 import E1M2, E2M1
-from bitsim.quant.kv import KV_FORMATS, KVFormat
+from bitsim.quant.kv import KV_FORMATS, STEP_BITS, KVFormat, kv_stored_bits
 from bitsim.quant.recipes import RECIPES, recipe
 from bitsim.quant.topk import topk_mask
 from tests.quant.strategies import MAX, ordinary, tokens
@@ -135,7 +135,16 @@ def test_appending_gives_the_codes_of_the_whole(name, x, split):
     )
     np.testing.assert_array_equal(whole.codes, np.concatenate([a.codes, b.codes], axis=1))
     np.testing.assert_array_equal(whole.values(), np.concatenate([a.values(), b.values()], axis=1))
-    assert whole.stored_bits == a.stored_bits + b.stored_bits
+
+
+@pytest.mark.parametrize("name", KV_FORMATS)
+@given(head_dim=st.integers(1, 8), first=st.integers(0, 3), positions=st.integers(0, 4))
+def test_stored_bits_are_those_of_the_codes_and_a_step_per_position(name, head_dim, first, positions):
+    kv = KV_FORMATS[name]
+    codes = kv.quantise(np.ones((1, positions, head_dim), np.float32), first_position=first)
+    expected = head_dim * int(codes.bits.sum()) + positions * STEP_BITS
+    assert kv_stored_bits(kv, head_dim, first, positions) == expected
+    assert kv_stored_bits(16, head_dim, first, positions) == 16 * head_dim * positions
 
 
 @pytest.mark.parametrize("name", KV_FORMATS)

@@ -13,7 +13,7 @@ from bitsim.hw import chip_names, load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
-from bitsim.quant.contracts import contract
+from bitsim.quant.recipes import recipe
 from bitsim.schedule.place import Placement
 from bitsim.study import Result
 from bitsim.study.executor import ChipExecutor
@@ -131,7 +131,7 @@ def test_the_first_overflow_is_at_the_same_token_however_the_tokens_are_split_in
         executor = ChipExecutor(Placement(chip), toggles="off", wide="float32", seed=0)
         cache = KVCache(model.config, 32)
         for step in steps:
-            forward(model.config, model.weights, step, cache, executor, contract("hf_autobitlinear"))
+            forward(model.config, model.weights, step, cache, executor, recipe("hf_autobitlinear"))
         found.append({name: o for name, o in executor.overflowed.items() if name.startswith("layers.0.self_attn")})
     assert found[0] == found[1]
     assert any(first.m > 0 for _, first in found[0].values())

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bitsim.errors import ConfigError, UnknownNameError
-from bitsim.model.config import Dtype, HiddenAct, LinearClass, ModelConfig
+from bitsim.model.config import Dtype, HiddenAct, LinearClass, ModelConfig, Norm
 
 Evidence = Literal["measured", "published", "derived", "assumed"]
 
@@ -38,6 +38,7 @@ class _Common(_Strict):
     rms_norm_eps: float = Field(gt=0)
     hidden_act: HiddenAct
     ffn: Literal["glu", "mlp"]
+    norm: Norm = "rms"
     tie_embeddings: bool
     dtype: Dtype
 
@@ -106,6 +107,7 @@ def _entry(family: _Family, variant: _Variant, shape: _Shape) -> ZooEntry:
         rms_norm_eps=common.rms_norm_eps,
         hidden_act=common.hidden_act,
         ffn=common.ffn,
+        norm=common.norm,
         sub_norms=variant.sub_norms,
         tie_embeddings=common.tie_embeddings,
         linear_class=variant.linear_class,
