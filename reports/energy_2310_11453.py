@@ -16,6 +16,8 @@ from bitsim.model.build_operators import forward_operators
 from bitsim.model.zoo import zoo_config, zoo_entry
 from bitsim.study import Result, estimate, run
 from reports.comparison import Row, prints_as, published
+from reports.energy_figure import draw
+from reports.report import Progress, Report, comparison_report
 
 TOKENS = 512
 FFN_WIDTH = "FFN width 4 d, inferred from Table 1"
@@ -183,3 +185,11 @@ def inputs() -> dict[str, dict[str, str]]:
 def energy_rows() -> list[Row]:
     """Everything that `bitsim reproduce energy` prints."""
     return matmul_rows() + table_1_rows() + ratio_rows()
+
+
+def energy_report(on_step: Progress) -> Report:
+    """`bitsim reproduce energy`."""
+    rows = energy_rows()
+    on_step(1, 1)
+    title = "energy: 2310.11453 and 2402.17764, arithmetic convention unless the item says otherwise"
+    return comparison_report(title, rows, inputs(), draw(rows))

@@ -65,7 +65,7 @@ def export(model: Decoder, s: Shape, kind: str, out: Path) -> None:
     config: dict[str, object] = {
         "architectures": ["BitNetForCausalLM"],
         "model_type": "bitnet",
-        "hidden_act": scheme.act,
+        "hidden_act": {"gelu": "quick_gelu"}.get(scheme.act, scheme.act),
         "tie_word_embeddings": True,
         "dtype": str(dtype).removeprefix("torch."),
         **asdict(s),
@@ -76,6 +76,10 @@ def export(model: Decoder, s: Shape, kind: str, out: Path) -> None:
             "linear_class": LINEAR_CLASSES[kind],
             "quantization_mode": "offline",
         }
+    if not scheme.affine_rms:
+        config["bitsim_norm"] = "layer"
+    if not scheme.glu:
+        config["bitsim_ffn"] = "mlp"
     out.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in tensors.items()}, out / "model.safetensors", metadata={"format": "pt"})
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -58,8 +58,11 @@ def int4(x: Tensor) -> Tensor:
 
 
 def top_half_int8(x: Tensor) -> Tensor:
-    """`int8_added` of the larger half of the magnitudes, zero elsewhere (contract `a48_topk_int8`)."""
-    kept = x.abs().topk((x.shape[-1] + 1) // 2, dim=-1).indices
+    """`int8_added` of the larger half of the magnitudes, zero elsewhere (contract `a48_topk_int8`).
+
+    Of equal magnitudes the first ones stay: sums of 4-bit codes are small integers, so that ties are frequent.
+    """
+    kept = x.abs().argsort(dim=-1, descending=True, stable=True)[..., : (x.shape[-1] + 1) // 2]
     mask = torch.zeros_like(x).scatter_(-1, kept, 1.0)
     return _straight_through(x, int8_added(x).detach() * mask)
 

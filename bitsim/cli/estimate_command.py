@@ -1,10 +1,11 @@
 """`bitsim estimate`: shapes on a chip."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bitsim.cli.options import chip_option, output_options
+from bitsim.cli.options import chip_option, numerics_option, output_options
 from bitsim.cli.output import check_directory, print_json
 
 
@@ -14,14 +15,15 @@ from bitsim.cli.output import check_directory, print_json
 @click.option("--prefill", type=int, default=512, show_default=True, help="Prompt tokens per sequence.")
 @click.option("--decode", type=int, default=128, show_default=True, help="New tokens per sequence.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences.")
+@numerics_option
 @output_options
-def command(model: str, chip: str, prefill: int, decode: int, batch: int, as_json: bool, out: Path | None) -> None:
+def command(model: str, chip: str, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Cycles and energy of MODEL's shapes on a chip, without weights."""
     check_directory(out)
     from bitsim.cli.present import print_result, write_result
     from bitsim.study import estimate
 
-    result = estimate(model, chip, prefill=prefill, decode=decode, batch=batch)
+    result = estimate(model, chip, **settings)
     if as_json:
         print_json(result.to_json())
     else:

@@ -3,11 +3,10 @@
 import json
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import click
 
-from bitsim.cli.options import chip_option, listed, output_options
+from bitsim.cli.options import chip_option, listed, numerics_option, output_options
 from bitsim.cli.output import (
     announce_compilation,
     check_directory,
@@ -23,7 +22,7 @@ from bitsim.errors import ConfigError
 @click.argument("model")
 @chip_option
 @click.option("--text", type=click.Path(path_type=Path), help="Text to predict (default: the shipped held-out 64 KiB).")
-@click.option("--numerics", help="Numerics contract (default: what the checkpoint's config says).")
+@numerics_option
 @click.option("--bytes", "limit", type=click.IntRange(min=2), help="Use only the first bytes of the text.")
 @click.option("--acc-bits", callback=listed(int), metavar="BITS,...", help="Widths of the BitLinear accumulators.")
 @click.option("--overflow", callback=listed(str), metavar="MODE,...", help="What they do: wrap, saturate.")
@@ -68,7 +67,7 @@ def command(
                 evaluate(loaded, variant, text=text, numerics=numerics, limit=limit, kv_bits=width, on_window=step)
             )
     records = [score.record() for score in scores]
-    table = csv_text([flat(record) for record in records])
+    table = csv_text([score.table_record() for score in scores])
     first = scores[0]
     if as_json:
         print_json(records[0] if len(records) == 1 else records)
@@ -87,16 +86,4 @@ def command(
             [[s.acc_bits, s.overflow, s.kv, f"{s.bits_per_byte:.4f}", f"{s.overflows:,}"] for s in scores],
         )
     if out:
-        write_files(
-            out,
-            {
-                "eval.json": json.dumps(records, indent=1) + "\n",
-                "eval.csv": csv_text([flat(record) for record in records]),
-            },
-        )
-
-
-def flat(record: dict[str, Any]) -> dict[str, Any]:
-    """A score as one line of a table: sparsities in columns of their own, no hashes."""
-    sparsities = {f"sparsity_{column}": value for column, value in record["sparsity"].items()}
-    return {key: value for key, value in record.items() if key not in ("inputs", "sparsity")} | sparsities
+        write_files(out, {"eval.json": json.dumps(records, indent=1) + "\n", "eval.csv": table})

@@ -26,7 +26,12 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
         listed["technologies"] = [{"name": tech.name, "summary": tech.summary} for tech in technologies]
     if what in ("all", "models"):
         listed["models"] = [
-            {"name": entry.name, "weights": "shipped" if entry.executable else "shapes only", "summary": entry.summary}
+            {
+                "name": entry.name,
+                "executable": "yes" if entry.executable else "with --random-weights",
+                "numerics": entry.numerics,
+                "summary": entry.summary,
+            }
             for entry in catalogue()
         ]
     if out:

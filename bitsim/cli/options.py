@@ -34,6 +34,9 @@ def listed(kind: type[int] | type[str]) -> Callable[[click.Context, click.Parame
     return parse
 
 
+numerics_option = click.option(
+    "--numerics", help="Numerics, a contract or a recipe by name (default: what the checkpoint's config says)."
+)
 chip_option = click.option("--chip", default="ternary-ws-64x64", show_default=True, help="Name or YAML file of a chip.")
 
 output_options = together(
@@ -42,7 +45,7 @@ output_options = together(
 )
 
 execution_options = together(
-    click.option("--numerics", help="Numerics contract (default: what the checkpoint's config says)."),
+    numerics_option,
     click.option(
         "--toggles",
         type=click.Choice(["exact", "sample", "off"]),

@@ -1,5 +1,6 @@
 """`bitsim reproduce`: published numbers, ours beside theirs."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -8,48 +9,36 @@ import click
 from bitsim.cli.options import output_options
 from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, write_files
 
+# What can be reproduced: module and function, called with a callback for progress, that make its `Report`.
+REPORTS = {
+    "energy": ("reports.energy_2310_11453", "energy_report"),
+    "quality": ("reports.quality", "quality_report"),
+}
+
 
 @click.command("reproduce")
-@click.argument("what", type=click.Choice(["energy"]))
+@click.argument("what", type=click.Choice(list(REPORTS)))
 @output_options
 def command(what: str, as_json: bool, out: Path | None) -> None:
-    """Recompute published numbers: ours, paper, residual; CSV and PNG with --out (default: out/reproduce-WHAT)."""
+    """Recompute published numbers: ours, paper, residual; CSV and PNG with --out (default: out/reproduce-WHAT).
+
+    energy: energy tables and ratios of BitNet and b1.58. quality: bits per byte of the five shipped models.
+    """
     announce_compilation()
     # Tables come with files; a program that asks for JSON gets files only where it names a directory.
     directory = out or (None if as_json else Path("out") / f"reproduce-{what}")
     check_directory(directory)
-    from reports.comparison import labels_summary
-    from reports.energy_2310_11453 import energy_rows, inputs
-    from reports.energy_figure import draw
+    from bitsim.cli.progress import progress
 
-    rows = energy_rows()
-    records = [row.record() for row in rows]
+    module, function = REPORTS[what]
+    with progress("steps") as step:
+        report = getattr(importlib.import_module(module), function)(step)
     if as_json:
-        print_json(records)
+        print_json(list(report.records))
     else:
-        print_table(
-            "energy: 2310.11453 and 2402.17764, arithmetic convention unless the item says otherwise",
-            ["item", "unit", "published", "ours", "residual %", "label", "note"],
-            [
-                [
-                    row.item,
-                    row.unit,
-                    "-" if row.published is None else f"{row.published:g}",
-                    f"{row.ours:.4g}",
-                    "-" if row.residual_pct is None else f"{row.residual_pct:+.2f}",
-                    row.label,
-                    row.note,
-                ]
-                for row in rows
-            ],
-        )
-        click.echo(f"published rows: {labels_summary(rows)}")
+        print_table(report.title, report.columns, report.cells)
+        click.echo(report.summary)
     if directory:
-        write_files(
-            directory,
-            {
-                f"{what}.json": json.dumps({"inputs": inputs(), "rows": records}, indent=1) + "\n",
-                f"{what}.csv": csv_text(records),
-                f"{what}.png": draw(rows),
-            },
-        )
+        numbers = {"inputs": report.inputs, "rows": list(report.records)}
+        files = {f"{what}.json": json.dumps(numbers, indent=1) + "\n", f"{what}.csv": csv_text(report.records)}
+        write_files(directory, files | {f"{what}.png": report.figure} | dict(report.texts))

@@ -7,17 +7,27 @@ from pathlib import Path
 from bitsim.errors import UnknownNameError
 
 SHIPPED = {
-    "tiny-b158": "ternary, byte-level, trained on the King James text: 4.4 M linear weights, 6 layers of 256",
-    "tiny-fp16": "FP16 twin of tiny-b158",
+    "tiny-b1": ("b1", "BitNet: binary weights, byte-level, 4.7 M linear weights, 6 layers of 256"),
+    "tiny-b158": (
+        "hf_autobitlinear",
+        "BitNet b1.58: ternary weights, byte-level, 4.4 M linear weights, 6 layers of 256",
+    ),
+    "tiny-a48": ("a48", "BitNet a4.8: tiny-b158 trained on with 4-bit activations"),
+    "tiny-v2": ("v2_a4", "BitNet v2: ternary weights, 4-bit activations, 4.1 M linear weights, 7 layers of 256"),
+    "tiny-fp16": ("float", "FP16 twin of tiny-b158"),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntry:
-    """`executable`: has weights; a shape without weights can be estimated, or run with random weights."""
+    """`executable`: has weights; a shape without weights can be estimated, or run with random weights.
+
+    `numerics`: what it is executed under unless told otherwise.
+    """
 
     name: str
     executable: bool
+    numerics: str
     summary: str
 
 
@@ -39,11 +49,14 @@ def catalogue() -> list[CatalogueEntry]:
     """All models with a line on each, in the order of `model_names`."""
     from bitsim.model.zoo import zoo_names
 
-    shipped = [CatalogueEntry(name=name, executable=True, summary=text) for name, text in SHIPPED.items()]
-    return shipped + [CatalogueEntry(name=name, executable=False, summary=_summary(name)) for name in zoo_names()]
+    shipped = [
+        CatalogueEntry(name=name, executable=True, numerics=numerics, summary=text)
+        for name, (numerics, text) in SHIPPED.items()
+    ]
+    return shipped + [_shape(name) for name in zoo_names()]
 
 
-def _summary(name: str) -> str:
+def _shape(name: str) -> CatalogueEntry:
     from bitsim.model.zoo import zoo_entry
 
     entry = zoo_entry(name)
@@ -51,7 +64,10 @@ def _summary(name: str) -> str:
     kind = {1: "binary", 2: "ternary", 16: "FP16"}.get(int(config.weight_bits_per_weight), "low-bit")
     size = f"{count / 1e9:.3f} G" if count >= 1e9 else f"{count / 1e6:.1f} M"
     assumed = " (shape assumed)" if entry.evidence == "assumed" else ""
-    return (
-        f"{kind}, {size} linear weights, {config.num_layers} layers of {config.hidden_size}, "
-        f"vocabulary {config.vocab_size}{assumed}"
+    return CatalogueEntry(
+        name=name,
+        executable=False,
+        numerics=config.default_numerics,
+        summary=f"{kind}, {size} linear weights, {config.num_layers} layers of {config.hidden_size}, "
+        f"vocabulary {config.vocab_size}{assumed}",
     )

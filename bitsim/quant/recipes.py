@@ -36,11 +36,9 @@ class Recipe:
         """The class of all four contracts."""
         return self.qkv.linear_class
 
-    def of(self, linear: str) -> Contract:
-        """The contract of a linear by its name in the model, such as "self_attn.q_proj"."""
-        return {"o_proj": self.o, "down_proj": self.down, "gate_proj": self.gate_up, "up_proj": self.gate_up}.get(
-            linear.rpartition(".")[2], self.qkv
-        )
+    @property
+    def contracts(self) -> tuple[Contract, ...]:
+        return self.qkv, self.o, self.gate_up, self.down
 
 
 def uniform(contract: Contract) -> Recipe:

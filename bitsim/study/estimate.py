@@ -86,7 +86,7 @@ def estimate(
         inputs=inputs_of(model, chip, numerics=rules.name) | {"memory": placement.memory.name},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
-            *notes_on(model, chip, positions=prefill + decode, batch=batch),
+            *notes_on(model, chip, rules, positions=prefill + decode, batch=batch),
             *placement.memory.assumptions,
         ),
         prompt_tokens=prefill,

@@ -20,7 +20,7 @@ from bitsim.quant.recipes import recipe
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.provenance import inputs_of
-from bitsim.study.rows import sparsity
+from bitsim.study.rows import SPARSITY_COLUMNS, sparsity
 from bitsim.study.threads import kernels_first
 
 HELD_OUT = "held_out.txt"
@@ -36,6 +36,7 @@ class Score:
     kv: str
     acc_bits: int
     overflow: str
+    linear_weights: int
     text: str
     window: int
     predicted_bytes: int
@@ -47,6 +48,12 @@ class Score:
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
+
+    def table_record(self) -> dict[str, Any]:
+        """As one line of a table: sparsities in columns of their own, no hashes."""
+        record = self.record()
+        sparsities = {f"sparsity_{column}": self.sparsity.get(column) for column in SPARSITY_COLUMNS}
+        return {key: value for key, value in record.items() if key not in ("inputs", "sparsity")} | sparsities
 
 
 def evaluate(
@@ -101,6 +108,7 @@ def evaluate(
         kv=KVCache(model.config, kv).name,
         acc_bits=chip.bitlinear.acc_bits,
         overflow=chip.bitlinear.overflow,
+        linear_weights=model.config.linear_weights,
         text=name,
         window=window,
         predicted_bytes=int(data.size - 1),

@@ -4,6 +4,8 @@ from bitsim import __version__
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
 from bitsim.model.zoo import zoo_entry, zoo_names
+from bitsim.quant.kv import kv_stored_bits
+from bitsim.quant.recipes import Recipe, recipe
 
 
 def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
@@ -22,9 +24,16 @@ def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
     }
 
 
-def notes_on(model: Model, chip: Chip, *, positions: int, batch: int = 1) -> tuple[str, ...]:
-    """What a reader must know of the model: random weights, assumed shapes, limits that are exceeded."""
+def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int, batch: int = 1) -> tuple[str, ...]:
+    """What a reader must know of model and numerics: random weights, assumed shapes, limits that are exceeded."""
     config, notes = model.config, []
+    if rules.linear_class != recipe(config.default_numerics).linear_class:
+        notes.append(
+            f"numerics {rules.name} are an experiment on these weights, which were made for "
+            f"{config.default_numerics} (linear_class {config.linear_class})"
+        )
+    if config.quantised and min(c.activation_bits for c in rules.contracts) < 8:
+        notes.append("4-bit activation codes occupy the datapath's 8-bit registers and adders and are priced as INT8")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
     if model.name in zoo_names():
@@ -34,7 +43,8 @@ def notes_on(model: Model, chip: Chip, *, positions: int, batch: int = 1) -> tup
     if positions > config.max_position_embeddings:
         notes.append(f"{positions} positions are estimated, the model was made for {config.max_position_embeddings}")
     stored = sum(config.stored_weight_bits(n, k) for _, n, k in config.linear_shapes()) * config.num_layers
-    stored += config.embedding_weights * 16 + 2 * config.kv_size * 16 * config.num_layers * positions * batch
+    per_head = kv_stored_bits(rules.kv or 16, config.head_dim, 0, positions)
+    stored += config.embedding_weights * 16 + 2 * config.num_kv_heads * per_head * config.num_layers * batch
     capacity = chip.memory.dram.capacity.nominal
     if stored / 8e9 > capacity:
         notes.append(f"weights and KV cache need {stored / 8e9:.1f} GB, the chip's DRAM has {capacity:g} GB")

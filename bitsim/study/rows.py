@@ -38,6 +38,7 @@ _COLUMNS = {
     "gate_proj": "gate",
     "down_proj": "down",
 }
+SPARSITY_COLUMNS = (*dict.fromkeys(_COLUMNS.values()), "overall")
 
 
 def sparsity(rows: Iterable[OperatorRow]) -> dict[str, float]:
@@ -55,5 +56,4 @@ def sparsity(rows: Iterable[OperatorRow]) -> dict[str, float]:
         for column in (_COLUMNS[row.name.rpartition(".")[2]], "overall"):
             macs[column] = macs.get(column, 0) + row.macs
             live[column] = live.get(column, 0) + row.live_macs
-    order = (*dict.fromkeys(_COLUMNS.values()), "overall")
-    return {column: 1 - live[column] / macs[column] for column in order if column in macs}
+    return {column: 1 - live[column] / macs[column] for column in SPARSITY_COLUMNS if column in macs}

@@ -92,7 +92,7 @@ def run(
         | {"memory": executor.placement.memory.name}
         | ({} if random_weights is None else {"random_weights": str(random_weights)}),
         notes=(
-            *notes_on(model, chip, positions=len(done)),
+            *notes_on(model, chip, rules, positions=len(done)),
             *notes_of(executor, model, rules, toggles=toggles, wide=wide),
         ),
         prompt_tokens=len(ids),
@@ -136,11 +136,6 @@ def notes_of(executor: ChipExecutor, model: Model, rules: Recipe, *, toggles: To
         )
     if toggles == "off":
         notes.append("partial-sum toggles were not counted: their energy is missing")
-    if rules.linear_class != recipe(model.config.default_numerics).linear_class:
-        notes.append(
-            f"numerics {rules.name} are an experiment on these weights, which were made for "
-            f"{model.config.default_numerics} (linear_class {model.config.linear_class})"
-        )
     wide_kinds = "QK^T, PV and head" if model.config.quantised else "linears, QK^T, PV and head"
     if wide == "float32":
         notes.append(
