@@ -3,7 +3,16 @@
 import numpy as np
 
 from bitsim.errors import ConfigError, OperandError
-from bitsim.quant.base import EPS, Contract, Float32, Int8, Sums, store_mean, store_reciprocal
+from bitsim.quant.base import (
+    EPS,
+    Contract,
+    Float32,
+    Int8,
+    Sums,
+    divide_then_multiply,
+    store_mean,
+    store_reciprocal,
+)
 from bitsim.quant.weights import Floats, binarise_faq
 
 _ONE = np.float32(1.0)
@@ -33,11 +42,6 @@ def absmax_int8(x: Float32) -> tuple[Int8, Float32]:
 def _rescale_bitlinear(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
     """`f32(acc) / f32(weight_scale * s)`; the stored scale is 1 / mean|W|."""
     return acc.astype(np.float32, copy=False) / (np.float32(weight_scale) * s)
-
-
-def _rescale_autobitlinear(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
-    """`f32(f32(acc / s) * weight_scale)`; the stored scale is mean|W|."""
-    return (acc.astype(np.float32, copy=False) / s) * np.float32(weight_scale)
 
 
 def _rescale_faq(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
@@ -72,7 +76,7 @@ HF_AUTOBITLINEAR = Contract(
     name="hf_autobitlinear",
     linear_class="autobitlinear",
     quantise_activations=absmax_int8,
-    rescale=_rescale_autobitlinear,
+    rescale=divide_then_multiply,
     stored_scale=store_mean,
     source="transformers 5.23.0, integrations/bitnet.py, AutoBitLinear",
 )
@@ -90,7 +94,7 @@ FAQ_B1 = Contract(
     name="faq_b1",
     linear_class="b1",
     quantise_activations=absmax_int8,
-    rescale=_rescale_autobitlinear,
+    rescale=divide_then_multiply,
     stored_scale=store_mean,
     quantise_weights=binarise_faq,
     source=f"{_FAQ}, b1 code",
