@@ -1,14 +1,16 @@
 """bitnet.cpp's I2_S matmul as its CPU kernels compute it: exact until an int16 lane wraps.
 
 A kernel reads the ternary codes as 0, 1, 2 and adds `code * q` in int16 lanes, modulo 2^16, over 32 blocks of weights;
-then the lanes are widened and added in int32. A lane adds up to 256 products of at most 2 * 127, twice what int16 holds.
+then the lanes are widened and added in int32. A lane adds up to 256 products of at most 2 * 127: twice what int16 can
+hold.
 
 * "avx2": blocks of 128, 16 lanes, element k of a row in lane `(k mod 32) div 2`; 4096 weights between widenings.
 * "neon" (ARM without dot-product instructions): blocks of 64, 8 lanes, element k in lane `k mod 8`; 2048 weights.
 
-ARM with dot-product instructions adds in int32 and is exact. Evidence: the avx2 sums equal the compiled kernel's (golden
-gguf/i2s_vectors.npz, and -8192 for K = 4096, all weights +1, all q = 127); the neon form was read in the source, not
-run. Source: microsoft/BitNet `16da220` `src/ggml-bitnet-mad.cpp` (MIT), `ggml_vec_dot_i2_i8_s`.
+ARM with dot-product instructions adds in int32 and is exact. Evidence (tests/datapath/test_i2s_dot.py): the avx2 sums
+equal the compiled kernel's, golden gguf/i2s_vectors.npz and -8192 for K = 4096, all weights +1, all q = 127; the neon
+form was read in the source, not run. Source: microsoft/BitNet `16da220` `src/ggml-bitnet-mad.cpp` (MIT),
+`ggml_vec_dot_i2_i8_s`.
 """
 
 from collections.abc import Mapping
@@ -53,8 +55,8 @@ VARIANTS: Mapping[str, I2sVariant] = {
 class I2sSums:
     """What one matmul gave.
 
-    * `y`: int32 (M, N), the kernel's raw dot product less the sum of the codes of the token, as its caller subtracts
-      it: equal to the exact product of `x_q` and the ternary codes where nothing wrapped, else off by multiples of 2^16.
+    * `y`: int32 (M, N), the kernel's raw dot product less the sum of the token's codes, as its caller subtracts it:
+      equal to the exact product of `x_q` and the ternary codes where nothing wrapped, else off by multiples of 2^16.
     * `wrapped`: lanes of groups whose sum left int16. `first`: (m, k, n) of the first, in that order, k being the first
       of its group.
     """

@@ -17,9 +17,9 @@ from bitsim.quant.base import Contract, Float32, Int8, check_activations, divide
 def absmax_int8_i2s(x: Float32) -> tuple[Int8, Float32]:
     """Quantise per token: `s = f32(127.0 / max(absmax, 1e-5))`, `q = clip(rint(f32(x * s)), -128, 127)`.
 
-    `x`: float32 (M, K) -> int8 (M, K), float32 (M, 1), which divides. The division is in float64 and rounded to float32,
-    which gives the correctly rounded quotient; torch's reciprocal times 127 (`hf.absmax_int8`) differs in its last bit
-    for a quarter of all tokens. Raises `OperandError` for other shapes and dtypes, NaN and infinities.
+    `x`: float32 (M, K) -> int8 (M, K), float32 (M, 1), which divides. The division is in float64 and rounded to
+    float32, which gives the correctly rounded quotient; torch's reciprocal times 127 (`hf.absmax_int8`) differs in its
+    last bit for a quarter of random tokens. Raises `OperandError` for other shapes and dtypes, NaN and infinities.
 
     A compiler that contracts `x * s` with the addition of the C code's rounding constant into one fused operation skips
     the rounding of the product; codes can then differ where `x * s` is within half an ulp of a tie. Here the product is

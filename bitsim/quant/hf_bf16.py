@@ -27,8 +27,8 @@ def absmax_int8_bf16_eager(x: Float32) -> tuple[Int8, Float32]:
     shapes and dtypes and for values that are not finite in bfloat16.
     """
     x = _as_bf16(x)
-    reciprocal = round_to_bf16(_ONE / np.maximum(_absmax(x), round_to_bf16(np.array([EPS]))))
-    s = round_to_bf16(reciprocal * _QMAX)
+    reciprocal: Float32 = np.divide(_ONE, np.maximum(_absmax(x), round_to_bf16(np.array([EPS]))))
+    s = round_to_bf16(round_to_bf16(reciprocal) * _QMAX)
     return _codes(round_to_bf16(x * s)), s
 
 
@@ -38,7 +38,8 @@ def absmax_int8_bf16_compiled(x: Float32) -> tuple[Int8, Float32]:
     Only the scale is rounded to bfloat16, the product with it is not. `x` and errors as `absmax_int8_bf16_eager`.
     """
     x = _as_bf16(x)
-    s = round_to_bf16((_ONE / np.maximum(_absmax(x), EPS)) * _QMAX)
+    reciprocal: Float32 = np.divide(_ONE, np.maximum(_absmax(x), EPS))
+    s = round_to_bf16(reciprocal * _QMAX)
     return _codes(x * s), s
 
 

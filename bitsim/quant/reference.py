@@ -3,8 +3,8 @@
 Each function takes one token (or one tensor) as a list of floats that are float32 values, and writes the formula of its
 contract out, one `f32` per rounding. Python computes in float64; rounding its +, -, *, / of float32 values to float32
 gives what a float32 operation gives (53 bits are more than 2 * 24 + 1). Means are exact fractions, rounded to float64
-by the sum, by the quotient, and then to float32. A value beyond the format raises `OverflowError`. `tests/quant` holds the
-fast quantisers against these.
+by the sum, by the quotient, and then to float32. A value beyond float32 or bfloat16 raises `OverflowError`.
+`tests/quant` holds the fast quantisers against these.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""bitnet.cpp's I2_S matmul: equal to its twin, to the compiled kernel's vectors, and to the exact product until it wraps."""
+"""bitnet.cpp's I2_S matmul: equal to its twin, to the compiled kernel, and to the exact product until it wraps."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def exact(x: Any, w: Any) -> Any:
 
 @st.composite
 def operands(draw: st.DrawFn, variant: str) -> tuple[Any, Any]:
-    """Generates `x_q` (M, K) and codes (N, K): K up to two groups and a part; ordinary or near-constant, which wraps."""
+    """Generates `x_q` (M, K) and codes (N, K): K up to two groups and a part; near-constant ones wrap."""
     block = VARIANTS[variant].block
     m, n, blocks = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 70))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -125,7 +125,7 @@ def test_a_team_of_threads_gives_the_same(variant: str) -> None:
 
 def test_unsuitable_operands_are_refused() -> None:
     x, w = np.zeros((1, 128), np.int8), np.zeros((1, 128), np.int8)
-    with pytest.raises(OperandError, match="K = 100: expected a multiple of 128, the block of bitnet.cpp's avx2"):
+    with pytest.raises(OperandError, match=r"K = 100: expected a multiple of 128, the block of bitnet\.cpp's avx2"):
         i2s_matmul(x[:, :100], w[:, :100])
     with pytest.raises(OperandError, match="K = 96: expected a multiple of 64"):
         can_wrap(x[:, :96], "neon")

@@ -101,7 +101,7 @@ class Peer:
             directory, dtype=dtype, attn_implementation="eager"
         ).eval()
         for tensor in itertools.chain(self.model.parameters(), self.model.buffers()):
-            if tensor.is_floating_point() and not tensor.dtype == dtype and tensor.dtype == torch.bfloat16:
+            if tensor.dtype == torch.bfloat16:
                 tensor.data = tensor.data.to(dtype)  # what from_pretrained left in the checkpoint's dtype
         self.linears = {name: m for name, m in self.model.named_modules() if name.endswith("_proj")}
         self.inputs: dict[str, Any] = {}

@@ -77,7 +77,8 @@ def test_eager_and_compiled_are_different_functions():
 def test_a_linear_on_the_activations_of_a_bfloat16_model(mode, linear):
     """The trace's model computes another class, but its inputs are real: both contracts keep to the exact result."""
     folder = GOLDEN.parent / "hf" / "A"
-    trace, model = np.load(folder / "trace_packed_autobitlinear_bf16_eager.npz"), load_model(folder / "packed_bitlinear")
+    trace = np.load(folder / "trace_packed_autobitlinear_bf16_eager.npz")
+    model = load_model(folder / "packed_bitlinear")
     rules = contract(f"hf_bitlinear_bf16_{mode}")
     for i, layer in enumerate(model.weights.layers):
         x = stored(trace, f"L{i}.{linear}.x")[0]
