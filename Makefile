@@ -26,7 +26,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tools
 	$(BIN)/python -m pytest
 
-# torch is large, so that it lives in an environment of its own.
+# torch is large, so that it lives in an environment of its own. Its compiled functions need a C++ compiler.
 $(VENV)-peers/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-peers
 	@echo "installing torch and transformers into $(VENV)-peers ..."
