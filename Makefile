@@ -26,10 +26,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tools
 	$(BIN)/python -m pytest
 
-# torch is large, so that it lives in an environment of its own.
-test-peers:
-	test -d $(VENV)-peers || $(PYTHON) -m venv $(VENV)-peers
+# torch is large, so that it lives in an environment of its own. Its compiled functions need a C++ compiler.
+$(VENV)-peers/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-peers
+	@echo "installing torch and transformers into $(VENV)-peers ..."
 	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,peers]'
+	@touch $@
+
+test-peers: $(VENV)-peers/.installed
 	$(VENV)-peers/bin/python -m pytest -m peer -W ignore tests/peers
 
 lint: $(VENV)/.tools

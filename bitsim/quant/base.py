@@ -88,6 +88,11 @@ def multiply_scales(acc: Sums, step: Float32, weight_scale: np.float32) -> Float
     return acc.astype(np.float32, copy=False) * (step * np.float32(weight_scale))
 
 
+def divide_then_multiply(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
+    """`f32(f32(f32(acc) / s) * weight_scale)`: the rescale of public code that stores mean |W|; `s` (M, 1) divides."""
+    return (acc.astype(np.float32, copy=False) / s) * np.float32(weight_scale)
+
+
 def store_mean(mean: np.float32) -> np.float32:
     """Checkpoints store mean |W|, which multiplies."""
     return mean

@@ -1,11 +1,11 @@
 """The registry of numerics contracts: every quantised linear of the BitNet family under one name.
 
 `base.Contract` says what a contract is; the objects themselves stand beside their formulas: `hf` (transformers and the
-authors' FAQ), `b1`, `b158`, `a48`, `v2`. `recipes` says which of a model's linears uses which.
+authors' FAQ), `hf_bf16`, `bitnetcpp`, `b1`, `b158`, `a48`, `v2`. `recipes` says which of a model's linears uses which.
 """
 
 from bitsim.errors import UnknownNameError
-from bitsim.quant import a48, b1, b158, hf, v2
+from bitsim.quant import a48, b1, b158, bitnetcpp, hf, hf_bf16, v2
 from bitsim.quant.base import EPS, Contract, Float32, Int8, Sums
 from bitsim.quant.hf import absmax_int8
 from bitsim.quant.weights import ternarise
@@ -16,10 +16,13 @@ CONTRACTS = {
     c.name: c
     for c in (
         hf.HF_BITLINEAR_FP32,
+        hf_bf16.HF_BITLINEAR_BF16_EAGER,
+        hf_bf16.HF_BITLINEAR_BF16_COMPILED,
         hf.HF_AUTOBITLINEAR,
         hf.FLOAT,
         hf.FAQ,
         hf.FAQ_B1,
+        bitnetcpp.BITNETCPP_I2S,
         b1.B1,
         b1.B1_RINT,
         b1.B1_NONNEGATIVE,

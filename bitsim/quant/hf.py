@@ -3,7 +3,16 @@
 import numpy as np
 
 from bitsim.errors import ConfigError, OperandError
-from bitsim.quant.base import EPS, Contract, Float32, Int8, Sums, store_mean, store_reciprocal
+from bitsim.quant.base import (
+    EPS,
+    Contract,
+    Float32,
+    Int8,
+    Sums,
+    divide_then_multiply,
+    store_mean,
+    store_reciprocal,
+)
 from bitsim.quant.weights import Floats, binarise_faq
 
 _ONE = np.float32(1.0)
@@ -17,7 +26,7 @@ def absmax_int8(x: Float32) -> tuple[Int8, Float32]:
     `x`: float32 (M, K) -> int8 (M, K), float32 (M, 1). The scale is rounded twice, because torch computes
     `127 / tensor` as `reciprocal * 127`. Bit-exact with transformers' `BitLinear.activation_quant` in float32.
     Raises `OperandError` for NaN or infinite inputs, whose codes are undefined.
-    Source: facts of transformers 5.23.0 `integrations/bitnet.py`; arXiv 2402.17764 section 2.
+    Source: transformers 5.23.0 `integrations/bitnet.py` (tests/peers); arXiv 2402.17764 section 2.
     """
     if x.ndim != 2 or x.dtype != np.float32:
         raise OperandError(f"activations: expected float32 (M, K), got {x.dtype} {x.shape}")
@@ -33,11 +42,6 @@ def absmax_int8(x: Float32) -> tuple[Int8, Float32]:
 def _rescale_bitlinear(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
     """`f32(acc) / f32(weight_scale * s)`; the stored scale is 1 / mean|W|."""
     return acc.astype(np.float32, copy=False) / (np.float32(weight_scale) * s)
-
-
-def _rescale_autobitlinear(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
-    """`f32(f32(acc / s) * weight_scale)`; the stored scale is mean|W|."""
-    return (acc.astype(np.float32, copy=False) / s) * np.float32(weight_scale)
 
 
 def _rescale_faq(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
@@ -63,7 +67,11 @@ HF_BITLINEAR_FP32 = Contract(
     quantise_activations=absmax_int8,
     rescale=_rescale_bitlinear,
     stored_scale=store_reciprocal,
-    source="transformers 5.23.0, integrations/bitnet.py, BitLinear in float32",
+    source=(
+        "transformers 5.23.0, integrations/bitnet.py, BitLinear in float32; equal bit for bit: golden "
+        "layer/act_vectors.npz (tests/quant/test_contracts.py) and hf/A trace_packed_bitlinear_fp32_eager.npz "
+        "(tests/model/test_hf_golden.py), layers and models run by transformers (tests/peers)"
+    ),
 )
 # The reference class never forms integers: it multiplies the float matrices q/s and W in the BLAS's summation order.
 # Codes, scales and the last multiplication are bit-exact with it; f32(acc / s) agrees with its GEMM to tolerance only
@@ -72,9 +80,14 @@ HF_AUTOBITLINEAR = Contract(
     name="hf_autobitlinear",
     linear_class="autobitlinear",
     quantise_activations=absmax_int8,
-    rescale=_rescale_autobitlinear,
+    rescale=divide_then_multiply,
     stored_scale=store_mean,
-    source="transformers 5.23.0, integrations/bitnet.py, AutoBitLinear",
+    source=(
+        "transformers 5.23.0, integrations/bitnet.py, AutoBitLinear, float32 or bfloat16; codes, scales and the last "
+        "multiplication equal bit for bit, the float product to tolerance: golden hf/A "
+        "trace_packed_autobitlinear_bf16_eager.npz (tests/model/test_hf_golden.py), layers and models run by "
+        "transformers, offline and online (tests/peers)"
+    ),
 )
 FAQ = Contract(
     name="faq",
@@ -82,7 +95,10 @@ FAQ = Contract(
     quantise_activations=absmax_int8,
     rescale=_rescale_faq,
     stored_scale=store_reciprocal,
-    source=f"{_FAQ}, fig. 4 (inference)",
+    source=(
+        f"{_FAQ}, fig. 4 (inference); codes, sums and outputs equal bit for bit: golden layer/faq_vectors.npz "
+        "(tests/quant/test_b1.py)"
+    ),
 )
 # The FAQ's b1 code stops at the fake weights sign * mean|W|; it has no inference form. The rescale is therefore the one
 # that multiplies by mean|W|: its reciprocal would be infinite for an all-zero tensor, for which this code has no eps.
@@ -90,10 +106,13 @@ FAQ_B1 = Contract(
     name="faq_b1",
     linear_class="b1",
     quantise_activations=absmax_int8,
-    rescale=_rescale_autobitlinear,
+    rescale=divide_then_multiply,
     stored_scale=store_mean,
     quantise_weights=binarise_faq,
-    source=f"{_FAQ}, b1 code",
+    source=(
+        f"{_FAQ}, b1 code; codes and sums equal: golden layer/faq_vectors.npz (tests/quant/test_b1.py), for the "
+        "rescale there is no reference"
+    ),
 )
 FLOAT = Contract(
     name="float",

@@ -80,6 +80,11 @@ def f32_to_bf16(values: Float32) -> UInt16:
     return np.where((bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000), quiet, rounded).astype(np.uint16)
 
 
+def round_to_bf16(values: Float32) -> Float32:
+    """The float32 values that are nearest in bfloat16, ties to even: beyond its range infinite, subnormals kept."""
+    return bf16_to_f32(f32_to_bf16(values))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TernaryWeight:
     """A ternary (N, K) matrix as stored: 2-bit codes and one scale per tensor.

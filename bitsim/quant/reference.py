@@ -3,8 +3,8 @@
 Each function takes one token (or one tensor) as a list of floats that are float32 values, and writes the formula of its
 contract out, one `f32` per rounding. Python computes in float64; rounding its +, -, *, / of float32 values to float32
 gives what a float32 operation gives (53 bits are more than 2 * 24 + 1). Means are exact fractions, rounded to float64
-by the sum, by the quotient, and then to float32. A value beyond float32 raises `OverflowError`. `tests/quant` holds the
-fast quantisers against these.
+by the sum, by the quotient, and then to float32. A value beyond float32 or bfloat16 raises `OverflowError`.
+`tests/quant` holds the fast quantisers against these.
 """
 
 import math
@@ -21,6 +21,16 @@ def f32(value: float) -> float:
     """The float32 nearest to `value`, ties to even."""
     single: float = struct.unpack("<f", struct.pack("<f", value))[0]
     return single
+
+
+def bf16(value: float) -> float:
+    """The bfloat16 (8 significant bits, the exponents of float32) nearest to `value`, ties to even."""
+    _, exponent = math.frexp(value)
+    spacing = 2.0 ** (max(exponent, -125) - 8)
+    nearest = round(value / spacing) * spacing
+    if abs(nearest) >= 2.0**128:
+        raise OverflowError(f"{value} is beyond bfloat16")
+    return math.copysign(nearest, value)
 
 
 EPS = f32(1e-5)
@@ -52,6 +62,26 @@ def rounded(x: Token, scale: float, low: int, high: int) -> list[int]:
 def torch_absmax(x: Token) -> Quantised:
     """transformers and FAQ: the reciprocal is rounded before it is multiplied; the scale divides."""
     s = f32(f32(1 / max(absmax(x), EPS)) * 127)
+    return rounded(x, s, -128, 127), s
+
+
+def torch_absmax_bf16_eager(x: Token) -> Quantised:
+    """transformers in bfloat16, every operation rounded, to float32 and then to bfloat16."""
+    x = [bf16(v) for v in x]
+    s = bf16(bf16(f32(1 / max(absmax(x), bf16(EPS)))) * 127)
+    return [int(clip(round(bf16(v * s)), -128, 127)) for v in x], s
+
+
+def torch_absmax_bf16_compiled(x: Token) -> Quantised:
+    """The same compiled: float32 inside, and only the scale rounded to bfloat16."""
+    x = [bf16(v) for v in x]
+    s = bf16(f32(f32(1 / max(absmax(x), EPS)) * 127))
+    return rounded(x, s, -128, 127), s
+
+
+def i2s_absmax(x: Token) -> Quantised:
+    """bitnet.cpp: one division, rounded once to float32; the scale divides."""
+    s = f32(127 / max(absmax(x), 1e-5))
     return rounded(x, s, -128, 127), s
 
 
@@ -156,9 +186,12 @@ def hadamard(x: Token) -> list[float]:
 
 ACTIVATIONS: dict[str, Callable[[Token], Quantised]] = {
     "hf_bitlinear_fp32": torch_absmax,
+    "hf_bitlinear_bf16_eager": torch_absmax_bf16_eager,
+    "hf_bitlinear_bf16_compiled": torch_absmax_bf16_compiled,
     "hf_autobitlinear": torch_absmax,
     "faq": torch_absmax,
     "faq_b1": torch_absmax,
+    "bitnetcpp_i2s": i2s_absmax,
     "b1": b1,
     "b1_rint": b1_rint,
     "b1_nonnegative": b1_nonnegative,
@@ -211,7 +244,16 @@ def binarise_faq(w: Token) -> Quantised:
     return [(v > alpha) - (v < alpha) for v in w], absmean(w)
 
 
-_CLAMPED = ("hf_bitlinear_fp32", "hf_autobitlinear", "faq", "b158_q127_clamped", "b158_q128_clamped")
+_CLAMPED = (
+    "hf_bitlinear_fp32",
+    "hf_bitlinear_bf16_eager",
+    "hf_bitlinear_bf16_compiled",
+    "hf_autobitlinear",
+    "faq",
+    "bitnetcpp_i2s",
+    "b158_q127_clamped",
+    "b158_q128_clamped",
+)
 _BINARY = ("b1", "b1_rint", "b1_nonnegative", "b1_nonnegative_range")
 WEIGHTS: dict[str, Callable[[Token], Quantised]] = {
     **dict.fromkeys(ACTIVATIONS, ternarise_added),
@@ -226,9 +268,13 @@ def rescale(name: str, acc: int, s: float, weight_scale: float) -> float:
     exact = f32(acc)
     if name == "hf_bitlinear_fp32":
         return f32(exact / f32(weight_scale * s))
+    if name == "hf_bitlinear_bf16_eager":
+        return bf16(f32(bf16(exact) / bf16(f32(bf16(weight_scale) * s))))
+    if name == "hf_bitlinear_bf16_compiled":
+        return bf16(f32(bf16(exact) / f32(bf16(weight_scale) * s)))
     if name == "faq":
         return f32(f32(exact / weight_scale) / s)
-    if name in {"hf_autobitlinear", "faq_b1"}:
+    if name in {"hf_autobitlinear", "faq_b1", "bitnetcpp_i2s"}:
         return f32(f32(exact / s) * weight_scale)
     return f32(exact * f32(s * weight_scale))
 
