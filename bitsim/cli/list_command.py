@@ -11,10 +11,10 @@ from bitsim.hw import chip_names, load_chip, load_technology, technology_names
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["all", "chips", "technologies", "models"]), default="all")
+@click.argument("what", type=click.Choice(["all", "chips", "technologies", "models", "numerics"]), default="all")
 @output_options
 def command(what: str, as_json: bool, out: Path | None) -> None:
-    """List the chips, technologies and models that come with bitsim."""
+    """List the chips, technologies, models and numerics that come with bitsim."""
     from bitsim.model.catalogue import catalogue
 
     listed: dict[str, list[dict[str, str]]] = {}
@@ -33,6 +33,18 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
                 "summary": entry.summary,
             }
             for entry in catalogue()
+        ]
+    if what in ("all", "numerics"):
+        from bitsim.quant.recipes import NUMERICS
+
+        listed["numerics"] = [
+            {
+                "name": name,
+                "linear class": entry.linear_class or "-",
+                "source": entry.source,
+                "evidence": entry.evidence,
+            }
+            for name, entry in NUMERICS.items()
         ]
     if out:
         write_files(out, {"list.json": json.dumps(listed, indent=1) + "\n"})

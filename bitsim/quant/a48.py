@@ -16,7 +16,7 @@ from bitsim.quant.topk import TopKQuantiser, topk_work
 from bitsim.quant.weights import ternarise_added
 
 _PAPER = "arXiv 2411.04965 section 2"
-_EVIDENCE = "the plain-Python twin of the printed formula (no official code is public)"
+_EVIDENCE = "plain-Python twin of the printed formula (tests/quant/test_twins.py); no official code is public"
 
 INT4_ABSMEAN = ScaledQuantiser(statistic="absmean", level=math.sqrt(7), eps="added", low=-8, high=7)
 INT8_ABSMAX = int8_absmax(127, "added")

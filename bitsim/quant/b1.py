@@ -73,7 +73,7 @@ B1 = Contract(
     stored_scale=store_mean,
     quantise_weights=binarise,
     source="arXiv 2310.11453 section 2.1, eq. 2 and 4; rounding by floor (not printed)",
-    evidence="the plain-Python twin of the printed formula (no official code of this form is public)",
+    evidence="plain-Python twin of the formula (tests/quant/test_twins.py); no official code of this form is public",
 )
 B1_RINT = replace(
     B1,

@@ -28,7 +28,7 @@ def _b158(qb: int, eps: EpsRule, source: str) -> Contract:
         stored_scale=store_mean,
         quantise_weights=ternarise_added if eps == "added" else ternarise,
         source=source,
-        evidence="the plain-Python twin of the printed formula",
+        evidence="plain-Python twin of the printed formula (tests/quant/test_twins.py)",
     )
 
 

@@ -40,8 +40,6 @@ BITNETCPP_I2S = Contract(
     quantise_activations=absmax_int8_i2s,
     rescale=divide_then_multiply,
     stored_scale=store_mean,
-    source=(
-        "microsoft/BitNet 16da220, quantize_row_i8_s and the I2_S rescale, as read in the source; golden "
-        "gguf/i2s_vectors.npz (tests/quant/test_bitnetcpp.py) holds a second reading of it, not a run"
-    ),
+    source="microsoft/BitNet 16da220, quantize_row_i8_s and the I2_S rescale, as read in the source",
+    evidence="golden gguf/i2s_vectors.npz (tests/quant/test_bitnetcpp.py): sums of a run, the rest a second reading",
 )

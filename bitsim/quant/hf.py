@@ -67,10 +67,11 @@ HF_BITLINEAR_FP32 = Contract(
     quantise_activations=absmax_int8,
     rescale=_rescale_bitlinear,
     stored_scale=store_reciprocal,
-    source=(
-        "transformers 5.23.0, integrations/bitnet.py, BitLinear in float32; equal bit for bit: golden "
-        "layer/act_vectors.npz (tests/quant/test_contracts.py) and hf/A trace_packed_bitlinear_fp32_eager.npz "
-        "(tests/model/test_hf_golden.py), layers and models run by transformers (tests/peers)"
+    source="transformers 5.23.0, integrations/bitnet.py, BitLinear in float32",
+    evidence=(
+        "equal bit for bit: golden layer/act_vectors.npz (tests/quant/test_contracts.py) and hf/A "
+        "trace_packed_bitlinear_fp32_eager.npz (tests/model/test_hf_golden.py), layers and models run by transformers "
+        "(tests/peers)"
     ),
 )
 # The reference class never forms integers: it multiplies the float matrices q/s and W in the BLAS's summation order.
@@ -82,9 +83,9 @@ HF_AUTOBITLINEAR = Contract(
     quantise_activations=absmax_int8,
     rescale=divide_then_multiply,
     stored_scale=store_mean,
-    source=(
-        "transformers 5.23.0, integrations/bitnet.py, AutoBitLinear, float32 or bfloat16; codes, scales and the last "
-        "multiplication equal bit for bit, the float product to tolerance: golden hf/A "
+    source="transformers 5.23.0, integrations/bitnet.py, AutoBitLinear, float32 or bfloat16",
+    evidence=(
+        "codes, scales and the last multiplication equal bit for bit, the float product to tolerance: golden hf/A "
         "trace_packed_autobitlinear_bf16_eager.npz (tests/model/test_hf_golden.py), layers and models run by "
         "transformers, offline and online (tests/peers)"
     ),
@@ -95,10 +96,8 @@ FAQ = Contract(
     quantise_activations=absmax_int8,
     rescale=_rescale_faq,
     stored_scale=store_reciprocal,
-    source=(
-        f"{_FAQ}, fig. 4 (inference); codes, sums and outputs equal bit for bit: golden layer/faq_vectors.npz "
-        "(tests/quant/test_b1.py)"
-    ),
+    source=f"{_FAQ}, fig. 4 (inference)",
+    evidence="codes, sums and outputs equal bit for bit: golden layer/faq_vectors.npz (tests/quant/test_b1.py)",
 )
 # The FAQ's b1 code stops at the fake weights sign * mean|W|; it has no inference form. The rescale is therefore the one
 # that multiplies by mean|W|: its reciprocal would be infinite for an all-zero tensor, for which this code has no eps.
@@ -109,9 +108,10 @@ FAQ_B1 = Contract(
     rescale=divide_then_multiply,
     stored_scale=store_mean,
     quantise_weights=binarise_faq,
-    source=(
-        f"{_FAQ}, b1 code; codes and sums equal: golden layer/faq_vectors.npz (tests/quant/test_b1.py), for the "
-        "rescale there is no reference"
+    source=f"{_FAQ}, b1 code",
+    evidence=(
+        "codes and sums equal: golden layer/faq_vectors.npz (tests/quant/test_b1.py); for the rescale there is no "
+        "reference"
     ),
 )
 FLOAT = Contract(

@@ -93,7 +93,8 @@ HF_BITLINEAR_BF16_EAGER = Contract(
     quantise_activations=absmax_int8_bf16_eager,
     rescale=_rescale_eager,
     stored_scale=store_reciprocal,
-    source=f"{_SOURCE}, methods run eagerly; {_EVIDENCE}",
+    source=f"{_SOURCE}, methods run eagerly",
+    evidence=_EVIDENCE,
 )
 HF_BITLINEAR_BF16_COMPILED = Contract(
     name="hf_bitlinear_bf16_compiled",
@@ -101,5 +102,6 @@ HF_BITLINEAR_BF16_COMPILED = Contract(
     quantise_activations=absmax_int8_bf16_compiled,
     rescale=_rescale_compiled,
     stored_scale=store_reciprocal,
-    source=f"{_SOURCE}, methods compiled (the default); {_EVIDENCE}",
+    source=f"{_SOURCE}, methods compiled (the default)",
+    evidence=_EVIDENCE,
 )

@@ -37,6 +37,11 @@ class Recipe:
         return self.qkv.linear_class
 
     @property
+    def evidence(self) -> str:
+        """That of its contracts, each once."""
+        return "; ".join(dict.fromkeys(contract.evidence for contract in self.contracts))
+
+    @property
     def contracts(self) -> tuple[Contract, ...]:
         return self.qkv, self.o, self.gate_up, self.down
 
@@ -99,11 +104,11 @@ RECIPES = {
     )
 }
 
+NUMERICS = RECIPES | {name: uniform(contract) for name, contract in CONTRACTS.items()}
+
 
 def recipe(name: str) -> Recipe:
     """The recipe or contract called `name`; raises `UnknownNameError`."""
-    if name in RECIPES:
-        return RECIPES[name]
-    if name in CONTRACTS:
-        return uniform(CONTRACTS[name])
-    raise UnknownNameError("numerics", name, (*RECIPES, *CONTRACTS))
+    if name not in NUMERICS:
+        raise UnknownNameError("numerics", name, NUMERICS)
+    return NUMERICS[name]

@@ -24,7 +24,22 @@ LLAMA = ("700m", "1.3b", "3b", "3.9b", "7b", "13b", "70b")
 def test_names():
     expected = [f"{v}-{s}" for v in ("bitnet", "fp16") for s in B1]
     expected += [f"{v}-{s}" for v in ("llama", "bitnet-b158") for s in LLAMA]
+    expected += [f"bitnet-a48-{s}" for s in ("700m", "1.3b", "3b", "7b")]
+    expected += [f"bitnet-v2-{s}" for s in ("400m", "1.3b", "3b", "7b")]
     assert set(zoo_names()) == {*expected, "bitnet-b158-2b4t"}
+
+
+@pytest.mark.parametrize("size", ["700m", "1.3b", "3b", "7b"])
+def test_a48_has_the_shapes_of_b158(size):
+    config, twin = zoo_config(f"bitnet-a48-{size}"), zoo_config(f"bitnet-b158-{size}")
+    assert list(config.linear_shapes()) == list(twin.linear_shapes())
+    assert config.default_numerics == "a48"
+
+
+@pytest.mark.parametrize("size", ["400m", "1.3b", "3b", "7b"])
+def test_v2_transforms_powers_of_two(size):
+    shapes = {name: k for name, _, k in zoo_config(f"bitnet-v2-{size}").linear_shapes()}
+    assert all(k & (k - 1) == 0 for k in (shapes["self_attn.o_proj"], shapes["mlp.down_proj"]))
 
 
 def test_2b4t():

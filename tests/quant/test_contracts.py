@@ -131,7 +131,7 @@ def test_registry():
     for name, entry in CONTRACTS.items():
         assert contract(name) is entry
         assert entry.name == name
-        assert entry.source or name == "float"
+        assert (entry.source and entry.evidence) or name == "float"
     for linear_class, name in NUMERICS.items():
         assert recipe(name).linear_class == linear_class
     with pytest.raises(UnknownNameError, match="hf_bitlinear_fp32"):
