@@ -14,7 +14,7 @@ from bitsim.hw import chip_names, load_chip, load_technology, technology_names
 @click.argument("what", type=click.Choice(["all", "chips", "technologies", "models", "numerics"]), default="all")
 @output_options
 def command(what: str, as_json: bool, out: Path | None) -> None:
-    """List the chips, technologies, models and numerics that come with bitsim."""
+    """List the chips, technologies and models that come with bitsim, or the numerics that models run under."""
     from bitsim.model.catalogue import catalogue
 
     listed: dict[str, list[dict[str, str]]] = {}
@@ -34,7 +34,7 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
             }
             for entry in catalogue()
         ]
-    if what in ("all", "numerics"):
+    if what == "numerics":
         from bitsim.quant.recipes import NUMERICS
 
         listed["numerics"] = [

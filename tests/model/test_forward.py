@@ -13,7 +13,7 @@ from bitsim.model.forward import activate, forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.rotary import rotary_table, rotate
 from bitsim.quant.recipes import recipe
-from tests.model.tiny_models import CONFIG, CONFIGS, FLOAT_CONFIG, Recorder
+from tests.model.tiny_models import A48_CONFIG, CONFIG, CONFIGS, FLOAT_CONFIG, Recorder
 
 TOKENS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5])
 
@@ -47,8 +47,43 @@ def test_executes_what_is_listed(config):
     recorder.operators.clear()
     run(model, TOKENS[:1], cache, recorder)
     assert recorder.operators == forward_operators(config, phase="decode", tokens=1, context=12)
-    if config.quantised:
-        assert all(np.abs(q.astype(int)).max() <= 127 for q, _ in recorder.linears.values())
+    rules = recipe(config.default_numerics)
+    by_input = {"o_proj": rules.o, "gate_proj": rules.gate_up, "up_proj": rules.gate_up, "down_proj": rules.down}
+    for name, (q, _) in recorder.linears.items():
+        low, high = by_input.get(name.rpartition(".")[2], rules.qkv).code_range
+        assert low <= q.min() <= q.max() <= high
+
+
+class Scrambler(Recorder):
+    """Returns nonsense for outputs that are said not to be needed."""
+
+    def __init__(self):
+        super().__init__()
+        self.live = {}
+
+    def bitlinear(self, op, x_q, weight, live=None):
+        sums = super().bitlinear(op, x_q, weight)
+        self.live[op.name] = live
+        return sums if live is None else np.where(live, sums, 12345)
+
+
+def test_outputs_where_the_gate_is_zero_are_not_needed():
+    model, scrambler = random_model(A48_CONFIG, 9), Scrambler()
+    logits = run(model, TOKENS, KVCache(A48_CONFIG), scrambler)
+    np.testing.assert_array_equal(logits, run(model, TOKENS, KVCache(A48_CONFIG)))
+    masks = {name: live for name, live in scrambler.live.items() if live is not None}
+    assert set(masks) == {f"layers.{i}.mlp.up_proj" for i in range(A48_CONFIG.num_layers)}
+    for name, live in masks.items():
+        gate = scrambler.linears[name.replace("up_proj", "gate_proj")][1]
+        np.testing.assert_array_equal(live, gate > 0)
+
+
+def test_another_papers_activations_on_the_same_weights_are_allowed():
+    model = random_model(CONFIG, 5)
+    logits = forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), recipe("a48"))
+    assert np.isfinite(logits).all()
+    with pytest.raises(OperandError, match=r"down_quantise: hadamard: expected a power of two of values, got 44"):
+        forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), recipe("v2_a4"))
 
 
 def test_future_tokens_do_not_matter():

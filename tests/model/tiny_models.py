@@ -46,7 +46,17 @@ FLOAT_CONFIG = replace(
 MLP_CONFIG = replace(
     CONFIG, linear_class="bitlinear", weight_bits_per_weight=Fraction(1), ffn="mlp", hidden_act="gelu", num_kv_heads=4
 )
-CONFIGS = {"ternary": CONFIG, "float": FLOAT_CONFIG, "binary mlp": MLP_CONFIG}
+B1_CONFIG = replace(MLP_CONFIG, linear_class="b1", norm="layer")
+A48_CONFIG = replace(CONFIG, linear_class="a48")
+V2_CONFIG = replace(CONFIG, linear_class="v2", intermediate_size=64, hidden_act="silu")
+CONFIGS = {
+    "ternary": CONFIG,
+    "float": FLOAT_CONFIG,
+    "binary mlp": MLP_CONFIG,
+    "b1": B1_CONFIG,
+    "a48": A48_CONFIG,
+    "v2": V2_CONFIG,
+}
 
 
 class Recorder(ReferenceExecutor):
