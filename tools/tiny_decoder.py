@@ -64,9 +64,7 @@ SCHEMES = {
         o=fake_quant.top_half_int8,
         down=fake_quant.int8_added,
     ),
-    "v2_a8": Scheme(
-        inputs=fake_quant.int8_added, o=fake_quant.hadamard_int8, down=fake_quant.hadamard_int8, **_V2
-    ),
+    "v2_a8": Scheme(inputs=fake_quant.int8_added, o=fake_quant.hadamard_int8, down=fake_quant.hadamard_int8, **_V2),
     "v2": Scheme(inputs=fake_quant.int4, o=fake_quant.hadamard_int4, down=fake_quant.hadamard_int4, **_V2),
 }
 ACTIVATIONS: dict[str, Quantiser] = {

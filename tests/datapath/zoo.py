@@ -1,0 +1,53 @@
+"""All kinds of datapaths, as the law tests see them: one entry per kind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from bitsim.datapath.reference import pe_array
+from bitsim.datapath.reference.common import Outcome
+from bitsim.hw.datapaths import DatapathDescription
+from tests.datapath.strategies import array_specs
+
+Specs = st.SearchStrategy[Any]
+
+
+@dataclass(frozen=True)
+class Member:
+    """`specs`: generates small descriptions, accumulators narrow enough to overflow among them; `twin`: its oracle."""
+
+    kind: str
+    specs: Specs
+    twin: Callable[[Any, Any, Any], Outcome]
+    exact: bool = True
+
+
+ZOO = {
+    "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
+    "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, exact=False),
+}
+EXACT = {name: member for name, member in ZOO.items() if member.exact}
+
+
+def roomy(spec: DatapathDescription) -> Any:
+    """`spec` with accumulators in which nothing overflows."""
+    return type(spec).model_validate(spec.model_dump() | spec.accumulators(32))
+
+
+@st.composite
+def operands(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, Any]:
+    """Generates `x` (M, K) and `w` (N, K) in the datapath's ranges: every size from 1, extreme values often."""
+    m, k, n = (draw(st.integers(1, largest)) for _ in range(3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    if not datapath.exact:
+        scale = draw(st.sampled_from((1e-4, 1.0, 50.0, 3e4)))
+        x = np.clip(rng.normal(0, scale, (m, k)), -6e4, 6e4)
+        return x.astype(np.float16), rng.normal(0, 1, (n, k)).astype(np.float16)
+    (low, high), (least, most) = datapath.act_range, datapath.weight_range
+    w = rng.integers(least, most + 1, (n, k)).astype(np.int8)
+    if draw(st.booleans()):
+        return rng.choice(np.array([low, low + 1, 0, high], np.int8), (m, k)), w
+    return rng.integers(low, high + 1, (m, k)).astype(np.int8), w
