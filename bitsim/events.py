@@ -62,12 +62,20 @@ EVENT_KINDS = (
     _logic("pe.{unit}.skip", "PE logic", "a ternary PE passes its sum on (weight 0)", data_dependent=True),
     _logic("pe.{unit}.mac", "PE logic", "a PE multiplies and adds"),
     _logic("acc.add.{format}", "column accumulators", "addition in the accumulator below a column"),
+    # adder trees
+    _logic(
+        "tree.{depth}.add_bits",
+        "adder tree",
+        "one bit of an adder of a sign-selecting tree or of its accumulator adds; `depth1`, `depth2`, ...: adders in "
+        "a row between two registers",
+    ),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),
     _flip("act", "an activation register bit flips"),
     _flip("weight", "a weight register bit flips"),
     _flip("psum", "a partial-sum register bit flips"),
+    _flip("tree{level}", "a bit of the pipeline registers behind a level of an adder tree flips"),
     _system("sram.{buffer}.read_bits", "sram {buffer}", "bits read from an on-chip buffer"),
     _system("sram.{buffer}.write_bits", "sram {buffer}", "bits written to an on-chip buffer"),
     _system("dram.{content}.read_bits", "dram {content}", "bits read from DRAM"),

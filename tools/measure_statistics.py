@@ -3,7 +3,7 @@
     python tools/measure_statistics.py
 
 Runs a prompt of 256 held-out bytes of tiny-b158 with exact toggles on one chip per kind of datapath: its BitLinear
-layers on the ternary and the INT8 array and so on, its attention matmuls and head on the FP16 array. A
+layers on the ternary and the INT8 array, the adder trees and so on, its attention matmuls and head on the FP16 array. A
 rate is what was counted over what could have happened (`chances`), so that `expect` on the same operators gives the
 measured totals back.
 """
@@ -24,7 +24,9 @@ from bitsim.study import run
 TOKENS = 256
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = ("ternary-ws-64x64", "int8-ws-64x64")  # chips that give the rates of the kinds that they share with others
-VARIANTS: dict[str, dict[str, int]] = {}
+VARIANTS: dict[str, dict[str, int]] = {
+    "adder-tree-64x64-pipelined": {"lanes": 128, "trees": 32, "pipeline": 7},
+}
 
 
 def matmuls(chip: Chip, kind: str) -> list[Operator]:

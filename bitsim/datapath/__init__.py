@@ -1,7 +1,7 @@
 """How a matmul is computed, bit for bit, and what switches while it is.
 
 `base` is the contract of every datapath, `template` what all do alike, `registry` the list of kinds. Each kind is a
-module that draws its structure and counts its events in closed form (`pe_array`), with a slow twin
+module that draws its structure and counts its events in closed form (`pe_array`, `adder_tree`, ...), with a slow twin
 in plain Python in `reference` and compiled loops in `kernels`. Outputs come from one exact matmul (`matmul`, `packed`)
 and, where accumulators are too narrow, from `accumulation`.
 
@@ -11,6 +11,7 @@ stepped register by register.
 
 __all__ = [
     "accumulation",
+    "adder_tree",
     "base",
     "cycle_model",
     "formats",

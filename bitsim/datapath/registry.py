@@ -9,6 +9,7 @@ from bitsim.hw.datapaths import DatapathDescription
 # kind in YAML -> module of this package and class in it
 DATAPATHS = {
     "pe_array": ("pe_array", "PEArray"),
+    "adder_tree": ("adder_tree", "AdderTree"),
 }
 
 

@@ -42,7 +42,7 @@ def test_json_is_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> No
         ("show", "ternary-ws-64x64"),
         ("show", "7nm"),
         ("datapath", "list"),
-        ("datapath", "bound", "ternary-ws-64x64", "--k", "6912"),
+        ("datapath", "bound", "adder-tree-16x256", "--k", "6912"),
         ("compare", "tiny-b158@ternary-ws-64x64", "--prompt", "And", "--new-tokens", "2"),
     ):
         code, out, err = bitsim(capsys, *words, "--json")

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import pe_array
+from bitsim.datapath.reference import adder_tree, pe_array
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import DatapathDescription
+from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -25,9 +25,25 @@ class Member:
     exact: bool = True
 
 
+@st.composite
+def adder_trees(draw: st.DrawFn) -> AdderTreeSpec:
+    levels = draw(st.integers(1, 5))
+    return AdderTreeSpec(
+        kind="adder_tree",
+        lanes=2**levels,
+        trees=draw(st.integers(1, 5)),
+        pipeline=draw(st.integers(0, levels)),
+        tokens=draw(st.integers(1, 4)),
+        acc_bits=9 + levels + draw(st.integers(0, 3)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+        clock_gating=draw(st.booleans()),
+    )
+
+
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, exact=False),
+    "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 
