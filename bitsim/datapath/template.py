@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -50,10 +50,10 @@ class PreparedWeights:
 class CountedDatapath(ABC, Generic[Spec]):
     """A datapath as its description says; a subclass tells how it accumulates and what it counts.
 
-    `act_range`, `weight_range`: the integers that are legal operands.
+    `act_range`, `weight_range`: the integers that are legal operands; weights of -1..1 are laid out at 2 bits each.
     """
 
-    act_range: ClassVar[tuple[int, int]] = (-128, 127)
+    act_range: tuple[int, int] = (-128, 127)
     weight_range: tuple[int, int] = (-1, 1)
 
     def __init__(self, spec: Spec) -> None:
@@ -106,11 +106,13 @@ class CountedDatapath(ABC, Generic[Spec]):
 
     def registers(self) -> Mapping[str, int]:
         """Its integer accumulators by their names in `overflow.*` events, and their bits."""
-        return {register.name: register.bits for register, _ in self.accumulation.stages(1)} if self.exact else {}
+        return (
+            {register.name: register.bits for register, _ in self.accumulation.stages(1)} if self.spec.integer else {}
+        )
 
     def bounds(self, k: int) -> Mapping[str, Range]:
         """By accumulator, the sums that legal operands of depth `k` can reach; empty where sums are no integers."""
-        if not self.exact:
+        if not self.spec.integer:
             return {}
         products = [x * w for x in self.act_range for w in self.weight_range]
         return self.accumulation.bounds(k, Range(low=min(*products, 0), high=max(*products, 0)))
@@ -118,7 +120,7 @@ class CountedDatapath(ABC, Generic[Spec]):
     def seen(self, x: Array, w: Array | PreparedWeights) -> Mapping[str, Range]:
         """By accumulator, the sums that these operands reach in registers of unlimited width."""
         acts, weights = self._operands(x, w)
-        return self.accumulation.seen(acts, weights.codes()) if self.exact else {}
+        return self.accumulation.seen(acts, weights.codes()) if self.spec.integer else {}
 
     def _operands(self, x: Array, w: Array | PreparedWeights) -> tuple[Array, PreparedWeights]:
         weights = w if isinstance(w, PreparedWeights) else self.prepare(w)

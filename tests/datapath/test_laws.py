@@ -13,7 +13,7 @@ from bitsim.datapath.registry import DATAPATHS, build_datapath
 from bitsim.errors import OperandError
 from bitsim.events import Events, is_data_dependent, total
 from bitsim.hw import chip_names, load_chip
-from tests.datapath.zoo import EXACT, ZOO, Member, operands, roomy
+from tests.datapath.zoo import EXACT, ZOO, Member, roomy
 
 every = pytest.mark.parametrize("member", ZOO.values(), ids=ZOO)
 every_exact = pytest.mark.parametrize("member", EXACT.values(), ids=EXACT)
@@ -36,7 +36,7 @@ def test_every_registered_kind_is_tested_and_on_a_chip() -> None:
 @given(data=st.data())
 def test_law_1_every_exact_datapath_equals_the_int64_matmul(member: Member, data: st.DataObject) -> None:
     datapath = build_datapath(roomy(data.draw(member.specs)))
-    x, w = data.draw(operands(datapath, largest=90))
+    x, w = data.draw(member.operands(datapath, largest=90))
     assert datapath.exact
     np.testing.assert_array_equal(datapath.execute(x, w, toggles="off").y, int64_matmul(x, w))
 
@@ -79,7 +79,7 @@ def test_law_2_exhaustive_all_ternary_weights_of_a_few_inputs(member: Member, da
 @given(data=st.data())
 def test_law_2_datapath_equals_its_twin_in_everything(member: Member, data: st.DataObject) -> None:
     spec = data.draw(member.specs)
-    x, w = data.draw(operands(build_datapath(spec)))
+    x, w = data.draw(member.operands(build_datapath(spec)))
     assert_equal(member, spec, x, w)
 
 
@@ -99,7 +99,7 @@ def assert_equal(member: Member, spec: Any, x: Any, w: Any) -> None:
 def test_law_3_count_equals_execute_and_expect_gives_the_rest(member: Member, data: st.DataObject) -> None:
     spec = data.draw(member.specs)
     datapath: Any = build_datapath(spec)
-    x, w = data.draw(operands(datapath))
+    x, w = data.draw(member.operands(datapath))
     shape = x.shape[0], x.shape[1], w.shape[0]
     always = {spec.rates: dict.fromkeys(datapath.chances(*shape), 1.0)}
     statistics = Statistics(weight_zeros=1 / 3, rates=always, source="whatever can happen does")
@@ -117,7 +117,7 @@ def test_law_3_count_equals_execute_and_expect_gives_the_rest(member: Member, da
 @given(data=st.data())
 def test_law_5_splitting_n_at_tiles_and_adding_gives_the_same_events(member: Member, data: st.DataObject) -> None:
     datapath: Any = build_datapath(data.draw(member.specs))
-    x, w = data.draw(operands(datapath))
+    x, w = data.draw(member.operands(datapath))
     width = datapath.tile_columns
     parts = [datapath.execute(x, w[i : i + width]) for i in range(0, len(w), width)]
     whole = datapath.execute(x, w)
@@ -130,7 +130,7 @@ def test_law_5_splitting_n_at_tiles_and_adding_gives_the_same_events(member: Mem
 @given(data=st.data())
 def test_law_5_splitting_m_changes_neither_outputs_nor_arithmetic(member: Member, data: st.DataObject) -> None:
     datapath = build_datapath(data.draw(member.specs))
-    x, w = data.draw(operands(datapath))
+    x, w = data.draw(member.operands(datapath))
     at = data.draw(st.integers(0, len(x)))
     parts = [datapath.execute(part, w) for part in (x[:at], x[at:]) if len(part)]
     whole = datapath.execute(x, w)
@@ -142,7 +142,7 @@ def test_law_5_splitting_m_changes_neither_outputs_nor_arithmetic(member: Member
 @given(data=st.data())
 def test_the_arithmetic_is_the_papers_whatever_the_structure(member: Member, data: st.DataObject) -> None:
     datapath: Any = build_datapath(data.draw(member.specs))
-    x, w = data.draw(operands(datapath))
+    x, w = data.draw(member.operands(datapath))
     multiplies = datapath.weight_range != (-1, 1)
     expected = arithmetic_events("int8", x.shape[0], x.shape[1], w.shape[0], multiplies=multiplies)
     assert datapath.execute(x, w).events.in_ledger("arithmetic") == expected
@@ -152,7 +152,7 @@ def test_the_arithmetic_is_the_papers_whatever_the_structure(member: Member, dat
 @given(data=st.data())
 def test_toggle_modes_change_only_the_toggles_that_they_name(member: Member, data: st.DataObject) -> None:
     datapath: Any = build_datapath(data.draw(member.specs))
-    x, w = data.draw(operands(datapath))
+    x, w = data.draw(member.operands(datapath))
     exact, sample, off = (datapath.execute(x, w, toggles=mode, seed=5) for mode in ("exact", "sample", "off"))
     np.testing.assert_array_equal(exact.y, off.y)
     tiles = -(-len(w) // datapath.tile_columns)
@@ -181,7 +181,7 @@ def test_bounds_are_reached_by_the_extreme_operands_and_never_left(member: Membe
             changed = type(spec).model_validate(spec.model_dump() | spec.accumulators(width))
             done = build_datapath(changed).execute(x, w, toggles="off")
             assert (done.first_overflow is not None) == overflows
-    x, w = data.draw(operands(datapath, largest=40))
+    x, w = data.draw(member.operands(datapath, largest=40))
     for name, found in datapath.seen(x, w).items():
         bound = datapath.bounds(x.shape[1])[name]
         assert bound.low <= found.low <= 0 <= found.high <= bound.high
@@ -193,7 +193,7 @@ def test_what_a_register_needs_on_these_operands_is_just_enough(member: Member, 
     """Accumulators as wide as `seen` says do not overflow."""
     spec = data.draw(member.specs)
     datapath: Any = build_datapath(spec)
-    x, w = data.draw(operands(datapath, largest=60))
+    x, w = data.draw(member.operands(datapath, largest=60))
     bits = max(spec.acc_bits, *(found.bits for found in datapath.seen(x, w).values()))
     changed = type(spec).model_validate(spec.model_dump() | spec.accumulators(min(bits, 32)))
     assert build_datapath(changed).execute(x, w, toggles="off").first_overflow is None
@@ -203,7 +203,7 @@ def test_what_a_register_needs_on_these_operands_is_just_enough(member: Member, 
 @given(data=st.data())
 def test_operands_out_of_range_name_the_first_offender(member: Member, data: st.DataObject) -> None:
     datapath: Any = build_datapath(data.draw(member.specs))
-    x, w = (operand.astype(np.int16) for operand in data.draw(operands(datapath, largest=5)))
+    x, w = (operand.astype(np.int16) for operand in data.draw(member.operands(datapath, largest=5)))
     row, k = data.draw(st.integers(0, len(x) - 1)), data.draw(st.integers(0, x.shape[1] - 1))
     (low, high), (least, most) = datapath.act_range, datapath.weight_range
     wrong = x.copy()
