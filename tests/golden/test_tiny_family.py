@@ -19,9 +19,8 @@ LINEARS = [tuple(name.split(".", 1)) for name in TORCH.files if name.endswith(".
 def test_linears_equal_torch_given_their_input(kind: str, key: str) -> None:
     """Codes on integers, fake quantisation in float32: the same but for its summation order."""
     model, name = load_model(f"tiny-{kind}"), key.removesuffix(".x")
-    rules, short = recipe(model.config.default_numerics), name.rpartition(".")[2].removesuffix("_proj")
-    contract = {"o": rules.o, "gate": rules.gate_up, "up": rules.gate_up, "down": rules.down}.get(short, rules.qkv)
-    weight = getattr(model.weights.layers[0], short)
+    contract = recipe(model.config.default_numerics).of(name)
+    weight = getattr(model.weights.layers[0], name.rpartition(".")[2].removesuffix("_proj"))
     q, s = contract.quantise_activations(TORCH[f"{kind}.{name}.x"])
     y, wanted = contract.rescale(exact_matmul(q, weight.codes()), s, weight.scale), TORCH[f"{kind}.{name}.y"]
     np.testing.assert_allclose(y, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())
