@@ -19,13 +19,13 @@ class GroupedOperand(NamedTuple):
     """A, or B with 16 columns side by side.
 
     * `values`: float32, multiples of 1/2 up to 6. A: (M, K); B: (N / 16, K, 16).
-    * `significands`, NaN for a NaN scale, and `exponents`: float32 and int16, of the scale of each group.
+    * `scales` and `powers`: float64, the scale of each group, and 2^exponent of it, for zeros by convention.
       A: (M, K / group); B: (N / 16, K / group, 16).
     """
 
     values: Any
-    significands: Any
-    exponents: Any
+    scales: Any
+    powers: Any
 
 
 def grouped_dot_adds(a: GroupedOperand, b: GroupedOperand, y: Any, n: int, group: int, rules: Rules) -> None:
@@ -50,21 +50,13 @@ def _dots(a: Any, b: Any, m: Any, block: Any, t: Any, group: Any, rules: Any, do
 
 
 @kernel
-def _power(a: Any, b: Any, m: Any, block: Any, g: Any, lane: Any) -> Any:
-    """2^exponent of an addend."""
-    exponent: Any = np.int64(a.exponents[m, g]) + np.int64(b.exponents[block, g, lane])
-    return math.ldexp(1.0, exponent)
-
-
-@kernel
 def _add_groups(a: Any, b: Any, dots: Any, c: Any, m: Any, block: Any, t: Any, lane: Any, rules: Any) -> Any:
     """One output of block `t` of k, in float64, which is exact."""
     first = t * dots.shape[0]
-    largest = accumulator_power(c, rules)
-    scales = 0.0
+    largest, scales = accumulator_power(c, rules), 0.0
     for g in range(dots.shape[0]):
-        scales += a.significands[m, first + g] * b.significands[block, first + g, lane]
-        largest = max(largest, _power(a, b, m, block, first + g, lane))
+        largest = max(largest, a.powers[m, first + g] * b.powers[block, first + g, lane])
+        scales += a.scales[m, first + g] * b.scales[block, first + g, lane]
     if math.isnan(scales):
         return np.nan
     if not math.isfinite(c):
@@ -72,8 +64,8 @@ def _add_groups(a: Any, b: Any, dots: Any, c: Any, m: Any, block: Any, t: Any, l
     to_steps = math.ldexp(1.0, rules.alignment_bits) / largest
     total = np.trunc(c * to_steps)
     for g in range(dots.shape[0]):
-        scale = np.float64(a.significands[m, first + g]) * np.float64(b.significands[block, first + g, lane])
-        total += np.trunc(np.float64(dots[g, lane]) * scale * _power(a, b, m, block, first + g, lane) * to_steps)
+        scale = a.scales[m, first + g] * b.scales[block, first + g, lane]
+        total += np.trunc(np.float64(dots[g, lane]) * scale * to_steps)
     return round_once(total / to_steps, rules)
 
 

@@ -24,8 +24,8 @@ def float_mma(matmul: FloatMatmul) -> Codes:
     y = _in_lanes(decode(matmul.c.T, matmul.acc_format).value)
     b, scale_b = matmul.b.T, None if matmul.scale_b is None else matmul.scale_b.T
     if group > 1:
-        a_groups = _grouped_operand(matmul.a, matmul.scale_a, matmul.a_format, group)
-        b_groups = _grouped_operand(b, scale_b, matmul.b_format, group)
+        a_groups = _grouped_operand(matmul.a, matmul.scale_a, matmul.a_format, group, rules)
+        b_groups = _grouped_operand(b, scale_b, matmul.b_format, group, rules)
         grouped_dot_adds(a_groups, GroupedOperand(*map(_in_lanes, b_groups)), y, n, group, rules)
     else:
         a_rows = _operand(matmul.a, matmul.scale_a, matmul.a_format, rules)
@@ -54,10 +54,11 @@ def _rules(matmul: FloatMatmul) -> Rules:
 def _operand(codes: Codes, scales: Codes | None, fmt: OperandFormat, rules: Rules) -> Operand:
     """codes: (R, K), scales: (R, K / scale block) or None; the rows of an operand, not in lanes."""
     numbers = decode(codes, fmt.element)
-    powers = np.ldexp(np.float32(1), numbers.exponent)
+    finite = np.isfinite(numbers.value)
+    powers = np.ldexp(np.float32(1), np.where(finite, numbers.exponent, 0))
     powers[numbers.value == 0] = rules.zero_power
     by_block = (codes.shape[0], codes.shape[1] // rules.block, rules.block)
-    has_specials = ~np.isfinite(numbers.value).reshape(by_block).all(axis=2)
+    has_specials = ~finite.reshape(by_block).all(axis=2)
     scale_exponents = np.zeros(by_block[:2], np.int16)
     if scales is not None and fmt.scale is not None:
         block_scales = _per_group(decode(scales, fmt.scale), rules.block, fmt.scale_block)
@@ -65,14 +66,15 @@ def _operand(codes: Codes, scales: Codes | None, fmt: OperandFormat, rules: Rule
     return Operand(numbers.value, powers, scale_exponents, fast_scales(scale_exponents, has_specials, rules))
 
 
-def _grouped_operand(codes: Codes, scales: Codes | None, fmt: OperandFormat, group: int) -> GroupedOperand:
+def _grouped_operand(
+    codes: Codes, scales: Codes | None, fmt: OperandFormat, group: int, rules: Rules
+) -> GroupedOperand:
     """As `_operand`, for groups of elements without specials that share a scale."""
     assert scales is not None
     assert fmt.scale is not None
     scale = _per_group(decode(scales, fmt.scale), group, fmt.scale_block)
-    exponents = np.where(scale.value == 0, np.int16(ZERO_EXPONENT), scale.exponent)
-    significands = np.ldexp(scale.value, -exponents)
-    return GroupedOperand(decode(codes, fmt.element).value, significands, exponents)
+    powers = np.where(scale.value == 0, rules.zero_power, np.ldexp(1.0, scale.exponent))
+    return GroupedOperand(decode(codes, fmt.element).value, scale.value.astype(np.float64), powers)
 
 
 def _per_group(scales: Decoded, group: int, scale_block: int) -> Decoded:
