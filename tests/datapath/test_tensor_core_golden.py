@@ -47,9 +47,7 @@ def wrong_dots(mma: Any, vectors: tuple[Any, Any, Any, Any], core: Any, acc: str
 def wrong_outputs(mma: Any, path: Path, core: Any, fmt: str, step: int = 1, reverse: int = 1, **options: Any) -> int:
     z = np.load(path)
     a, b, c, d = (z[name][::step] for name in "ABCD")
-    got = [
-        mma(x[:, ::reverse], y[::reverse], z, core, fmt, **options) for x, y, z in zip(a, b, c, strict=True)
-    ]
+    got = [mma(x[:, ::reverse], y[::reverse], z, core, fmt, **options) for x, y, z in zip(a, b, c, strict=True)]
     return int((np.array(got) != d).sum())
 
 
