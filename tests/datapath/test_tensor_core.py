@@ -57,6 +57,40 @@ def test_law_kernel_equals_twin_for_parameters_that_no_gpu_has(alignment_bits: i
     np.testing.assert_array_equal(bitsim.mma(a, b, c, core, acc_format=fmt), twin(a, b, c, core, acc_format=fmt))
 
 
+@pytest.mark.parametrize(
+    ("arch", "fmt", "code", "block", "alignment_bits"),
+    [
+        ("hopper", "fp16", 0x3FFF, 16, 25),
+        ("hopper", "fp16", 0x3FFF, 16, 26),
+        ("hopper", "fp16", 0x3FFF, 32, 25),
+        ("hopper", "fp16", 0x3FFF, 64, 25),
+        ("blackwell", "e4m3", 0x3F, 32, 25),
+        ("blackwell", "mxe5m2", 0x3F, 32, 25),
+    ],
+)
+def test_the_largest_significands_do_not_overflow(
+    arch: str, fmt: str, code: int, block: int, alignment_bits: int
+) -> None:
+    core = changed(arch, fmt, block_length=block, alignment_bits=alignment_bits, instruction_k=(block,))
+    a = np.full((1, block), code, np.uint16 if fmt == "fp16" else np.uint8)
+    c = single(1.999)[None]
+    scales = {} if fmt != "mxe5m2" else dict.fromkeys(("scale_a", "scale_b"), np.full((1, 1), 127, np.uint8))
+    for sign in (0, 0x8000 if fmt == "fp16" else 0x80):
+        b = (a ^ a.dtype.type(sign)).T
+        assert bitsim.mma(a, b, c, core, fmt, **scales) == twin(a, b, c, core, fmt, **scales)
+
+
+@pytest.mark.parametrize("mma", BOTH.values(), ids=BOTH)
+def test_scales_of_zeros(mma: Any) -> None:
+    """A zero has the exponent -126 plus that of the other factor and those of the scales; a NaN scale gives NaN."""
+    c = single(2.0**-90 * (1.0 + 2.0**-23)).reshape(1, 1)
+    zeros, large = np.zeros((1, 32), np.uint8), np.full((1, 1), 127 + 60, np.uint8)
+    assert mma(zeros, zeros.T, c, "blackwell", "mxe4m3", scale_a=large, scale_b=large) == c
+    assert mma(zeros, zeros.T, c, "blackwell", "mxe5m2", scale_a=large | 255, scale_b=large) == 0x7FFFFFFF
+    ones, none, one = np.full((1, 64), 2, np.uint8), np.zeros((1, 4), np.uint8), np.full((4, 1), 0x38, np.uint8)
+    assert mma(ones, ones.T, c, "blackwell", "nvf4", scale_a=none, scale_b=one) == c
+
+
 @given(float_requests())
 def test_law_columns_and_rows_are_independent(request: dict[str, Any]) -> None:
     whole = bitsim.mma(**request)

@@ -125,8 +125,8 @@ def round_sum(typingctx: Any, sums: Any, unit: Any, fraction_bits: Any, least_ex
         to_nearest = builder.fsub(builder.fadd(steps, magic), magic)
         toward_zero = builder.sitofp(builder.fptosi(steps, llvm_type(I32X16)), _DOUBLES)
         rounded = builder.select(nearest, to_nearest, toward_zero)
-        result = builder.fptrunc(builder.fmul(rounded, builder.bitcast(last_place, _DOUBLES)), llvm_type(F32X16))
-        return builder.fadd(result, _constant(llvm_type(F32X16), 0.0))
+        result = builder.fmul(rounded, builder.bitcast(last_place, _DOUBLES))
+        return builder.fptrunc(result, llvm_type(F32X16))
 
     return F32X16(sums, F32X16, types.int64, types.int64, types.boolean), emit
 

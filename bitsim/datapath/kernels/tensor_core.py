@@ -30,7 +30,6 @@ from bitsim.datapath.kernels.team import team
 NAN_SCALE = 2**14  # stands for a NaN among the exponents of block scales
 _MAX_FAST_ALIGNMENT_BITS = 25  # 16 * 4 * 2^25 = 2^31
 _MAX_FAST_BLOCK = 32
-_MAX_FAST_SCALE = 60  # exponents of block scales: the product of two stays far inside float32
 _EXACT_PRODUCTS = 16
 _LOWEST = np.float32(2.0**-100)  # of the largest addend: its scale and all results are normal float32
 _HIGHEST = np.float32(2.0**125)  # of the largest addend: no product overflows float32
@@ -75,7 +74,7 @@ class Operand(NamedTuple):
 def fast_scales(scale_exponents: Any, has_specials: Any, rules: Rules) -> Any:
     """float32: 2^scale exponent, and NaN for blocks that the fast lanes can't do."""
     possible = rules.alignment_bits <= _MAX_FAST_ALIGNMENT_BITS and rules.block <= _MAX_FAST_BLOCK
-    fast = possible & ~has_specials & (np.abs(scale_exponents) <= _MAX_FAST_SCALE)
+    fast = possible & ~has_specials & (scale_exponents < NAN_SCALE)
     return np.where(fast, np.ldexp(np.float32(1.0), np.where(fast, scale_exponents, 0)), np.float32(np.nan))
 
 
