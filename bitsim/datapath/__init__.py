@@ -2,7 +2,8 @@
 
 `base` is the contract of every datapath, `pe_array` the R x C array of processing elements, with `geometry` (tiles and
 cycles), `sums` (outputs and overflows) and `switching` (toggles) as its parts. `reference` is its slow twin in plain
-Python, `cycle_model` the same array stepped register by register. `kernels` holds the compiled loops.
+Python, `cycle_model` the same array stepped register by register. `tensor_core` is the arithmetic of GPUs' tensor cores.
+`kernels` holds the compiled loops.
 """
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "registry",
     "sums",
     "switching",
+    "tensor_core",
     "toggles",
 ]

@@ -10,7 +10,7 @@ from bitsim._jit import kernel, parallel_kernel
 from bitsim.datapath.kernels.simd import inlined, load, splat, store
 from bitsim.datapath.kernels.simd_float import LANES
 from bitsim.datapath.kernels.team import team
-from bitsim.datapath.kernels.tensor_core import Rules, accumulator_power, round_once
+from bitsim.datapath.kernels.tensor_core import Rules, accumulator_power, power, round_once
 
 _WORTH_A_TEAM = 2**17  # MACs
 
@@ -61,7 +61,7 @@ def _add_groups(a: Any, b: Any, dots: Any, c: Any, m: Any, block: Any, t: Any, l
         return np.nan
     if not math.isfinite(c):
         return c
-    to_steps = math.ldexp(1.0, rules.alignment_bits) / largest
+    to_steps = power(rules.alignment_bits) / largest
     total = np.trunc(c * to_steps)
     for g in range(dots.shape[0]):
         scale = a.scales[m, first + g] * b.scales[block, first + g, lane]

@@ -88,15 +88,26 @@ def fused_dot_adds(a: Operand, b: Operand, y: Any, n: int, rules: Rules) -> None
 
 
 @kernel
+def power(exponent: Any) -> Any:
+    """2^exponent in float64, -1022 <= exponent <= 1023; quicker than `math.ldexp`."""
+    return np.int64((np.int64(exponent) + 1023) << 52).view(np.float64)
+
+
+@kernel
+def exponent_of(x: Any) -> Any:
+    """floor(log2|x|) of a normal float64."""
+    return ((np.float64(x).view(np.int64) >> 52) & 0x7FF) - 1023
+
+
+@kernel
 def round_once(x: Any, rules: Any) -> Any:
-    """`x` as an accumulator: rounded once; zero is +0."""
+    """`x`, zero or a normal float64, as an accumulator: rounded once; zero is +0."""
     if x == 0.0:
         return 0.0
-    exponent = max(math.frexp(x)[1] - 1, rules.least_exponent)
-    last_place = math.ldexp(1.0, exponent - rules.fraction_bits)
+    last_place = power(max(exponent_of(x), rules.least_exponent) - rules.fraction_bits)
     steps = np.rint(x / last_place) if rules.nearest else np.trunc(x / last_place)
     result = steps * last_place
-    if abs(result) >= math.ldexp(1.0, rules.overflow_exponent):
+    if abs(result) >= power(rules.overflow_exponent):
         return math.copysign(np.inf, result)
     return result + 0.0
 
@@ -106,7 +117,7 @@ def accumulator_power(c: Any, rules: Any) -> Any:
     """2^exponent of a finite accumulator."""
     if c == 0.0:
         return rules.zero_power
-    return max(math.ldexp(1.0, math.frexp(c)[1] - 1), rules.c_least_power)
+    return max(power(exponent_of(c)), rules.c_least_power)
 
 
 @kernel
@@ -130,13 +141,13 @@ def _exact_lane(a: Any, b: Any, c: Any, m: Any, block: Any, t: Any, lane: Any, r
     special = _special_sum(a, b, c, m, block, ks, lane)
     if special != 0.0:
         return special
-    scale = math.ldexp(1.0, scale_exponent)
+    scale = power(scale_exponent)
     largest = max(accumulator_power(c, rules), rules.floor)
     for k in range(ks[0], ks[1]):
         largest = max(largest, scale * np.float64(a.powers[m, k]) * np.float64(b.powers[block, k, lane]))
     if largest == 0.0:
         return 0.0
-    to_steps = math.ldexp(1.0, rules.alignment_bits) / largest
+    to_steps = power(rules.alignment_bits) / largest
     total = np.trunc(c * to_steps)
     for k in range(ks[0], ks[1]):
         total += np.trunc(scale * to_steps * np.float64(a.values[m, k]) * np.float64(b.values[block, k, lane]))
