@@ -2,7 +2,7 @@
 
 `base` is the contract of every datapath, `pe_array` the R x C array of processing elements, with `geometry` (tiles and
 cycles), `sums` (outputs and overflows) and `switching` (toggles) as its parts. `reference` is its slow twin in plain
-Python, `cycle_model` the same array stepped register by register. `tensor_core` is the arithmetic of GPUs' tensor cores.
+Python, `cycle_model` the same array stepped register by register. `tensor_core` is how tensor cores of GPUs compute.
 `kernels` holds the compiled loops.
 """
 

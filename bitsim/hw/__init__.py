@@ -1,8 +1,8 @@
 """Hardware as data: a `Chip` and its `Technology`, read from YAML.
 
 A chip names its datapaths, vector unit, memories, clock and technology; a technology lists what each event costs. Every
-number is a `Constant` with unit, source and evidence. A `TensorCore` describes how a GPU rounds. Every mistake in a file is reported with file and line.
-The files that come with bitsim are in the package `hw_models`.
+number is a `Constant` with unit, source and evidence. A `TensorCore` says how a GPU's matmuls round. Every mistake in a
+file is reported with file and line. The files that come with bitsim are in the package `hw_models`.
 """
 
 from bitsim.hw.chip import Chip, PEArraySpec, chip_names, load_chip

@@ -15,6 +15,10 @@ AccFormatName = Literal["fp32", "fp16"]
 # Fraction bits of the word that holds the result.
 _WORD_FRACTION_BITS: dict[AccFormatName, int] = {"fp32": 23, "fp16": 10}
 
+# Neighbours in k that share a scale, and the formats whose products are summed in exact groups.
+SCALE_BLOCKS = {"mxe4m3": 32, "mxe5m2": 32, "mxf4": 32, "nvf4": 16}
+_GROUPED = ("mxf4", "nvf4")
+
 BlockLength = Annotated[int, Field(ge=1, le=64)]
 
 
@@ -49,7 +53,7 @@ class FloatUnit(Described):
     """Products of `formats`, in any mix, summed in blocks; the accumulator is rounded after every block.
 
     * `block_length`: products per block; a shorter instruction is one shorter block.
-    * `exact_group`: so many neighbours in k are summed without alignment and then scaled as one addend.
+    * `exact_group`: so many neighbours in k are summed without alignment and then scaled as one addend (FP4 only).
     * `alignment_bits`: fraction bits that an addend keeps when it is aligned to the largest exponent.
     * `instruction_k`: K of the instructions.
     """
@@ -63,11 +67,17 @@ class FloatUnit(Described):
 
     @model_validator(mode="after")
     def _consistent(self) -> "FloatUnit":
+        grouped = [name in _GROUPED for name in self.formats]
+        if grouped != [self.exact_group > 1] * len(grouped):
+            raise problem(f"expected more than 1 for {', '.join(_GROUPED)} and 1 for others", key="exact_group")
         for k in self.instruction_k:
             if k % self.block(k):
                 raise problem(f"must be multiples of block_length = {self.block_length} (got {k})", key="instruction_k")
             if self.block(k) % self.exact_group:
                 raise problem(f"must divide a block of {self.block(k)} (got {self.exact_group})", key="exact_group")
+            scaled = self.exact_group if self.exact_group > 1 else self.block(k)
+            if any(SCALE_BLOCKS.get(name, scaled) % scaled for name in self.formats):
+                raise problem(f"{scaled} products do not share a scale", key="formats")
         if self.exact_group > 1 and any(output.leeds_floor is not None for output in self.outputs.values()):
             raise problem("the convention leeds has no exact groups: leave out leeds_floor", key="outputs")
         for name, output in self.outputs.items():

@@ -1,5 +1,6 @@
 """What `bitsim.mma` refuses, and in which words."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,17 @@ def test_operands_stay_and_may_lie_anyhow() -> None:
     assert (c == 1).all()
     order = np.asfortranarray
     np.testing.assert_array_equal(bitsim.mma(order(a), order(b), order(c)), d)
+
+
+def test_an_architecture_may_be_a_file(tmp_path: Path) -> None:
+    shipped = (files("hw_models") / "tensor_cores" / "ampere.yaml").read_text()
+    (tmp_path / "own.yaml").write_text(shipped.replace("alignment_bits: 24", "alignment_bits: 1", 1))
+    a, b = np.full((1, 16), 0x3C00, np.uint16), np.full((16, 1), 0x3C00, np.uint16)
+    b[0] = 0x3800
+    c = zeros(1, 1, dtype=np.uint32)
+    assert bitsim.mma(a, b, c)[0, 0] == np.float32(15.5).view(np.uint32)
+    # The first block gives 7.5. In the second, 7.5 keeps one bit behind its leading one, and each product 1 none.
+    assert bitsim.mma(a, b, c, tmp_path / "own.yaml")[0, 0] == np.float32(6.0).view(np.uint32)
 
 
 def test_names(tmp_path: Path) -> None:

@@ -57,7 +57,9 @@ def test_what_no_public_hardware_output_confirms_is_not_called_measured() -> Non
         ("[16]", "[]", r"own.yaml:8: .*expected at least one K, each once \(got \[\]\)"),
         ("bits: 23", "bits: 24", r"own.yaml:10: .*fraction_bits: must be <= 23 \(got 24\)"),
         ("fp32: {", "fp16: {", r"own.yaml:9: .*outputs: fp16 holds at most 10 fraction bits \(got 23\)"),
-        ("block_length: 8", "block_length: 8\n    exact_group: 3", "must divide a block of 8"),
+        ("block_length: 8", "block_length: 8\n    exact_group: 4", "exact_group: expected more than 1 for mxf4, nvf4"),
+        ("[fp16]", "[nvf4]", "exact_group: expected more than 1 for mxf4, nvf4 and 1 for others"),
+        ("[fp16]", "[nvf4]\n    exact_group: 3", "exact_group: must divide a block of 8"),
         ("[fp16]", "[fp17]", r"own.yaml:5: floating\[0\].formats\[0\]: must be 'fp16', 'bf16'"),
         ("toward_zero", "up", "must be 'toward_zero' or 'nearest_even'"),
         (", source: a test", "", "source: required key is missing"),
@@ -71,9 +73,18 @@ def test_mistakes(tmp_path: Path, old: str, new: str, message: str) -> None:
         load_tensor_core(path)
 
 
+def test_products_of_a_block_share_a_scale(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        OWN.replace("[fp16]", "[mxe4m3]").replace("block_length: 8", "block_length: 64").replace("16]", "64]")
+    )
+    with pytest.raises(ConfigError, match=r"own.yaml:5: .*formats: 64 products do not share a scale"):
+        load_tensor_core(path)
+
+
 def test_exact_groups_belong_to_one_convention(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
-    text = OWN.replace("block_length: 8", "block_length: 8\n    exact_group: 4")
+    text = OWN.replace("[fp16]", "[mxf4]\n    exact_group: 4")
     path.write_text(text.replace("rounding:", "leeds_floor: -20, rounding:"))
     with pytest.raises(ConfigError, match="the convention leeds has no exact groups"):
         load_tensor_core(path)

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bitsim.hw.tensor_core import SCALE_BLOCKS
+
 Codes = NDArray[Any]  # unsigned integers
 
 
@@ -90,10 +92,10 @@ OPERAND_FORMATS = {
     "tf32": OperandFormat(element=TF32),
     "e4m3": OperandFormat(element=E4M3),
     "e5m2": OperandFormat(element=E5M2),
-    "mxe4m3": OperandFormat(element=E4M3, scale=UE8M0, scale_block=32),
-    "mxe5m2": OperandFormat(element=E5M2, scale=UE8M0, scale_block=32),
-    "mxf4": OperandFormat(element=E2M1, scale=UE8M0, scale_block=32),
-    "nvf4": OperandFormat(element=E2M1, scale=UE4M3, scale_block=16),
+    "mxe4m3": OperandFormat(element=E4M3, scale=UE8M0, scale_block=SCALE_BLOCKS["mxe4m3"]),
+    "mxe5m2": OperandFormat(element=E5M2, scale=UE8M0, scale_block=SCALE_BLOCKS["mxe5m2"]),
+    "mxf4": OperandFormat(element=E2M1, scale=UE8M0, scale_block=SCALE_BLOCKS["mxf4"]),
+    "nvf4": OperandFormat(element=E2M1, scale=UE4M3, scale_block=SCALE_BLOCKS["nvf4"]),
 }
 ACC_FORMATS = {"fp32": FP32, "fp16": FP16}
 

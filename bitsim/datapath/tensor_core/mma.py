@@ -67,5 +67,5 @@ def mma(
     matmul = prepare(request)
     if isinstance(matmul, FloatMatmul):
         return float_mma(matmul)
-    rows, columns = matmul.a.astype(np.int32), matmul.b.astype(np.int32)
+    rows, columns = (operand.astype(np.int32, order="C") for operand in (matmul.a, matmul.b))
     return integer_mma(rows, columns, matmul.c, matmul.clamp_k, matmul.overflow == "saturate")

@@ -3,14 +3,14 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitsim.datapath.tensor_core.float_formats import ACC_FORMATS, OPERAND_FORMATS, FloatFormat, OperandFormat
 from bitsim.errors import OperandError, UnknownNameError
-from bitsim.hw.tensor_core import FloatUnit, IntegerUnit, Output, TensorCore, load_tensor_core
+from bitsim.hw.tensor_core import AccFormatName, FloatUnit, IntegerUnit, Output, TensorCore, load_tensor_core
 
 Array = NDArray[Any]
 Convention = Literal["mmasim", "leeds"]
@@ -92,7 +92,7 @@ def _float(request: Request, formats: tuple[str, str], unit: FloatUnit, core: Te
         raise OperandError(f"clamp_k: expected nothing, only integers are clamped, got {request.clamp_k}")
     acc_name = request.acc_format or "fp32"
     _one_of("acc_format", acc_name, unit.outputs, f"{' x '.join(formats)} on {core.name}")
-    acc_format, output = ACC_FORMATS[acc_name], dict(unit.outputs.items())[acc_name]  # type: ignore[index]
+    acc_format, output = ACC_FORMATS[acc_name], unit.outputs[cast(AccFormatName, acc_name)]
     if request.convention == "leeds" and output.leeds_floor is None:
         raise OperandError(
             f"convention: leeds has no model of {formats[0]} to {acc_name} on {core.name}, expected mmasim"
@@ -141,8 +141,8 @@ def _integer(request: Request, formats: tuple[str, str], unit: IntegerUnit) -> I
 def _check_shapes(request: Request) -> None:
     a, b, c = request.a, request.b, request.c
     for name, operand in (("a", a), ("b", b), ("c", c)):
-        if operand.ndim != 2:
-            raise OperandError(f"{name}: expected a matrix, got {operand.shape}")
+        if not isinstance(operand, np.ndarray) or operand.ndim != 2:
+            raise OperandError(f"{name}: expected a matrix, got {getattr(operand, 'shape', type(operand).__name__)}")
     if b.shape[0] != a.shape[1]:
         raise OperandError(f"b: expected (K={a.shape[1]}, N) to match a, got {b.shape}")
     if c.shape != (a.shape[0], b.shape[1]):
