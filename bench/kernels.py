@@ -20,7 +20,9 @@ from bitsim.datapath.kernels.simd import hsum, load, splat
 from bitsim.datapath.kernels.simd_dot import dpbusd, has_native_dpbusd
 from bitsim.datapath.matmul import int8_matmul, ternary_matmul
 from bitsim.datapath.packed import PackedTernary
+from bitsim.datapath.tensor_core.mma import mma
 from bitsim.datapath.toggles import acc_toggles_os, fp16_acc_toggles_os, fp16_psum_toggles_ws, psum_toggles_ws
+from bitsim.hw.tensor_core import load_tensor_core
 
 N, K = 8640, 3200  # the FFN of BitNet b1.58 3B
 STREAM_N = 262144  # 200 MiB of packed weights
@@ -136,6 +138,35 @@ def bench_counters(rng: np.random.Generator) -> None:
         row(name, outputs * K / job_took / 1e9, "GMAC/s", "exact matmul", limit)
 
 
+def bench_tensor_cores(rng: np.random.Generator) -> None:
+    """One thread, conversions included, against the same kernel with every lane computed alone in float64."""
+    m, k, n = 64, 2048, 2048
+    halves = [rng.standard_normal(shape).astype(np.float16).view(np.uint16) for shape in ((m, k), (k, n))]
+    bytes_ = [rng.integers(0, 0x60, shape).astype(np.uint8) for shape in ((m, k), (k, n))]
+    fp4 = [codes & np.uint8(15) for codes in bytes_]
+    scales = {"scale_a": bytes_[0][:, : k // 16], "scale_b": bytes_[1][: k // 16]}
+    c32, c16 = np.zeros((m, n), np.uint32), np.zeros((m, n), np.uint16)
+    alone = load_tensor_core("ampere")
+    unit = alone.floating[0].model_copy(update={"alignment_bits": 40})  # more than the fast lanes can do
+    alone = alone.model_copy(update={"floating": (unit,)})
+    few = [halves[0][:16], halves[1], c32[:16]]
+    jobs: dict[str, Callable[[], object]] = {
+        "tensor core, Volta fp16 to fp32": lambda: mma(*halves, c32, "volta"),
+        "tensor core, Ampere fp16 to fp32": lambda: mma(*halves, c32, "ampere"),
+        "tensor core, Ampere fp16 to fp16": lambda: mma(*halves, c16, "ampere", acc_format="fp16"),
+        "tensor core, Hopper fp16 to fp32": lambda: mma(*halves, c32, "hopper"),
+        "tensor core, Hopper e4m3 to fp32": lambda: mma(*bytes_, c32, "hopper", "e4m3"),
+        "tensor core, Blackwell nvf4 to fp32": lambda: mma(*fp4, c32, "blackwell", "nvf4", **scales),
+        "tensor core, Ampere int8 to int32": lambda: mma(
+            *(codes.view(np.int8) for codes in bytes_), c32.view(np.int32), "ampere", "int8"
+        ),
+    }
+    alone_took, *took = seconds(lambda: mma(*few, alone), *jobs.values(), repeats=4)
+    limit = 16 * k * n / alone_took / 1e9
+    for name, job_took in zip(jobs, took, strict=True):
+        row(name, m * k * n / job_took / 1e9, "GMAC/s", "lanes alone", limit)
+
+
 def main() -> None:
     rng = np.random.default_rng(0)
     available = numba.get_num_threads()
@@ -147,6 +178,7 @@ def main() -> None:
     numba.set_num_threads(1)
     print("\nevent counters, 1 thread")
     bench_counters(rng)
+    bench_tensor_cores(rng)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bitsim.datapath.tensor_core.mma import mma
     from bitsim.events import Events
     from bitsim.hw import load_chip
     from bitsim.model.checkpoint import load_model
@@ -27,10 +28,11 @@ _HOMES = {
     "load_chip": "bitsim.hw",
     "load_model": "bitsim.model.checkpoint",
     "matmul": "bitsim.study",
+    "mma": "bitsim.datapath.tensor_core.mma",
     "run": "bitsim.study",
 }
 
-__all__ = ["Events", "Result", "estimate", "evaluate", "load_chip", "load_model", "matmul", "run"]
+__all__ = ["Events", "Result", "estimate", "evaluate", "load_chip", "load_model", "matmul", "mma", "run"]
 
 
 def __getattr__(name: str) -> Any:

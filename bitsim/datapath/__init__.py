@@ -6,7 +6,8 @@ in plain Python in `reference` and compiled loops in `kernels`. Outputs come fro
 and, where accumulators are too narrow, from `accumulation`.
 
 Parts of the PE array are `geometry` (tiles and cycles), `sums`, `switching` (toggles) and `cycle_model`, the array
-stepped register by register. `i2s_dot` is bitnet.cpp's matmul, which wraps.
+stepped register by register. `i2s_dot` is bitnet.cpp's matmul, which wraps;
+`tensor_core` is how tensor cores of GPUs compute.
 """
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "sums",
     "switching",
     "template",
+    "tensor_core",
     "toggles",
 ]

@@ -1,22 +1,27 @@
 """Hardware as data: a `Chip` and its `Technology`, read from YAML.
 
 A chip names its datapaths (one schema file per kind in `datapaths`), vector unit, memories, clock and technology; a
-technology lists what each event costs. Every number is a `Constant` with unit, source and evidence, and every mistake
-in a file is reported with file and line. The files that come with bitsim are in the package `hw_models`.
+technology lists what each event costs. Every number is a `Constant` with unit, source and evidence. A `TensorCore` says
+how a GPU's matmuls round. Every mistake in a file is reported with file and line. The files that come with bitsim are
+in the package `hw_models`.
 """
 
 from bitsim.hw.chip import Chip, chip_names, load_chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.datapaths import DatapathSpec
 from bitsim.hw.technology import Technology, load_technology, technology_names
+from bitsim.hw.tensor_core import TensorCore, load_tensor_core, tensor_core_names
 
 __all__ = [
     "Chip",
     "Constant",
     "DatapathSpec",
     "Technology",
+    "TensorCore",
     "chip_names",
     "load_chip",
     "load_technology",
+    "load_tensor_core",
     "technology_names",
+    "tensor_core_names",
 ]

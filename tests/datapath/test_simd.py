@@ -140,7 +140,8 @@ def test_scalar_popcount_reads_the_bits_of_its_own_type(dtype: Any) -> None:
 def test_kernels_without_vector_instructions(tmp_path: Path) -> None:
     """The same tests for NUMBA_CPU_NAME=generic, where every portable lowering is used."""
     tests = [
-        str(Path(__file__).parent / f"test_{name}.py") for name in ("simd", "matmul", "psum_toggles", "fp16_array")
+        str(Path(__file__).parent / f"test_{name}.py")
+        for name in ("simd", "simd_float", "matmul", "psum_toggles", "fp16_array", "tensor_core")
     ]
     # A cache of its own, so that this run compiles, and one thread, which is quicker on tiny operands.
     overrides = {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "1"}
