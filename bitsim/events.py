@@ -69,12 +69,19 @@ EVENT_KINDS = (
         "one bit of an adder of a sign-selecting tree or of its accumulator adds; `depth1`, `depth2`, ...: adders in "
         "a row between two registers",
     ),
+    # lookup tables
+    _logic("lut.build.add_bits", "table building", "one bit of an adder that builds entries of a lookup table adds"),
+    _logic("lut.{table}.read", "table reads", "an entry is selected from a lookup table in registers, by its code"),
+    _logic("lut.sram.read_bits", "table SRAM", "bits read from a lookup table in SRAM"),
+    _logic("lut.sram.write_bits", "table SRAM", "bits of entries written to a lookup table in SRAM"),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),
     _flip("act", "an activation register bit flips"),
     _flip("weight", "a weight register bit flips"),
     _flip("psum", "a partial-sum register bit flips"),
+    _flip("table", "a bit of an entry of a lookup table in registers flips"),
+    _flip("index", "a bit of a register for the code of some weights flips"),
     _flip("tree{level}", "a bit of the pipeline registers behind a level of an adder tree flips"),
     _system("sram.{buffer}.read_bits", "sram {buffer}", "bits read from an on-chip buffer"),
     _system("sram.{buffer}.write_bits", "sram {buffer}", "bits written to an on-chip buffer"),

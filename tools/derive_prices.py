@@ -12,6 +12,13 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
 * `tree.depth*.add_bits`, per bit of adder, sign selection included, by adders in a row between registers: 5 from the
   synthesised 16-lane trees (four levels and the accumulator's adder), 1 from the ternary PE of 24 bits, as `pe.*`; on a
   straight line between the two, because glitches grow from adder to adder. Deeper stages have no source.
+* `lut.g*_half.read`: study A's lookup with its 24-bit accumulator (table held: TS, changing every cycle: OS) without
+  registers and clock, less its ternary PE of 24 bits, which has the same adder: low = TS zd, nominal = the geometric
+  mean of TS zd and TS ud (study B's selection is written as a variable part-select and several times dearer), high =
+  the larger ud. A full table has twice the entries and is taken to cost twice as much.
+* `lut.build.add_bits`: study A's table builders (g = 2 and, at 45 nm, 3) without registers and clock, per bit of adder:
+  low = least zd, high = largest ud, nominal = their geometric mean.
+* `lut.sram.*_bits`: per bit of CACTI's smallest SRAM, 2 kB with 64-bit access; for 7 nm at 22 nm, as an upper stand-in.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
@@ -32,6 +39,8 @@ TERNARY_ACC_BITS = (20, 24, 32)
 TREE_DEPTH = 5  # adders in a row in the studies' trees
 TREE_BITS = sum((16 >> level) * (ACT_BITS + level) for level in range(1, TREE_DEPTH))  # without the accumulator's
 TOGGLE_EVENTS = ("reg.act.toggle", "reg.psum.toggle", "reg.weight.toggle")
+TOGGLE_EVENTS += ("reg.index.toggle", "reg.table.toggle")
+TABLE_SRAM = {"nangate45": ("itrs-hp", 45), "asap7": ("itrs-lop", 22)}
 TOGGLE_EVENTS += tuple(f"reg.tree{level}.toggle" for level in range(1, 8))
 Range = tuple[float, float, float]
 
@@ -72,13 +81,17 @@ def gates(unit: dict[str, Any]) -> float:
     return float(unit["parts"]["switch"] + unit["parts"]["int_comb"])
 
 
+def gates_a(unit: dict[str, Any], run: str) -> float:
+    """Energy of the combinational gates of a study-A unit, in fJ; `run`: zd or ud."""
+    return float(1e3 * (unit["lanes"] * unit[f"pJ_mac_{run}"] - unit["reg_clk_pJ_cycle"]))
+
+
 def pe_price(unit: dict[str, Any], other: dict[str, Any] | None) -> Range:
     """Gates of one PE operation in fJ, from study B's `unit` and study A's matching `other`."""
     low = gates(unit)
     nominal = high = unit["fJ_glitch"] - unit["parts"]["int_ff"] - unit["parts"]["clk"]
     if other:
-        low = min(low, 1e3 * (other["pJ_mac_zd"] - other["reg_clk_pJ_cycle"]))
-        high = max(high, 1e3 * (other["pJ_mac_ud"] - other["reg_clk_pJ_cycle"]))
+        low, high = min(low, gates_a(other, "zd")), max(high, gates_a(other, "ud"))
     return low, nominal, high
 
 
@@ -86,9 +99,7 @@ def tree_price(study_a: dict[str, Any], study_b: dict[str, Any], depth: int) -> 
     """Gates of one bit of adder, with its share of the sign selection, in fJ."""
     tree_a, tree_b = study_a["tdot16_a8_acc24"], study_b["tree16"]
     bits_a, bits_b = TREE_BITS + 24, TREE_BITS + 20
-    zero_a, unit_a = (
-        1e3 * (16 * tree_a[f"pJ_mac_{run}"] - tree_a["reg_clk_pJ_cycle"]) / bits_a for run in ("zd", "ud")
-    )
+    zero_a, unit_a = (gates_a(tree_a, run) / bits_a for run in ("zd", "ud"))
     glitch = (tree_b["fJ_glitch"] - tree_b["parts"]["int_ff"] - tree_b["parts"]["clk"]) / bits_b
     deep = min(zero_a, gates(tree_b) / bits_b), glitch, max(unit_a, glitch)
     flat = [price / 24 for price in pe_price(study_b["pe_t8_24"], study_a["tacc_a8_acc24"])]
@@ -96,9 +107,40 @@ def tree_price(study_a: dict[str, Any], study_b: dict[str, Any], depth: int) -> 
     return low, nominal, high
 
 
+def read_price(study_a: dict[str, Any], g: int) -> Range:
+    """Selection of one entry of half a table from registers, in fJ."""
+    pe = study_a["tacc_a8_acc24"]
+    held_zd, held_ud, changing_ud = (
+        gates_a(study_a[f"lutread_t_g{g}_{stimulus}"], run) - gates_a(pe, run)
+        for stimulus, run in (("TS", "zd"), ("TS", "ud"), ("OS", "ud"))
+    )
+    return held_zd, (held_zd * held_ud) ** 0.5, max(held_ud, changing_ud)
+
+
+def build_price(study_a: dict[str, Any]) -> Range:
+    """One bit of an adder that builds entries, in fJ: half tables have 2 adders of 9 bits and 10 of 10."""
+    builders = {2 * 9: study_a["precompute_t_g2"], 10 * 10: study_a["precompute_t_g3"]}
+    zero, unit = (
+        [gates_a(unit, run) / bits for bits, unit in builders.items() if unit is not None] for run in ("zd", "ud")
+    )
+    low, high = min(zero), max(unit)
+    return low, (low * high) ** 0.5, high
+
+
+def table_sram_prices(tables: dict[str, Any], library: str) -> dict[str, float]:
+    """Event -> fJ per bit of the smallest SRAM."""
+    rows = tables["sram_cacti7"]["grid"]
+    wanted = (*TABLE_SRAM[library], 2, 64)
+    row = next(r for r in rows if (r["cell"], r["node_nm"], r["size_KB"], r["width_b"]) == wanted)
+    return {f"lut.sram.{way}_bits": 1e3 * row[f"{way}_pJ"] / row["width_b"] for way in ("read", "write")}
+
+
 def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> dict[str, Range]:
     """Event -> (low, nominal, high) in pJ for one cell library."""
-    study_a = {name: unit[library] for name, unit in tables["pe_costs"]["units"].items()}
+    study_a = {
+        name: None if unit[library] is None else {"lanes": unit["lanes"]} | unit[library]
+        for name, unit in tables["pe_costs"]["units"].items()
+    }
     study_b = {name: unit[library] for name, unit in tables["pe_costs_study_b"]["units"].items()}
     prices: dict[str, Range] = {}
     for bits in TERNARY_ACC_BITS:
@@ -109,6 +151,12 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
             prices[f"pe.ternary_a8_acc{bits}.{action}"] = low, nominal, high
     for depth in range(1, TREE_DEPTH + 1):
         prices[f"tree.depth{depth}.add_bits"] = tree_price(study_a, study_b, depth)
+    for g in range(2, 6):
+        half = read_price(study_a, g)
+        prices[f"lut.g{g}_half.read"] = half
+        prices[f"lut.g{g}_full.read"] = 2 * half[0], 2 * half[1], 2 * half[2]
+    prices["lut.build.add_bits"] = build_price(study_a)
+    prices |= {event: (price,) * 3 for event, price in table_sram_prices(tables, library).items()}
     prices["pe.int8_acc32.mac"] = pe_price(study_b["pe_i8_32"], study_a["mac_i8i8_acc32"])
     prices["pe.fp16_acc16.mac"] = pe_price(study_b["pe_fp16"], None)
     flops = {bits: study_b[f"pe_t8_{bits}"]["parts"] for bits in TERNARY_ACC_BITS}

@@ -1,9 +1,9 @@
 """How a matmul is computed, bit for bit, and what switches while it is.
 
 `base` is the contract of every datapath, `template` what all do alike, `registry` the list of kinds. Each kind is a
-module that draws its structure and counts its events in closed form (`pe_array`, `adder_tree`, ...), with a slow twin
-in plain Python in `reference` and compiled loops in `kernels`. Outputs come from one exact matmul (`matmul`, `packed`)
-and, where accumulators are too narrow, from `accumulation`.
+module that draws its structure and counts its events in closed form, with a slow twin in plain Python in `reference`
+and compiled loops in `kernels`. Outputs come from one exact matmul (`matmul`, `packed`) and, where accumulators are too
+narrow, from `accumulation`.
 
 Parts of the PE array are `geometry` (tiles and cycles), `sums`, `switching` (toggles) and `cycle_model`, the array
 stepped register by register. `i2s_dot` is bitnet.cpp's matmul, which wraps;
@@ -27,5 +27,6 @@ __all__ = [
     "switching",
     "template",
     "tensor_core",
+    "ternary_lut",
     "toggles",
 ]

@@ -20,7 +20,8 @@ Array = npt.NDArray[Any]
 class Overflow:
     """The first overflow of a matmul, in the order m, k, n.
 
-    `k` of a column accumulator is its tile's first k; an output of an FP16 array that is not finite has the last k.
+    `k` of an accumulator that takes the sum of a tile or group is the first k of it; an output of an FP16 array that is
+    not finite has the last k.
     """
 
     m: int

@@ -140,6 +140,17 @@ def test_law_5_splitting_m_changes_neither_outputs_nor_arithmetic(member: Member
 
 @every_exact
 @given(data=st.data())
+def test_law_5_splitting_k_and_adding_gives_the_same_outputs(member: Member, data: st.DataObject) -> None:
+    datapath = build_datapath(roomy(data.draw(member.specs)))
+    x, w = data.draw(member.operands(datapath))
+    at = data.draw(st.integers(1, x.shape[1]))
+    halves = [(x[:, :at], w[:, :at]), (x[:, at:], w[:, at:])]
+    parts = [datapath.execute(*half, toggles="off").y for half in halves if half[0].size]
+    np.testing.assert_array_equal(sum(parts), datapath.execute(x, w, toggles="off").y)
+
+
+@every_exact
+@given(data=st.data())
 def test_the_arithmetic_is_the_papers_whatever_the_structure(member: Member, data: st.DataObject) -> None:
     datapath: Any = build_datapath(data.draw(member.specs))
     x, w = data.draw(member.operands(datapath))
@@ -185,6 +196,15 @@ def test_bounds_are_reached_by_the_extreme_operands_and_never_left(member: Membe
     for name, found in datapath.seen(x, w).items():
         bound = datapath.bounds(x.shape[1])[name]
         assert bound.low <= found.low <= 0 <= found.high <= bound.high
+
+
+@pytest.mark.parametrize("k", [6912, 16384])
+@pytest.mark.parametrize("chip", [name for name in chip_names() if name.startswith(("ternary", "adder"))])
+def test_the_last_accumulator_of_a_ternary_datapath_must_hold_k_activations(chip: str, k: int) -> None:
+    bounds = build_datapath(load_chip(chip).bitlinear).bounds(k)
+    last = list(bounds.values())[-1]
+    assert (last.low, last.high) == (-128 * k, 128 * k)
+    assert last.bits == {6912: 21, 16384: 23}[k]  # 884,736 < 2^20; 2^21 itself needs 22 and a sign
 
 
 @every_exact

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitsim.datapath.kernels.overflow import array_os_overflow, array_ws_overflow
+from bitsim.datapath.kernels.overflow import WIDEST, array_ws_overflow
 
 
 def naive_fit(value: int, bits: int, saturate: bool) -> tuple[int, bool]:
@@ -43,7 +43,7 @@ def check(x: Any, w: Any, rows: int, acc_bits: int, column_acc_bits: int, satura
     np.testing.assert_array_equal(y, want[0])
     assert (psums, columns, first.tolist()) == want[1:]
     assert y.dtype == first.dtype == np.int64
-    y, overflows, first = array_os_overflow(x, w, acc_bits, saturate)
+    y, overflows, _, first = array_ws_overflow(x, w, x.shape[1], acc_bits, WIDEST, saturate)
     want = naive_ws_overflow(x, w, x.shape[1], acc_bits, 62, saturate)
     np.testing.assert_array_equal(y, want[0])
     assert (overflows, first.tolist()) == (want[1], want[3])
@@ -89,10 +89,10 @@ def test_the_first_overflow_is_ordered_by_m_then_k_then_n() -> None:
 
 def test_both_ends_of_the_range_are_inside() -> None:
     x, w = np.array([[127, 1]], np.int8), np.array([[1, 0], [1, 1], [-1, -1], [-1, -2]], np.int8)
-    y, overflows, first = array_os_overflow(x, w, 8, False)
+    y, overflows, _, first = array_ws_overflow(x, w, 2, 8, WIDEST, False)
     assert y.tolist() == [[127, -128, -128, 127]]
     assert (overflows, first.tolist()) == (2, [0, 1, 1])
-    assert array_os_overflow(x, w, 8, True)[0].tolist() == [[127, 127, -128, -128]]
+    assert array_ws_overflow(x, w, 2, 8, WIDEST, True)[0].tolist() == [[127, 127, -128, -128]]
 
 
 def test_a_team_of_threads_counts_the_same() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, pe_array
+from bitsim.datapath.reference import adder_tree, pe_array, ternary_lut
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription
+from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription, TernaryLutSpec
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -66,10 +66,28 @@ def adder_trees(draw: st.DrawFn) -> AdderTreeSpec:
     )
 
 
+@st.composite
+def ternary_luts(draw: st.DrawFn) -> TernaryLutSpec:
+    g, tables = draw(st.integers(2, 5)), draw(st.sampled_from((1, 2, 4)))
+    return TernaryLutSpec(
+        kind="ternary_lut",
+        g=g,
+        table=draw(st.sampled_from(("half", "full"))),
+        storage=draw(st.sampled_from(("registers", "sram"))),
+        tables=tables,
+        lanes=draw(st.integers(1, 5)),
+        reuse=draw(st.integers(1, 4)),
+        acc_bits=(128 * g * tables).bit_length() + 1 + draw(st.integers(0, 3)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+        clock_gating=draw(st.booleans()),
+    )
+
+
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
+    "ternary_lut": Member("ternary_lut", ternary_luts(), ternary_lut.run),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 

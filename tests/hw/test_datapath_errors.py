@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bitsim.datapath.registry import DATAPATHS
 from bitsim.errors import ConfigError
 from bitsim.hw import load_chip
 
@@ -19,7 +20,21 @@ bitlinear:
   tokens: 2
   acc_bits: 20
 """
-CHIPS = {"adder_tree": TREE}
+LUT = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: ternary_lut
+  g: 3
+  table: half
+  storage: registers
+  tables: 4
+  lanes: 8
+  reuse: 2
+  acc_bits: 20
+"""
+CHIPS = {"adder_tree": TREE, "ternary_lut": LUT}
 
 
 @pytest.fixture
@@ -74,6 +89,24 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "x.yaml:9: bitlinear.rows: unknown key; allowed: acc_bits, clock_gating, kind, lanes, overflow, pipeline, "
             "tokens, trees",
         ),
+        ("ternary_lut", "g: 3", "g: 6", "x.yaml:6: bitlinear.g: must be <= 5 (got 6)"),
+        ("ternary_lut", "g: 3", "g: 1", "x.yaml:6: bitlinear.g: must be >= 2 (got 1)"),
+        ("ternary_lut", "half", "third", "x.yaml:7: bitlinear.table: must be 'half' or 'full' (got 'third')"),
+        ("ternary_lut", "lanes: 8", "lanes: 0", "x.yaml:10: bitlinear.lanes: must be >= 1 (got 0)"),
+        (
+            "ternary_lut",
+            "tables: 4",
+            "tables: 3",
+            "x.yaml:9: bitlinear.tables: must be a power of two from 1 to 64, so that the tree of adders is balanced "
+            "(got 3)",
+        ),
+        (
+            "ternary_lut",
+            "acc_bits: 20",
+            "acc_bits: 11",
+            "x.yaml:12: bitlinear.acc_bits: must be >= 12, the width of a sum of 12 activations, those of one cycle "
+            "(got 11)",
+        ),
         ("adder_tree", "  kind: adder_tree\n", "", "x.yaml:4: bitlinear.kind: required key is missing"),
     ],
 )
@@ -81,6 +114,12 @@ def test_impossible_datapaths(here: Path, kind: str, old: str, new: str, text: s
     content = CHIPS[kind]
     assert old in content
     assert message(here, content.replace(old, new, 1)) == text
+
+
+def test_an_unknown_kind_is_told_all_kinds(here: Path) -> None:
+    *kinds, last = (repr(kind) for kind in DATAPATHS)
+    text = f"x.yaml:5: bitlinear.kind: must be {', '.join(kinds)} or {last} (got 'abacus')"
+    assert message(here, TREE.replace("adder_tree", "abacus")) == text
 
 
 @pytest.mark.parametrize("content", CHIPS.values(), ids=CHIPS)

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from bitsim.datapath.adder_tree import AdderTree
+from bitsim.datapath.ternary_lut import TernaryLut
 from bitsim.hw import load_technology, technology_names
-from bitsim.hw.datapaths import AdderTreeSpec
+from bitsim.hw.datapaths import AdderTreeSpec, TernaryLutSpec
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT.parent / "shared" / "facts" / "energy_tables.yaml"
@@ -88,6 +89,51 @@ def test_events_times_prices_rebuild_the_synthesised_adder_trees(name: str, tabl
         counts["tree.depth5.add_bits"] = events["tree.depth5.add_bits"]
         rebuilt = sum(count * getattr(prices[event], level) for event, count in counts.items()) / 1000
         assert rebuilt == pytest.approx(measured, rel=0.15), level
+
+
+@pytest.mark.parametrize("g", [2, 3, 4, 5])
+@pytest.mark.parametrize("name", technology_names())
+def test_events_times_prices_rebuild_the_synthesised_lookups(
+    name: str, g: int, tables: dict[str, Any], tool: ModuleType
+) -> None:
+    """One lookup per cycle into an accumulator of 24 bits; the table is held (low) or changes every cycle (high).
+
+    Study A's registers are taken as it measured them: ours are priced from study B, whose clock and flip-flops cost up
+    to twice as much at 7 nm.
+    """
+    prices = load_technology(name).prices
+    rng = np.random.default_rng(0)
+    x, w = gaussian(rng, (1000, g)), rng.choice(np.array([-1, 0, 1], np.int8), (1, g))
+    events = TernaryLut(lut_spec(g)).execute(x, w).events
+    for stimulus, run, level in (("TS", "zd", "low"), ("OS", "ud", "high")):
+        unit = tables["pe_costs"]["units"][f"lutread_t_g{g}_{stimulus}"][tool.LIBRARIES[name]]
+        logic = (f"lut.g{g}_half.read", "tree.depth1.add_bits")
+        rebuilt = sum(events[event] * getattr(prices[event], level) for event in logic) / 1000
+        rebuilt += unit["reg_clk_pJ_cycle"]
+        assert rebuilt == pytest.approx(g * unit[f"pJ_mac_{run}"], rel=0.15), stimulus
+
+
+@pytest.mark.parametrize("g", [2, 3])
+@pytest.mark.parametrize("name", technology_names())
+def test_events_times_prices_rebuild_the_synthesised_table_builders(
+    name: str, g: int, tables: dict[str, Any], tool: ModuleType
+) -> None:
+    """A new half table every cycle; one price per bit for both g, so that one of them may be off by a quarter."""
+    unit = tables["pe_costs"]["units"][f"precompute_t_g{g}"][tool.LIBRARIES[name]]
+    if unit is None:
+        pytest.skip(f"g = {g} was not synthesised to {tool.LIBRARIES[name]}")
+    prices = load_technology(name).prices
+    events = (
+        TernaryLut(lut_spec(g)).execute(gaussian(np.random.default_rng(0), (1000, g)), np.ones((1, g), np.int8)).events
+    )
+    for level, run in (("low", "zd"), ("high", "ud")):
+        logic = events["lut.build.add_bits"] * getattr(prices["lut.build.add_bits"], level) / 1000
+        assert logic + unit["reg_clk_pJ_cycle"] == pytest.approx(unit[f"pJ_mac_{run}"], rel=0.25), level
+
+
+def lut_spec(g: int) -> TernaryLutSpec:
+    """One half table in registers and one lane, as study A synthesised them."""
+    return TernaryLutSpec(kind="ternary_lut", g=g, table="half", storage="registers", tables=1, lanes=1, acc_bits=24)
 
 
 @pytest.mark.parametrize("name", technology_names())

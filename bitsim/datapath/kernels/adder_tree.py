@@ -1,11 +1,11 @@
-"""Hamming distances of the registers inside of sign-selecting adder trees, 16 trees at a time.
+"""Hamming distances of the registers inside of sign-selecting adder trees, 32 trees at a time.
 
 A tree adds inverted activations for weights -1 and gives each adder one carry; the carry of a node's last lane is
 always the one that still waits. A node's register therefore holds, for the exact sum S of its lanes and the sign s of
 its last weight, S - s and the waiting carry s below it: 2 S - s. So the kernel forms exact sums and nothing else.
 
-Operands: `w`: int32 (B, K, 16), the weights of 16 columns in each line; `x`: int32 (M, K); K padded to whole groups of
-lanes with zeros, columns beyond N hold weight 0 and never toggle.
+Operands: `w`: int16 (B, K, 32), the weights of 32 columns in each line; `x`: int16 (M, K); K padded to whole groups of
+lanes with zeros, columns beyond N hold weight 0 and never toggle. Up to 128 lanes, 2 S - s fits 16 bits modulo 2^16.
 """
 
 from typing import Any
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitsim._jit import kernel, parallel_kernel
-from bitsim.datapath.kernels.pack import LANES
 from bitsim.datapath.kernels.simd import hsum, load, popcount, splat, store
 from bitsim.datapath.kernels.team import team
 
+LANES = 32
 _WORTH_A_TEAM = 2**18  # MACs
 
 
@@ -39,9 +39,9 @@ def tree_toggles(
     """
     (m, k), n = x.shape, w.shape[0]
     groups = -(-k // lanes)
-    x_padded = np.zeros((m, groups * lanes), np.int32)
+    x_padded = np.zeros((m, groups * lanes), np.int16)
     x_padded[:, :k] = x
-    lines = np.zeros((-(-n // LANES) * LANES, groups * lanes), np.int32)
+    lines = np.zeros((-(-n // LANES) * LANES, groups * lanes), np.int16)
     lines[:n, :k] = w
     lines = np.ascontiguousarray(lines.reshape(-1, LANES, groups * lanes).swapaxes(1, 2))
     flips = np.zeros((lines.shape[0], len(ranks) + 1), np.int64)
@@ -61,23 +61,19 @@ def _all_blocks(w: Any, x: Any, lanes: int, tokens: int, ranks: Any, acc_bits: i
 
 @kernel
 def _one_block(w: Any, x: Any, lanes: int, tokens: int, ranks: Any, acc_bits: int, saturate: bool, flips: Any) -> None:
-    nodes = np.empty((lanes // 2, LANES), np.int32)
-    held = np.zeros((ranks.shape[0], lanes // 2, LANES), np.int32)
+    nodes = np.empty((lanes // 2, LANES), np.int16)
+    held = np.zeros((ranks.shape[0], lanes // 2, LANES), np.int16)
     acc = np.zeros((tokens, LANES), np.int32)
-    acc_mask = splat(np.int32((np.int64(1) << acc_bits) - 1))
     last = ranks.shape[0] - 1
     for m0 in range(0, x.shape[0], tokens):
         for k0 in range(0, x.shape[1], lanes):
             group = w[k0 : k0 + lanes]
             for m in range(m0, min(m0 + tokens, x.shape[0])):
                 _tree(group, x[m, k0 : k0 + lanes], nodes, held, ranks, flips)
-                old, total = load(acc, LANES * (m - m0)), load(nodes, 0)
-                store(acc, LANES * (m - m0), old + total if k0 > 0 else total)
-                if saturate:
-                    _clamp(acc[m - m0], acc_bits)
-                flips[last] += hsum(popcount((load(acc, LANES * (m - m0)) ^ old) & acc_mask))
+                flips[last] += _accumulate(acc[m - m0], nodes[0], k0 == 0, acc_bits, saturate)
+    nodes[:] = 0
     for i in range(tokens):
-        flips[last] += hsum(popcount(load(acc, LANES * i) & acc_mask))
+        flips[last] += _accumulate(acc[i], nodes[0], True, acc_bits, False)
     _empty(held, ranks, flips)
 
 
@@ -103,10 +99,10 @@ def _tree(w: Any, x: Any, nodes: Any, held: Any, ranks: Any, flips: Any) -> None
 
 @kernel
 def _latch(w: Any, nodes: Any, held: Any, width: int, level: int) -> Any:
-    mask = splat(np.int32((np.int64(1) << (9 + level)) - 1))
-    flipped = splat(np.int32(0))
+    mask = splat(np.int16((np.int64(1) << (9 + level)) - 1))
+    flipped = splat(np.int16(0))
     for j in range(width):
-        negative = load(w, LANES * (((j + 1) << level) - 1)) >> 31
+        negative = load(w, LANES * (((j + 1) << level) - 1)) >> 15
         total = load(nodes, LANES * j)
         new = (total + total - negative) & mask
         flipped += popcount(new ^ load(held, LANES * j))
@@ -115,10 +111,19 @@ def _latch(w: Any, nodes: Any, held: Any, width: int, level: int) -> Any:
 
 
 @kernel
-def _clamp(acc: Any, acc_bits: int) -> None:
-    high = (np.int64(1) << (acc_bits - 1)) - 1
+def _accumulate(acc: Any, total: Any, first: bool, acc_bits: int, saturate: bool) -> Any:
+    """acc: int32 (32,), takes or adds total: int16 (32,); the bits that flip."""
+    high = (np.int64(1) << np.int64(acc_bits - 1)) - 1
+    mask = 2 * high + 1
+    flipped = np.int64(0)
     for lane in range(acc.shape[0]):
-        acc[lane] = min(max(np.int64(acc[lane]), -high - 1), high)
+        old = np.int64(acc[lane])
+        new = np.int64(total[lane]) + (0 if first else old)
+        if saturate:
+            new = min(max(new, -high - 1), high)
+        flipped += popcount((new ^ old) & mask)
+        acc[lane] = new
+    return flipped
 
 
 @kernel

@@ -39,15 +39,6 @@ def array_ws_overflow(
     return y, int(psum_overflows), int(column_overflows), _first_of_all(first)
 
 
-def array_os_overflow(x: Int8, w: Int8, acc_bits: int, saturate: bool) -> tuple[Int64, int, Int64]:
-    """Output-stationary array: as `array_ws_overflow` with one accumulator of `acc_bits` over all K.
-
-    Returns y: int64 (M, N), the overflows and the first: int64 (m, k, n), or -1s.
-    """
-    y, overflows, _never, first = array_ws_overflow(x, w, max(1, x.shape[1]), acc_bits, WIDEST, saturate)
-    return y, overflows, first
-
-
 def _first_of_all(first: Int64) -> Int64:
     """first: int64 (M, 2) of (k, n) per row -> (m, k, n) of the first row that has one, or -1s."""
     hit = np.flatnonzero(first[:, 0] != NOWHERE)

@@ -1,0 +1,192 @@
+"""The twin of the ternary lookup-table engine: every table, entry, code and register, cycle by cycle."""
+
+from collections.abc import Sequence
+from itertools import product
+
+from bitsim.datapath.base import Array
+from bitsim.datapath.formats import integer_operand
+from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, limit, paper_additions
+from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
+
+Rows = list[list[int]]
+
+
+def code_of(weights: list[int], spec: TernaryLutSpec) -> int:
+    """The code of `g` weights: their value in balanced ternary, first weight lowest, as the table's kind writes it."""
+    value = balanced_ternary(weights)
+    if spec.table == "full":
+        return value & ((1 << spec.index_bits) - 1)
+    return (int(value < 0) << (spec.index_bits - 1)) | abs(value)
+
+
+def balanced_ternary(weights: Sequence[int]) -> int:
+    """The number that weights -1, 0, 1 write, lowest place first."""
+    value, place = 0, 1
+    for weight in weights:
+        value, place = value + weight * place, place * 3
+    return value
+
+
+class Table:
+    """One table: an entry for each pattern of weights that the table's kind holds, by its value."""
+
+    def __init__(self, spec: TernaryLutSpec, ledger: Ledger) -> None:
+        self.spec, self.ledger = spec, ledger
+        self.patterns: dict[int, tuple[int, ...]] = {}
+        for pattern in product((-1, 0, 1), repeat=spec.g):
+            value = balanced_ternary(pattern)
+            if value > 0 or (value < 0 and spec.table == "full"):
+                self.patterns[value] = pattern
+        self.sums = dict.fromkeys(self.patterns, 0)
+        if spec.storage == "registers":
+            self.registers = {value: Register(ledger, "table", spec.entry_bits) for value in self.patterns}
+
+    def build(self, acts: list[int]) -> None:
+        """All entries, each from an entry with one weight less; an activation itself is copied, its negative is not."""
+        for value, pattern in self.patterns.items():
+            terms = [weight * act for weight, act in zip(pattern, acts, strict=True) if weight]
+            if len(terms) > 1 or min(pattern) < 0:
+                self.ledger.counts["lut.build.add_bits"] += self.spec.entry_bits
+            self.hold(value, sum(terms))
+
+    def hold(self, value: int, entry: int) -> None:
+        spec = self.spec
+        assert -(1 << (spec.entry_bits - 1)) <= entry < 1 << (spec.entry_bits - 1)
+        self.sums[value] = entry
+        if spec.storage == "registers":
+            self.registers[value].take(entry)
+            self.ledger.counts["reg.clock"] += spec.entry_bits * spec.clock_gating
+        else:
+            self.ledger.counts["lut.sram.write_bits"] += spec.entry_bits * spec.lanes
+
+    def look_up(self, code: int) -> int:
+        """The sum that `code` stands for."""
+        spec = self.spec
+        if spec.storage == "sram":
+            self.ledger.counts["lut.sram.read_bits"] += spec.entry_bits
+        else:
+            self.ledger.counts[f"lut.g{spec.g}_{spec.table}.read"] += 1
+        sign = code >> (spec.index_bits - 1)
+        if spec.table == "full":
+            value = code - (sign << spec.index_bits)
+            return self.sums[value] if value else 0
+        position = code & ((1 << (spec.index_bits - 1)) - 1)
+        entry = self.sums[position] if position else 0
+        return -entry if sign else entry
+
+
+class Lane:
+    """What one output at a time needs: a register for the codes of all tables, accumulators for all outputs in turn."""
+
+    def __init__(self, spec: TernaryLutSpec, ledger: Ledger) -> None:
+        self.spec, self.ledger = spec, ledger
+        self.codes = [Register(ledger, "index", spec.index_bits) for _ in range(spec.tables)]
+        self.accumulators = [Register(ledger, "psum", spec.acc_bits) for _ in range(spec.reuse)]
+
+    def take_codes(self, codes: list[int]) -> None:
+        for register, code in zip(self.codes, codes, strict=True):
+            register.take(code)
+            self.ledger.counts["reg.clock"] += register.bits * self.spec.clock_gating
+
+    def accumulate(self, slot: int, value: int) -> None:
+        self.accumulators[slot].take(value)
+        self.ledger.counts["reg.clock"] += self.spec.acc_bits * self.spec.clock_gating
+
+    def count_adders(self) -> None:
+        """The tree that adds up one entry of each table, and the accumulator's adder, all in one row."""
+        level, entries = 0, self.spec.tables
+        bits = self.spec.acc_bits
+        while entries > 1:
+            level, entries = level + 1, entries // 2
+            bits += entries * (self.spec.entry_bits + level)
+        self.ledger.counts[f"tree.depth{level + 1}.add_bits"] += bits
+
+
+def run(x: Array, w: Array, spec: TernaryLutSpec) -> Outcome:
+    """One matmul on the engine."""
+    acts, weights = in_order(integer_operand("x", x, -128, 127)), in_order(integer_operand("w", w, -1, 1))
+    ledger = Ledger()
+    y = [[0] * len(weights) for _ in acts]
+    width = spec.lanes * spec.reuse
+    for n0 in range(0, len(weights), width):
+        run_tile(acts, weights, range(n0, min(n0 + width, len(weights))), spec, ledger, y)
+    for row in weights:
+        ledger.moved["weight_writes"] += spec.index_bits * len(range(0, len(row), spec.g))
+    ledger.moved["psum_reads"] = ledger.moved["psum_writes"]  # by the vector unit
+    paper_additions(ledger, len(acts), len(acts[0]), len(weights))
+    return ledger.outcome(y)
+
+
+def run_tile(acts: Rows, weights: Rows, columns: range, spec: TernaryLutSpec, ledger: Ledger, y: Rows) -> None:
+    """The outputs `columns`, lane after lane and then slot after slot, from reset until all registers are at zero."""
+    inputs = [Register(ledger, "act", 8) for _ in range(spec.group)]
+    tables = [Table(spec, ledger) for _ in range(spec.tables)]
+    lanes = [Lane(spec, ledger) for _ in range(min(spec.lanes, len(columns)))]
+    build_cycles = spec.entries if spec.storage == "sram" else 1
+    start = ledger.cycles
+    ledger.cycles += 1 + build_cycles  # the first activations come in, the first tables are built
+    for m, row in enumerate(acts):
+        for k0 in range(0, len(row), spec.group):
+            take_acts(inputs, padded(row, k0, spec.group), spec, ledger)
+            ledger.moved["act_reads"] += 8 * len(row[k0 : k0 + spec.group])
+            for i, table in enumerate(tables):
+                table.build(padded(row, k0 + i * spec.g, spec.g))
+            used = 0
+            for slot, first in enumerate(range(columns.start, columns.stop, spec.lanes)):
+                used += 1
+                for n in range(first, min(first + spec.lanes, columns.stop)):
+                    look_up_and_add(lanes[n - first], slot, tables, weights[n], (m, k0, n), ledger, y)
+            last = m == len(acts) - 1 and k0 + spec.group >= len(row)
+            # The next tables are built meanwhile; where that takes longer, the lanes wait.
+            ledger.cycles += used if last else max(used, build_cycles)
+    ledger.cycles += 1  # the accumulators hand over their sums and are cleared
+    ledger.moved["psum_writes"] += len(acts) * len(columns) * spec.acc_bits
+    drain(inputs, tables, lanes, columns, spec, ledger)
+    if not spec.clock_gating:
+        bits = 8 * spec.group + spec.lanes * (spec.tables * spec.index_bits + spec.reuse * spec.acc_bits)
+        bits += sum(r.bits for table in tables if spec.storage == "registers" for r in table.registers.values())
+        ledger.counts["reg.clock"] += bits * (ledger.cycles - start)
+
+
+def look_up_and_add(
+    lane: Lane, slot: int, tables: list[Table], weights: list[int], at: tuple[int, int, int], ledger: Ledger, y: Rows
+) -> None:
+    """One cycle of one lane: the output n at token m, all tables of the group that starts at k0; `at`: (m, k0, n)."""
+    (m, k0, n), spec = at, lane.spec
+    codes = [code_of(padded(weights, k0 + i * spec.g, spec.g), spec) for i in range(spec.tables)]
+    ledger.moved["weight_reads"] += spec.index_bits * len(range(k0, min(k0 + spec.group, len(weights)), spec.g))
+    lane.take_codes(codes)
+    total = sum(table.look_up(code) for table, code in zip(tables, codes, strict=True))
+    lane.count_adders()
+    y[m][n], overflowed = limit((y[m][n] if k0 else 0) + total, spec.acc_bits, spec.overflow)
+    lane.accumulate(slot, y[m][n])
+    if overflowed:
+        ledger.counts["overflow.acc"] += 1
+        ledger.overflows.append(at)
+
+
+def take_acts(inputs: list[Register], acts: list[int], spec: TernaryLutSpec, ledger: Ledger) -> None:
+    for register, act in zip(inputs, acts, strict=True):
+        register.take(act)
+        ledger.counts["reg.clock"] += 8 * spec.clock_gating
+
+
+def drain(
+    inputs: list[Register], tables: list[Table], lanes: list[Lane], columns: range, spec: TernaryLutSpec, ledger: Ledger
+) -> None:
+    """Zeros follow the last operands, and the accumulators that were used are cleared; an SRAM keeps what it holds."""
+    take_acts(inputs, [0] * spec.group, spec, ledger)
+    if spec.storage == "registers":
+        for table in tables:
+            for value in table.patterns:
+                table.hold(value, 0)
+    for lane in lanes:
+        lane.take_codes([0] * spec.tables)
+    for i in range(len(columns)):
+        lanes[i % spec.lanes].accumulate(i // spec.lanes, 0)
+
+
+def padded(row: list[int], start: int, size: int) -> list[int]:
+    """`row[start : start + size]`, filled up with zeros."""
+    part = row[start : start + size]
+    return part + [0] * (size - len(part))

@@ -1,0 +1,253 @@
+"""Lookup tables of ternary sums: G tables of g activations, read by the codes of g weights, shared by many outputs.
+
+    activations of one group, g per table          codes of g weights, one per lane and table
+     a0 a1 a2 | a3 a4 a5 | ...  (8-bit registers)    [sign, position]   (registers of every lane)
+        |          |                                        |
+     build adders: an entry from one with a weight less      |
+        |          |                                        |
+     [ a0       ] [ a3       ]                              |
+     [ a1       ] [ a4       ]    entries: registers, or     |
+     [ a1 + a0  ] [ a4 + a3  ]    SRAM, a copy per lane      |
+     [ a1 - a0  ] [ ...      ]                              |
+     [ ...      ] [          ]                              |
+        |  select  <-----|----------- position -------------+
+      +-+ negate   <-----|----------- sign (half tables only: inversion, and a carry as in adder trees)
+      |            +-----+
+       \\         /
+         ( + ) ...    log2 G levels of adders
+           |
+         ( + ) <- acc[p]      one accumulator for each of the `reuse` outputs that a lane takes in turn
+
+A full table holds the sum of each pattern of weights but the empty one, which needs no entry: 3^g - 1. Half a table
+holds those whose last weight that is not 0 is +1, (3^g - 1) / 2 of them; the sign of the code negates. The code of g
+weights is their value in balanced ternary, the first weight lowest: as sign and magnitude for half a table, in two's
+complement for a full one. Either has 4, 5, 7 or 8 bits for g = 2 to 5, 2, 1.67, 1.75 or 1.6 bits per weight.
+
+Building: an entry of more than one term is one addition, an activation itself is copied, its negative is an addition:
+entries - g additions of the entry's width per table, whatever the storage. Registers take all entries at once, so that
+a table is built while the one before it is used. An SRAM has one write port: a table is written in as many cycles as it
+has entries, double-buffered, and lanes wait where `reuse` does not cover that; every lane has a copy of each table,
+because its lookups go to a place of their own.
+
+Order of work: for each tile of `lanes` x `reuse` outputs, for each token, for each group of g G of K: build the tables;
+then one cycle for every `lanes` outputs of the tile. So a table serves all outputs of a tile, and is built again for
+the next tile. A tile takes one cycle to fill the activation registers, one build, the lookups, and one cycle in which
+the accumulators hand over their sums and are cleared; zeros follow through all registers. The accumulator takes the
+first group's sum instead of adding it. Tiles start from reset and do not overlap. Tables beyond K are built from zeros;
+a lane without an output does nothing (without clock gating it is clocked). Codes are read anew for every token.
+
+Exact for every operand in -128..127 and weights -1, 0, 1; entries can't overflow, accumulators wrap or saturate
+(`overflow.acc`, at the first k of the group).
+
+Events: `lut.build.add_bits`; `lut.g{g}_{half,full}.read` (the selection from registers) or `lut.sram.*_bits`; the
+adders behind it, negation included, as in adder trees: `tree.depth{d}.add_bits`, d = log2 G + 1 in a row; toggles of
+entries, codes (`reg.index`), activations and accumulators. Price of a selection: what the synthesised lookup with its
+accumulator costs beyond a ternary PE of the same width, in the AND-OR style; a selection written as a variable
+part-select costs up to 4.5 times as much (tools/derive_prices.py). Wires from a table to its lanes have no price.
+
+Published: TeLLMe (g = 3, full), TENET's STL, Platinum, ternary-lut-dse (arXiv 2604.25183); synthesised as
+`lutread_t_g*` and `precompute_t_g*`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitsim.datapath.accumulation import Accumulation, Register
+from bitsim.datapath.base import Array, Streams, arithmetic_events
+from bitsim.datapath.kernels.grouped_sums import grouped_toggles
+from bitsim.datapath.kernels.ternary_lut import table_toggles
+from bitsim.datapath.switching import stream_toggles
+from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.events import Events
+from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
+
+ACT_BITS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeFacts:
+    """Bits that flip in the code registers of all lanes: into the first codes, through all of a token, and so on."""
+
+    enter: int
+    within: int
+    again: int
+    leave: int
+
+    def toggles(self, tokens: int) -> int:
+        """Toggles when the codes pass once for each token."""
+        return self.enter + tokens * self.within + (tokens - 1) * self.again + self.leave
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """A tile of outputs: how many there are, the lanes that they use, and the outputs of the busiest lane."""
+
+    outputs: int
+    lanes: int
+    rounds: int
+
+
+class TernaryLut(CountedDatapath[TernaryLutSpec]):
+    """A lookup-table engine as its `TernaryLutSpec` describes it."""
+
+    @property
+    def accumulation(self) -> Accumulation:
+        accumulator = Register(name="acc", bits=self.spec.acc_bits)
+        return Accumulation(group=self.spec.group, inner=None, outer=accumulator, overflow=self.spec.overflow)
+
+    @property
+    def tile_columns(self) -> int:
+        return self.spec.lanes * self.spec.reuse
+
+    def steps(self, m: int, k: int) -> int:
+        """Sets of tables that are built per tile."""
+        return m * -(-k // self.spec.group)
+
+    def tiles(self, n: int) -> dict[Tile, int]:
+        """The kinds of tiles and how often they come: full ones and a rest."""
+        full, rest = divmod(n, self.tile_columns)
+        found = {self._tile(self.tile_columns): full, self._tile(rest): 1 if rest else 0}
+        return {tile: count for tile, count in found.items() if count}
+
+    def _tile(self, outputs: int) -> Tile:
+        return Tile(outputs=outputs, lanes=min(outputs, self.spec.lanes), rounds=-(-outputs // self.spec.lanes))
+
+    @property
+    def build_cycles(self) -> int:
+        return self.spec.entries if self.spec.storage == "sram" else 1
+
+    def cycles(self, m: int, k: int, n: int) -> int:
+        steps, build = self.steps(m, k), self.build_cycles
+        return sum(
+            count * (2 + build + (steps - 1) * max(tile.rounds, build) + tile.rounds)
+            for tile, count in self.tiles(n).items()
+        )
+
+    def streams(self, m: int, k: int, n: int) -> Streams:
+        """Codes are read once per token, activations once per tile, sums written and read once."""
+        codes, sums = -(-k // self.spec.g) * n * self.spec.index_bits, m * n * self.spec.acc_bits
+        tiles = sum(self.tiles(n).values())
+        return Streams(
+            weight_writes=codes,
+            weight_reads=codes * m,
+            act_reads=m * k * ACT_BITS * tiles,
+            psum_reads=sums,
+            psum_writes=sums,
+        )
+
+    @property
+    def table_bits(self) -> int:
+        """Bits of all entries of all tables."""
+        return self.spec.tables * self.spec.entries * self.spec.entry_bits
+
+    def adder_bits(self) -> tuple[int, int]:
+        """Bits of the adders of a lane, accumulator included, and how many adders stand in a row."""
+        spec = self.spec
+        levels = spec.tables.bit_length() - 1
+        tree = sum((spec.tables >> level) * (spec.entry_bits + level) for level in range(1, levels + 1))
+        return tree + spec.acc_bits, levels + 1
+
+    def data_independent(self, m: int, k: int, n: int) -> Events:
+        spec, steps = self.spec, self.steps(m, k)
+        builds = steps * sum(self.tiles(n).values()) * spec.tables
+        bits, depth = self.adder_bits()
+        lookups = steps * n * spec.tables
+        counts = {
+            "lut.build.add_bits": builds * (spec.entries - spec.g) * spec.entry_bits,
+            f"tree.depth{depth}.add_bits": steps * n * bits,
+            "reg.clock": self._clocked_bits(m, k, n),
+        }
+        if spec.storage == "sram":
+            counts["lut.sram.write_bits"] = builds * spec.entries * spec.entry_bits * spec.lanes
+            counts["lut.sram.read_bits"] = lookups * spec.entry_bits
+        else:
+            counts[f"lut.g{spec.g}_{spec.table}.read"] = lookups
+        return Events(counts) + arithmetic_events("int8", m, k, n, multiplies=False)
+
+    def _clocked_bits(self, m: int, k: int, n: int) -> int:
+        """Register bits x cycles in which they are clocked; gated: when a value enters, and to return to zero."""
+        spec, steps = self.spec, self.steps(m, k)
+        acts, codes = ACT_BITS * spec.group, spec.tables * spec.index_bits
+        shared = acts + (self.table_bits if spec.storage == "registers" else 0)
+        if not spec.clock_gating:
+            return self.cycles(m, k, n) * (shared + spec.lanes * (codes + spec.reuse * spec.acc_bits))
+        tiles = self.tiles(n)
+        lanes = sum(count * tile.lanes for tile, count in tiles.items())
+        clocked = sum(tiles.values()) * (steps + 1) * shared
+        return clocked + (n * steps + lanes) * codes + n * (steps + 1) * spec.acc_bits
+
+    def chances(self, m: int, k: int, n: int) -> Mapping[str, int]:
+        spec, steps, tiles = self.spec, self.steps(m, k), self.tiles(n)
+        passes = sum(tiles.values()) * (steps + 1)
+        lanes = sum(count * tile.lanes for tile, count in tiles.items())
+        updates = {
+            "reg.act.toggle": passes * ACT_BITS * spec.group,
+            "reg.index.toggle": (n * steps + lanes) * spec.tables * spec.index_bits,
+            "reg.psum.toggle": n * (steps + 1) * spec.acc_bits,
+        }
+        return updates | ({"reg.table.toggle": passes * self.table_bits} if spec.storage == "registers" else {})
+
+    def codes(self, weights: Array) -> Array:
+        """The codes (N, steps of a token, tables) of `weights` (N, K), as unsigned patterns."""
+        groups = self._groups(weights.astype(np.int16))
+        values = groups @ (3 ** np.arange(self.spec.g, dtype=np.int16))
+        if self.spec.table == "full":
+            return np.asarray(values & ((1 << self.spec.index_bits) - 1), np.uint8)
+        signs = (values < 0).astype(np.int16) << (self.spec.index_bits - 1)
+        return np.asarray(np.abs(values) | signs, np.uint8)
+
+    def weight_facts(self, codes: Array) -> CodeFacts:
+        patterns = self.codes(codes)
+        enter = within = again = leave = 0
+        for start in range(0, patterns.shape[0], self.tile_columns):
+            passing = self._in_turn(patterns[start : start + self.tile_columns])
+            enter += _ones(passing[0])
+            within += _ones(passing[1:] ^ passing[:-1])
+            again += _ones(passing[-1] ^ passing[0])
+            leave += _ones(passing[-1])
+        return CodeFacts(enter=enter, within=within, again=again, leave=leave)
+
+    def _in_turn(self, tile: Array) -> Array:
+        """The codes of a tile (outputs, steps, tables) as lanes take them: (steps x rounds, lanes, tables).
+
+        A lane that has no output in the last round keeps the code of the round before.
+        """
+        outputs, steps, tables = tile.shape
+        lanes = min(outputs, self.spec.lanes)
+        missing = -outputs % lanes
+        held = np.concatenate([tile, tile[outputs - lanes : outputs - lanes + missing]])
+        in_turn: Array = held.reshape(-1, lanes, steps, tables).transpose(2, 0, 1, 3).reshape(-1, lanes, tables)
+        return in_turn
+
+    def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
+        spec, m = self.spec, acts.shape[0]
+        tiles = sum(self.tiles(weights.n).values())
+        groups = self._groups(acts)  # (M, steps of a token, tables, g)
+        passing = groups.reshape(-1, spec.group)
+        counts = {
+            "reg.act.toggle": tiles * stream_toggles(passing.view(np.uint8), 0),
+            "reg.index.toggle": weights.facts.toggles(m),
+        }
+        if spec.storage == "registers":
+            built = groups.reshape(-1, spec.tables, spec.g)
+            counts["reg.table.toggle"] = tiles * table_toggles(built, spec.table == "full", spec.entry_bits)
+        return counts
+
+    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
+        saturate = overflowed and self.spec.overflow == "saturate"
+        return {"reg.psum.toggle": grouped_toggles(acts, w, self.spec.group, self.spec.acc_bits, saturate)}
+
+    def _groups(self, values: Array) -> Array:
+        """(rows, K) -> (rows, steps, tables, g), zeros beyond K."""
+        spec = self.spec
+        rows, k = values.shape
+        steps = -(-k // spec.group)
+        padded = np.zeros((rows, steps * spec.group), values.dtype)
+        padded[:, :k] = values
+        return padded.reshape(rows, steps, spec.tables, spec.g)
+
+
+def _ones(patterns: Array) -> int:
+    return int(np.bitwise_count(patterns).sum(dtype=np.int64))

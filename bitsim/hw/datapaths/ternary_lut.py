@@ -1,0 +1,93 @@
+"""The ternary lookup-table engine; how it works is told by `bitsim.datapath.ternary_lut`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bitsim.hw.datapaths.base import DatapathDescription, gating, too_narrow
+from bitsim.hw.source import problem
+
+LARGEST_ACT = 128  # of -128..127
+
+
+class TernaryLutSpec(DatapathDescription):
+    """`tables` tables per cycle, each of `g` activations, read by `lanes` outputs at a time.
+
+    * `g`: activations per table; more than 5 would need tables of 3^6 entries and more.
+    * `table`: `full` holds all 3^g signed sums, `half` those whose last weight that is not 0 is +1; the others are
+      negated. The sum of no activation needs no entry.
+    * `storage`: `registers`, all entries built at once and readable by all lanes; `sram`, one entry written per cycle,
+      with a copy for every lane.
+    * `reuse`: outputs of one lane that use a table before the next one takes its place; a lane has an accumulator for
+      each of them.
+    * `acc_bits`: width of the accumulators. `clock_gating`: registers are clocked only when they take a valid value.
+    """
+
+    kind: Literal["ternary_lut"]
+    g: Annotated[int, Field(ge=2, le=5)]
+    table: Literal["half", "full"]
+    storage: Literal["registers", "sram"]
+    tables: Annotated[int, Field(ge=1, le=64)]
+    lanes: Annotated[int, Field(ge=1, le=4096)]
+    reuse: Annotated[int, Field(ge=1, le=1024)] = 1
+    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    clock_gating: bool = True
+
+    @model_validator(mode="after")
+    def _possible(self) -> "TernaryLutSpec":
+        if self.tables & (self.tables - 1):
+            raise problem(
+                f"must be a power of two from 1 to 64, so that the tree of adders is balanced (got {self.tables})",
+                key="tables",
+            )
+        least = (LARGEST_ACT * self.g * self.tables).bit_length() + 1
+        if self.acc_bits < least:
+            summed = self.g * self.tables
+            raise too_narrow(least, f"the width of a sum of {summed} activations, those of one cycle", self.acc_bits)
+        return self
+
+    @property
+    def half_entries(self) -> int:
+        """Sums that differ in more than their sign."""
+        count: int = (3**self.g - 1) // 2
+        return count
+
+    @property
+    def entries(self) -> int:
+        """Entries of one table."""
+        return self.half_entries * (1 if self.table == "half" else 2)
+
+    @property
+    def entry_bits(self) -> int:
+        """Width of an entry. The last activation of half a table is never negated, so that 128 g is not reached."""
+        largest = LARGEST_ACT * self.g
+        return (largest - 1 if self.table == "half" else largest).bit_length() + 1
+
+    @property
+    def index_bits(self) -> int:
+        """Width of the code of `g` weights: a sign and a position in half a table, or a signed position."""
+        return self.half_entries.bit_length() + 1
+
+    @property
+    def group(self) -> int:
+        """Weights of one output that one cycle serves."""
+        return self.g * self.tables
+
+    @property
+    def unit(self) -> str:
+        """`lut_g3_half_registers_acc24`."""
+        return f"lut_g{self.g}_{self.table}_{self.storage}_acc{self.acc_bits}"
+
+    @property
+    def rates(self) -> str:
+        return f"ternary_lut_g{self.g}_{self.table}"
+
+    @property
+    def macs_per_cycle(self) -> int:
+        return self.group * self.lanes
+
+    def text(self) -> str:
+        return (
+            f"{self.unit}, {self.tables} tables, {self.lanes} lanes, reuse {self.reuse}, {self.overflow}, "
+            f"{gating(self.clock_gating)}"
+        )
