@@ -51,7 +51,7 @@ RECIPES = {
     "b1": Recipe(steps=2300, peak_lr=2e-3),
     "b158": Recipe(steps=2300, peak_lr=2e-3),
     "fp16": Recipe(steps=2300, peak_lr=1.5e-3),
-    "a48": Recipe(steps=500, peak_lr=1e-3, weight_decay=0.0, start="tiny-b158"),
+    "a48": Recipe(steps=250, peak_lr=1e-3, warmup_steps=50, weight_decay=0.0, start="tiny-b158"),
     "v2": Recipe(steps=2300, peak_lr=2e-3, first="v2_a8", switch_step=1900),
 }
 SHAPES = {
