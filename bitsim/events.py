@@ -22,57 +22,76 @@ Ledger = Literal["arithmetic", "datapath", "system", "activity"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventKind:
-    """One family of events; `{x}` in `template` stands for a name of letters, digits and underscores."""
+    """One family of events; `{x}` in `template` stands for a name of letters, digits and underscores.
+
+    `component`: what the energy of these events is booked under, with the same placeholders. `data_dependent`: the
+    count follows from operand values, not from shapes alone, so that an estimate needs statistics.
+    """
 
     template: str
     ledger: Ledger
+    component: str
     meaning: str
     data_dependent: bool = False
 
 
+def _arithmetic(template: str, component: str, meaning: str) -> EventKind:
+    return EventKind(template=template, ledger="arithmetic", component=component, meaning=meaning)
+
+
+def _logic(template: str, component: str, meaning: str, *, data_dependent: bool = False) -> EventKind:
+    return EventKind(
+        template=template, ledger="datapath", component=component, meaning=meaning, data_dependent=data_dependent
+    )
+
+
+def _flip(register: str, meaning: str) -> EventKind:
+    return _logic(f"reg.{register}.toggle", "registers", meaning, data_dependent=True)
+
+
+def _system(template: str, component: str, meaning: str) -> EventKind:
+    return EventKind(template=template, ledger="system", component=component, meaning=meaning)
+
+
 EVENT_KINDS = (
-    EventKind(template="add.{format}", ledger="arithmetic", meaning="addition of a format, as the papers count it"),
-    EventKind(template="mul.{format}", ledger="arithmetic", meaning="multiplication, as the papers count it"),
-    EventKind(template="pe.{unit}.add", ledger="datapath", meaning="a ternary PE adds (weight +1)"),
-    EventKind(template="pe.{unit}.sub", ledger="datapath", meaning="a ternary PE subtracts (weight -1)"),
-    EventKind(template="pe.{unit}.skip", ledger="datapath", meaning="a ternary PE passes its sum on (weight 0)"),
-    EventKind(template="pe.{unit}.mac", ledger="datapath", meaning="a PE multiplies and adds"),
-    EventKind(template="acc.add.{format}", ledger="datapath", meaning="addition in the accumulator below a column"),
-    EventKind(template="scale.mul.{format}", ledger="datapath", meaning="scale multiplication of a quantised linear"),
-    EventKind(template="reg.clock", ledger="datapath", meaning="one register bit is clocked for one cycle"),
-    EventKind(
-        template="reg.act.toggle",
-        ledger="datapath",
-        meaning="an activation register bit flips",
-        data_dependent=True,
+    _arithmetic("add.{format}", "add {format}", "addition of a format, as the papers count it"),
+    _arithmetic("mul.{format}", "mul {format}", "multiplication, as the papers count it"),
+    # PE arrays
+    _logic("pe.{unit}.add", "PE logic", "a ternary PE adds (weight +1)", data_dependent=True),
+    _logic("pe.{unit}.sub", "PE logic", "a ternary PE subtracts (weight -1)", data_dependent=True),
+    _logic("pe.{unit}.skip", "PE logic", "a ternary PE passes its sum on (weight 0)", data_dependent=True),
+    _logic("pe.{unit}.mac", "PE logic", "a PE multiplies and adds"),
+    _logic("acc.add.{format}", "column accumulators", "addition in the accumulator below a column"),
+    # adder trees
+    _logic(
+        "tree.{depth}.add_bits",
+        "adder tree",
+        "one bit of an adder of a sign-selecting tree or of its accumulator adds; `depth1`, `depth2`, ...: adders in "
+        "a row between two registers",
     ),
-    EventKind(
-        template="reg.weight.toggle",
-        ledger="datapath",
-        meaning="a weight register bit flips",
-        data_dependent=True,
-    ),
-    EventKind(
-        template="reg.psum.toggle",
-        ledger="datapath",
-        meaning="a partial-sum register bit flips",
-        data_dependent=True,
-    ),
-    EventKind(template="sram.{buffer}.read_bits", ledger="system", meaning="bits read from an on-chip buffer"),
-    EventKind(template="sram.{buffer}.write_bits", ledger="system", meaning="bits written to an on-chip buffer"),
-    EventKind(template="dram.{content}.read_bits", ledger="system", meaning="bits read from DRAM"),
-    EventKind(template="dram.{content}.write_bits", ledger="system", meaning="bits written to DRAM"),
-    EventKind(template="vec.{op}.{format}", ledger="system", meaning="an operation of the vector unit"),
+    # all matmul units
+    _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
+    _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),
+    _flip("act", "an activation register bit flips"),
+    _flip("weight", "a weight register bit flips"),
+    _flip("psum", "a partial-sum register bit flips"),
+    _flip("tree{level}", "a bit of the pipeline registers behind a level of an adder tree flips"),
+    _system("sram.{buffer}.read_bits", "sram {buffer}", "bits read from an on-chip buffer"),
+    _system("sram.{buffer}.write_bits", "sram {buffer}", "bits written to an on-chip buffer"),
+    _system("dram.{content}.read_bits", "dram {content}", "bits read from DRAM"),
+    _system("dram.{content}.write_bits", "dram {content}", "bits written to DRAM"),
+    _system("vec.{op}.{format}", "vector unit", "an operation of the vector unit"),
     EventKind(
         template="overflow.{where}",
         ledger="activity",
+        component="overflows",
         meaning="a sum left its range, or an FP16 output is not finite",
         data_dependent=True,
     ),
 )
-# Adds, subtractions and skips follow from the weights' values: estimate needs their zero fraction.
-_WEIGHT_DEPENDENT = re.compile(r"pe\.\w+\.(add|sub|skip)")
-_PATTERNS = tuple((re.compile(re.sub(r"\\{\w+\\}", r"\\w+", re.escape(kind.template))), kind) for kind in EVENT_KINDS)
+_PATTERNS = tuple(
+    (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\w+)", re.escape(kind.template))), kind) for kind in EVENT_KINDS
+)
 
 
 class EventCountError(BitsimError):
@@ -80,18 +99,28 @@ class EventCountError(BitsimError):
 
 
 @cache
-def event_kind(name: str) -> EventKind:
-    """The kind of the event `name`; raises `UnknownNameError` for a name outside the vocabulary."""
+def _recognised(name: str) -> tuple[EventKind, Mapping[str, str]]:
     for pattern, kind in _PATTERNS:
-        if pattern.fullmatch(name):
-            return kind
+        if found := pattern.fullmatch(name):
+            return kind, found.groupdict()
     raise UnknownNameError("event", name, [kind.template for kind in EVENT_KINDS])
 
 
+def event_kind(name: str) -> EventKind:
+    """The kind of the event `name`; raises `UnknownNameError` for a name outside the vocabulary."""
+    return _recognised(name)[0]
+
+
 @cache
+def event_component(name: str) -> str:
+    """The component of the chip that the energy of the event `name` is booked under."""
+    kind, names = _recognised(name)
+    return kind.component.format(**names)
+
+
 def is_data_dependent(name: str) -> bool:
     """Whether the count follows from operand values, not from shapes alone."""
-    return event_kind(name).data_dependent or bool(_WEIGHT_DEPENDENT.fullmatch(name))
+    return event_kind(name).data_dependent
 
 
 class Events(Mapping[str, int]):

@@ -9,6 +9,9 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
 * `pe.*`, gates only: low = min(A zd, B zero), nominal = B glitch - int_ff - clk, high = max(nominal, A ud).
 * `reg.clock`: B clk / flip-flops of the PE; `reg.*.toggle`: B int_ff / register bits that flip per cycle under study
   B's stimulus, which is simulated here because the study does not list them.
+* `tree.depth*.add_bits`, per bit of adder, sign selection included, by adders in a row between registers: 5 from the
+  synthesised 16-lane trees (four levels and the accumulator's adder), 1 from the ternary PE of 24 bits, as `pe.*`; on a
+  straight line between the two, because glitches grow from adder to adder. Deeper stages have no source.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
@@ -26,7 +29,10 @@ TABLES = Path(__file__).parents[2] / "shared" / "facts" / "energy_tables.yaml"
 LIBRARIES = {"45nm": "nangate45", "7nm": "asap7"}
 ACT_BITS = 8
 TERNARY_ACC_BITS = (20, 24, 32)
+TREE_DEPTH = 5  # adders in a row in the studies' trees
+TREE_BITS = sum((16 >> level) * (ACT_BITS + level) for level in range(1, TREE_DEPTH))  # without the accumulator's
 TOGGLE_EVENTS = ("reg.act.toggle", "reg.psum.toggle", "reg.weight.toggle")
+TOGGLE_EVENTS += tuple(f"reg.tree{level}.toggle" for level in range(1, 8))
 Range = tuple[float, float, float]
 
 
@@ -76,6 +82,20 @@ def pe_price(unit: dict[str, Any], other: dict[str, Any] | None) -> Range:
     return low, nominal, high
 
 
+def tree_price(study_a: dict[str, Any], study_b: dict[str, Any], depth: int) -> Range:
+    """Gates of one bit of adder, with its share of the sign selection, in fJ."""
+    tree_a, tree_b = study_a["tdot16_a8_acc24"], study_b["tree16"]
+    bits_a, bits_b = TREE_BITS + 24, TREE_BITS + 20
+    zero_a, unit_a = (
+        1e3 * (16 * tree_a[f"pJ_mac_{run}"] - tree_a["reg_clk_pJ_cycle"]) / bits_a for run in ("zd", "ud")
+    )
+    glitch = (tree_b["fJ_glitch"] - tree_b["parts"]["int_ff"] - tree_b["parts"]["clk"]) / bits_b
+    deep = min(zero_a, gates(tree_b) / bits_b), glitch, max(unit_a, glitch)
+    flat = [price / 24 for price in pe_price(study_b["pe_t8_24"], study_a["tacc_a8_acc24"])]
+    low, nominal, high = (f + (d - f) * (depth - 1) / (TREE_DEPTH - 1) for f, d in zip(flat, deep, strict=True))
+    return low, nominal, high
+
+
 def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> dict[str, Range]:
     """Event -> (low, nominal, high) in pJ for one cell library."""
     study_a = {name: unit[library] for name, unit in tables["pe_costs"]["units"].items()}
@@ -87,6 +107,8 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
             low = min(low, pe_price(study_b["pe_t8_24"], study_a["tacc_a8_acc24"])[0])
         for action in ("add", "sub", "skip"):
             prices[f"pe.ternary_a8_acc{bits}.{action}"] = low, nominal, high
+    for depth in range(1, TREE_DEPTH + 1):
+        prices[f"tree.depth{depth}.add_bits"] = tree_price(study_a, study_b, depth)
     prices["pe.int8_acc32.mac"] = pe_price(study_b["pe_i8_32"], study_a["mac_i8i8_acc32"])
     prices["pe.fp16_acc16.mac"] = pe_price(study_b["pe_fp16"], None)
     flops = {bits: study_b[f"pe_t8_{bits}"]["parts"] for bits in TERNARY_ACC_BITS}

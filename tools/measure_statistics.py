@@ -2,57 +2,91 @@
 
     python tools/measure_statistics.py
 
-Runs a prompt of 256 held-out bytes of tiny-b158 with exact toggles: its BitLinear layers on the ternary and the INT8
-array, its attention matmuls and head on the FP16 array, all weight-stationary. A rate is toggles per register bit and
-update, so that `expect` on the same operators gives the measured totals back.
+Runs a prompt of 256 held-out bytes of tiny-b158 with exact toggles on one chip per kind of datapath: its BitLinear
+layers on the ternary and the INT8 array, the adder trees and so on, its attention matmuls and head on the FP16 array. A
+rate is what was counted over what could have happened (`chances`), so that `expect` on the same operators gives the
+measured totals back.
 """
 
 from importlib.resources import files
 from pathlib import Path
 
-from bitsim.datapath.base import Statistics, ToggleRates
+from bitsim.datapath.template import CountedDatapath
 from bitsim.events import Events, total
-from bitsim.hw import load_chip
+from bitsim.hw import chip_names, load_chip
+from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import load_model
+from bitsim.model.operators import Operator
 from bitsim.schedule.place import Placement
 from bitsim.study import run
 
 TOKENS = 256
 ROOT = Path(__file__).resolve().parent.parent
-ONES = ToggleRates(act=1.0, weight=1.0, psum=1.0)
+FIRST = ("ternary-ws-64x64", "int8-ws-64x64")  # chips that give the rates of the kinds that they share with others
+VARIANTS: dict[str, dict[str, int]] = {
+    "adder-tree-64x64-pipelined": {"lanes": 128, "trees": 32, "pipeline": 7},
+}
 
 
-def measure(chip_name: str, pe: str) -> tuple[Events, Events]:
-    """Measured events of the matmuls on arrays of `pe` on this chip, and their register bits times updates."""
-    model, chip = load_model("tiny-b158"), load_chip(chip_name)
+def matmuls(chip: Chip, kind: str) -> list[Operator]:
+    """The matmuls of the prompt that this chip computes on a datapath with the rates of `kind`."""
+    operators = forward_operators(load_model("tiny-b158").config, phase="prefill", tokens=TOKENS, context=TOKENS)
+    on = {True: chip.bitlinear.rates, False: chip.wide.rates}
+    return [op for op in operators if op.is_matmul and on[op.is_bitlinear] == kind]
+
+
+def measure(chip: Chip) -> dict[str, tuple[Events, Events]]:
+    """By kind of datapath on this chip, what was counted and what could have happened."""
     text = files("bitsim").joinpath("models", "held_out.txt").read_bytes()[:TOKENS]
-    placement = Placement(chip)
-    every = Statistics(weight_zeros=1.0, rates={pe: ONES}, source="all ones")
-    operators = forward_operators(model.config, phase="prefill", tokens=TOKENS, context=TOKENS)
-    chosen = [op for op in operators if op.is_matmul and (chip.bitlinear if op.is_bitlinear else chip.wide).pe == pe]
-    updates = total([placement.datapath(op).expect(op.m, op.k, op.n, every) * op.repeat for op in chosen])
-    names = {op.name for op in chosen}
-    result = run(model, chip, tokens=list(text), toggles="exact")
-    return total([row.events for row in result.rows if row.name in names]), updates
+    result, placement = run("tiny-b158", chip, tokens=list(text), toggles="exact"), Placement(chip)
+    found = {}
+    for kind in dict.fromkeys((chip.bitlinear.rates, chip.wide.rates)):
+        chosen = {op.name: op for op in matmuls(chip, kind)}
+        chances = []
+        for op in chosen.values():
+            datapath = placement.datapath(op)
+            assert isinstance(datapath, CountedDatapath)
+            chances.append(Events(datapath.chances(op.m, op.k, op.n)) * op.repeat)
+        found[kind] = total([row.events for row in result.rows if row.name in chosen]), total(chances)
+    return found
+
+
+def zeros(chip: Chip, events: Events) -> float:
+    """The fraction of operations with weight 0."""
+    operations = sum(op.macs for op in matmuls(chip, chip.bitlinear.rates))
+    return events[f"pe.{chip.bitlinear.unit}.skip"] / operations
+
+
+def measured_chips() -> list[Chip]:
+    """The shipped chips, those whose rates others share first, then variants with registers that none of them has."""
+    chips = [load_chip(name) for name in dict.fromkeys((*FIRST, *chip_names()))]
+    for name, changes in VARIANTS.items():
+        chip = load_chip(name)
+        spec = type(chip.bitlinear).model_validate(chip.bitlinear.model_dump() | changes)
+        chips.append(chip.model_copy(update={"bitlinear": spec}))
+    return chips
 
 
 def main() -> None:
+    rates: dict[str, dict[str, float]] = {}
+    weight_zeros = None
+    for chip in measured_chips():
+        for kind, (measured, chances) in measure(chip).items():
+            if weight_zeros is None and kind == "ternary":
+                weight_zeros = zeros(chip, measured)
+            known = rates.setdefault(kind, {})
+            for event, number in sorted(chances.items()):
+                known.setdefault(event, measured[event] / number)
     lines = [
-        "# Written by tools/measure_statistics.py: zeros of the weights; flipped fraction of register bits per update."
+        "# Written by tools/measure_statistics.py: zeros of the weights; by kind of datapath and event, the fraction",
+        "# of its chances that it takes (of a toggle: the flipped fraction of register bits per update).",
+        f"weight_zeros: {weight_zeros:.6f}",
+        "rates:",
     ]
-    rates = []
-    for pe, chip in (("ternary", "ternary-ws-64x64"), ("int8", "int8-ws-64x64"), ("fp16", "ternary-ws-64x64")):
-        measured, updates = measure(chip, pe)
-        values = [
-            f"{k}: {measured[f'reg.{k}.toggle'] / updates[f'reg.{k}.toggle']:.6f}" for k in ("act", "weight", "psum")
-        ]
-        rates.append(f"  {pe}: {{{', '.join(values)}}}")
-        if pe == "ternary":
-            skip = "pe.ternary_a8_acc24.skip"
-            lines.append(f"weight_zeros: {measured[skip] / updates[skip]:.6f}")
-    lines += ["rates:", *rates]
-    lines.append(f'source: "tiny-b158, prefill of {TOKENS} held-out bytes, weight-stationary 64 x 64 arrays"')
+    for kind, values in rates.items():
+        lines += [f"  {kind}:", *(f"    {event}: {rate:.6f}" for event, rate in values.items())]
+    lines.append(f'source: "tiny-b158, prefill of {TOKENS} held-out bytes, on the shipped chips"')
     (ROOT / "bitsim" / "study" / "statistics.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 

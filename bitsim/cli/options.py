@@ -51,7 +51,7 @@ execution_options = together(
         type=click.Choice(["exact", "sample", "off"]),
         default="sample",
         show_default=True,
-        help="Partial-sum toggles: on all columns, on an eighth of the column tiles (at most 8), or not at all.",
+        help="Toggles of registers that see running sums: on all columns, an eighth of the tiles (at most 8), or none.",
     ),
     click.option(
         "--wide",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bitsim.cost.conventions import Convention
 from bitsim.cost.prices import PriceList
-from bitsim.events import Events
+from bitsim.events import Events, event_component
 from bitsim.model.operators import Kind
 
 
@@ -31,16 +31,6 @@ class OperatorCost:
     time_ns: float
 
 
-def component(event: str) -> str:
-    """The component of the chip that an event's energy is booked under."""
-    first, second = event.split(".")[:2]
-    if first in ("add", "mul", "sram", "dram"):
-        return f"{first} {second}"
-    return {"pe": "PE logic", "acc": "column accumulators", "scale": "scale multipliers", "vec": "vector unit"}.get(
-        first, "clock" if event == "reg.clock" else "registers"
-    )
-
-
 def price_operator(cost: OperatorCost, prices: PriceList, convention: Convention) -> dict[str, Energy]:
     """Energy of one operator by component; empty if the convention does not count its kind."""
     if not convention.counts(cost.kind):
@@ -49,7 +39,7 @@ def price_operator(cost: OperatorCost, prices: PriceList, convention: Convention
     for event, count in cost.events.in_ledger(*convention.ledgers).items():
         price = prices.must_price(event, count, cost.name)
         energy = Energy(low=count * price.low, nominal=count * price.nominal, high=count * price.high)
-        key = component(event)
+        key = event_component(event)
         parts[key] = parts.get(key, Energy()) + energy
     if convention.leakage and cost.time_ns:
         power = prices.leakage_mw()

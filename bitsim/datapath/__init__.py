@@ -1,12 +1,17 @@
 """How a matmul is computed, bit for bit, and what switches while it is.
 
-`base` is the contract of every datapath, `pe_array` the R x C array of processing elements, with `geometry` (tiles and
-cycles), `sums` (outputs and overflows) and `switching` (toggles) as its parts. `i2s_dot` is bitnet.cpp's matmul, which
-wraps. `reference` holds the slow twins in plain Python, `cycle_model` the array stepped register by register, `kernels`
-the compiled loops.
+`base` is the contract of every datapath, `template` what all do alike, `registry` the list of kinds. Each kind is a
+module that draws its structure and counts its events in closed form (`pe_array`, `adder_tree`, ...), with a slow twin
+in plain Python in `reference` and compiled loops in `kernels`. Outputs come from one exact matmul (`matmul`, `packed`)
+and, where accumulators are too narrow, from `accumulation`.
+
+Parts of the PE array are `geometry` (tiles and cycles), `sums`, `switching` (toggles) and `cycle_model`, the array
+stepped register by register. `i2s_dot` is bitnet.cpp's matmul, which wraps.
 """
 
 __all__ = [
+    "accumulation",
+    "adder_tree",
     "base",
     "cycle_model",
     "formats",
@@ -19,5 +24,6 @@ __all__ = [
     "registry",
     "sums",
     "switching",
+    "template",
     "toggles",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim.datapath.packed import PackedTernary
-from bitsim.errors import OperandError
+from bitsim.errors import ConfigError, OperandError, UnknownNameError
 from bitsim.events import Events
 from bitsim.model.operators import Operator
 
@@ -35,8 +35,8 @@ class Overflow:
 class Observation:
     """What one matmul did: its events and cycles.
 
-    `toggle_columns`: how many of the N columns the partial-sum toggles were counted on exactly; below N they are
-    scaled up to N, and 0 means that they were not counted.
+    `toggle_columns`: how many of the N columns the dear toggles (those of registers that see running sums) were
+    counted on exactly; below N they are scaled up to N, and 0 means that they were not counted.
     """
 
     events: Events
@@ -53,25 +53,59 @@ class Execution(Observation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToggleRates:
-    """Flipped fraction of a register's bits at each of its updates, by kind of register."""
-
-    act: float
-    weight: float
-    psum: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
     """Averages of real operands, from which `expect` estimates the data-dependent events.
 
     * `weight_zeros`: fraction of ternary weights that are 0; the signs are taken as equally frequent.
-    * `rates`: by kind of PE ("ternary", "int8", "fp16"). `source`: on what they were measured.
+    * `rates`: by kind of datapath (a description's `rates`) and event, the fraction of the chances to happen that it
+      takes: of a toggle, the flipped fraction of a register's bits at each of its updates.
+    * `source`: on what they were measured.
     """
 
     weight_zeros: float
-    rates: Mapping[str, ToggleRates]
+    rates: Mapping[str, Mapping[str, float]]
     source: str
+
+    def expected(self, kind: str, chances: Mapping[str, int]) -> dict[str, int]:
+        """The events of a datapath with the rates of `kind`, from how often each of them could happen."""
+        known = self.rates.get(kind)
+        if known is None:
+            raise UnknownNameError(f"kind of datapath in the statistics ({self.source})", kind, self.rates)
+        missing = [event for event in chances if event not in known]
+        if missing:
+            raise ConfigError(f"statistics ({self.source}): {kind}: expected a rate for {missing[0]!r}, got none")
+        return {event: round(number * known[event]) for event, number in chances.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """Bits that one matmul moves between a datapath and the buffers around it.
+
+    `weight_writes`: the weights once, in the datapath's own code, as they come into their buffer; the others are what
+    the datapath reads from the buffers and writes to them.
+    """
+
+    weight_writes: int
+    weight_reads: int
+    act_reads: int
+    psum_reads: int
+    psum_writes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """The values that an integer register holds, 0 among them."""
+
+    low: int
+    high: int
+
+    @property
+    def bits(self) -> int:
+        """The narrowest two's complement register for them."""
+        return max((-self.low - 1).bit_length() if self.low else 0, self.high.bit_length()) + 1
+
+    def __or__(self, other: "Range") -> "Range":
+        return Range(low=min(self.low, other.low), high=max(self.high, other.high))
 
 
 class Datapath(Protocol):
@@ -103,7 +137,23 @@ class Datapath(Protocol):
         ...
 
     def cycles(self, m: int, k: int, n: int) -> int:
-        """Clock cycles of one matmul."""
+        """Clock cycles of one matmul; where they depend on the operands, those of operands without zeros."""
+        ...
+
+    def streams(self, m: int, k: int, n: int) -> Streams:
+        """What one matmul reads from the buffers and writes to them."""
+        ...
+
+    def registers(self) -> Mapping[str, int]:
+        """Its integer accumulators by their names in `overflow.*` events, and their bits."""
+        ...
+
+    def bounds(self, k: int) -> Mapping[str, Range]:
+        """By accumulator, the sums that legal operands of depth `k` can reach; empty for floating point."""
+        ...
+
+    def seen(self, x: Array, w: Any) -> Mapping[str, Range]:
+        """By accumulator, the sums that these operands reach in registers of unlimited width."""
         ...
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import PE_FORMATS
-from bitsim.datapath.reference import Arithmetic, Number, padded
+from bitsim.datapath.reference.pe_array import Arithmetic, Number, padded
 from bitsim.events import Events
-from bitsim.hw.chip import PEArraySpec
+from bitsim.hw.datapaths import PEArraySpec
 
 Grid = list[list[Number]]
 

@@ -19,77 +19,58 @@ Exact: the INT8 and ternary arrays equal the int64 matmul as long as no sum leav
 the FP16 array rounds every product and every sum to binary16, k ascending, and is not exact.
 """
 
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from bitsim.datapath import sums, switching
-from bitsim.datapath.base import Array, Execution, Observation, Overflow, Statistics, Toggles, arithmetic_events
-from bitsim.datapath.formats import PE_FORMATS, PEFormat, fp16_operand, integer_operand, weight_patterns
+from bitsim.datapath.accumulation import Accumulation, Summed
+from bitsim.datapath.base import Array, Statistics, Streams, arithmetic_events
+from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand, weight_patterns
 from bitsim.datapath.geometry import Tiling
 from bitsim.datapath.packed import PackedTernary
-from bitsim.errors import OperandError
+from bitsim.datapath.template import CountedDatapath, PreparedWeights
 from bitsim.events import Events
-from bitsim.hw.chip import PEArraySpec
-
-SAMPLED_TILES = 8  # at most so many column tiles are sampled for partial-sum toggles
+from bitsim.hw.datapaths.pe_array import PEArraySpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedWeights:
-    """Weights laid out for one array, with what can be counted from them once and for all.
+class WeightFacts:
+    """What a PE array counts from its weights once and for all.
 
     `adds`, `subs`, `skips`: weights that are +1, -1, 0 (ternary only). `toggles`: weight-register toggles of one pass
     over all tiles of K and N.
     """
 
-    operand: Array | PackedTernary
-    n: int
-    k: int
     adds: int
     subs: int
     skips: int
     toggles: int
-    sampled: dict[int, Array] = field(default_factory=dict)
-
-    def columns(self, chosen: Array, seed: int) -> Array:
-        """The weights of some output columns, (len(chosen), K); a sample, drawn by `seed`, is kept."""
-        if chosen.size < self.n and seed in self.sampled:
-            return self.sampled[seed]
-        w = self.operand.rows(chosen) if isinstance(self.operand, PackedTernary) else self.operand[chosen]
-        if chosen.size < self.n:
-            self.sampled[seed] = w
-        return w
 
 
-@lru_cache(maxsize=4096)
-def data_independent_events(spec: PEArraySpec, m: int, k: int, n: int) -> Events:
-    """What one matmul does whatever its operands are, in closed form."""
-    tiling = Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=m, k=k, n=n)
-    fmt = PE_FORMATS[spec.pe]
-    clocked = tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating)
-    counts = {"reg.clock": clocked}
-    if fmt.multiplies:
-        counts[f"pe.{spec.unit}.mac"] = m * k * n
-    if tiling.weight_stationary:
-        counts[f"acc.add.{spec.column_format}"] = m * n * tiling.k_tiles
-    return Events(counts) + arithmetic_events(fmt.arithmetic, m, k, n, multiplies=fmt.multiplies)
-
-
-class PEArray:
+class PEArray(CountedDatapath[PEArraySpec]):
     """An R x C array as its `PEArraySpec` describes it."""
 
     def __init__(self, spec: PEArraySpec) -> None:
-        self.spec = spec
-        self.format: PEFormat = PE_FORMATS[spec.pe]
+        super().__init__(spec)
+        self.format = PE_FORMATS[spec.pe]
+        self.weight_range = (-1, 1) if spec.pe == "ternary" else (-128, 127)
 
     def __repr__(self) -> str:
         return f"PEArray({self.spec.unit}, {self.spec.dataflow}, {self.spec.rows}x{self.spec.cols})"
 
     @property
     def exact(self) -> bool:
-        return self.spec.pe != "fp16"
+        return self.spec.integer
+
+    @property
+    def accumulation(self) -> Accumulation:
+        return sums.accumulation(self.spec)
+
+    @property
+    def tile_columns(self) -> int:
+        return self.spec.cols
 
     def tiling(self, m: int, k: int, n: int) -> Tiling:
         return Tiling(dataflow=self.spec.dataflow, rows=self.spec.rows, cols=self.spec.cols, m=m, k=k, n=n)
@@ -97,124 +78,92 @@ class PEArray:
     def cycles(self, m: int, k: int, n: int) -> int:
         return self.tiling(m, k, n).cycles
 
-    def prepare(self, w: Array | PackedTernary) -> PreparedWeights:
-        """Check the weights and lay them out: `w` int8 (N, K), ternary codes packed or not, or numbers for FP16."""
-        operand: Array | PackedTernary
-        pe, packed = self.spec.pe, isinstance(w, PackedTernary)
-        values = w.codes() if isinstance(w, PackedTernary) else w
-        if pe == "fp16":
-            operand = codes = fp16_operand("w", values)
-        else:
-            codes = integer_operand("w", values, *((-1, 1) if pe == "ternary" else (-128, 127)))
-            operand = w if packed else PackedTernary.from_codes(codes) if pe == "ternary" else codes
-        adds, subs = (int((codes == 1).sum()), int((codes == -1).sum())) if pe == "ternary" else (0, 0)
-        stationary_rows = self.spec.rows if self.spec.dataflow == "weight_stationary" else None
-        return PreparedWeights(
-            operand=operand,
-            n=codes.shape[0],
-            k=codes.shape[1],
-            adds=adds,
-            subs=subs,
-            skips=codes.size - adds - subs if pe == "ternary" else 0,
-            toggles=switching.weight_toggles(weight_patterns(pe, codes), stationary_rows),
+    def streams(self, m: int, k: int, n: int) -> Streams:
+        """Activations are read once per tile of N and weights once per tile of M.
+
+        Weight-stationary arrays write the column accumulators once per tile of K and read them back for every tile but
+        the first; the finished sums are read once more by the vector unit.
+        """
+        spec, tiling = self.spec, self.tiling(m, k, n)
+        sum_bits = spec.column_acc_bits if tiling.weight_stationary and spec.integer else spec.acc_bits
+        weights = k * n * self.format.weight_bits
+        moved = m * n * sum_bits * tiling.k_tiles
+        return Streams(
+            weight_writes=weights,
+            weight_reads=weights * tiling.m_tiles,
+            act_reads=m * k * self.format.act_bits * tiling.n_tiles,
+            psum_reads=moved,
+            psum_writes=moved,
         )
 
-    def execute(self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
-        """Run `x` (M, K) through the array: int8 for ternary and INT8 PEs, any numbers for FP16 (rounded to it)."""
-        weights = w if isinstance(w, PreparedWeights) else self.prepare(w)
-        acts = self._operand(x, weights)
-        summed = sums.array_sums(acts, weights.operand, self.spec)
-        events, columns = self._events(acts, weights, toggles, seed, summed)
-        return Execution(
-            y=summed.y,
-            events=events + Events(summed.overflows),
-            cycles=self.cycles(acts.shape[0], weights.k, weights.n),
-            toggle_columns=columns,
-            first_overflow=Overflow(m=summed.first[0], k=summed.first[1], n=summed.first[2]) if summed.first else None,
-        )
+    def data_independent(self, m: int, k: int, n: int) -> Events:
+        spec, fmt, tiling = self.spec, self.format, self.tiling(m, k, n)
+        clocked = tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating)
+        counts = {"reg.clock": clocked}
+        if fmt.multiplies:
+            counts[f"pe.{spec.unit}.mac"] = m * k * n
+        if tiling.weight_stationary:
+            counts[f"acc.add.{spec.column_format}"] = m * n * tiling.k_tiles
+        return Events(counts) + arithmetic_events(fmt.arithmetic, m, k, n, multiplies=fmt.multiplies)
 
-    def observe(
-        self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0
-    ) -> Observation:
-        """The events of `execute`, but for the overflows of an FP16 array, whose sums are not formed."""
-        if self.exact:
-            return self.execute(x, w, toggles=toggles, seed=seed)
-        weights = w if isinstance(w, PreparedWeights) else self.prepare(w)
-        acts = self._operand(x, weights)
-        events, columns = self._events(acts, weights, toggles, seed, None)
-        return Observation(
-            events=events, cycles=self.cycles(acts.shape[0], weights.k, weights.n), toggle_columns=columns
-        )
-
-    def count(self, m: int, k: int, n: int) -> Events:
-        return data_independent_events(self.spec, m, k, n)
+    def chances(self, m: int, k: int, n: int) -> Mapping[str, int]:
+        updates = self.tiling(m, k, n).register_updates
+        return {
+            "reg.act.toggle": updates.act * self.format.act_bits,
+            "reg.weight.toggle": updates.weight * self.format.weight_bits,
+            "reg.psum.toggle": updates.psum * self.spec.acc_bits,
+        }
 
     def expect(self, m: int, k: int, n: int, statistics: Statistics) -> Events:
-        tiling = self.tiling(m, k, n)
-        spec, fmt, rates = self.spec, self.format, statistics.rates[self.spec.pe]
-        updates = tiling.register_updates
-        counts = {
-            "reg.act.toggle": round(updates.act * fmt.act_bits * rates.act),
-            "reg.weight.toggle": round(updates.weight * fmt.weight_bits * rates.weight),
-            "reg.psum.toggle": round(updates.psum * spec.acc_bits * rates.psum),
-        }
-        if not fmt.multiplies:
-            operations = m * k * n
-            skips = round(operations * statistics.weight_zeros)
-            subs = (operations - skips) // 2
-            counts[f"pe.{spec.unit}.skip"] = skips
-            counts[f"pe.{spec.unit}.sub"] = subs
-            counts[f"pe.{spec.unit}.add"] = operations - skips - subs
-        return Events(counts)
+        toggles = super().expect(m, k, n, statistics)
+        if self.format.multiplies:
+            return toggles
+        operations, unit = m * k * n, f"pe.{self.spec.unit}"
+        skips = round(operations * statistics.weight_zeros)
+        subs = (operations - skips) // 2
+        return toggles + Events({f"{unit}.skip": skips, f"{unit}.sub": subs, f"{unit}.add": operations - skips - subs})
 
-    def _operand(self, x: Array, weights: PreparedWeights) -> Array:
-        acts = fp16_operand("x", x) if self.spec.pe == "fp16" else integer_operand("x", x, -128, 127)
-        if acts.shape[1] != weights.k:
-            raise OperandError(f"x has K = {acts.shape[1]}, but the weights have K = {weights.k}")
-        return acts
+    def act_operand(self, x: Array) -> Array:
+        return integer_operand("x", x, *self.act_range) if self.exact else fp16_operand("x", x)
 
-    def _events(
-        self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, summed: sums.Summed | None
-    ) -> tuple[Events, int]:
-        """All events but overflows, and the number of columns on which partial-sum toggles were counted."""
-        m, n = acts.shape[0], weights.n
-        events = self.count(m, weights.k, n) + self._weight_events(m, weights) + self._act_toggles(acts, n)
-        columns = self._toggle_columns(n, mode, seed)
-        if columns.size:
-            counted = switching.psum_toggles(
-                acts,
-                weights.columns(columns, seed),
-                self.spec,
-                saturated=summed is not None and bool(summed.overflows),
-                sums=None if summed is None else summed.y[:, columns],
-            )
-            events += Events({"reg.psum.toggle": round(counted * n / columns.size)})
-        return events, columns.size
+    def weight_operand(self, w: Array | PackedTernary) -> tuple[Array | PackedTernary, Array]:
+        if self.exact:
+            return super().weight_operand(w)
+        codes = fp16_operand("w", w.codes() if isinstance(w, PackedTernary) else w)
+        return codes, codes
 
-    def _weight_events(self, m: int, weights: PreparedWeights) -> Events:
-        """What follows from the weights' values: M operations per weight, and their way into the registers."""
-        counts = {"reg.weight.toggle": weights.toggles}
+    def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
+        return sums.array_sums(acts, weights.operand, self.spec)
+
+    def weight_facts(self, codes: Array) -> WeightFacts:
+        ternary = self.spec.pe == "ternary"
+        adds, subs = (int((codes == 1).sum()), int((codes == -1).sum())) if ternary else (0, 0)
+        rows = self.spec.rows if self.spec.dataflow == "weight_stationary" else None
+        return WeightFacts(
+            adds=adds,
+            subs=subs,
+            skips=codes.size - adds - subs if ternary else 0,
+            toggles=switching.weight_toggles(weight_patterns(self.spec.pe, codes), rows),
+        )
+
+    def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
+        """M operations per weight, the weights' way into the registers, and the activations'.
+
+        The same stream passes through all C activation registers of a row, for each tile of N.
+        """
+        m, facts = acts.shape[0], weights.facts
         tiling = self.tiling(m, weights.k, weights.n)
-        if not tiling.weight_stationary:
-            counts["reg.weight.toggle"] *= self.spec.rows * tiling.m_tiles
-        if not self.format.multiplies:
-            unit = f"pe.{self.spec.unit}"
-            counts |= {f"{unit}.add": m * weights.adds, f"{unit}.sub": m * weights.subs}
-            counts[f"{unit}.skip"] = m * weights.skips
-        return Events(counts)
-
-    def _toggle_columns(self, n: int, mode: Toggles, seed: int) -> Array:
-        """The output columns on which partial-sum toggles are counted: all, whole tiles drawn by `seed`, or none."""
-        tiles = -(-n // self.spec.cols)
-        if mode == "off" or mode == "exact" or tiles == 1:
-            return np.arange(0 if mode == "off" else n)
-        drawn = np.random.default_rng(seed).choice(tiles, min(-(-tiles // 8), SAMPLED_TILES), replace=False)
-        columns = (np.sort(drawn)[:, None] * self.spec.cols + np.arange(self.spec.cols)).ravel()
-        return columns[columns < n]
-
-    def _act_toggles(self, acts: Array, n: int) -> Events:
-        """Activation registers: the same stream passes through all C registers of a row, for each tile of N."""
-        tiling = self.tiling(acts.shape[0], acts.shape[1], n)
         bits = acts if acts.dtype == np.uint16 else acts.view(np.uint8)
         passing = switching.stream_toggles(bits, 0 if tiling.weight_stationary else 1)
-        return Events({"reg.act.toggle": self.spec.cols * tiling.n_tiles * passing})
+        passes = 1 if tiling.weight_stationary else self.spec.rows * tiling.m_tiles
+        counts = {
+            "reg.act.toggle": self.spec.cols * tiling.n_tiles * passing,
+            "reg.weight.toggle": facts.toggles * passes,
+        }
+        if not self.format.multiplies:
+            unit = f"pe.{self.spec.unit}"
+            counts |= {f"{unit}.add": m * facts.adds, f"{unit}.sub": m * facts.subs, f"{unit}.skip": m * facts.skips}
+        return counts
+
+    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
+        return {"reg.psum.toggle": switching.psum_toggles(acts, w, self.spec, saturated=overflowed, sums=y)}

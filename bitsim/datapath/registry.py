@@ -1,15 +1,28 @@
-"""From a datapath's description to the datapath: the one place that knows all kinds."""
+"""From a description to its datapath: the one place that knows all kinds. A class is imported when it is built."""
+
+from importlib import import_module
 
 from bitsim.datapath.base import Datapath
-from bitsim.datapath.pe_array import PEArray
 from bitsim.errors import UnknownNameError
-from bitsim.hw.chip import PEArraySpec
+from bitsim.hw.datapaths import DatapathDescription
 
-DATAPATHS = {"pe_array": PEArray}
+# kind in YAML -> module of this package and class in it
+DATAPATHS = {
+    "pe_array": ("pe_array", "PEArray"),
+    "adder_tree": ("adder_tree", "AdderTree"),
+}
 
 
-def build_datapath(spec: PEArraySpec) -> Datapath:
+def datapath_class(kind: str) -> type[Datapath]:
+    """The class of a kind; raises `UnknownNameError`."""
+    if kind not in DATAPATHS:
+        raise UnknownNameError("datapath kind", kind, DATAPATHS)
+    module, name = DATAPATHS[kind]
+    found: type[Datapath] = getattr(import_module(f"bitsim.datapath.{module}"), name)
+    return found
+
+
+def build_datapath(spec: DatapathDescription) -> Datapath:
     """The datapath that `spec` describes."""
-    if spec.kind not in DATAPATHS:
-        raise UnknownNameError("datapath kind", spec.kind, DATAPATHS)
-    return DATAPATHS[spec.kind](spec)
+    built: Datapath = datapath_class(spec.kind)(spec)  # type: ignore[call-arg]
+    return built

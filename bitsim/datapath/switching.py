@@ -18,7 +18,7 @@ from bitsim.datapath.toggles import (
     psum_toggles_ws,
     psum_toggles_ws_int8,
 )
-from bitsim.hw.chip import PEArraySpec
+from bitsim.hw.datapaths import PEArraySpec
 
 _BLOCK_COLUMNS = 2048  # output columns at a time, to bound temporaries
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw.constants import Constant, Described, Evidence, Text, in_unit
+from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
 from bitsim.hw.library import FromFile, built_in_names, is_path, open_source
 from bitsim.hw.source import Source, problem, validate
 from bitsim.hw.technology import Technology, load_technology
@@ -17,69 +18,6 @@ VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]
 ELEMENTARY: dict[VectorOp, tuple[int, int]] = {"add": (1, 0), "mul": (0, 1), "max": (0, 0), "cvt": (0, 0)}
 VECTOR_OPS: tuple[VectorOp, ...] = ("add", "mul", "max", "exp", "rsqrt", "div", "cvt")
 BUFFERS = ("weights", "acts", "psums")
-# Bits of one product: -(-128) needs 9, (-128) * (-128) needs 16.
-_PRODUCT_BITS = {"ternary": 9, "int8": 16}
-_COLUMN_ACC_BITS = 32
-
-
-class PEArraySpec(Described):
-    """An R x C array of processing elements.
-
-    * `acc_bits`: width of the PE's sum; an FP16 PE sums in FP16, so that it is 16 there and may be left out.
-    * `column_acc_bits`: width of the accumulators below the columns (integer weight-stationary arrays only).
-    * `overflow`: what integer sums do that leave their width.
-    * `clock_gating`: registers are clocked only in cycles with a valid token.
-    """
-
-    kind: Literal["pe_array"] = "pe_array"
-    pe: Literal["ternary", "int8", "fp16"]
-    dataflow: Literal["weight_stationary", "output_stationary"]
-    rows: Annotated[int, Field(ge=1, le=1024)]
-    cols: Annotated[int, Field(ge=1, le=1024)]
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
-    column_acc_bits: Annotated[int, Field(ge=1, le=62)] = _COLUMN_ACC_BITS
-    overflow: Literal["wrap", "saturate"] = "wrap"
-    clock_gating: bool = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fp16_width(cls, data: Any) -> Any:
-        return {"acc_bits": 16} | data if isinstance(data, dict) and data.get("pe") == "fp16" else data
-
-    @model_validator(mode="after")
-    def _widths(self) -> "PEArraySpec":
-        if self.pe == "fp16":
-            if self.acc_bits != 16:
-                raise problem(f"must be 16 for an fp16 PE, which sums in FP16 (got {self.acc_bits})", key="acc_bits")
-        elif self.acc_bits < (least := _PRODUCT_BITS[self.pe]):
-            raise problem(
-                f"must be >= {least}, the width of one {self.pe} product (got {self.acc_bits})", key="acc_bits"
-            )
-        if self.pe != "fp16" and self.dataflow == "weight_stationary":
-            if self.column_acc_bits < self.acc_bits:
-                raise problem(
-                    f"must be >= acc_bits = {self.acc_bits} (got {self.column_acc_bits})", key="column_acc_bits"
-                )
-        elif self.column_acc_bits != _COLUMN_ACC_BITS:
-            raise problem(
-                f"must be left out: only integer weight-stationary arrays have it (got {self.column_acc_bits})",
-                key="column_acc_bits",
-            )
-        return self
-
-    @property
-    def unit(self) -> str:
-        """The PE's name in events: `ternary_a8_acc24`, `int8_acc32`, `fp16_acc16`."""
-        return f"{'ternary_a8' if self.pe == 'ternary' else self.pe}_acc{self.acc_bits}"
-
-    @property
-    def column_format(self) -> str:
-        """The format of the accumulators below the columns, in events: `int32`, `fp16`."""
-        return "fp16" if self.pe == "fp16" else f"int{self.column_acc_bits}"
-
-
-# All kinds of datapaths; with a second one this becomes a union that pydantic tells apart by `kind`.
-DatapathSpec = PEArraySpec
 
 
 class OpCost(Described):
@@ -146,11 +84,9 @@ class MemorySpec(Described):
         return found
 
 
-def _wide(spec: DatapathSpec) -> DatapathSpec:
-    if spec.pe != "fp16":
-        raise problem(
-            f"must be 'fp16': attention multiplies activations, which are not quantised (got {spec.pe!r})", key="pe"
-        )
+def _wide(spec: DatapathDescription) -> DatapathDescription:
+    if spec.integer:
+        raise spec.not_wide()
     return spec
 
 
@@ -158,10 +94,11 @@ class Chip(FromFile):
     """A chip: `bitlinear` computes quantised linears, `wide` the other matmuls, `vector` everything else.
 
     `technology`: name of a built-in technology or path of a YAML file, relative to the chip's file; `tech` is what it
-    names.
+    names. `like`: the built-in chip that the file takes its remaining top-level keys from.
     """
 
     name: Text
+    like: Text | None = None
     summary: Text
     technology: Text
     clock: Annotated[Constant, in_unit("GHz", positive=True)]
@@ -186,21 +123,19 @@ class Chip(FromFile):
         return other
 
     def with_accumulators(self, bits: int | None = None, overflow: str | None = None) -> "Chip":
-        """This chip with other integer accumulators for BitLinear: sums in the PEs and below the columns `bits` wide.
+        """This chip with other integer accumulators for BitLinear, all of them `bits` wide.
 
-        None leaves width or overflow as they are. Raises `ConfigError` for widths that the array can't have.
+        None leaves width or overflow as they are. Raises `ConfigError` for widths that the datapath can't have.
         """
-        if (bits, overflow) != (None, None) and self.bitlinear.pe == "fp16":
-            raise ConfigError(f"{self.name}: bitlinear: expected an integer array to change its accumulators, got fp16")
-        changed = self.bitlinear.model_dump()
-        if bits is not None:
-            changed["acc_bits"] = bits
-            if self.bitlinear.dataflow == "weight_stationary":
-                changed["column_acc_bits"] = bits
+        if (bits, overflow) != (None, None) and not self.bitlinear.integer:
+            raise ConfigError(
+                f"{self.name}: bitlinear: expected integer sums to change their accumulators, got {self.bitlinear.unit}"
+            )
+        changed = self.bitlinear.model_dump() | ({} if bits is None else self.bitlinear.accumulators(bits))
         if overflow is not None:
             changed["overflow"] = overflow
         try:
-            spec = PEArraySpec.model_validate(changed)
+            spec = type(self.bitlinear).model_validate(changed)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(("bitlinear", *(str(part) for part in first["loc"])))
@@ -218,11 +153,7 @@ class Chip(FromFile):
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
-        arrays = {
-            name: f"{spec.unit}, {spec.dataflow.replace('_', '-')}, {spec.rows} x {spec.cols}, {spec.overflow}, "
-            f"clock gating {'on' if spec.clock_gating else 'off'}"
-            for name, spec in (("bitlinear", self.bitlinear), ("wide", self.wide))
-        }
+        arrays = {"bitlinear": self.bitlinear.text(), "wide": self.wide.text()}
         costs = {
             f"vector {op}": f"cycles {cost.cycles}, add {cost.add}, mul {cost.mul} ({cost.evidence}: {cost.source})"
             for op, cost in self.vector.costs.items()

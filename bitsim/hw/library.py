@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from bitsim.errors import UnknownNameError
+from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw.constants import Constant, Described, constants_in
 from bitsim.hw.source import Source, read_source
 
@@ -49,9 +49,20 @@ def is_path(name: str | Path) -> bool:
 
 
 def open_source(name: str | Path, folder: str, what: str) -> Source:
-    """Read a built-in description by its name, or a file; raises `UnknownNameError` or `ConfigError`."""
+    """Read a built-in description by its name, or a file; raises `UnknownNameError` or `ConfigError`.
+
+    A file that says `like: NAME` takes the top-level keys that it leaves out from the built-in description NAME.
+    """
     if is_path(name):
-        return read_source(Path(name), str(name))
-    if str(name) not in (names := built_in_names(folder)):
+        source = read_source(Path(name), str(name))
+    elif str(name) in (names := built_in_names(folder)):
+        source = read_source(built_in(folder) / f"{name}.yaml", f"hw_models/{folder}/{name}.yaml")
+    else:
         raise UnknownNameError(what, str(name), names)
-    return read_source(built_in(folder) / f"{name}.yaml", f"hw_models/{folder}/{name}.yaml")
+    like = source.data.get("like")
+    if not isinstance(like, str):
+        return source
+    originals = [known for known in built_in_names(folder) if known not in (str(name), source.data.get("name"))]
+    if like not in originals:
+        raise ConfigError(f"{source.where(('like',))}: {UnknownNameError(what, like, originals)}")
+    return source.like(open_source(like, folder, what))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.resources.abc import Traversable
 from typing import Any, TypeVar, get_args
@@ -22,15 +22,26 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A YAML file as plain data. `path`: as the user named it; `lines`: line number of every key and list item."""
+    """A YAML file as plain data. `path`: as the user named it; `lines`: line number of every key and list item.
+
+    `base`: the file that `data`'s remaining top-level keys come from, see `like`.
+    """
 
     path: str
     sha256: str
     data: dict[str, Any]
     lines: Lines
+    base: "Source | None" = None
+
+    def like(self, base: "Source") -> "Source":
+        """This file with the top-level keys that it leaves out taken from `base`; the hash covers both files."""
+        digest = hashlib.sha256(f"{self.sha256} like {base.sha256}".encode()).hexdigest()
+        return replace(self, sha256=digest, data=base.data | self.data, base=base)
 
     def where(self, at: KeyPath) -> str:
         """`file:line: key.path` of a key, with the line of the nearest parent for a key that is not there."""
+        if self.base is not None and at and at[:1] not in self.lines and at[0] in self.base.data:
+            return self.base.where(at)
         known = at
         while known not in self.lines:
             known = known[:-1]
@@ -141,7 +152,12 @@ def _line(model: type[BaseModel], source: Source, details: ErrorDetails) -> str:
     if kind == "missing":
         return f"{source.where((*at, details['loc'][-1]))}: required key is missing"
     if kind == "extra_forbidden":
-        return f"{source.where(at)}: unknown key; {_suggestion(str(at[-1]), _allowed(model, at[:-1]))}"
+        return f"{source.where(at)}: unknown key; {_suggestion(str(at[-1]), _allowed(model, at[:-1], source.data))}"
+    if kind == "union_tag_not_found":
+        return f"{source.where((*at, _unquoted(context)))}: required key is missing"
+    if kind == "union_tag_invalid":
+        expected = " or ".join(context["expected_tags"].rsplit(", ", 1))
+        return f"{source.where((*at, _unquoted(context)))}: must be {expected} (got {context['tag']!r})"
     if kind == "bitsim":
         key = context["key"]
         return f"{source.where((*at, key) if key else at)}: {context['message']}"
@@ -182,15 +198,27 @@ def _present(data: Any, loc: KeyPath) -> KeyPath:
     return tuple(at)
 
 
-def _allowed(annotation: Any, at: KeyPath) -> list[str]:
-    """The keys that the models at `at` accept."""
-    models = list(_models(annotation))
+def _unquoted(context: Mapping[str, Any]) -> str:
+    """The key that tells the members of a union apart."""
+    return str(context["discriminator"]).strip("'")
+
+
+def _allowed(annotation: Any, at: KeyPath, data: Any) -> list[str]:
+    """The keys that the models at `at` accept; `data` is what the file holds there."""
+    models = [model for model in _models(annotation) if _is_kind(model, data)]
     if not at:
         return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
     if models:
         fields = [model.model_fields[str(at[0])] for model in models if at[0] in model.model_fields]
-        return _allowed(fields[0].annotation, at[1:]) if fields else []
-    return _allowed(get_args(annotation)[-1 if isinstance(at[0], str) else 0], at[1:])
+        return _allowed(fields[0].annotation, at[1:], data[at[0]]) if fields else []
+    return _allowed(get_args(annotation)[-1 if isinstance(at[0], str) else 0], at[1:], data[at[0]])
+
+
+def _is_kind(model: type[BaseModel], data: Any) -> bool:
+    """Whether `data` can mean `model`: of the members of a union only the one whose `kind` it names."""
+    field = model.model_fields.get("kind")
+    named = data.get("kind") if isinstance(data, dict) else None
+    return field is None or named is None or named in get_args(field.annotation)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

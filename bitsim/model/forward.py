@@ -59,7 +59,7 @@ def forward(
 
 
 def check_numerics(config: ModelConfig, numerics: Recipe) -> None:
-    """Raise `ConfigError` unless `numerics` quantises as the model does and reads weight scales as they are stored.
+    """Raise `ConfigError` unless `numerics` fits the model's sizes and reads weight scales as they are stored.
 
     Another paper's activations on the same weights are an experiment, and allowed.
     """
@@ -69,6 +69,12 @@ def check_numerics(config: ModelConfig, numerics: Recipe) -> None:
             f"{config.name}: numerics {numerics.name!r} is for linear_class {given.linear_class}, "
             f"the model has {config.linear_class} (use {config.default_numerics!r})"
         )
+    for name, _, k in config.linear_shapes():
+        if numerics.of(name).power_of_two and k & (k - 1):
+            raise ConfigError(
+                f"{config.name}: {name}: numerics {numerics.name!r} transform its input: expected a power of two of "
+                f"values, got {k}"
+            )
 
 
 class _Activations:

@@ -52,6 +52,7 @@ class Contract:
     * `activation_bits`: what one stored or moved activation occupies.
     * `code_range`: the least and greatest activation code, as the integers that enter the matmul. For 4-bit floats it
       is wider than `activation_bits` says: an E2M1 value is one of 15 integers in -12..12.
+    * `power_of_two`: whether K must be a power of two (a Hadamard transform).
     * `quantise_work(k)`: what the vector unit does to quantise one token of K values.
     * `source`: where the formula is written. `evidence`: what this implementation was found equal to.
     """
@@ -64,6 +65,7 @@ class Contract:
     quantise_weights: WeightQuantiser = ternarise
     activation_bits: int = 8
     code_range: tuple[int, int] = (-128, 127)
+    power_of_two: bool = False
     quantise_work: VectorWork = absmax_work
     source: str = ""
     evidence: str = ""

@@ -41,6 +41,11 @@ class Recipe:
         """That of its contracts, each once."""
         return "; ".join(dict.fromkeys(contract.evidence for contract in self.contracts))
 
+    def of(self, linear: str) -> Contract:
+        """The contract of a linear by its name in the model, such as "self_attn.q_proj"."""
+        others = {"o_proj": self.o, "gate_proj": self.gate_up, "up_proj": self.gate_up, "down_proj": self.down}
+        return others.get(linear.rpartition(".")[2], self.qkv)
+
     @property
     def contracts(self) -> tuple[Contract, ...]:
         return self.qkv, self.o, self.gate_up, self.down

@@ -83,6 +83,7 @@ V2_HADAMARD_INT8 = replace(
     V2_INT8,
     name="v2_hadamard_int8",
     quantise_activations=HadamardQuantiser(quantiser=INT8_ABSMAX),
+    power_of_two=True,
     quantise_work=_with_hadamard(absmax_work),
     source=f"{_PAPER}, H-BitLinear, INT8 absmax (o, down)",
 )
@@ -90,6 +91,7 @@ V2_HADAMARD_INT4 = replace(
     V2_INT4,
     name="v2_hadamard_int4",
     quantise_activations=HadamardQuantiser(quantiser=INT4_ABSMEAN),
+    power_of_two=True,
     quantise_work=_with_hadamard(absmean_work),
     source=f"{_PAPER}, H-BitLinear, INT4 absmean (o, down)",
 )

@@ -9,10 +9,8 @@
 
 from typing import Protocol
 
-from bitsim.datapath.formats import PE_FORMATS
-from bitsim.datapath.geometry import Tiling
+from bitsim.datapath.base import Datapath
 from bitsim.events import Events
-from bitsim.hw.chip import Chip, PEArraySpec
 from bitsim.model.operators import Operator
 
 VECTOR_BITS = 16  # the vector unit's FP16 operands in the activation buffer
@@ -24,8 +22,8 @@ class MemoryModel(Protocol):
     name: str
     assumptions: tuple[str, ...]
 
-    def traffic(self, op: Operator, chip: Chip) -> Events:
-        """SRAM and DRAM bits of one operator, all repetitions."""
+    def traffic(self, op: Operator, datapath: Datapath | None) -> Events:
+        """SRAM and DRAM bits of one operator, all repetitions; `datapath`: what computes it, if it is a matmul."""
         ...
 
 
@@ -40,7 +38,7 @@ class StreamingMemory:
         "memory: operators run one after another; DRAM transfers overlap with the same operator's compute",
     )
 
-    def traffic(self, op: Operator, chip: Chip) -> Events:
+    def traffic(self, op: Operator, datapath: Datapath | None) -> Events:
         counts = {
             "dram.weights.read_bits": op.weight_bits,
             "dram.embedding.read_bits": op.dram_read_bits,
@@ -49,33 +47,18 @@ class StreamingMemory:
             "sram.acts.read_bits": op.values_read * VECTOR_BITS,
             "sram.acts.write_bits": op.values_written * VECTOR_BITS,
         }
-        if not op.is_matmul:
-            return Events(counts)
-        return Events(counts) + array_traffic(op, chip.bitlinear if op.is_bitlinear else chip.wide)
+        return Events(counts) if datapath is None else Events(counts) + buffer_traffic(op, datapath)
 
 
-def array_traffic(op: Operator, spec: PEArraySpec) -> Events:
-    """Buffer traffic of a matmul on a PE array, from its tiling.
-
-    Activations are read once per tile of N, weights once per tile of M; weight-stationary arrays write the column
-    accumulators once per tile of K and read them back for every tile but the first. The finished sums are read once
-    more by the vector unit, which writes the outputs.
-    """
-    fmt = PE_FORMATS[spec.pe]
-    tiling = Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=op.m, k=op.k, n=op.n)
-    sum_bits = spec.column_acc_bits if tiling.weight_stationary and spec.pe != "fp16" else spec.acc_bits
-    weights = op.k * op.n * fmt.weight_bits
-    sums = op.m * op.n * sum_bits * tiling.k_tiles
-    return (
-        Events(
-            {
-                "sram.weights.write_bits": weights,
-                "sram.weights.read_bits": weights * tiling.m_tiles,
-                "sram.acts.read_bits": op.m * op.k * fmt.act_bits * tiling.n_tiles,
-                "sram.acts.write_bits": op.m * op.n * VECTOR_BITS,
-                "sram.psums.write_bits": sums,
-                "sram.psums.read_bits": sums,
-            }
-        )
-        * op.repeat
-    )
+def buffer_traffic(op: Operator, datapath: Datapath) -> Events:
+    """Buffer traffic of a matmul on `datapath`, from what it streams; the vector unit writes the outputs."""
+    moved = datapath.streams(op.m, op.k, op.n)
+    counts = {
+        "sram.weights.write_bits": moved.weight_writes,
+        "sram.weights.read_bits": moved.weight_reads,
+        "sram.acts.read_bits": moved.act_reads,
+        "sram.acts.write_bits": op.m * op.n * VECTOR_BITS,
+        "sram.psums.write_bits": moved.psum_writes,
+        "sram.psums.read_bits": moved.psum_reads,
+    }
+    return Events(counts) * op.repeat

@@ -17,15 +17,25 @@ class Placed:
     """One operator on a chip.
 
     `events`: scales, vector unit and traffic; `array_events`: the data-independent events of its datapath, which a run
-    replaces by those of the execution. `cycles`: from start to end, `unit_cycles`: those in which its unit is busy;
-    `bound`: what the operator waits for.
+    replaces by those of the execution. `unit`: what does the work ("array" or "vector"); `unit_cycles`: how long it is
+    busy; `dram_cycles`: how long the transfers take meanwhile.
     """
 
     events: Events
     array_events: Events
-    cycles: int
+    unit: str
     unit_cycles: int
-    bound: str
+    dram_cycles: int
+
+    @property
+    def cycles(self) -> int:
+        """From start to end."""
+        return max(self.unit_cycles, self.dram_cycles)
+
+    @property
+    def bound(self) -> str:
+        """What the operator waits for."""
+        return self.unit if self.unit_cycles >= self.dram_cycles else "dram"
 
 
 class Placement:
@@ -48,22 +58,21 @@ class Placement:
         return bits_per_ns / Fraction(self.chip.clock.nominal)
 
     def place(self, op: Operator) -> Placed:
-        events, array_events = self.memory.traffic(op, self.chip) + scale_events(op), Events()
-        if op.is_matmul:
-            datapath = self.datapath(op)
+        datapath = self.datapath(op) if op.is_matmul else None
+        events, array_events = self.memory.traffic(op, datapath) + scale_events(op), Events()
+        if datapath is not None:
             array_events = datapath.count(op.m, op.k, op.n) * op.repeat
             busy, unit = datapath.cycles(op.m, op.k, op.n) * op.repeat, "array"
         else:
             vector_events, busy = self.vector(op)
             events, unit = events + vector_events, "vector"
         moved = sum(count for name, count in events.items() if name.startswith("dram."))
-        waiting = -int(-moved // self.dram_bits_per_cycle)
         return Placed(
             events=events,
             array_events=array_events,
-            cycles=max(busy, waiting),
+            unit=unit,
             unit_cycles=busy,
-            bound=unit if busy >= waiting else "dram",
+            dram_cycles=-int(-moved // self.dram_bits_per_cycle),
         )
 
     def vector(self, op: Operator) -> tuple[Events, int]:

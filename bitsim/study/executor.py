@@ -20,7 +20,8 @@ from bitsim.study.ledger import OperatorLedger
 class ChipExecutor:
     """Executes operators on the datapaths of a chip and keeps the ledger.
 
-    `overflowed`: by operator, how many overflows and the first; its `m` counts all tokens executed so far.
+    `overflowed`: by operator, how many overflows and the first; its `m` counts all tokens executed so far. `sampled`:
+    by kind of operator whose dear toggles were sampled, on how many output columns they were counted, and of how many.
 
     BitLinear values are always the datapath's. Values of wide matmuls are the contract's float32 (`wide="float32"`) or
     the wide datapath's (`wide="datapath"`); their events are those of the datapath on the real operands either way.
@@ -30,7 +31,7 @@ class ChipExecutor:
         self.placement = placement
         self.ledger = OperatorLedger()
         self.overflowed: dict[str, tuple[int, Overflow]] = {}
-        self.sampled: set[str] = set()
+        self.sampled: dict[str, tuple[int, int]] = {}
         self._toggles: Toggles = toggles
         self._wide_on_datapath = wide == "datapath"
         self._seed = seed
@@ -82,15 +83,30 @@ class ChipExecutor:
     def _book(self, op: Operator, executions: Sequence[Observation]) -> None:
         self._step_tokens = op.m
         for done in executions:
-            if done.toggle_columns < op.n:
-                self.sampled.add(op.kind)
             if done.first_overflow is not None:
                 count = sum(n for event, n in done.events.items() if event.startswith("overflow."))
                 first = replace(done.first_overflow, m=self._position + done.first_overflow.m)
                 before = self.overflowed.get(op.name, (0, first))
                 self.overflowed[op.name] = (before[0] + count, before[1])
+        counted = sum(done.toggle_columns for done in executions)
+        if counted < op.n * len(executions):
+            before_counted, before_all = self.sampled.get(op.kind, (0, 0))
+            self.sampled[op.kind] = (before_counted + counted, before_all + op.n * len(executions))
         events = executions[0].events if len(executions) == 1 else total([done.events for done in executions])
-        self.ledger.add(op, self._place(op), events)
+        self.ledger.add(op, self._placed_as_executed(op, executions), events)
+
+    def _placed_as_executed(self, op: Operator, executions: Sequence[Observation]) -> Placed:
+        """Where `op` goes, and how long it takes there on these operands."""
+        placed, busy = self._place(op), sum(done.cycles for done in executions)
+        return placed if busy == placed.unit_cycles else replace(placed, unit_cycles=busy)
+
+    def sample_note(self) -> str:
+        """On how many columns the dear toggles of which operators were counted."""
+        sizes = ", ".join(f"{kind} ({n:,} of {of:,})" for kind, (n, of) in sorted(self.sampled.items()))
+        return (
+            "toggles of registers that see running sums: counted exactly on a sample of the output columns, at most 8 "
+            f"tiles of an operator, drawn by seed {self._seed}, and scaled up: {sizes}"
+        )
 
 
 def live_macs(x_q: Array, n: int, live: Array | None) -> int:

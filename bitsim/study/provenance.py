@@ -17,7 +17,7 @@ def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
         "weights": {"checkpoint": "checkpoint", "shape": "none", "random": "random"}[model.origin],
         "chip": chip.name,
         "chip_sha256": chip.sha256,
-        "bitlinear": f"{chip.bitlinear.unit}, columns {chip.bitlinear.column_format}, {chip.bitlinear.overflow}",
+        "bitlinear": chip.bitlinear.text(),
         "technology": chip.tech.name,
         "technology_sha256": chip.tech.sha256,
         "numerics": numerics,

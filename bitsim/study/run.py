@@ -44,9 +44,10 @@ def run(
     * `prompt` (text) or `tokens` (ids), one of them; with random weights the ids of a prompt are its bytes.
       `temperature` 0 is greedy, else sampling with `seed`.
     * `numerics`: a contract or recipe by name; None takes what the checkpoint's config says, in float32.
-    * `toggles`: partial-sum register toggles counted on all output columns ("exact"), on an eighth of the column tiles
-      (at most 8) scaled up ("sample") or not at all ("off"). `wide`: values of QK^T, PV and head in the contract's
-      float32 or as the wide datapath rounds them; both are counted on the datapath.
+    * `toggles`: those of registers that see running sums (partial sums, pipelines) counted on all output columns
+      ("exact"), on an eighth of the column tiles (at most 8) scaled up ("sample") or not at all ("off"). `wide`: values
+      of QK^T, PV and head in the contract's float32 or as the wide datapath rounds them; both are counted on the
+      datapath.
     * `random_weights`: a seed; runs a shape that has no checkpoint. `memory`: another model of what moves where.
     * `on_token`: called with each new token and its text, before the token is executed.
 
@@ -130,12 +131,9 @@ def notes_of(executor: ChipExecutor, model: Model, rules: Recipe, *, toggles: To
     """What a reader of the result must know about how it was counted."""
     notes = []
     if toggles == "sample" and executor.sampled:
-        notes.append(
-            "partial-sum toggles of " + ", ".join(sorted(executor.sampled)) + ": counted exactly on an eighth of the "
-            "column tiles (at least one, at most 8), drawn by the seed, and scaled up"
-        )
+        notes.append(executor.sample_note())
     if toggles == "off":
-        notes.append("partial-sum toggles were not counted: their energy is missing")
+        notes.append("toggles of registers that see running sums were not counted: their energy is missing")
     wide_kinds = "QK^T, PV and head" if model.config.quantised else "linears, QK^T, PV and head"
     if wide == "float32":
         notes.append(

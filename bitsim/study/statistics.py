@@ -4,11 +4,10 @@ from importlib.resources import files
 
 import yaml
 
-from bitsim.datapath.base import Statistics, ToggleRates
+from bitsim.datapath.base import Statistics
 
 
 def default_statistics() -> Statistics:
     """What `tools/measure_statistics.py` measured and wrote."""
     data = yaml.safe_load(files("bitsim").joinpath("study", "statistics.yaml").read_text(encoding="utf-8"))
-    rates = {pe: ToggleRates(**values) for pe, values in data["rates"].items()}
-    return Statistics(weight_zeros=data["weight_zeros"], rates=rates, source=data["source"])
+    return Statistics(weight_zeros=data["weight_zeros"], rates=data["rates"], source=data["source"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bitsim.cli.main import main
+from bitsim.hw import chip_names
 from bitsim.model.catalogue import model_path
 
 
@@ -40,6 +41,8 @@ def test_json_is_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> No
         ("list",),
         ("show", "ternary-ws-64x64"),
         ("show", "7nm"),
+        ("datapath", "list"),
+        ("datapath", "bound", "adder-tree-16x256", "--k", "6912"),
         ("compare", "tiny-b158@ternary-ws-64x64", "--prompt", "And", "--new-tokens", "2"),
     ):
         code, out, err = bitsim(capsys, *words, "--json")
@@ -87,6 +90,10 @@ WRONG = [
     (("run", "tiny-b158", "--prompt", "a", "--seed", "-1"), "--seed"),
     (("run", "tiny-b158", "--tokens", "1,x"), "expected integers with commas between them"),
     (("run", "tiny-b158", "--prompt", "a", "--tokens", "1"), "not both"),
+    (("datapath", "bund"), "bound"),
+    (("datapath", "bound", "ternary-ws-64x64"), "--k"),
+    (("datapath", "bound", "bitnet", "--k", "4"), "unknown chip 'bitnet'"),
+    (("datapath", "bound", "ternary-ws-64x64", "--k", "4", "--model", "tiny-fp16"), "expected a quantised byte-level"),
     (("compare", "@ternary-ws-64x64", "--prompt", "a"), "expected MODEL@CHIP"),
 ]
 
@@ -161,6 +168,26 @@ def test_eval_combines_accumulators_and_kv_widths(capsys: pytest.CaptureFixture[
     code, out, _ = bitsim(capsys, *words[:-1])
     assert code == 0
     assert "accumulator bits" in out
+
+
+def test_datapath_bound_gives_the_worst_case_and_what_a_model_reaches(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("datapath", "bound", "ternary-ws-64x64", "--k", "6912")
+    code, out, err = bitsim(capsys, *words)
+    assert (code, err) == (0, "")
+    assert "-884,736 .. 884,736" in out
+    psum, column = json.loads(bitsim(capsys, *words, "--model", "tiny-b158", "--bytes", "64", "--json")[1])
+    assert (psum["worst_bits"], column["worst_bits"]) == (15, 21)  # 64 and 6912 sums of up to 128
+    assert 9 < psum["seen_bits"] <= column["seen_bits"] < 21
+    assert column["seen_in"].startswith("layers.")
+    assert "floating-point" in bitsim(capsys, "datapath", "bound", "fp16-ws-64x64", "--k", "9")[1]
+
+
+def test_datapath_list_names_every_chip(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = bitsim(capsys, "datapath", "list")
+    assert code == 0
+    for name in chip_names():
+        assert name in out
+    assert "bound" in bitsim(capsys, "datapath")[1]
 
 
 def test_empty_phases_give_empty_results(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

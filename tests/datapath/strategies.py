@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.hw.chip import PEArraySpec
+from bitsim.hw.datapaths import PEArraySpec
 
 DATAFLOWS = ("weight_stationary", "output_stationary")
 

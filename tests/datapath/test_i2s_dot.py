@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitsim.datapath import reference
 from bitsim.datapath.i2s_dot import VARIANTS, can_wrap, i2s_matmul
 from bitsim.datapath.packed import PackedTernary
+from bitsim.datapath.reference import i2s
 from bitsim.errors import OperandError, UnknownNameError
 
 BOTH = pytest.mark.parametrize("variant", sorted(VARIANTS))
@@ -39,7 +39,7 @@ def operands(draw: st.DrawFn, variant: str) -> tuple[Any, Any]:
 @given(data=st.data())
 def test_equals_the_twin(variant: str, data: st.DataObject) -> None:
     x, w = data.draw(operands(variant))
-    wanted, wraps = reference.i2s_matmul(x, w, variant)
+    wanted, wraps = i2s.i2s_matmul(x, w, variant)
     for weights in (w, PackedTernary.from_codes(w)):
         got = i2s_matmul(x, weights, variant)
         assert got.y.dtype == np.int32
@@ -117,7 +117,7 @@ def test_the_first_wrap_is_ordered_by_m_then_k_then_n() -> None:
 def test_a_team_of_threads_gives_the_same(variant: str) -> None:
     rng = np.random.default_rng(2)
     x, w = np.full((9, 4096), 127, np.int8), rng.integers(-1, 2, (40, 4096)).astype(np.int8)
-    wanted, wraps = reference.i2s_matmul(x[:1], w, variant)
+    wanted, wraps = i2s.i2s_matmul(x[:1], w, variant)
     got = i2s_matmul(x, w, variant)
     np.testing.assert_array_equal(got.y, np.repeat(wanted, 9, axis=0))
     assert got.wrapped == 9 * len(wraps)

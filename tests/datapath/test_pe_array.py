@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitsim.datapath import cycle_model, reference
-from bitsim.datapath.base import Statistics, ToggleRates
+from bitsim.datapath import cycle_model
+from bitsim.datapath.base import Statistics
 from bitsim.datapath.pe_array import PEArray
+from bitsim.datapath.reference import pe_array as twin
 from bitsim.errors import OperandError
 from bitsim.events import Events, total
 from tests.datapath.strategies import DATAFLOWS, array_spec, array_specs, operands
 
 INTEGER_PES = ("ternary", "int8")
+REGISTERS = [f"reg.{name}.toggle" for name in ("act", "weight", "psum")]
 
 
 @given(st.data(), st.sampled_from(INTEGER_PES), st.sampled_from(DATAFLOWS))
@@ -40,11 +42,11 @@ def test_law_2_array_equals_its_twin_in_outputs_every_event_and_first_overflow(
 ) -> None:
     x, w = data.draw(operands(spec))
     done = PEArray(spec).execute(x, w)
-    y, events, first = reference.run_array(x, w, spec)
-    np.testing.assert_array_equal(done.y, y)
-    assert done.events == events
+    expected = twin.run(x, w, spec)
+    np.testing.assert_array_equal(done.y, expected.y)
+    assert done.events == expected.events
     found = done.first_overflow
-    assert (None if found is None else (found.m, found.k, found.n)) == first
+    assert (None if found is None else (found.m, found.k, found.n)) == expected.first_overflow
 
 
 @given(st.data(), array_specs())
@@ -54,10 +56,10 @@ def test_stepped_registers_agree_with_the_twin_on_outputs_toggles_clocks_and_cyc
     x, w = data.draw(operands(spec, largest=8))
     array = PEArray(spec)
     y, stepped, cycles = cycle_model.run_array(x, w, spec)
-    expected, events, _ = reference.run_array(x, w, spec)
-    np.testing.assert_array_equal(y, expected)
-    assert stepped == Events({name: n for name, n in events.items() if name.startswith("reg.")})
-    assert cycles == array.cycles(x.shape[0], x.shape[1], w.shape[0])
+    expected = twin.run(x, w, spec)
+    np.testing.assert_array_equal(y, expected.y)
+    assert stepped == Events({name: n for name, n in expected.events.items() if name.startswith("reg.")})
+    assert cycles == expected.cycles == array.cycles(x.shape[0], x.shape[1], w.shape[0])
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_sampled_toggles_scale_the_drawn_columns_and_say_how_many() -> None:
 
 
 def test_expectation_follows_the_statistics() -> None:
-    half = ToggleRates(act=0.5, weight=0.5, psum=0.5)
+    half = dict.fromkeys(REGISTERS, 0.5)
     statistics = Statistics(weight_zeros=0.25, rates={"ternary": half}, source="made up for this test")
     events = PEArray(array_spec("ternary", "weight_stationary", 8, 8)).expect(2, 8, 8, statistics)
     unit = "pe.ternary_a8_acc24"
@@ -148,12 +150,11 @@ def test_no_register_flips_more_bits_than_are_clocked_nor_is_expected_to(data: s
     x, w = data.draw(operands(spec))
     array = PEArray(spec)
     shape = (x.shape[0], x.shape[1], w.shape[0])
-    ones = Statistics(weight_zeros=0.0, rates={spec.pe: ToggleRates(act=1.0, weight=1.0, psum=1.0)}, source="all ones")
+    ones = Statistics(weight_zeros=0.0, rates={spec.pe: dict.fromkeys(REGISTERS, 1.0)}, source="all ones")
     executed, expected = array.execute(x, w).events, array.expect(*shape, ones)
-    registers = [f"reg.{name}.toggle" for name in ("act", "weight", "psum")]
-    for register in registers:
+    for register in REGISTERS:
         assert executed[register] <= expected[register]
-    assert sum(expected[register] for register in registers) <= array.count(*shape)["reg.clock"]
+    assert sum(expected[register] for register in REGISTERS) <= array.count(*shape)["reg.clock"]
 
 
 @pytest.mark.parametrize("mode", ["wrap", "saturate"])

@@ -5,10 +5,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+from bitsim.datapath.adder_tree import AdderTree
 from bitsim.hw import load_technology, technology_names
+from bitsim.hw.datapaths import AdderTreeSpec
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT.parent / "shared" / "facts" / "energy_tables.yaml"
@@ -59,6 +62,32 @@ def test_registers_and_gates_rebuild_the_measured_total(
     derived = tool.derive(tables, library, toggles)
     for ratio in tool.rebuilt(tables, library, toggles, derived).values():
         assert ratio == pytest.approx(1, abs=0.01)
+
+
+def gaussian(rng: np.random.Generator, shape: tuple[int, int]) -> Any:
+    """Activations as both studies draw them: quantised so that their standard deviation is a quarter of the range."""
+    return np.clip(np.rint(rng.normal(0, 127 / 4, shape)), -128, 127).astype(np.int8)
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_events_times_prices_rebuild_the_synthesised_adder_trees(name: str, tables: dict[str, Any], tool: Any) -> None:
+    """16 lanes, no operand registers, one sum after the other: each level of the range within 15 % of its study."""
+    prices, library = load_technology(name).prices, tool.LIBRARIES[name]
+    study_a = tables["pe_costs"]["units"]["tdot16_a8_acc24"][library]
+    study_b = tables["pe_costs_study_b"]["units"]["tree16"][library]
+    rng = np.random.default_rng(0)
+    x, w = gaussian(rng, (1000, 16)), rng.choice(np.array([-1, 0, 1], np.int8), (1, 16))
+    for acc_bits, level, measured in (
+        (20, "nominal", study_b["fJ_glitch"] / 1e3),
+        (24, "high", 16 * study_a["pJ_mac_ud"]),
+        (24, "low", min(16 * study_a["pJ_mac_zd"], study_b["fJ_zero"] / 1e3)),
+    ):
+        spec = AdderTreeSpec(kind="adder_tree", lanes=16, trees=1, acc_bits=acc_bits)
+        events = AdderTree(spec).execute(x, w).events
+        counts = {"reg.clock": 1000 * acc_bits, "reg.psum.toggle": events["reg.psum.toggle"]}
+        counts["tree.depth5.add_bits"] = events["tree.depth5.add_bits"]
+        rebuilt = sum(count * getattr(prices[event], level) for event, count in counts.items()) / 1000
+        assert rebuilt == pytest.approx(measured, rel=0.15), level
 
 
 @pytest.mark.parametrize("name", technology_names())

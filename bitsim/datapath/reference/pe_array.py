@@ -1,14 +1,7 @@
-"""The slow, obvious twin of the PE arrays, in plain Python integers and binary16 scalars: the specification.
+"""The twin of the PE arrays, in plain Python integers and binary16 scalars.
 
-At the end stands the twin of bitnet.cpp's I2_S dot product.
-
-Every function walks the matmul operation by operation and keeps what each register held, so that outputs and events
-can be read off the text. `bitsim.datapath.pe_array` must give the same for every input; `cycle_model` steps the same
-array clock by clock.
+Outputs and events can be read off the text; `bitsim.datapath.cycle_model` steps the same array clock by clock.
 """
-
-from collections import Counter
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,21 +9,10 @@ from bitsim.datapath.base import Array
 from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand
 from bitsim.datapath.geometry import Tiling
 from bitsim.datapath.kernels.simd_half import HALF_NAN
-from bitsim.events import Events
-from bitsim.hw.chip import PEArraySpec
+from bitsim.datapath.reference.common import Ledger, Outcome, limit, pattern
+from bitsim.hw.datapaths import PEArraySpec
 
 Number = int | np.float16
-
-
-@dataclass
-class Ledger:
-    """What one matmul did so far."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    overflows: list[tuple[int, int, int]] = field(default_factory=list)
-
-    def flip(self, register: str, old: int, new: int) -> None:
-        self.counts[f"reg.{register}.toggle"] += (old ^ new).bit_count()
 
 
 class Arithmetic:
@@ -48,32 +30,23 @@ class Arithmetic:
         low, high = (-1, 1) if name == "w" and self.spec.pe == "ternary" else (-128, 127)
         return [[int(v) for v in row] for row in integer_operand(name, values, low, high)]
 
-    def limit(self, value: int, bits: int) -> tuple[int, bool]:
-        """`value` in `bits` bits of two's complement, wrapped or saturated, and whether it did not fit."""
-        low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-        if low <= value <= high:
-            return value, False
-        if self.spec.overflow == "saturate":
-            return (low if value < low else high), True
-        return (value - low) % (1 << bits) + low, True
-
     def multiply_add(self, psum: Number, a: Number, w: Number) -> tuple[Number, bool]:
         if self.fp16:
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
                 return np.float16(psum) + np.float16(a) * np.float16(w), False
-        return self.limit(int(psum) + int(a) * int(w), self.spec.acc_bits)
+        return limit(int(psum) + int(a) * int(w), self.spec.acc_bits, self.spec.overflow)
 
     def accumulate(self, column: Number, psum: Number) -> tuple[Number, bool]:
         if self.fp16:
             with np.errstate(over="ignore", invalid="ignore"):
                 return np.float16(column) + np.float16(psum), False
-        return self.limit(int(column) + int(psum), self.spec.column_acc_bits)
+        return limit(int(column) + int(psum), self.spec.column_acc_bits, self.spec.overflow)
 
     def pattern(self, value: Number, bits: int) -> int:
         """The bits of a register that holds `value`."""
         if self.fp16:
             return HALF_NAN if np.isnan(value) else int(np.float16(value).view(np.uint16))
-        return int(value) & ((1 << bits) - 1)
+        return pattern(int(value), bits)
 
     def count_operation(self, ledger: Ledger, w: Number, first: bool) -> None:
         """One PE operation on a real weight; `first`: it starts an output, which saves the paper one addition."""
@@ -87,13 +60,13 @@ class Arithmetic:
             ledger.counts[f"add.{fmt.arithmetic}"] += 1
 
 
-def run_array(x: Array, w: Array, spec: PEArraySpec) -> tuple[Array, Events, tuple[int, int, int] | None]:
+def run(x: Array, w: Array, spec: PEArraySpec) -> Outcome:
     """Outputs (M, N), events and the first overflow (m, k, n) of one matmul on the array."""
     arithmetic = Arithmetic(spec)
     acts, weights = arithmetic.operand("x", x), arithmetic.operand("w", w)
     ledger = Ledger()
-    run = weight_stationary if spec.dataflow == "weight_stationary" else output_stationary
-    y = run(arithmetic, acts, weights, ledger)
+    walk = weight_stationary if spec.dataflow == "weight_stationary" else output_stationary
+    y = walk(arithmetic, acts, weights, ledger)
     fmt = PE_FORMATS[spec.pe]
     tiling = Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=len(acts), k=len(acts[0]), n=len(weights))
     ledger.counts["reg.clock"] = tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating)
@@ -101,8 +74,32 @@ def run_array(x: Array, w: Array, spec: PEArraySpec) -> tuple[Array, Events, tup
         lost = [(m, len(acts[0]) - 1, n) for m, row in enumerate(y) for n, v in enumerate(row) if not np.isfinite(v)]
         ledger.counts["overflow.output"] += len(lost)
         ledger.overflows += lost
-    first = min(ledger.overflows) if ledger.overflows else None
-    return np.array(y, np.float32 if arithmetic.fp16 else np.int64), Events(ledger.counts), first
+    walk_streams(ledger, spec, tiling)
+    return ledger.outcome(y, np.float32 if arithmetic.fp16 else np.int64)
+
+
+def walk_streams(ledger: Ledger, spec: PEArraySpec, tiling: Tiling) -> None:
+    """Walk the tiles one by one and move every value that a tile needs."""
+    fmt, moved = PE_FORMATS[spec.pe], ledger.moved
+    sum_bits = spec.column_acc_bits if tiling.weight_stationary and spec.integer else spec.acc_bits
+    moved["weight_writes"] += tiling.n * tiling.k * fmt.weight_bits
+    for n0 in range(0, tiling.n, spec.cols):
+        columns = min(spec.cols, tiling.n - n0)
+        if tiling.weight_stationary:
+            for k0 in range(0, tiling.k, spec.rows):
+                rows = min(spec.rows, tiling.k - k0)
+                moved["weight_reads"] += rows * columns * fmt.weight_bits
+                for _ in range(tiling.m):
+                    moved["act_reads"] += rows * fmt.act_bits
+                    moved["psum_reads"] += columns * sum_bits if k0 else 0
+                    moved["psum_writes"] += columns * sum_bits
+        else:
+            for m0 in range(0, tiling.m, spec.rows):
+                tokens = min(spec.rows, tiling.m - m0)
+                moved["weight_reads"] += tiling.k * columns * fmt.weight_bits
+                moved["act_reads"] += tokens * tiling.k * fmt.act_bits
+                moved["psum_writes"] += tokens * columns * sum_bits
+        moved["psum_reads"] += tiling.m * columns * sum_bits
 
 
 def padded(row: list[Number], start: int, size: int, zero: Number) -> list[Number]:
@@ -137,6 +134,7 @@ def weight_stationary(
     y = [[zero] * n_size for _ in acts]
     for n0 in range(0, n_size, spec.cols):
         for k0 in range(0, k_size, spec.rows):
+            ledger.cycles += spec.rows + m_size + spec.rows + spec.cols - 1
             for r in range(spec.rows):
                 entering = [acts[m][k0 + r] if k0 + r < k_size else zero for m in range(m_size)]
                 stream(arithmetic, ledger, "act", entering, fmt.act_bits, spec.cols)
@@ -175,6 +173,7 @@ def output_stationary(
     y = [[zero] * n_size for _ in acts]
     for m0 in range(0, m_size, spec.rows):
         for n0 in range(0, n_size, spec.cols):
+            ledger.cycles += k_size + spec.rows + spec.cols - 1 + spec.rows
             tokens = range(m0, min(m0 + spec.rows, m_size))
             for m in tokens:
                 stream(arithmetic, ledger, "act", acts[m], fmt.act_bits, spec.cols)
@@ -196,39 +195,3 @@ def output_stationary(
                     y[m][n] = psum
                 shift_down(ledger, "psum", chain, [0] * spec.rows)
     return y
-
-
-I2sWraps = list[tuple[int, int, int]]
-
-
-def i2s_matmul(x_q: Array, codes: Array, variant: str) -> tuple[list[list[int]], I2sWraps]:
-    """The outputs (M, N) less the tokens' sums, and (m, first k of the group, n) of every lane that wrapped."""
-    y, wraps = [], []
-    for m, q in enumerate(x_q.tolist()):
-        row = []
-        for n, w in enumerate(codes.tolist()):
-            raw, starts = i2s_rawdot(q, [code + 1 for code in w], variant)
-            row.append(raw - sum(q))
-            wraps += [(m, k, n) for k in starts]
-        y.append(row)
-    return y, wraps
-
-
-def i2s_rawdot(q: list[int], codes: list[int], variant: str) -> tuple[int, list[int]]:
-    """The sum of `code * q` with codes 0..2, and the first k of its group for every lane that wrapped.
-
-    A vector register holds `width` bytes. AVX2 adds neighbouring products in pairs: 32 bytes to 16 lanes; NEON adds the
-    high half of its 16 bytes to the low half: 8 lanes. A block is four registers, 32 blocks are added in int16.
-    """
-    width, lanes = (32, 16) if variant == "avx2" else (16, 8)
-    block, raw, wraps = 4 * width, 0, []
-    for start in range(0, len(q), 32 * block):
-        blocks = range(start, min(start + 32 * block, len(q)), block)
-        for j in range(lanes):
-            bytes_of_lane = (2 * j, 2 * j + 1) if variant == "avx2" else (j, j + lanes)
-            elements = [i + width * g + p for i in blocks for g in range(4) for p in bytes_of_lane]
-            lane = sum(codes[k] * q[k] for k in elements)
-            kept = (lane + 2**15) % 2**16 - 2**15
-            wraps += [start] * (kept != lane)
-            raw += kept
-    return raw, wraps

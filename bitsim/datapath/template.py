@@ -1,0 +1,219 @@
+"""What all datapaths do alike: operands are checked, outputs formed, events gathered, dear toggles sampled.
+
+A class of datapaths fills in the methods of the second half; see docs/adding_a_datapath.md.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from bitsim.datapath.accumulation import Accumulation, Summed, accumulate
+from bitsim.datapath.base import Array, Execution, Observation, Overflow, Range, Statistics, Streams, Toggles
+from bitsim.datapath.formats import integer_operand
+from bitsim.datapath.packed import PackedTernary
+from bitsim.errors import OperandError
+from bitsim.events import Events
+from bitsim.hw.datapaths import DatapathDescription
+
+SAMPLED_TILES = 8  # at most so many column tiles are sampled for dear toggles
+Spec = TypeVar("Spec", bound=DatapathDescription)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedWeights:
+    """Weights (N, K) laid out for one datapath; `facts`: what its class counts from them once and for all."""
+
+    operand: Array | PackedTernary
+    n: int
+    k: int
+    facts: Any
+    sampled: dict[int, Array] = field(default_factory=dict)
+
+    def codes(self) -> Array:
+        """All weights, (N, K)."""
+        return self.operand.codes() if isinstance(self.operand, PackedTernary) else self.operand
+
+    def columns(self, chosen: Array, seed: int) -> Array:
+        """The weights of some output columns, (len(chosen), K); a sample, drawn by `seed`, is kept."""
+        if chosen.size < self.n and seed in self.sampled:
+            return self.sampled[seed]
+        w = self.operand.rows(chosen) if isinstance(self.operand, PackedTernary) else self.operand[chosen]
+        if chosen.size < self.n:
+            self.sampled[seed] = w
+        return w
+
+
+class CountedDatapath(ABC, Generic[Spec]):
+    """A datapath as its description says; a subclass tells how it accumulates and what it counts.
+
+    `act_range`, `weight_range`: the integers that are legal operands; weights of -1..1 are laid out at 2 bits each.
+    """
+
+    act_range: tuple[int, int] = (-128, 127)
+    weight_range: tuple[int, int] = (-1, 1)
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._counted = lru_cache(maxsize=4096)(self.data_independent)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.spec.text()})"
+
+    @property
+    def exact(self) -> bool:
+        return True
+
+    def prepare(self, w: Array | PackedTernary) -> PreparedWeights:
+        """Check the weights and lay them out: `w` (N, K), ternary codes packed or not."""
+        operand, codes = self.weight_operand(w)
+        n, k = codes.shape
+        return PreparedWeights(operand=operand, n=n, k=k, facts=self.weight_facts(codes))
+
+    def execute(self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
+        """Run `x` (M, K) through the datapath."""
+        acts, weights = self._operands(x, w)
+        summed = self.sums(acts, weights)
+        events, columns = self._events(acts, weights, toggles, seed, summed)
+        return Execution(
+            y=summed.y,
+            events=events + Events(summed.overflows),
+            cycles=self.executed_cycles(acts, weights),
+            toggle_columns=columns,
+            first_overflow=Overflow(m=summed.first[0], k=summed.first[1], n=summed.first[2]) if summed.first else None,
+        )
+
+    def observe(
+        self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0
+    ) -> Observation:
+        """The events of `execute`; where it rounds, sums are not formed and overflows not found."""
+        if self.exact:
+            return self.execute(x, w, toggles=toggles, seed=seed)
+        acts, weights = self._operands(x, w)
+        events, columns = self._events(acts, weights, toggles, seed, None)
+        return Observation(events=events, cycles=self.executed_cycles(acts, weights), toggle_columns=columns)
+
+    def count(self, m: int, k: int, n: int) -> Events:
+        """The data-independent events of one matmul, in closed form; equal to those of `execute`."""
+        return self._counted(m, k, n)
+
+    def expect(self, m: int, k: int, n: int, statistics: Statistics) -> Events:
+        """The data-dependent events that `statistics` predict for one matmul."""
+        return Events(statistics.expected(self.spec.rates, self.chances(m, k, n)))
+
+    def registers(self) -> Mapping[str, int]:
+        """Its integer accumulators by their names in `overflow.*` events, and their bits."""
+        return (
+            {register.name: register.bits for register, _ in self.accumulation.stages(1)} if self.spec.integer else {}
+        )
+
+    def bounds(self, k: int) -> Mapping[str, Range]:
+        """By accumulator, the sums that legal operands of depth `k` can reach; empty where sums are no integers."""
+        if not self.spec.integer:
+            return {}
+        products = [x * w for x in self.act_range for w in self.weight_range]
+        return self.accumulation.bounds(k, Range(low=min(*products, 0), high=max(*products, 0)))
+
+    def seen(self, x: Array, w: Array | PreparedWeights) -> Mapping[str, Range]:
+        """By accumulator, the sums that these operands reach in registers of unlimited width."""
+        acts, weights = self._operands(x, w)
+        return self.accumulation.seen(acts, weights.codes()) if self.spec.integer else {}
+
+    def _operands(self, x: Array, w: Array | PreparedWeights) -> tuple[Array, PreparedWeights]:
+        weights = w if isinstance(w, PreparedWeights) else self.prepare(w)
+        acts = self.act_operand(x)
+        if acts.shape[1] != weights.k:
+            raise OperandError(f"x has K = {acts.shape[1]}, but the weights have K = {weights.k}")
+        return acts, weights
+
+    def _events(
+        self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, summed: Summed | None
+    ) -> tuple[Events, int]:
+        """All events but overflows, and the number of columns on which dear toggles were counted."""
+        events = self.count(acts.shape[0], weights.k, weights.n) + Events(self.cheap_events(acts, weights))
+        columns = self._toggle_columns(weights.n, mode, seed)
+        if columns.size:
+            y = None if summed is None else summed.y[:, columns]
+            overflowed = summed is not None and bool(summed.overflows)
+            counted = self.dear_toggles(acts, weights.columns(columns, seed), y, overflowed=overflowed)
+            events += Events({event: round(count * weights.n / columns.size) for event, count in counted.items()})
+        return events, columns.size
+
+    def _toggle_columns(self, n: int, mode: Toggles, seed: int) -> Array:
+        """The output columns on which dear toggles are counted: all, whole tiles drawn by `seed`, or none."""
+        width = self.tile_columns
+        tiles = -(-n // width)
+        if mode == "off" or mode == "exact" or tiles == 1:
+            return np.arange(0 if mode == "off" else n)
+        drawn = np.random.default_rng(seed).choice(tiles, min(-(-tiles // 8), SAMPLED_TILES), replace=False)
+        columns = (np.sort(drawn)[:, None] * width + np.arange(width)).ravel()
+        return columns[columns < n]
+
+    # What a class tells. ----------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def accumulation(self) -> Accumulation:
+        """How its sums are formed."""
+
+    @property
+    @abstractmethod
+    def tile_columns(self) -> int:
+        """Output columns that are computed side by side; dear toggles are sampled in tiles of so many."""
+
+    @abstractmethod
+    def cycles(self, m: int, k: int, n: int) -> int:
+        """Clock cycles of one matmul; where they depend on the operands, those of operands without zeros."""
+
+    @abstractmethod
+    def streams(self, m: int, k: int, n: int) -> Streams:
+        """What one matmul reads from the buffers and writes to them."""
+
+    @abstractmethod
+    def data_independent(self, m: int, k: int, n: int) -> Events:
+        """The events of one matmul that follow from its shape."""
+
+    @abstractmethod
+    def chances(self, m: int, k: int, n: int) -> Mapping[str, int]:
+        """How often each data-dependent event (overflows apart) could happen in one matmul."""
+
+    def weight_facts(self, codes: Array) -> Any:
+        """What can be counted from the weights `codes` (N, K) alone, once for many calls."""
+        return None
+
+    @abstractmethod
+    def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
+        """The data-dependent events that one pass over the operands gives."""
+
+    @abstractmethod
+    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
+        """The toggles that only a kernel finds, on the columns `w` (n, K) with the outputs `y` (M, n) if known.
+
+        `overflowed`: some sum of the whole matmul left its register.
+        """
+
+    # What most classes leave as it is. --------------------------------------------------------------------------------
+
+    def executed_cycles(self, acts: Array, weights: PreparedWeights) -> int:
+        """Cycles of one execution; to be overridden where they depend on the operands."""
+        return self.cycles(acts.shape[0], weights.k, weights.n)
+
+    def act_operand(self, x: Array) -> Array:
+        """`x` as the datapath holds it, (M, K); raises `OperandError` naming the first value out of range."""
+        return integer_operand("x", x, *self.act_range)
+
+    def weight_operand(self, w: Array | PackedTernary) -> tuple[Array | PackedTernary, Array]:
+        """The weights as the matmul takes them, and as (N, K) codes; raises as `act_operand`."""
+        ternary = self.weight_range == (-1, 1)
+        codes = integer_operand("w", w.codes() if isinstance(w, PackedTernary) else w, *self.weight_range)
+        if isinstance(w, PackedTernary) and ternary:
+            return w, codes
+        return PackedTernary.from_codes(codes) if ternary else codes, codes
+
+    def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
+        """The outputs, with the accumulators' widths and overflows."""
+        largest = max(abs(limit) for limit in self.weight_range)
+        return accumulate(acts, weights.operand, self.accumulation, largest_weight=largest)

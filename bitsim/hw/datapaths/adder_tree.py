@@ -1,0 +1,70 @@
+"""The adder tree; how it works is told by `bitsim.datapath.adder_tree`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bitsim.hw.datapaths.base import DatapathDescription, gating, too_narrow
+from bitsim.hw.source import problem
+
+ACT_BITS = 8
+
+
+class AdderTreeSpec(DatapathDescription):
+    """`trees` adder trees of `lanes` sign-selecting lanes each; all trees see the same activations.
+
+    * `lanes`: products that one tree sums per cycle; a power of two, so that the tree is balanced.
+    * `pipeline`: ranks of registers inside of each tree; they cut its levels and the accumulator's adder into stages
+      of equal depth, as far as that is possible.
+    * `tokens`: tokens that share each fetch of weights; every tree has one accumulator for each of them.
+    * `acc_bits`: width of the accumulators. `clock_gating`: registers are clocked only when they take a valid value.
+    """
+
+    kind: Literal["adder_tree"]
+    lanes: Annotated[int, Field(ge=2, le=128)]
+    trees: Annotated[int, Field(ge=1, le=4096)]
+    pipeline: Annotated[int, Field(ge=0, le=7)] = 0
+    tokens: Annotated[int, Field(ge=1, le=1024)] = 1
+    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    clock_gating: bool = True
+
+    @model_validator(mode="after")
+    def _possible(self) -> "AdderTreeSpec":
+        if self.lanes & (self.lanes - 1):
+            raise problem(
+                f"must be a power of two from 2 to 128, so that the tree is balanced (got {self.lanes})", key="lanes"
+            )
+        if self.pipeline > self.levels:
+            raise problem(
+                f"must be <= {self.levels}, the levels of a tree of {self.lanes} lanes (got {self.pipeline})",
+                key="pipeline",
+            )
+        least = ACT_BITS + self.levels + 1
+        if self.acc_bits < least:
+            raise too_narrow(least, f"the width of a sum of {self.lanes} activations", self.acc_bits)
+        return self
+
+    @property
+    def levels(self) -> int:
+        """Levels of adders in the tree."""
+        return self.lanes.bit_length() - 1
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The levels behind which a rank of pipeline registers stands, ascending."""
+        return tuple(i * (self.levels + 1) // (self.pipeline + 1) for i in range(1, self.pipeline + 1))
+
+    @property
+    def unit(self) -> str:
+        """`tree16_p0_acc24`: lanes, ranks of pipeline registers, accumulator."""
+        return f"tree{self.lanes}_p{self.pipeline}_acc{self.acc_bits}"
+
+    @property
+    def macs_per_cycle(self) -> int:
+        return self.lanes * self.trees
+
+    def text(self) -> str:
+        return (
+            f"{self.unit}, {self.trees} trees, tokens per fetch of weights {self.tokens}, {self.overflow}, "
+            f"{gating(self.clock_gating)}"
+        )

@@ -1,0 +1,69 @@
+"""What every datapath's description has: the little that the rest of bitsim asks of one."""
+
+from typing import Literal
+
+from pydantic_core import PydanticCustomError
+
+from bitsim.hw.constants import Described
+from bitsim.hw.source import problem
+
+OverflowMode = Literal["wrap", "saturate"]
+TERNARY_PRODUCT_BITS = 9  # -(-128) needs 9
+COLUMN_ACC_BITS = 32
+
+
+class DatapathDescription(Described):
+    """Base of all datapath descriptions; `kind` tells them apart.
+
+    * `acc_bits`: width of the sums. `overflow`: what integer sums do that leave it.
+    """
+
+    kind: str
+    acc_bits: int
+    overflow: OverflowMode = "wrap"
+
+    @property
+    def unit(self) -> str:
+        """The unit's name in events and results; it says all that a price depends on."""
+        raise NotImplementedError
+
+    @property
+    def rates(self) -> str:
+        """Which measured rates of data-dependent events an estimate uses (`bitsim.datapath.base.Statistics`)."""
+        return self.kind
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Multiply-accumulates of one cycle when nothing idles."""
+        raise NotImplementedError
+
+    @property
+    def integer(self) -> bool:
+        """Whether it sums integers; only datapaths that sum floating-point numbers can be a chip's `wide`."""
+        return True
+
+    def text(self) -> str:
+        """The structure in one line, for people."""
+        raise NotImplementedError
+
+    def accumulators(self, bits: int) -> dict[str, int]:
+        """The fields to change so that all accumulators are `bits` wide."""
+        return {"acc_bits": bits}
+
+    def not_wide(self) -> PydanticCustomError:
+        """Why this description can't be a chip's `wide`."""
+        return problem(
+            "must compute in floating point: attention multiplies activations, which are not quantised "
+            f"(got {self.kind!r}, which sums integers)",
+            key="kind",
+        )
+
+
+def too_narrow(least: int, why: str, got: int) -> PydanticCustomError:
+    """The complaint about an accumulator that can't hold what enters it."""
+    return problem(f"must be >= {least}, {why} (got {got})", key="acc_bits")
+
+
+def gating(on: bool) -> str:
+    """How `clock_gating` reads in a description."""
+    return f"clock gating {'on' if on else 'off'}"

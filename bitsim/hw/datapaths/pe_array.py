@@ -1,0 +1,92 @@
+"""The R x C array of processing elements; how it works is told by `bitsim.datapath.pe_array`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from bitsim.hw.datapaths.base import COLUMN_ACC_BITS, TERNARY_PRODUCT_BITS, DatapathDescription, gating, too_narrow
+from bitsim.hw.source import problem
+
+_PRODUCT_BITS = {"ternary": TERNARY_PRODUCT_BITS, "int8": 16}  # (-128) * (-128) needs 16
+
+
+class PEArraySpec(DatapathDescription):
+    """An R x C array of processing elements.
+
+    * `acc_bits`: width of the PE's sum; an FP16 PE sums in FP16, so that it is 16 there and may be left out.
+    * `column_acc_bits`: width of the accumulators below the columns (integer weight-stationary arrays only).
+    * `overflow`: what integer sums do that leave their width.
+    * `clock_gating`: registers are clocked only in cycles with a valid token.
+    """
+
+    kind: Literal["pe_array"]
+    pe: Literal["ternary", "int8", "fp16"]
+    dataflow: Literal["weight_stationary", "output_stationary"]
+    rows: Annotated[int, Field(ge=1, le=1024)]
+    cols: Annotated[int, Field(ge=1, le=1024)]
+    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    column_acc_bits: Annotated[int, Field(ge=1, le=62)] = COLUMN_ACC_BITS
+    clock_gating: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fp16_width(cls, data: Any) -> Any:
+        return {"acc_bits": 16} | data if isinstance(data, dict) and data.get("pe") == "fp16" else data
+
+    @model_validator(mode="after")
+    def _widths(self) -> "PEArraySpec":
+        if self.pe == "fp16":
+            if self.acc_bits != 16:
+                raise problem(f"must be 16 for an fp16 PE, which sums in FP16 (got {self.acc_bits})", key="acc_bits")
+        elif self.acc_bits < (least := _PRODUCT_BITS[self.pe]):
+            raise too_narrow(least, f"the width of one {self.pe} product", self.acc_bits)
+        if self.pe != "fp16" and self.dataflow == "weight_stationary":
+            if self.column_acc_bits < self.acc_bits:
+                raise problem(
+                    f"must be >= acc_bits = {self.acc_bits} (got {self.column_acc_bits})", key="column_acc_bits"
+                )
+        elif self.column_acc_bits != COLUMN_ACC_BITS:
+            raise problem(
+                f"must be left out: only integer weight-stationary arrays have it (got {self.column_acc_bits})",
+                key="column_acc_bits",
+            )
+        return self
+
+    @property
+    def unit(self) -> str:
+        """The PE's name in events: `ternary_a8_acc24`, `int8_acc32`, `fp16_acc16`."""
+        return f"{'ternary_a8' if self.pe == 'ternary' else self.pe}_acc{self.acc_bits}"
+
+    @property
+    def column_format(self) -> str:
+        """The format of the accumulators below the columns, in events: `int32`, `fp16`."""
+        return "fp16" if self.pe == "fp16" else f"int{self.column_acc_bits}"
+
+    @property
+    def rates(self) -> str:
+        return self.pe
+
+    @property
+    def macs_per_cycle(self) -> int:
+        return self.rows * self.cols
+
+    @property
+    def integer(self) -> bool:
+        return self.pe != "fp16"
+
+    def text(self) -> str:
+        columns = f", columns {self.column_format}" if self.dataflow == "weight_stationary" else ""
+        return (
+            f"{self.unit}{columns}, {self.dataflow.replace('_', '-')}, {self.rows} x {self.cols}, {self.overflow}, "
+            f"{gating(self.clock_gating)}"
+        )
+
+    def accumulators(self, bits: int) -> dict[str, int]:
+        columns = {"column_acc_bits": bits} if self.dataflow == "weight_stationary" else {}
+        return {"acc_bits": bits} | columns
+
+    def not_wide(self) -> PydanticCustomError:
+        return problem(
+            f"must be 'fp16': attention multiplies activations, which are not quantised (got {self.pe!r})", key="pe"
+        )

@@ -1,0 +1,218 @@
+"""The laws of the design, on every kind of datapath."""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitsim.datapath.base import Statistics, arithmetic_events
+from bitsim.datapath.registry import DATAPATHS, build_datapath
+from bitsim.errors import OperandError
+from bitsim.events import Events, is_data_dependent, total
+from bitsim.hw import chip_names, load_chip
+from tests.datapath.zoo import EXACT, ZOO, Member, roomy
+
+every = pytest.mark.parametrize("member", ZOO.values(), ids=ZOO)
+every_exact = pytest.mark.parametrize("member", EXACT.values(), ids=EXACT)
+
+
+def int64_matmul(x: Any, w: Any) -> Any:
+    return x.astype(np.int64) @ w.astype(np.int64).T
+
+
+def toggles(events: Events) -> dict[str, int]:
+    return {name: n for name, n in events.items() if name.endswith(".toggle")}
+
+
+def test_every_registered_kind_is_tested_and_on_a_chip() -> None:
+    assert {member.kind for member in ZOO.values()} == set(DATAPATHS)
+    assert {load_chip(name).bitlinear.kind for name in chip_names()} == set(DATAPATHS)
+
+
+@every_exact
+@given(data=st.data())
+def test_law_1_every_exact_datapath_equals_the_int64_matmul(member: Member, data: st.DataObject) -> None:
+    datapath = build_datapath(roomy(data.draw(member.specs)))
+    x, w = data.draw(member.operands(datapath, largest=90))
+    assert datapath.exact
+    np.testing.assert_array_equal(datapath.execute(x, w, toggles="off").y, int64_matmul(x, w))
+
+
+@pytest.mark.parametrize("chip", chip_names())
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (1, 257, 3), (5, 67, 131), (3, 1021, 259), (17, 96, 64)])
+def test_law_1_holds_on_the_shipped_chips_for_awkward_shapes(chip: str, m: int, k: int, n: int) -> None:
+    datapath = build_datapath(load_chip(chip).bitlinear)
+    if not datapath.exact:
+        pytest.skip("rounds as it sums")
+    rng = np.random.default_rng(m * k * n)
+    x = rng.integers(-127, 128, (m, k)).astype(np.int8)
+    w = rng.integers(-1, 2, (n, k)).astype(np.int8)
+    done = datapath.execute(x, w)
+    np.testing.assert_array_equal(done.y, int64_matmul(x, w))
+    assert done.events.data_independent() == datapath.count(m, k, n)
+
+
+@every_exact
+@given(data=st.data())
+def test_law_1_exhaustive_every_weight_times_every_activation(member: Member, data: st.DataObject) -> None:
+    datapath: Any = build_datapath(roomy(data.draw(member.specs)))
+    x = np.arange(datapath.act_range[0], datapath.act_range[1] + 1).astype(np.int8)[:, None]
+    w = np.arange(datapath.weight_range[0], datapath.weight_range[1] + 1).astype(np.int8)[:, None]
+    np.testing.assert_array_equal(datapath.execute(x, w, toggles="off").y, int64_matmul(x, w))
+
+
+@every_exact
+@given(data=st.data(), depth=st.integers(2, 5))
+def test_law_2_exhaustive_all_ternary_weights_of_a_few_inputs(member: Member, data: st.DataObject, depth: int) -> None:
+    """All 3^depth rows of ternary weights on the ends of the range and around 0: the datapath equals its twin."""
+    spec = data.draw(member.specs)
+    low, high = build_datapath(spec).act_range  # type: ignore[attr-defined]
+    w = np.array(list(product((-1, 0, 1), repeat=depth)), np.int8)
+    x = np.array([[low] * depth, [high] * depth, [0] * depth, [-1, 1] * (depth // 2) + [1] * (depth % 2)], np.int8)
+    assert_equal(member, spec, x, w)
+
+
+@every
+@given(data=st.data())
+def test_law_2_datapath_equals_its_twin_in_everything(member: Member, data: st.DataObject) -> None:
+    spec = data.draw(member.specs)
+    x, w = data.draw(member.operands(build_datapath(spec)))
+    assert_equal(member, spec, x, w)
+
+
+def assert_equal(member: Member, spec: Any, x: Any, w: Any) -> None:
+    datapath = build_datapath(spec)
+    done, expected = datapath.execute(x, w), member.twin(x, w, spec)
+    np.testing.assert_array_equal(done.y, expected.y)
+    assert done.events == expected.events
+    found = done.first_overflow
+    assert (None if found is None else (found.m, found.k, found.n)) == expected.first_overflow
+    assert done.cycles == expected.cycles
+    assert datapath.streams(x.shape[0], x.shape[1], w.shape[0]) == expected.streams
+
+
+@every
+@given(data=st.data())
+def test_law_3_count_equals_execute_and_expect_gives_the_rest(member: Member, data: st.DataObject) -> None:
+    spec = data.draw(member.specs)
+    datapath: Any = build_datapath(spec)
+    x, w = data.draw(member.operands(datapath))
+    shape = x.shape[0], x.shape[1], w.shape[0]
+    always = {spec.rates: dict.fromkeys(datapath.chances(*shape), 1.0)}
+    statistics = Statistics(weight_zeros=1 / 3, rates=always, source="whatever can happen does")
+    executed, expected = datapath.execute(x, w).events, datapath.expect(*shape, statistics)
+    assert datapath.count(*shape) == executed.data_independent()
+    assert all(is_data_dependent(name) for name in expected)
+    predictable = {name for name in executed if is_data_dependent(name) and not name.startswith("overflow.")}
+    assert predictable <= set(datapath.expect(3 * shape[0], *shape[1:], statistics))
+    for name, flips in toggles(executed).items():
+        assert flips <= expected[name]
+    assert sum(toggles(expected).values()) <= datapath.count(*shape)["reg.clock"]
+
+
+@every
+@given(data=st.data())
+def test_law_5_splitting_n_at_tiles_and_adding_gives_the_same_events(member: Member, data: st.DataObject) -> None:
+    datapath: Any = build_datapath(data.draw(member.specs))
+    x, w = data.draw(member.operands(datapath))
+    width = datapath.tile_columns
+    parts = [datapath.execute(x, w[i : i + width]) for i in range(0, len(w), width)]
+    whole = datapath.execute(x, w)
+    assert total([part.events for part in parts]) == whole.events
+    assert sum(part.cycles for part in parts) == whole.cycles
+    np.testing.assert_array_equal(np.concatenate([part.y for part in parts], axis=1), whole.y)
+
+
+@every
+@given(data=st.data())
+def test_law_5_splitting_m_changes_neither_outputs_nor_arithmetic(member: Member, data: st.DataObject) -> None:
+    datapath = build_datapath(data.draw(member.specs))
+    x, w = data.draw(member.operands(datapath))
+    at = data.draw(st.integers(0, len(x)))
+    parts = [datapath.execute(part, w) for part in (x[:at], x[at:]) if len(part)]
+    whole = datapath.execute(x, w)
+    np.testing.assert_array_equal(np.concatenate([part.y for part in parts]), whole.y)
+    assert total([part.events for part in parts]).in_ledger("arithmetic") == whole.events.in_ledger("arithmetic")
+
+
+@every_exact
+@given(data=st.data())
+def test_the_arithmetic_is_the_papers_whatever_the_structure(member: Member, data: st.DataObject) -> None:
+    datapath: Any = build_datapath(data.draw(member.specs))
+    x, w = data.draw(member.operands(datapath))
+    multiplies = datapath.weight_range != (-1, 1)
+    expected = arithmetic_events("int8", x.shape[0], x.shape[1], w.shape[0], multiplies=multiplies)
+    assert datapath.execute(x, w).events.in_ledger("arithmetic") == expected
+
+
+@every
+@given(data=st.data())
+def test_toggle_modes_change_only_the_toggles_that_they_name(member: Member, data: st.DataObject) -> None:
+    datapath: Any = build_datapath(data.draw(member.specs))
+    x, w = data.draw(member.operands(datapath))
+    exact, sample, off = (datapath.execute(x, w, toggles=mode, seed=5) for mode in ("exact", "sample", "off"))
+    np.testing.assert_array_equal(exact.y, off.y)
+    tiles = -(-len(w) // datapath.tile_columns)
+    assert (exact.toggle_columns, off.toggle_columns) == (len(w), 0)
+    assert 0 < sample.toggle_columns <= datapath.tile_columns * -(-tiles // 8)
+    dear = set(exact.events) - set(off.events)
+    assert all(name.startswith("reg.") for name in dear)
+    for events in (exact.events, sample.events):
+        assert {name: n for name, n in events.items() if name not in dear} == dict(off.events)
+    assert datapath.execute(x, w, toggles="sample", seed=5).events == sample.events
+
+
+@every_exact
+@given(data=st.data(), k=st.integers(1, 300))
+def test_bounds_are_reached_by_the_extreme_operands_and_never_left(member: Member, data: st.DataObject, k: int) -> None:
+    spec = data.draw(member.specs)
+    datapath: Any = build_datapath(spec)
+    bounds = datapath.bounds(k)
+    x = np.full((1, k), datapath.act_range[0], np.int8)
+    w = np.full((1, k), datapath.weight_range[0], np.int8)
+    seen = datapath.seen(x, w)
+    assert {name: found.high for name, found in seen.items()} == {name: bound.high for name, bound in bounds.items()}
+    bits = max(bound.bits for bound in bounds.values())
+    for width, overflows in ((bits, False), (bits - 1, True)):
+        if width >= min(spec.acc_bits, 32) and width <= 32:
+            changed = type(spec).model_validate(spec.model_dump() | spec.accumulators(width))
+            done = build_datapath(changed).execute(x, w, toggles="off")
+            assert (done.first_overflow is not None) == overflows
+    x, w = data.draw(member.operands(datapath, largest=40))
+    for name, found in datapath.seen(x, w).items():
+        bound = datapath.bounds(x.shape[1])[name]
+        assert bound.low <= found.low <= 0 <= found.high <= bound.high
+
+
+@every_exact
+@given(data=st.data())
+def test_what_a_register_needs_on_these_operands_is_just_enough(member: Member, data: st.DataObject) -> None:
+    """Accumulators as wide as `seen` says do not overflow."""
+    spec = data.draw(member.specs)
+    datapath: Any = build_datapath(spec)
+    x, w = data.draw(member.operands(datapath, largest=60))
+    bits = max(spec.acc_bits, *(found.bits for found in datapath.seen(x, w).values()))
+    changed = type(spec).model_validate(spec.model_dump() | spec.accumulators(min(bits, 32)))
+    assert build_datapath(changed).execute(x, w, toggles="off").first_overflow is None
+
+
+@every_exact
+@given(data=st.data())
+def test_operands_out_of_range_name_the_first_offender(member: Member, data: st.DataObject) -> None:
+    datapath: Any = build_datapath(data.draw(member.specs))
+    x, w = (operand.astype(np.int16) for operand in data.draw(member.operands(datapath, largest=5)))
+    row, k = data.draw(st.integers(0, len(x) - 1)), data.draw(st.integers(0, x.shape[1] - 1))
+    (low, high), (least, most) = datapath.act_range, datapath.weight_range
+    wrong = x.copy()
+    wrong[row, k:] = high + 1
+    wrong[row + 1 :] = low - 1
+    with pytest.raises(OperandError, match=rf"^x\[{row}, {k}\]: expected {low}\.\.{high}, got {high + 1}$"):
+        datapath.execute(wrong, w)
+    column = data.draw(st.integers(0, len(w) - 1))
+    wrong = w.copy()
+    wrong[column, k:] = least - 1
+    with pytest.raises(OperandError, match=rf"^w\[{column}, {k}\]: expected {least}\.\.{most}, got {least - 1}$"):
+        datapath.execute(x, wrong)
