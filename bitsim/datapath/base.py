@@ -11,6 +11,7 @@ from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import ConfigError, OperandError, UnknownNameError
 from bitsim.events import Events
 from bitsim.model.operators import Operator
+from bitsim.model.weights import FloatWeight
 
 Toggles = Literal["exact", "sample", "off"]
 Array = npt.NDArray[Any]
@@ -118,6 +119,10 @@ class Datapath(Protocol):
 
     def prepare(self, w: Array | PackedTernary) -> Any:
         """Check and lay out the weights (N, K) once, for many calls of `execute`."""
+        ...
+
+    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> Any:
+        """As `prepare`, from a stored float matrix rounded to binary16; `whole`: every call will need all of it."""
         ...
 
     def execute(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:

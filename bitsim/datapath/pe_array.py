@@ -30,9 +30,11 @@ from bitsim.datapath.base import Array, Statistics, Streams, arithmetic_events
 from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand, weight_patterns
 from bitsim.datapath.geometry import Tiling
 from bitsim.datapath.packed import PackedTernary
+from bitsim.datapath.stored_halves import StoredHalves, half_blocks
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
 from bitsim.events import Events
 from bitsim.hw.datapaths.pe_array import PEArraySpec
+from bitsim.model.weights import FloatWeight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,13 @@ class PEArray(CountedDatapath[PEArraySpec]):
         subs = (operations - skips) // 2
         return toggles + Events({f"{unit}.skip": skips, f"{unit}.sub": subs, f"{unit}.add": operations - skips - subs})
 
+    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> PreparedWeights:
+        if whole or self.exact:
+            return super().prepare_stored(weight, whole=whole)
+        toggles = sum(self.weight_facts(block).toggles for block in half_blocks(weight))
+        facts = WeightFacts(adds=0, subs=0, skips=0, toggles=toggles)
+        return StoredHalves(operand=weight.stored, n=weight.n, k=weight.k, facts=facts, weight=weight)
+
     def act_operand(self, x: Array) -> Array:
         return integer_operand("x", x, *self.act_range) if self.exact else fp16_operand("x", x)
 
@@ -133,7 +142,7 @@ class PEArray(CountedDatapath[PEArraySpec]):
         return codes, codes
 
     def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
-        return sums.array_sums(acts, weights.operand, self.spec)
+        return sums.array_sums(acts, weights.operand if self.exact else weights.codes(), self.spec)
 
     def weight_facts(self, codes: Array) -> WeightFacts:
         ternary = self.spec.pe == "ternary"

@@ -13,12 +13,14 @@ import numpy as np
 
 from bitsim.datapath.accumulation import Accumulation, Summed, accumulate
 from bitsim.datapath.base import Array, Execution, Observation, Overflow, Range, Statistics, Streams, Toggles
-from bitsim.datapath.formats import integer_operand
+from bitsim.datapath.formats import integer_operand, round_to_half
 from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import OperandError
 from bitsim.events import Events
 from bitsim.hw.datapaths import DatapathDescription
+from bitsim.model.weights import FloatWeight
 
+_BLOCK_ROWS = 2048
 SAMPLED_TILES = 8  # at most so many column tiles are sampled for dear toggles
 Spec = TypeVar("Spec", bound=DatapathDescription)
 
@@ -72,6 +74,13 @@ class CountedDatapath(ABC, Generic[Spec]):
         operand, codes = self.weight_operand(w)
         n, k = codes.shape
         return PreparedWeights(operand=operand, n=n, k=k, facts=self.weight_facts(codes))
+
+    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> PreparedWeights:
+        """Lay out a stored float matrix, rounded to binary16; `whole`: every call will need all of it."""
+        halves = np.empty((weight.n, weight.k), dtype=np.float16)
+        for low in range(0, weight.n, _BLOCK_ROWS):
+            halves[low : low + _BLOCK_ROWS] = round_to_half(weight.rows(low, low + _BLOCK_ROWS))
+        return self.prepare(halves)
 
     def execute(self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
         """Run `x` (M, K) through the datapath."""

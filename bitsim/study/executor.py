@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bitsim.datapath.base import Array, Datapath, Observation, Overflow, Toggles
+from bitsim.datapath.base import Array, Observation, Overflow, Toggles
 from bitsim.datapath.packed import PackedTernary
 from bitsim.events import Events, total
 from bitsim.model.operators import Operator
@@ -62,7 +62,8 @@ class ChipExecutor:
     def _stored(self, op: Operator, weight: FloatWeight) -> Any:
         """A stored matrix as the wide datapath holds it, laid out at its first use."""
         if op.name not in self._prepared:
-            self._prepared[op.name] = prepare_float(self.placement.wide, weight)
+            whole = self._wide_on_datapath or self._toggles == "exact"
+            self._prepared[op.name] = self.placement.wide.prepare_stored(weight, whole=whole)
         return self._prepared[op.name]
 
     def vector(self, op: Operator) -> None:
@@ -113,13 +114,3 @@ def live_macs(x_q: Array, n: int, live: Array | None) -> int:
     """Products with a non-zero code of `x_q` (M, K) that enter a needed output; `live`: bool (M, N), None: all are."""
     codes = np.count_nonzero(x_q, axis=1)
     return int(codes.sum()) * n if live is None else int(codes @ np.count_nonzero(live, axis=1))
-
-
-def prepare_float(datapath: Datapath, weight: FloatWeight) -> Any:
-    """A stored float matrix laid out for the wide datapath: FP16, rounded once."""
-    if weight.dtype == "float16":
-        return datapath.prepare(weight.stored.view(np.float16))
-    halves = np.empty((weight.n, weight.k), np.float16)
-    for low in range(0, weight.n, 4096):
-        halves[low : low + 4096] = weight.rows(low, low + 4096)
-    return datapath.prepare(halves)
