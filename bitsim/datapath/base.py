@@ -133,6 +133,10 @@ class Datapath(Protocol):
         """As `execute` where outputs need not be formed; overflows are found only where they are."""
         ...
 
+    def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
+        """`observe` on many pairs, `x` (R, M, K) and `w` (R, N, K), one after another, added up."""
+        ...
+
     def count(self, m: int, k: int, n: int) -> Events:
         """The data-independent events of one matmul, in closed form; equal to those of `execute`."""
         ...

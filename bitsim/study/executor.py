@@ -51,12 +51,15 @@ class ChipExecutor:
 
     def wide(self, op: Operator, a: Array, b: Array | FloatWeight) -> Array:
         datapath, toggles, seed = self.placement.wide, self._toggles, self._seed
-        pairs = list(zip(a, [self._stored(op, b)] if isinstance(b, FloatWeight) else b, strict=True))
         if self._wide_on_datapath:
-            executions = [datapath.execute(x, w, toggles=toggles, seed=seed) for x, w in pairs]
+            weights = [self._stored(op, b)] if isinstance(b, FloatWeight) else b
+            executions = [datapath.execute(x, w, toggles=toggles, seed=seed) for x, w in zip(a, weights, strict=True)]
             self._book(op, executions)
             return np.stack([done.y for done in executions])
-        self._book(op, [datapath.observe(x, w, toggles=toggles, seed=seed) for x, w in pairs])
+        if isinstance(b, FloatWeight):
+            self._book(op, [datapath.observe(a[0], self._stored(op, b), toggles=toggles, seed=seed)])
+        else:
+            self._book(op, [datapath.observe_all(a, b, toggles=toggles, seed=seed)])
         return float_matmul(a, b)
 
     def _stored(self, op: Operator, weight: FloatWeight) -> Any:
@@ -90,9 +93,9 @@ class ChipExecutor:
                 before = self.overflowed.get(op.name, (0, first))
                 self.overflowed[op.name] = (before[0] + count, before[1])
         counted = sum(done.toggle_columns for done in executions)
-        if counted < op.n * len(executions):
+        if counted < op.n * op.repeat:
             before_counted, before_all = self.sampled.get(op.kind, (0, 0))
-            self.sampled[op.kind] = (before_counted + counted, before_all + op.n * len(executions))
+            self.sampled[op.kind] = (before_counted + counted, before_all + op.n * op.repeat)
         events = executions[0].events if len(executions) == 1 else total([done.events for done in executions])
         self.ledger.add(op, self._placed_as_executed(op, executions), events)
 
@@ -112,5 +115,6 @@ class ChipExecutor:
 
 def live_macs(x_q: Array, n: int, live: Array | None) -> int:
     """Products with a non-zero code of `x_q` (M, K) that enter a needed output; `live`: bool (M, N), None: all are."""
-    codes = np.count_nonzero(x_q, axis=1)
-    return int(codes.sum()) * n if live is None else int(codes @ np.count_nonzero(live, axis=1))
+    if live is None:
+        return int(np.count_nonzero(x_q)) * n
+    return int(np.count_nonzero(x_q, axis=1) @ np.count_nonzero(live, axis=1))
