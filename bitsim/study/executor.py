@@ -16,6 +16,8 @@ from bitsim.schedule.place import Placed, Placement
 from bitsim.study.float_matmul import float_matmul
 from bitsim.study.ledger import OperatorLedger
 
+_MOST_RECENT = 8192
+
 
 class ChipExecutor:
     """Executes operators on the datapaths of a chip and keeps the ledger.
@@ -39,6 +41,7 @@ class ChipExecutor:
         self._step_tokens = 0
         self._prepared: dict[str, Any] = {}
         self._placed: dict[tuple[object, ...], Placed] = {}
+        self._recent: dict[int, tuple[Operator, Placed]] = {}  # by identity: most operators recur in every step
 
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
         datapath = self.placement.bitlinear
@@ -76,12 +79,18 @@ class ChipExecutor:
 
     def _place(self, op: Operator) -> Placed:
         """Where `op` goes; operators that differ in name, layer and phase only share their place."""
+        recent = self._recent.get(id(op))
+        if recent is not None:
+            return recent[1]
         shape = (op.kind, op.m, op.k, op.n, op.repeat, op.weight_format, op.weight_bits)
         moved = (op.values_read, op.values_written, op.kv_read_bits, op.kv_write_bits, op.dram_read_bits)
         key = (*shape, *moved, *op.vector.items())
         placed = self._placed.get(key)
         if placed is None:
             placed = self._placed[key] = self.placement.place(op)
+        if len(self._recent) > _MOST_RECENT:
+            self._recent.clear()
+        self._recent[id(op)] = (op, placed)
         return placed
 
     def _book(self, op: Operator, executions: Sequence[Observation]) -> None:
