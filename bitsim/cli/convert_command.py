@@ -18,16 +18,32 @@ PACKINGS = ["2bit", "1.6bit", "trits5_offset", "trits5_sign", "tq2_0", "tq1_0", 
 @click.option(
     "--packing",
     type=click.Choice(PACKINGS),
-    required=True,
-    help="hf: 2bit, 1.6bit (trits5_*); gguf: tq2_0, tq1_0, i2_s.",
+    help="hf: 2bit (default), 1.6bit (trits5_*); gguf: tq2_0 (default), tq1_0, i2_s.",
+)
+@click.option(
+    "--random-weights",
+    "random_seed",
+    type=click.IntRange(min=0),
+    metavar="SEED",
+    help="Write a shape with random weights.",
 )
 @gguf_options
-def command(source: str, target: Path, file_format: Any, packing: str, hidden_act: Any, i2s_layout: Any) -> None:
+def command(
+    source: str,
+    target: Path,
+    file_format: Any,
+    packing: str | None,
+    random_seed: int | None,
+    hidden_act: Any,
+    i2s_layout: Any,
+) -> None:
     """Write SOURCE (a shipped model, a Hugging Face directory or a GGUF file) to TARGET without loss.
 
-    i2_s is bitnet.cpp's x86 layout; 1.6bit is trits5_offset, five trits per byte.
+    i2_s is bitnet.cpp's x86 layout; 1.6bit is trits5_offset, five trits per byte. With --random-weights, SOURCE is any
+    ternary shape that `bitsim list` shows.
     """
-    from bitsim.model.convert import convert, open_source
+    from bitsim.model.convert import USUAL_PACKING, convert, open_source, random_source
 
-    convert(open_source(source, hidden_act, i2s_layout), target, file_format, packing)
+    opened = open_source(source, hidden_act, i2s_layout) if random_seed is None else random_source(source, random_seed)
+    convert(opened, target, file_format, packing or USUAL_PACKING[file_format])
     note(f"wrote {target}")

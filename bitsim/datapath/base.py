@@ -11,6 +11,7 @@ from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import ConfigError, OperandError, UnknownNameError
 from bitsim.events import Events
 from bitsim.model.operators import Operator
+from bitsim.model.weights import FloatWeight
 
 Toggles = Literal["exact", "sample", "off"]
 Array = npt.NDArray[Any]
@@ -121,12 +122,20 @@ class Datapath(Protocol):
         """Check and lay out the weights (N, K) once, for many calls of `execute`."""
         ...
 
+    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> Any:
+        """As `prepare`, from a stored float matrix rounded to binary16; `whole`: every call will need all of it."""
+        ...
+
     def execute(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
         """Run one matmul on real operands: `x` (M, K), `w` an array (N, K) or what `prepare` returned."""
         ...
 
     def observe(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
         """As `execute` where outputs need not be formed; overflows are found only where they are."""
+        ...
+
+    def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
+        """`observe` on many pairs, `x` (R, M, K) and `w` (R, N, K), one after another, added up."""
         ...
 
     def count(self, m: int, k: int, n: int) -> Events:

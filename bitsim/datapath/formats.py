@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from bitsim.datapath.base import Array, as_matrix
 from bitsim.errors import OperandError
@@ -44,8 +45,13 @@ def fp16_operand(name: str, values: Array) -> Array:
     array = as_matrix(name, values)
     if array.dtype.kind not in "iuf":
         raise OperandError(f"{name}: expected numbers, got {array.dtype}")
+    return round_to_half(array).view(np.uint16)
+
+
+def round_to_half(values: Array) -> npt.NDArray[np.float16]:
+    """Numbers rounded to binary16: to nearest, ties to even, beyond its range to infinity."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return array.astype(np.float16).view(np.uint16)
+        return values.astype(np.float16)
 
 
 def weight_patterns(pe: str, w: Array) -> Array:

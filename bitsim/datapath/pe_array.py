@@ -21,18 +21,21 @@ the FP16 array rounds every product and every sum to binary16, k ascending, and 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from bitsim.datapath import sums, switching
 from bitsim.datapath.accumulation import Accumulation, Summed
-from bitsim.datapath.base import Array, Statistics, Streams, arithmetic_events
+from bitsim.datapath.base import Array, Observation, Statistics, Streams, Toggles, arithmetic_events
 from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand, weight_patterns
 from bitsim.datapath.geometry import Tiling
 from bitsim.datapath.packed import PackedTernary
+from bitsim.datapath.stored_halves import StoredHalves, half_blocks
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
 from bitsim.events import Events
 from bitsim.hw.datapaths.pe_array import PEArraySpec
+from bitsim.model.weights import FloatWeight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,11 @@ class WeightFacts:
     subs: int
     skips: int
     toggles: int
+
+
+@lru_cache(maxsize=4096)
+def _tiling(spec: PEArraySpec, m: int, k: int, n: int) -> Tiling:
+    return Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=m, k=k, n=n)
 
 
 class PEArray(CountedDatapath[PEArraySpec]):
@@ -73,7 +81,7 @@ class PEArray(CountedDatapath[PEArraySpec]):
         return self.spec.cols
 
     def tiling(self, m: int, k: int, n: int) -> Tiling:
-        return Tiling(dataflow=self.spec.dataflow, rows=self.spec.rows, cols=self.spec.cols, m=m, k=k, n=n)
+        return _tiling(self.spec, m, k, n)
 
     def cycles(self, m: int, k: int, n: int) -> int:
         return self.tiling(m, k, n).cycles
@@ -123,6 +131,28 @@ class PEArray(CountedDatapath[PEArraySpec]):
         subs = (operations - skips) // 2
         return toggles + Events({f"{unit}.skip": skips, f"{unit}.sub": subs, f"{unit}.add": operations - skips - subs})
 
+    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> PreparedWeights:
+        if whole or self.exact:
+            return super().prepare_stored(weight, whole=whole)
+        toggles = sum(self.weight_facts(block).toggles for block in half_blocks(weight))
+        facts = WeightFacts(adds=0, subs=0, skips=0, toggles=toggles)
+        return StoredHalves(operand=weight.stored, n=weight.n, k=weight.k, facts=facts, weight=weight)
+
+    def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
+        if self.exact:
+            return super().observe_all(x, w, toggles=toggles, seed=seed)
+        (repeat, m, k), n = x.shape, w.shape[1]
+        acts = fp16_operand("x", x.reshape(-1, k)).reshape(x.shape)
+        codes = fp16_operand("w", w.reshape(-1, k))
+        stack = PreparedWeights(operand=codes, n=n, k=k, facts=self.weight_facts(codes))
+        events, counted = self.count(m, k, n) * repeat + Events(self.cheap_events(acts, stack)), 0
+        if toggles != "off":
+            for one, matrix in zip(acts, codes.reshape(w.shape), strict=True):
+                weights = PreparedWeights(operand=matrix, n=n, k=k, facts=None)
+                dear, columns = self._dear_events(one, weights, toggles, seed, None)
+                events, counted = events + dear, counted + columns
+        return Observation(events=events, cycles=repeat * self._timed(m, k, n), toggle_columns=counted)
+
     def act_operand(self, x: Array) -> Array:
         return integer_operand("x", x, *self.act_range) if self.exact else fp16_operand("x", x)
 
@@ -133,7 +163,7 @@ class PEArray(CountedDatapath[PEArraySpec]):
         return codes, codes
 
     def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
-        return sums.array_sums(acts, weights.operand, self.spec)
+        return sums.array_sums(acts, weights.operand if self.exact else weights.codes(), self.spec)
 
     def weight_facts(self, codes: Array) -> WeightFacts:
         ternary = self.spec.pe == "ternary"
@@ -149,12 +179,13 @@ class PEArray(CountedDatapath[PEArraySpec]):
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
         """M operations per weight, the weights' way into the registers, and the activations'.
 
-        The same stream passes through all C activation registers of a row, for each tile of N.
+        The same stream passes through all C activation registers of a row, for each tile of N. `acts` may be a stack
+        of matrices (R, M, K), with the facts of all R matrices of weights.
         """
-        m, facts = acts.shape[0], weights.facts
+        m, facts = acts.shape[-2], weights.facts
         tiling = self.tiling(m, weights.k, weights.n)
         bits = acts if acts.dtype == np.uint16 else acts.view(np.uint8)
-        passing = switching.stream_toggles(bits, 0 if tiling.weight_stationary else 1)
+        passing = switching.stream_toggles(bits, -2 if tiling.weight_stationary else -1)
         passes = 1 if tiling.weight_stationary else self.spec.rows * tiling.m_tiles
         counts = {
             "reg.act.toggle": self.spec.cols * tiling.n_tiles * passing,

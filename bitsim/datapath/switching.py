@@ -9,6 +9,8 @@ import numpy as np
 from bitsim.datapath.base import Array
 from bitsim.datapath.kernels.saturating import os_saturating_toggles, ws_saturating_toggles
 from bitsim.datapath.kernels.simd_half import HALF_NAN
+from bitsim.datapath.kernels.team import team
+from bitsim.datapath.kernels.weight_chain import chain_toggles
 from bitsim.datapath.sums import array_sums
 from bitsim.datapath.toggles import (
     acc_toggles_os,
@@ -20,43 +22,31 @@ from bitsim.datapath.toggles import (
 )
 from bitsim.hw.datapaths import PEArraySpec
 
+_WORTH_A_TEAM = 2**20  # weights
 _BLOCK_COLUMNS = 2048  # output columns at a time, to bound temporaries
 
 
 def stream_toggles(bits: Array, axis: int) -> int:
-    """Toggles of one register through which `bits` (unsigned, 2-D) stream along `axis`, from 0 and back to 0."""
+    """Toggles of one register through which `bits` (unsigned) stream along `axis`, from 0 and back to 0."""
+    if bits.shape[axis] == 1:
+        return 2 * int(np.bitwise_count(bits).sum(dtype=np.int64))
     stream = np.moveaxis(bits, axis, 0)
     ends = np.bitwise_count(stream[0]).sum(dtype=np.int64) + np.bitwise_count(stream[-1]).sum(dtype=np.int64)
     return int(ends + np.bitwise_count(stream[1:] ^ stream[:-1]).sum(dtype=np.int64))
-
-
-def shift_in_toggles(first: int, steps: Array, rows: int) -> int:
-    """Toggles of a chain of `rows` registers into which a stream is shifted, the deepest row's value first.
-
-    `steps[r]` is the Hamming distance between the values that rows r and r + 1 end up with, `first` the distance of
-    the deepest row's value from 0: the pair (r, r + 1) passes through rows 0..r, the first value through all rows.
-    """
-    return int(first * rows + (steps * np.arange(1, rows)).sum())
 
 
 def weight_toggles(patterns: Array, rows: int | None) -> int:
     """Weight-register toggles of one pass over all weights. `patterns`: uint16 (N, K) register contents.
 
     Weight-stationary (`rows` given): every tile of `rows` of K is shifted into a reset chain. Output-stationary
-    (`rows` None): the toggles of one register per column through which K weights stream.
+    (`rows` None): the toggles of one register per column through which K weights stream. A chain's pair of neighbours
+    (r, r + 1) passes through the registers 0..r, so that it counts r + 1 times.
     """
-    n, k = patterns.shape
-    if n > _BLOCK_COLUMNS:
-        blocks = (patterns[i : i + _BLOCK_COLUMNS] for i in range(0, n, _BLOCK_COLUMNS))
-        return sum(weight_toggles(block, rows) for block in blocks)
     if rows is None:
-        return stream_toggles(patterns, 1)
-    padded = np.zeros((n, -(-k // rows) * rows), np.uint16)
-    padded[:, :k] = patterns
-    distance = np.bitwise_count(padded[:, 1:] ^ padded[:, :-1]).sum(axis=0, dtype=np.int64)
-    ones = np.bitwise_count(padded).sum(axis=0, dtype=np.int64)
-    tiles = range(0, padded.shape[1], rows)
-    return sum(shift_in_toggles(int(ones[k0 + rows - 1]), distance[k0 : k0 + rows - 1], rows) for k0 in tiles)
+        blocks = (patterns[i : i + _BLOCK_COLUMNS] for i in range(0, len(patterns), _BLOCK_COLUMNS))
+        return sum(stream_toggles(block, 1) for block in blocks)
+    with team(patterns.size, _WORTH_A_TEAM):
+        return int(chain_toggles(patterns, rows))
 
 
 def drain_toggles(sums: Array, rows: int, bits: int) -> int:

@@ -13,12 +13,14 @@ import numpy as np
 
 from bitsim.datapath.accumulation import Accumulation, Summed, accumulate
 from bitsim.datapath.base import Array, Execution, Observation, Overflow, Range, Statistics, Streams, Toggles
-from bitsim.datapath.formats import integer_operand
+from bitsim.datapath.formats import integer_operand, round_to_half
 from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import OperandError
-from bitsim.events import Events
+from bitsim.events import Events, total
 from bitsim.hw.datapaths import DatapathDescription
+from bitsim.model.weights import FloatWeight
 
+_BLOCK_ROWS = 2048
 SAMPLED_TILES = 8  # at most so many column tiles are sampled for dear toggles
 Spec = TypeVar("Spec", bound=DatapathDescription)
 
@@ -59,6 +61,7 @@ class CountedDatapath(ABC, Generic[Spec]):
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self._counted = lru_cache(maxsize=4096)(self.data_independent)
+        self._timed = lru_cache(maxsize=4096)(self.cycles)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.spec.text()})"
@@ -73,6 +76,13 @@ class CountedDatapath(ABC, Generic[Spec]):
         n, k = codes.shape
         return PreparedWeights(operand=operand, n=n, k=k, facts=self.weight_facts(codes))
 
+    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> PreparedWeights:
+        """Lay out a stored float matrix, rounded to binary16; `whole`: every call will need all of it."""
+        halves = np.empty((weight.n, weight.k), dtype=np.float16)
+        for low in range(0, weight.n, _BLOCK_ROWS):
+            halves[low : low + _BLOCK_ROWS] = round_to_half(weight.rows(low, low + _BLOCK_ROWS))
+        return self.prepare(halves)
+
     def execute(self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
         """Run `x` (M, K) through the datapath."""
         acts, weights = self._operands(x, w)
@@ -80,7 +90,7 @@ class CountedDatapath(ABC, Generic[Spec]):
         events, columns = self._events(acts, weights, toggles, seed, summed)
         return Execution(
             y=summed.y,
-            events=events + Events(summed.overflows),
+            events=events + Events(summed.overflows) if summed.overflows else events,
             cycles=self.executed_cycles(acts, weights),
             toggle_columns=columns,
             first_overflow=Overflow(m=summed.first[0], k=summed.first[1], n=summed.first[2]) if summed.first else None,
@@ -95,6 +105,16 @@ class CountedDatapath(ABC, Generic[Spec]):
         acts, weights = self._operands(x, w)
         events, columns = self._events(acts, weights, toggles, seed, None)
         return Observation(events=events, cycles=self.executed_cycles(acts, weights), toggle_columns=columns)
+
+    def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
+        """`observe` on many pairs, `x` (R, M, K) and `w` (R, N, K), one after another, added up."""
+        done = [self.observe(a, b, toggles=toggles, seed=seed) for a, b in zip(x, w, strict=True)]
+        return Observation(
+            events=total([one.events for one in done]),
+            cycles=sum(one.cycles for one in done),
+            toggle_columns=sum(one.toggle_columns for one in done),
+            first_overflow=next((one.first_overflow for one in done if one.first_overflow is not None), None),
+        )
 
     def count(self, m: int, k: int, n: int) -> Events:
         """The data-independent events of one matmul, in closed form; equal to those of `execute`."""
@@ -134,13 +154,19 @@ class CountedDatapath(ABC, Generic[Spec]):
     ) -> tuple[Events, int]:
         """All events but overflows, and the number of columns on which dear toggles were counted."""
         events = self.count(acts.shape[0], weights.k, weights.n) + Events(self.cheap_events(acts, weights))
+        dear, columns = self._dear_events(acts, weights, mode, seed, summed)
+        return (events + dear if columns else events), columns
+
+    def _dear_events(
+        self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, summed: Summed | None
+    ) -> tuple[Events, int]:
         columns = self._toggle_columns(weights.n, mode, seed)
-        if columns.size:
-            y = None if summed is None else summed.y[:, columns]
-            overflowed = summed is not None and bool(summed.overflows)
-            counted = self.dear_toggles(acts, weights.columns(columns, seed), y, overflowed=overflowed)
-            events += Events({event: round(count * weights.n / columns.size) for event, count in counted.items()})
-        return events, columns.size
+        if not columns.size:
+            return Events(), 0
+        y = None if summed is None else summed.y[:, columns]
+        overflowed = summed is not None and bool(summed.overflows)
+        counted = self.dear_toggles(acts, weights.columns(columns, seed), y, overflowed=overflowed)
+        return Events({event: round(n * weights.n / columns.size) for event, n in counted.items()}), columns.size
 
     def _toggle_columns(self, n: int, mode: Toggles, seed: int) -> Array:
         """The output columns on which dear toggles are counted: all, whole tiles drawn by `seed`, or none."""
@@ -199,7 +225,7 @@ class CountedDatapath(ABC, Generic[Spec]):
 
     def executed_cycles(self, acts: Array, weights: PreparedWeights) -> int:
         """Cycles of one execution; to be overridden where they depend on the operands."""
-        return self.cycles(acts.shape[0], weights.k, weights.n)
+        return self._timed(acts.shape[0], weights.k, weights.n)
 
     def act_operand(self, x: Array) -> Array:
         """`x` as the datapath holds it, (M, K); raises `OperandError` naming the first value out of range."""

@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from bitsim.errors import ConfigError
@@ -117,6 +118,19 @@ def forward_operators(
         kv=kv,
         merge_heads=merge_heads,
     )
+    operators = list(_first_step(replace(step, context=tokens)))
+    if context > tokens:
+        starts = [i for i, op in enumerate(operators) if op.kind == "kv" and op.kv_write_bits]
+        for layer, start in enumerate(starts):
+            attended = list(_attend(step, layer))
+            operators[start : start + len(attended)] = attended
+    return operators
+
+
+@lru_cache(maxsize=16)
+def _first_step(step: _Step) -> tuple[Operator, ...]:
+    """All operators of a step that attends its own tokens only; most of them are those of every later step."""
+    config, phase = step.config, step.phase
     shapes = {name: (n, k) for name, n, k in config.linear_shapes()}
     d, vocab = config.hidden_size, config.vocab_size
     row_bits = step.rows * d * _FP16_BITS
@@ -145,7 +159,7 @@ def forward_operators(
             weight_bits=vocab * d * _FP16_BITS,
         )
     )
-    return operators
+    return tuple(operators)
 
 
 def _attention(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterator[Operator]:
@@ -157,17 +171,23 @@ def _attention(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> I
         yield step.linear(name, layer, *shapes[name])
     rotated = config.q_size + config.kv_size
     yield step.vector("rope", f"{at}rope", layer, {"mul": 2 * rotated, "add": rotated}, rotated)
-    yield from _kv_cache(step, layer)
-    yield _attention_matmul(step, layer, "qk")
-    length = step.context
-    per_row: Vector = {"mul": 2 * length, "max": length, "add": 2 * length, "exp": length, "div": 1}
-    yield step.vector("softmax", f"{at}softmax", layer, per_row, length, heads=config.num_heads)
-    yield _attention_matmul(step, layer, "pv")
+    yield from _attend(step, layer)
     if config.sub_norms:
         yield step.norm(f"{at}attn_sub_norm", layer, config.q_size)
     yield from step.quantise(f"{at}o_quantise", layer, config.q_size, step.numerics.o)
     yield step.linear("self_attn.o_proj", layer, *shapes["self_attn.o_proj"])
     yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
+
+
+def _attend(step: _Step, layer: int) -> Iterator[Operator]:
+    """All that depends on the positions before the step: the KV cache and the attention over it."""
+    yield from _kv_cache(step, layer)
+    yield _attention_matmul(step, layer, "qk")
+    length = step.context
+    per_row: Vector = {"mul": 2 * length, "max": length, "add": 2 * length, "exp": length, "div": 1}
+    name = f"layers.{layer}.self_attn.softmax"
+    yield step.vector("softmax", name, layer, per_row, length, heads=step.config.num_heads)
+    yield _attention_matmul(step, layer, "pv")
 
 
 def _kv_cache(step: _Step, layer: int) -> Iterator[Operator]:

@@ -80,9 +80,9 @@ def _from_path(path: Path, name: str | None) -> Model:
     )
 
 
-def random_model(config: ModelConfig, seed: int) -> Model:
-    """`config` with synthetic weights, the same for the same `seed`; see `random_weights`."""
-    weights = random_weights(config, seed)
+def random_model(config: ModelConfig, seed: int, *, keep: bool = True) -> Model:
+    """`config` with synthetic weights, the same for the same `seed`; see `random_weights` for `keep`."""
+    weights = random_weights(config, seed, keep=keep)
     return Model(name=config.name, config=config, weights=weights, origin="random", digest=_digest(config, seed))
 
 

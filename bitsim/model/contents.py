@@ -93,8 +93,8 @@ def _statistics(scales: Sequence[float]) -> dict[str, float]:
 def _zeros(weight: LinearWeight) -> int:
     """How many weights are 0. Padding rows of packed codes read as -1, so they don't count."""
     if isinstance(weight, TernaryWeight):
-        starts = range(0, len(weight.packed), _BLOCK_ROWS)
-        return sum(_zero_codes(weight.packed[i : i + _BLOCK_ROWS]) for i in starts)
+        packed = weight.packed
+        return sum(_zero_codes(packed[i : i + _BLOCK_ROWS]) for i in range(0, len(packed), _BLOCK_ROWS))
     starts = range(0, weight.n, _BLOCK_ROWS)
     return sum(int((weight.rows(i, i + _BLOCK_ROWS) == 0).sum()) for i in starts)
 

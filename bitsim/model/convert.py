@@ -9,7 +9,7 @@ from typing import Literal
 
 from bitsim.errors import CheckpointError, OutputError
 from bitsim.model.catalogue import SHIPPED, model_path
-from bitsim.model.checkpoint import load_checkpoint
+from bitsim.model.checkpoint import load_checkpoint, load_model, random_model
 from bitsim.model.config import HiddenAct
 from bitsim.model.gguf_writer import write_gguf
 from bitsim.model.hf_writer import write_hf
@@ -34,6 +34,8 @@ PACKINGS_OF: dict[FileFormat, dict[str, str]] = {
         "i2_s_arm": "i2_s_arm",
     },
 }
+# What is written unless something else is asked for: transformers' own packing, llama.cpp's type for ternary weights.
+USUAL_PACKING: dict[FileFormat, str] = {"hf": "2bit", "gguf": "tq2_0"}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model")
 
 
@@ -41,6 +43,22 @@ def open_source(name_or_path: str, hidden_act: HiddenAct | None = None, i2s: I2s
     """The checkpoint of a shipped model's name, or at a path."""
     path = model_path(name_or_path) if name_or_path in SHIPPED else Path(name_or_path)
     return load_checkpoint(path, hidden_act=hidden_act, i2s=i2s)
+
+
+def random_source(name_or_path: str, seed: int) -> Checkpoint:
+    """A published shape (or the shape of a checkpoint) with synthetic weights, which are drawn as they are written."""
+    model = random_model(load_model(name_or_path).config, seed, keep=False)
+    assert model.weights is not None
+    return Checkpoint(
+        path=Path(name_or_path),
+        config=model.config,
+        weights=model.weights,
+        stored=(),
+        linears=(),
+        packing="random",
+        digest=model.digest,
+        tokenizer_class=None,
+    )
 
 
 def convert(source: Checkpoint, target: Path, file_format: FileFormat, packing_name: str) -> None:

@@ -1,6 +1,7 @@
 """Open a GGUF file as a checkpoint."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bitsim.errors import CheckpointError
@@ -15,14 +16,17 @@ _PACKINGS = {"TQ1_0": "tq1_0", "TQ2_0": "tq2_0", "F32": "float32", "F16": "float
 
 
 def load_gguf(path: Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout | None = None) -> Checkpoint:
-    """Open `path`; linears become 2-bit codes in memory, float embeddings stay mapped.
+    """Open `path`; linears become 2-bit codes when they are used, float embeddings stay mapped.
 
     `hidden_act`, `i2s`: what some files leave open; see `from_gguf` and `GgufFile`. Raises `CheckpointError` naming
     file and key or tensor.
     """
     file = GgufFile(path, i2s)
     config = from_gguf(file, hidden_act)
-    weights = read_weights(config, file)
+    with ThreadPoolExecutor(1) as beside:
+        hashed = beside.submit(file.file.sha256)
+        weights = read_weights(config, file)
+        digest = hashlib.sha256(hashed.result() + f"{config.hidden_act} {file.i2s}".encode())
     tokenizer = file.metadata.get(TOKENIZER_KEY)
     if tokenizer is not None and not isinstance(tokenizer, str):
         raise CheckpointError(f"{path}: {TOKENIZER_KEY}: expected a name, got {str(tokenizer)[:200]}")
@@ -33,9 +37,6 @@ def load_gguf(path: Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout
     linears = tuple(stored[name] for name, _, _ in linear_tensors(config))
     kinds = {tensor.kind for tensor in linears}
     names = sorted(f"i2_s_{file.i2s}" if kind == "I2_S" else _PACKINGS[kind] for kind in kinds)
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256")
-    digest.update(f"{config.hidden_act} {file.i2s}".encode())
     return Checkpoint(
         path=path,
         config=config,

@@ -7,6 +7,7 @@ Source: ggml `docs/gguf.md`; type ids of ggml 0.25.3 and of bitnet.cpp's fork (I
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim.errors import CheckpointError
+from bitsim.model.data_file import DataFile
 from bitsim.quant.i2s import I2S_RUN, I2sLayout, i2s_layout
 
 MAX_ENTRIES = 100_000
@@ -140,13 +142,8 @@ class GgufFile:
     """
 
     def __init__(self, path: Path, i2s: I2sLayout | None = None) -> None:
-        self.path = path
-        try:
-            self.size = path.stat().st_size
-            self._map = np.memmap(path, dtype=np.uint8, mode="r") if self.size else np.empty(0, np.uint8)
-        except OSError as error:
-            raise CheckpointError(f"{path}: can't be read: {error.strerror or error}") from None
-        cursor = _Cursor(self._map.data, path)
+        self.path, self.file = path, DataFile(path)
+        cursor = _Cursor(self.file.mapped.data, path)
         magic = bytes(cursor.take(4, "magic"))
         if magic != b"GGUF":
             raise CheckpointError(f"{path}: expected a GGUF file, which starts with b'GGUF', got {magic!r}")
@@ -226,13 +223,21 @@ class GgufFile:
         for name, tensor in sorted(self.tensors.items(), key=lambda item: item[1].begin):
             if tensor.begin < end:
                 raise CheckpointError(f"{self.path}: {name}: overlaps {before}: begins at {tensor.begin}, before {end}")
-            if tensor.end > self.size:
+            if tensor.end > self.file.size:
                 raise CheckpointError(
-                    f"{self.path}: {name}: is truncated: expected {tensor.end} bytes in the file, got {self.size}"
+                    f"{self.path}: {name}: is truncated: expected {tensor.end} bytes in the file, got {self.file.size}"
                 )
             end, before = tensor.end, name
 
     def data(self, name: str) -> npt.NDArray[np.uint8]:
         """The mapped bytes of a tensor, uint8, flat and read-only."""
         tensor = self.tensors[name]
-        return np.asarray(self._map[tensor.begin : tensor.end])
+        return self.file.mapped[tensor.begin : tensor.end]
+
+    def read(self, name: str) -> npt.NDArray[np.uint8]:
+        """As `data`, in new memory."""
+        return self.file.read(self.tensors[name].begin, self.tensors[name].end)
+
+    def pieces(self, name: str, multiple: int = 1) -> Iterator[npt.NDArray[np.uint8]]:
+        """The bytes of a tensor once, in order; see `DataFile.pieces`."""
+        return self.file.pieces(self.tensors[name].begin, self.tensors[name].end, multiple)

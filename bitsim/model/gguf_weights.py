@@ -1,8 +1,9 @@
 """Build a model's weights from the tensors of a GGUF file, checking each of them.
 
-Linears become 2-bit codes in memory, whatever their type; float embeddings and heads stay memory-mapped, Q8_0 becomes
-float32 (exactly: 11 + 7 significant bits). One linear has one scale: block scales must agree, and a block with scale 0
-holds zeros. A float tensor counts as ternary if its values are -s, 0 and +s; anything else is no quantised linear.
+Linears become 2-bit codes whenever they are used, whatever their type (ternary float tensors when the file is opened);
+float embeddings and heads stay memory-mapped, Q8_0 becomes float32 (exactly: 11 + 7 significant bits). One linear has
+one scale: block scales must agree, and a block with scale 0 holds zeros. A float tensor counts as ternary if its values
+are -s, 0 and +s; anything else is no quantised linear.
 """
 
 from collections.abc import Callable
@@ -13,13 +14,15 @@ from bitsim.errors import CheckpointError, OperandError
 from bitsim.model.config import Dtype, ModelConfig
 from bitsim.model.gguf_config import SCALES_KEY
 from bitsim.model.gguf_file import I2S_TAIL_BYTES, GgufFile
+from bitsim.model.on_demand import TernaryOnDemand
 from bitsim.model.weights import FloatWeight, LayerWeights, ModelWeights, Stored, first_not_finite, to_float32
 from bitsim.quant.i2s import I2S_RUN, unpack_i2s
-from bitsim.quant.packing import Float32, Int8, TernaryWeight
+from bitsim.quant.packing import Float32, Int8, TernaryWeight, UInt8
 from bitsim.quant.repack import pack_hf_rows
 from bitsim.quant.tq import BLOCK, TQ1_0_BYTES, TQ2_0_BYTES, unpack_tq1_0, unpack_tq2_0
 
 Rows = Callable[[int, int], Int8]
+Packed = UInt8 | Callable[[], UInt8]
 
 _FLOATS: dict[str, Dtype] = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _BLOCK_ROWS = 1024
@@ -75,27 +78,31 @@ class _Reader:
     def fail(self, name: str, problem: object) -> CheckpointError:
         return CheckpointError(f"{self.file.path}: {name}: {problem}")
 
-    def _stored(self, name: str) -> tuple[Stored, Dtype]:
-        """Bits of a float tensor; raises at its first NaN or infinity."""
+    def _checked(self, name: str) -> Dtype:
+        """The type of a float tensor; raises at its first NaN or infinity."""
         tensor = self.file.tensors[name]
         if tensor.kind not in _FLOATS:
             raise self.fail(name, f"type: expected {', '.join(_FLOATS)}, got {tensor.kind}")
         dtype = _FLOATS[tensor.kind]
-        bits = self.file.data(name).view("<f4" if dtype == "float32" else "<u2").reshape(tensor.shape)
-        bad = first_not_finite(bits, dtype)
-        if bad is not None:
+        pieces = self.file.pieces(name, 4)
+        if any(first_not_finite(_bits(piece, dtype)[None], dtype) for piece in pieces):
+            bad = first_not_finite(self._mapped(name, dtype), dtype)
             raise self.fail(f"{name}{bad}", "expected a finite number, got NaN or infinity")
-        return bits, dtype
+        return dtype
+
+    def _mapped(self, name: str, dtype: Dtype) -> Stored:
+        return _bits(self.file.data(name), dtype).reshape(self.file.tensors[name].shape)
 
     def vector(self, name: str) -> Float32:
-        return to_float32(*self._stored(f"{name}.weight"))
+        dtype = self._checked(f"{name}.weight")
+        return to_float32(_bits(self.file.read(f"{name}.weight"), dtype), dtype)
 
     def matrix(self, name: str) -> FloatWeight:
         name = f"{name}.weight"
         if self.file.tensors[name].kind == "Q8_0":
             return FloatWeight(stored=self._dequantised(name), dtype="float32")
-        stored, dtype = self._stored(name)
-        return FloatWeight(stored=stored, dtype=dtype)
+        dtype = self._checked(name)
+        return FloatWeight(stored=self._mapped(name, dtype), dtype=dtype)
 
     def _dequantised(self, name: str) -> Float32:
         """Q8_0: blocks of a float16 scale and 32 int8 codes, as float32."""
@@ -113,45 +120,64 @@ class _Reader:
         kind = self.file.tensors[name].kind
         try:
             if kind in ("TQ1_0", "TQ2_0"):
-                rows, multiplier = self._tq(name, n, k)
+                packed, multiplier = self._tq(name, n, k)
             elif kind == "I2_S":
-                rows, multiplier = self._i2s(name, n, k)
+                packed, multiplier = self._i2s(name, n, k)
             else:
                 rows, multiplier = self._ternary_floats(name)
-            packed = pack_hf_rows(rows, n, k)
+                packed = pack_hf_rows(rows, n, k)
         except OperandError as error:
             raise self.fail(name, error) from None
-        return TernaryWeight(packed=packed, n=n, k=k, scale=self._scale(name, multiplier))
+        return TernaryOnDemand(packed=packed, n=n, k=k, scale=self._scale(name, multiplier))
 
-    def _tq(self, name: str, n: int, k: int) -> tuple[Rows, np.float32 | None]:
+    def _tq(self, name: str, n: int, k: int) -> tuple[Packed, np.float32 | None]:
         kind = self.file.tensors[name].kind
         unpack, block_bytes = (unpack_tq1_0, TQ1_0_BYTES) if kind == "TQ1_0" else (unpack_tq2_0, TQ2_0_BYTES)
-        data = self.file.data(name).reshape(n, -1)
-        scales = np.ascontiguousarray(data.reshape(n, -1, block_bytes)[..., -2:]).view("<f2")[..., 0]
-        found = np.unique(scales[scales != 0])
-        if len(found) > 1 or not (np.isfinite(found) & (found > 0)).all():
-            raise self.fail(name, f"block scales: expected one number > 0 in all blocks, got {found[:4].tolist()}")
-        zeros = (scales == 0).any()
+        found, zeros = set(), False
+        for piece in self.file.pieces(name, block_bytes):
+            blocks = piece.reshape(-1, block_bytes)
+            scales = np.ascontiguousarray(blocks[:, -2:]).view("<f2")
+            found |= set(np.unique(scales[scales != 0]).tolist())
+            zeros |= bool((scales == 0).any())
+            if kind == "TQ2_0" and holds_code_3(blocks[:, :-2]):
+                unpack(self.file.data(name).reshape(n, -1), k)  # raises, with row and block
+        if len(found) > 1 or not all(0 < scale < np.inf for scale in found):
+            raise self.fail(name, f"block scales: expected one number > 0 in all blocks, got {sorted(found)[:4]}")
 
-        def rows(low: int, high: int) -> Int8:
-            codes, blocks = unpack(data[low:high], k)
-            return codes * np.repeat(blocks != 0, BLOCK, axis=1)[:, :k] if zeros else codes
+        def packed() -> UInt8:
+            data = self.file.read(name).reshape(n, -1)
 
-        return rows, np.float32(found[0]) if len(found) else None
+            def rows(low: int, high: int) -> Int8:
+                codes, blocks = unpack(data[low:high], k)
+                return codes * np.repeat(blocks != 0, BLOCK, axis=1)[:, :k] if zeros else codes
 
-    def _i2s(self, name: str, n: int, k: int) -> tuple[Rows, np.float32]:
-        layout, stored = self.file.i2s or "x86", self.file.data(name)
-        data, tail = stored[:-I2S_TAIL_BYTES], stored[-I2S_TAIL_BYTES:]
-        scale = np.float32(tail[:4].view("<f4")[0])
+            return pack_hf_rows(rows, n, k)
+
+        return packed, np.float32(found.pop()) if found else None
+
+    def _i2s(self, name: str, n: int, k: int) -> tuple[Packed, np.float32]:
+        layout, tensor = self.file.i2s or "x86", self.file.tensors[name]
+        end = tensor.end - I2S_TAIL_BYTES
+        scale = np.float32(self.file.file.read(end, end + 4).view("<f4")[0])
         if not 0 < scale < np.inf:
             raise self.fail(name, f"I2_S scale: expected a finite number > 0, got {scale}")
-        if k % I2S_RUN[layout]:
-            codes = unpack_i2s(data, n, k, layout)
-            return lambda low, high: codes[low:high], scale
-        return lambda low, high: unpack_i2s(data[low * k // 4 : high * k // 4], high - low, k, layout), scale
+        if any(holds_code_3(piece) for piece in self.file.file.pieces(tensor.begin, end)):
+            unpack_i2s(self.file.data(name)[:-I2S_TAIL_BYTES], n, k, layout)  # raises, with the byte
+
+        def packed() -> UInt8:
+            data = self.file.file.read(tensor.begin, end)
+            if k % I2S_RUN[layout]:
+                codes = unpack_i2s(data, n, k, layout)
+                return pack_hf_rows(lambda low, high: codes[low:high], n, k)
+            return pack_hf_rows(
+                lambda low, high: unpack_i2s(data[low * k // 4 : high * k // 4], high - low, k, layout), n, k
+            )
+
+        return packed, scale
 
     def _ternary_floats(self, name: str) -> tuple[Rows, np.float32 | None]:
-        stored, dtype = self._stored(name)
+        dtype = self._checked(name)
+        stored = self._mapped(name, dtype)
         starts = range(0, len(stored), _BLOCK_ROWS)
         largest = max(np.abs(to_float32(stored[i : i + _BLOCK_ROWS], dtype)).max() for i in starts)
 
@@ -199,6 +225,15 @@ class _Reader:
             ffn_sub_norm=self.vector(f"{at}ffn_sub_norm") if subs else None,
             down=linears["mlp.down_proj"],
         )
+
+
+def holds_code_3(packed: UInt8) -> bool:
+    """Whether any 2-bit field is 3, which is no ternary code."""
+    return bool((packed & (packed >> np.uint8(1)) & np.uint8(0x55)).any())
+
+
+def _bits(data: UInt8, dtype: Dtype) -> Stored:
+    return data.view("<f4" if dtype == "float32" else "<u2")
 
 
 def stored_multiplier(config: ModelConfig, scale: np.float32, *, half: bool) -> np.float32:

@@ -134,7 +134,7 @@ def _tensors(config: ModelConfig, weights: ModelWeights, packing: Packing) -> It
 
 
 def _matrix(name: str, weight: FloatWeight) -> _Tensor:
-    return _Tensor(name, _FLOAT_IDS[weight.dtype], weight.stored.shape, weight.stored.nbytes, lambda: weight.stored)
+    return _Tensor(name, _FLOAT_IDS[weight.dtype], (weight.n, weight.k), weight.bits // 8, lambda: weight.stored)
 
 
 def _vector(name: str, values: Float32) -> _Tensor:

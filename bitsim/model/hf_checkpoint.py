@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from bitsim.errors import CheckpointError
+from bitsim.model.data_file import DataFile
 from bitsim.model.hf_config import from_hf, linear_storage
 from bitsim.model.hf_weights import expected_tensors, read_weights
 from bitsim.model.opened import Checkpoint, StoredTensor, TensorSource
@@ -32,33 +34,33 @@ def read_config(path: Path) -> tuple[dict[str, Any], bytes]:
     return values, data
 
 
-def open_tensors(directory: Path) -> tuple[TensorSource, list[Path]]:
+def open_tensors(directory: Path) -> tuple[TensorSource, list[DataFile]]:
     """The tensors of `directory` and the files that hold them: model.safetensors if it is there, else the shards."""
     single, index = directory / "model.safetensors", directory / INDEX
     if not single.exists() and index.exists():
         sharded = ShardedSafetensors(index)
-        return sharded, [index, *(directory / name for name in sharded.shards)]
+        return sharded, [DataFile(index), *(shard.file for shard in sharded.shards.values())]
     if not single.exists():
         pickles = sorted(path.name for path in directory.iterdir() if path.suffix in PICKLES)
         if pickles:
             raise CheckpointError(f"{directory / pickles[0]}: {PICKLE_REASON}")
-    return SafetensorsFile(single), [single]
+    tensors = SafetensorsFile(single)
+    return tensors, [tensors.file]
 
 
 def load_hf(directory: Path) -> Checkpoint:
-    """Open `directory`; packed matrices stay memory-mapped, master weights are ternarised.
+    """Open `directory`; packed linears are read when they are used, float matrices mapped, master weights quantised.
 
     Every value is checked once. Raises `CheckpointError` naming file and tensor or key.
     """
     values, config_bytes = read_config(directory / "config.json")
     config = from_hf(values, directory / "config.json", directory.resolve().name)
     storage = linear_storage(values)
-    tensors, paths = open_tensors(directory)
-    weights = read_weights(config, tensors, storage)
-    digest = hashlib.sha256(config_bytes)
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    tensors, files = open_tensors(directory)
+    with ThreadPoolExecutor(1) as beside:
+        digests = beside.map(DataFile.sha256, files)
+        weights = read_weights(config, tensors, storage)
+        digest = hashlib.sha256(config_bytes + b"".join(digests))
     stored = {
         name: StoredTensor(name=name, kind=info.dtype, shape=want.values, size_bytes=info.end - info.begin)
         for name, want in expected_tensors(config, storage).items()

@@ -1,13 +1,16 @@
 """Build a model's weights from the tensors of a Hugging Face checkpoint, checking each of them."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from bitsim.errors import CheckpointError, OperandError
 from bitsim.model.config import Dtype, ModelConfig
 from bitsim.model.hf_config import Storage
+from bitsim.model.on_demand import TernaryOnDemand
 from bitsim.model.opened import TensorSource
 from bitsim.model.weights import (
     FloatWeight,
@@ -22,7 +25,7 @@ from bitsim.model.weights import (
 from bitsim.quant.packing import Float32, TernaryWeight, UInt8, check_packed, pack_hf
 from bitsim.quant.recipes import recipe
 from bitsim.quant.repack import pack_hf_rows
-from bitsim.quant.trits import TritConvention, unpack_trits
+from bitsim.quant.trits import TRIT_VALUES, TritConvention, unpack_trits
 
 _FLOATS: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
@@ -96,43 +99,58 @@ class _Reader:
     def __init__(self, config: ModelConfig, file: TensorSource, storage: Storage) -> None:
         self.config, self.file, self.storage = config, file, storage
 
-    def _stored(self, name: str) -> tuple[Stored, Dtype]:
-        """Bits of a float tensor; raises at its first NaN or infinity."""
-        array, tag = self.file.array(name), self.file.tensors[name].dtype
-        bits = array.view(np.uint16) if tag == "F16" else array
-        bad = first_not_finite(bits, _FLOATS[tag])
-        if bad is not None:
+    def _checked(self, name: str) -> Dtype:
+        """The type of a float tensor; raises at its first NaN or infinity."""
+        dtype = _FLOATS[self.file.tensors[name].dtype]
+        if any(first_not_finite(_bits(piece)[None], dtype) for piece in self.file.pieces(name)):
+            bad = first_not_finite(_bits(self.file.array(name)), dtype)
             raise CheckpointError(f"{self.file.path}: {name}{bad}: expected a finite number, got NaN or infinity")
-        return bits, _FLOATS[tag]
+        return dtype
+
+    def values(self, name: str) -> Float32:
+        dtype = self._checked(name)
+        return to_float32(_bits(self.file.read(name)), dtype)
 
     def norm(self, name: str) -> Float32 | None:
-        return to_float32(*self._stored(f"{name}.weight")) if self.config.norm == "rms" else None
+        return self.values(f"{name}.weight") if self.config.norm == "rms" else None
 
     def matrix(self, name: str) -> FloatWeight:
-        stored, dtype = self._stored(f"{name}.weight")
-        return FloatWeight(stored=stored, dtype=dtype)
+        dtype = self._checked(f"{name}.weight")
+        return FloatWeight(stored=_bits(self.file.array(f"{name}.weight")), dtype=dtype)
 
     def linear(self, name: str, n: int, k: int) -> LinearWeight:
         if not self.config.quantised:
             return self.matrix(name)
         if self.storage == "master":
             return self.quantised(name, n, k)
-        scale = to_float32(*self._stored(f"{name}.weight_scale"))[0]
+        scale = self.values(f"{name}.weight_scale")[0]
         if not scale > 0:
             raise CheckpointError(f"{self.file.path}: {name}.weight_scale: expected a number > 0, got {scale}")
         try:
-            packed = self.packed(self.file.array(f"{name}.weight"), n, k)
+            packed = self.packed(f"{name}.weight", n, k)
         except OperandError as error:
             raise CheckpointError(f"{self.file.path}: {name}.weight: {error}") from None
-        return TernaryWeight(packed=packed, n=n, k=k, scale=np.float32(scale))
+        return TernaryOnDemand(packed=packed, n=n, k=k, scale=np.float32(scale))
 
-    def packed(self, stored: UInt8, n: int, k: int) -> UInt8:
-        """Checked 2-bit codes: the mapped bytes themselves, or five-trit bytes repacked."""
+    def packed(self, name: str, n: int, k: int) -> Callable[[], UInt8]:
+        """Reads checked 2-bit codes: the stored bytes themselves, or five-trit bytes repacked."""
         if self.storage == "2bit":
-            check_packed(stored)
-            return stored
+            try:
+                for piece in self.file.pieces(name):
+                    check_packed(piece[None])
+            except OperandError:
+                check_packed(self.file.array(name))  # tells row and column
+                raise
+            return partial(self.file.read, name)
         convention: TritConvention = "sign" if self.storage == "trits5_sign" else "offset"
-        return pack_hf_rows(lambda low, high: unpack_trits(stored[low:high], k, convention), n, k)
+        if any(piece.max() >= TRIT_VALUES for piece in self.file.pieces(name)):
+            unpack_trits(self.file.array(name), k, convention)  # raises, with row and column
+
+        def repacked() -> UInt8:
+            stored = self.file.read(name)
+            return pack_hf_rows(lambda low, high: unpack_trits(stored[low:high], k, convention), n, k)
+
+        return repacked
 
     def quantised(self, name: str, n: int, k: int) -> TernaryWeight:
         """Master weights quantised as the model's contract says, with the scale that a packed file would store.
@@ -140,9 +158,9 @@ class _Reader:
         The scale is rounded to the dtype of the master weights. For transformers' classes the codes equal its
         `WeightQuant` (and so the bytes that it packs), see `ternarise`.
         """
-        stored, dtype = self._stored(f"{name}.weight")
+        dtype, values = self._checked(f"{name}.weight"), self.values(f"{name}.weight")
         rules = recipe(self.config.default_numerics).qkv
-        codes, mean = rules.quantise_weights(to_float32(stored, dtype))
+        codes, mean = rules.quantise_weights(values)
         exact = np.array([rules.stored_scale(mean)], dtype=np.float32)
         scale = to_float32(from_float32(exact, dtype), dtype)[0]
         if not 0 < scale < np.inf:
@@ -171,8 +189,12 @@ class _Reader:
         )
 
 
+def _bits(array: npt.NDArray[Any]) -> Stored:
+    return array.view(np.uint16) if array.dtype == np.float16 else array
+
+
 def read_weights(config: ModelConfig, file: TensorSource, storage: Storage) -> ModelWeights:
-    """All weights of `config` in `file`; 2-bit and float matrices stay memory-mapped, every value is checked once.
+    """All weights of `config` in `file`, every value checked once; float matrices are mapped, packed ones on demand.
 
     Raises `CheckpointError` naming the tensor: missing or surplus, shape, dtype, NaN or infinity, a scale that is not
     positive, a packed code 3.

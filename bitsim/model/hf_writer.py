@@ -107,13 +107,13 @@ def _tensors(config: ModelConfig, weights: ModelWeights, packing: Packing) -> It
 
 
 def _matrix(name: str, weight: FloatWeight) -> _Tensor:
-    return _Tensor(name, _TAGS[weight.dtype], weight.stored.shape, weight.stored.nbytes, lambda: weight.stored)
+    return _Tensor(name, _TAGS[weight.dtype], (weight.n, weight.k), weight.bits // 8, lambda: weight.stored)
 
 
 def _packed(name: str, weight: TernaryWeight, packing: Packing) -> _Tensor:
-    if packing.name == "2bit":
-        return _Tensor(name, "U8", weight.packed.shape, weight.packed.nbytes, lambda: weight.packed)
     size = packing.size_bytes(weight.n, weight.k)
+    if packing.name == "2bit":
+        return _Tensor(name, "U8", (size // weight.k, weight.k), size, lambda: weight.packed)
     return _Tensor(name, "U8", (weight.n, size // weight.n), size, lambda: packing.pack(weight.codes()))
 
 

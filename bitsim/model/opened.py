@@ -1,6 +1,6 @@
 """An opened checkpoint, whatever its file format."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,10 @@ from bitsim.model.weights import ModelWeights
 
 
 class TensorSource(Protocol):
-    """Mapped safetensors tensors by name, from one file or several. `path`: for messages."""
+    """Safetensors tensors by name, from one file or several. `path`: for messages.
+
+    `array` maps a tensor, `read` copies it, `pieces` goes through it once; see `SafetensorsFile`.
+    """
 
     @property
     def path(self) -> Path: ...
@@ -22,6 +25,10 @@ class TensorSource(Protocol):
     def tensors(self) -> Mapping[str, TensorInfo]: ...
 
     def array(self, name: str) -> npt.NDArray[Any]: ...
+
+    def read(self, name: str) -> npt.NDArray[Any]: ...
+
+    def pieces(self, name: str, multiple: int = 1) -> Iterator[npt.NDArray[Any]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

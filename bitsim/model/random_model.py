@@ -1,6 +1,6 @@
 """Synthetic weights of any shape: as large as the real ones, cheap to make, the same for the same seed."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from statistics import NormalDist
 from zlib import crc32
 
@@ -9,25 +9,28 @@ import numpy.typing as npt
 
 from bitsim.errors import ConfigError
 from bitsim.model.config import Dtype, ModelConfig
+from bitsim.model.on_demand import FloatOnDemand, TernaryOnDemand
 from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights, Stored
 from bitsim.quant.base import Contract
-from bitsim.quant.packing import Float32, TernaryWeight, UInt8, bf16_to_f32, f32_to_bf16
+from bitsim.quant.packing import Float32, UInt8, bf16_to_f32, f32_to_bf16
 from bitsim.quant.recipes import recipe
 
 _BLOCK_BYTES = 1 << 24
 
 
-def random_weights(config: ModelConfig, seed: int) -> ModelWeights:
+def random_weights(config: ModelConfig, seed: int, *, keep: bool = True) -> ModelWeights:
     """Weights for `config`: codes -1, 0, +1 about equally often (binary weights: -1, +1), norms of one.
 
     The embedding is N(0, 1); unquantised linears and an untied head are N(0, 1 / K). Every tensor depends on `seed` and
-    its name alone. Raises `ConfigError` for a negative seed.
+    its name alone. Quantised linears are drawn whenever they are used, the rest once; with `keep=False` the rest is
+    drawn anew at every use as well, for writing a file in little memory. Raises `ConfigError` for a negative seed.
     """
     if seed < 0:
         raise ConfigError(f"{config.name}: seed: expected an integer >= 0, got {seed}")
     d, f = config.hidden_size, config.intermediate_size
     rules = recipe(config.default_numerics).qkv
-    embedding = _float_weight(config, seed, "model.embed_tokens", config.vocab_size, d, 1.0)
+    floats = _float_weight if keep else _float_on_demand
+    embedding = floats(config, seed, "model.embed_tokens", config.vocab_size, d, 1.0)
     layers = []
     for i in range(config.num_layers):
         linears = {
@@ -51,7 +54,7 @@ def random_weights(config: ModelConfig, seed: int) -> ModelWeights:
         )
     head = embedding
     if not config.tie_embeddings:
-        head = _float_weight(config, seed, "lm_head", config.vocab_size, d, d**-0.5)
+        head = floats(config, seed, "lm_head", config.vocab_size, d, d**-0.5)
     return ModelWeights(embedding=embedding, layers=tuple(layers), norm=_norm(config, d), head=head)
 
 
@@ -67,22 +70,37 @@ def _linear(config: ModelConfig, rules: Contract, seed: int, name: str, n: int, 
     if not config.quantised:
         return _float_weight(config, seed, name, n, k, k**-0.5)
     values = 2 if config.weight_bits_per_weight == 1 else 3
-    table, rng = _packed_bytes(values), _generator(seed, name)
-    packed = np.empty((-(-n // 4), k), dtype=np.uint8)
-    for block in _blocks(packed, 1):
-        np.take(table, np.frombuffer(rng.bytes(block.size), dtype=np.uint8), out=block)
     # A sum of K products of unit variance and variance `occupied` comes out near unit variance.
     occupied = 2 / 3 if values == 3 else 1.0
     mean = bf16_to_f32(f32_to_bf16(np.array([(occupied * k) ** -0.5], dtype=np.float32)))[0]
-    return TernaryWeight(packed=packed, n=n, k=k, scale=np.float32(rules.stored_scale(mean)))
+    draw = partial(_packed_codes, values, seed, name, n, k)
+    return TernaryOnDemand(packed=draw, n=n, k=k, scale=np.float32(rules.stored_scale(mean)))
+
+
+def _packed_codes(values: int, seed: int, name: str, n: int, k: int) -> UInt8:
+    table, rng, rows = _packed_bytes(values), _generator(seed, name), -(-n // 4)
+    packed = np.empty((rows, k), dtype=np.uint8)
+    for block in _blocks(packed, 1):
+        np.take(table, np.frombuffer(rng.bytes(block.size), dtype=np.uint8), out=block)
+    for i in range(4):  # code 0 in the rows beyond N
+        packed[max(0, n - i * rows) :] &= np.uint8(255 ^ 3 << 2 * i)
+    return packed
 
 
 def _float_weight(config: ModelConfig, seed: int, name: str, n: int, k: int, std: float) -> FloatWeight:
-    table, rng = _normal_values(config.dtype, std), _generator(seed, name)
-    stored = np.empty((n, k), dtype=table.dtype)
+    return FloatWeight(stored=_normal_matrix(config.dtype, seed, name, (n, k), std), dtype=config.dtype)
+
+
+def _float_on_demand(config: ModelConfig, seed: int, name: str, n: int, k: int, std: float) -> FloatWeight:
+    return FloatOnDemand(partial(_normal_matrix, config.dtype, seed, name, (n, k), std), n=n, k=k, dtype=config.dtype)
+
+
+def _normal_matrix(dtype: Dtype, seed: int, name: str, shape: tuple[int, int], std: float) -> Stored:
+    table, rng = _normal_values(dtype, std), _generator(seed, name)
+    stored = np.empty(shape, dtype=table.dtype)
     for block in _blocks(stored, 2):
         np.take(table, np.frombuffer(rng.bytes(2 * block.size), dtype="<u2"), out=block)
-    return FloatWeight(stored=stored, dtype=config.dtype)
+    return stored
 
 
 def _blocks(array: npt.NDArray[np.generic], random_bytes: int) -> list[Stored]:

@@ -5,6 +5,7 @@ the tensor and the bytes. Layout: uint64 header length, JSON header, then the te
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim.errors import CheckpointError
+from bitsim.model.data_file import DataFile
+from bitsim.quant.packing import UInt8
 
 MAX_HEADER_BYTES = 100_000_000
 # bfloat16 and FP8 come back as bit patterns.
@@ -47,27 +50,21 @@ class TensorInfo:
 
 
 class SafetensorsFile:
-    """The tensors of one file by name. Opening checks the whole header; data is mapped, not read.
+    """The tensors of one file by name. Opening checks the whole header and reads no data.
 
     Raises `CheckpointError` naming the file, the tensor, and expected and actual bytes.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.size = path.stat().st_size
-            with path.open("rb") as file:
-                start = file.read(8)
-                length = int.from_bytes(start, "little")
-                if len(start) < 8 or length > min(MAX_HEADER_BYTES, self.size - 8):
-                    raise CheckpointError(_header_message(path, self.size, start, length))
-                self.header = file.read(length)
-        except OSError as error:
-            raise CheckpointError(f"{path}: can't be read: {error.strerror or error}") from None
+        self.path, self.file = path, DataFile(path)
+        size = self.file.size
+        start = self.file.read(0, 8).tobytes()
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or length > min(MAX_HEADER_BYTES, size - 8):
+            raise CheckpointError(_header_message(path, size, start, length))
         self._data_start = 8 + length
-        self.tensors = _parse(self.header, path)
+        self.tensors = _parse(self.file.read(8, self._data_start).tobytes(), path)
         self._check_layout()
-        self._map = np.memmap(path, dtype=np.uint8, mode="r")
 
     def _check_layout(self) -> None:
         """Tensors must cover the data section exactly, in any order, without gaps or overlaps."""
@@ -78,15 +75,31 @@ class SafetensorsFile:
                 raise CheckpointError(f"{self.path}: {name}: {problem}: expected offset {at}, got {info.begin}")
             at = info.end
         expected = self._data_start + at
-        if self.size != expected:
-            what = "is truncated" if self.size < expected else "has bytes after the last tensor"
-            raise CheckpointError(f"{self.path}: {what}: expected {expected} bytes, got {self.size}")
+        if self.file.size != expected:
+            what = "is truncated" if self.file.size < expected else "has bytes after the last tensor"
+            raise CheckpointError(f"{self.path}: {what}: expected {expected} bytes, got {self.file.size}")
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """The mapped tensor, read-only, row-major; BF16 as uint16 bit patterns. It may be unaligned in memory."""
+        return self._typed(name, self.file.mapped[slice(*self._range(name))])
+
+    def read(self, name: str) -> npt.NDArray[Any]:
+        """As `array`, in new memory."""
+        return self._typed(name, self.file.read(*self._range(name)))
+
+    def pieces(self, name: str, multiple: int = 1) -> Iterator[npt.NDArray[Any]]:
+        """The tensor's values in order, flat, in pieces of whole multiples; see `DataFile.pieces`."""
+        dtype = DTYPES[self.tensors[name].dtype]
+        for piece in self.file.pieces(*self._range(name), multiple * dtype.itemsize):
+            yield piece.view(dtype)
+
+    def _range(self, name: str) -> tuple[int, int]:
         info = self.tensors[name]
-        data = self._map[self._data_start + info.begin : self._data_start + info.end]
-        return np.asarray(data).view(DTYPES[info.dtype]).reshape(info.shape)
+        return self._data_start + info.begin, self._data_start + info.end
+
+    def _typed(self, name: str, data: UInt8) -> npt.NDArray[Any]:
+        info = self.tensors[name]
+        return data.view(DTYPES[info.dtype]).reshape(info.shape)
 
 
 def _header_message(path: Path, size: int, start: bytes, length: int) -> str:

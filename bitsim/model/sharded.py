@@ -1,6 +1,7 @@
 """Safetensors split over several files, found through `model.safetensors.index.json`."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ class ShardedSafetensors:
     def array(self, name: str) -> npt.NDArray[Any]:
         """The mapped tensor; see `SafetensorsFile.array`."""
         return self.shards[self._shard_of[name]].array(name)
+
+    def read(self, name: str) -> npt.NDArray[Any]:
+        """The tensor in new memory."""
+        return self.shards[self._shard_of[name]].read(name)
+
+    def pieces(self, name: str, multiple: int = 1) -> Iterator[npt.NDArray[Any]]:
+        """The tensor's values in pieces; see `SafetensorsFile.pieces`."""
+        return self.shards[self._shard_of[name]].pieces(name, multiple)
 
 
 def _weight_map(index: Path) -> dict[str, str]:

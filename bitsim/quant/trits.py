@@ -18,7 +18,7 @@ from bitsim.quant.packing import Int8, UInt8, check_codes
 
 TritConvention = Literal["offset", "sign"]
 _TRITS = 5
-_VALUES = 3**_TRITS
+TRIT_VALUES = 3**_TRITS
 # Trit of codes -1, 0, +1, and code of trits 0, 1, 2.
 _TRIT_OF_CODE: Mapping[str, tuple[int, int, int]] = {"offset": (0, 1, 2), "sign": (2, 0, 1)}
 _CODE_OF_TRIT: Mapping[str, tuple[int, int, int]] = {"offset": (-1, 0, 1), "sign": (0, 1, -1)}
@@ -43,10 +43,10 @@ def unpack_trits(packed: UInt8, k: int, convention: TritConvention) -> Int8:
         raise OperandError(
             f"five trits per byte: expected uint8 (N, {-(-k // _TRITS)}), got {packed.dtype} {packed.shape}"
         )
-    outside = packed >= _VALUES
+    outside = packed >= TRIT_VALUES
     if outside.any():
         row, at = (int(i) for i in np.argwhere(outside)[0])
-        raise OperandError(f"five trits per byte[{row}, {at}]: expected 0..{_VALUES - 1}, got {packed[row, at]}")
-    trits = np.arange(_VALUES)[:, None] // 3 ** np.arange(_TRITS) % 3
+        raise OperandError(f"five trits per byte[{row}, {at}]: expected 0..{TRIT_VALUES - 1}, got {packed[row, at]}")
+    trits = np.arange(TRIT_VALUES)[:, None] // 3 ** np.arange(_TRITS) % 3
     table = np.array(_CODE_OF_TRIT[convention], dtype=np.int8)[trits]
     return table[packed].reshape(len(packed), -1)[:, :k]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bitsim.datapath.base import Array, Datapath, Observation, Overflow, Toggles
+from bitsim.datapath.base import Array, Observation, Overflow, Toggles
 from bitsim.datapath.packed import PackedTernary
 from bitsim.events import Events, total
 from bitsim.model.operators import Operator
@@ -15,6 +15,8 @@ from bitsim.quant.packing import TernaryWeight
 from bitsim.schedule.place import Placed, Placement
 from bitsim.study.float_matmul import float_matmul
 from bitsim.study.ledger import OperatorLedger
+
+_MOST_RECENT = 8192
 
 
 class ChipExecutor:
@@ -39,6 +41,7 @@ class ChipExecutor:
         self._step_tokens = 0
         self._prepared: dict[str, Any] = {}
         self._placed: dict[tuple[object, ...], Placed] = {}
+        self._recent: dict[int, tuple[Operator, Placed]] = {}  # by identity: most operators recur in every step
 
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
         datapath = self.placement.bitlinear
@@ -51,18 +54,22 @@ class ChipExecutor:
 
     def wide(self, op: Operator, a: Array, b: Array | FloatWeight) -> Array:
         datapath, toggles, seed = self.placement.wide, self._toggles, self._seed
-        pairs = list(zip(a, [self._stored(op, b)] if isinstance(b, FloatWeight) else b, strict=True))
         if self._wide_on_datapath:
-            executions = [datapath.execute(x, w, toggles=toggles, seed=seed) for x, w in pairs]
+            weights = [self._stored(op, b)] if isinstance(b, FloatWeight) else b
+            executions = [datapath.execute(x, w, toggles=toggles, seed=seed) for x, w in zip(a, weights, strict=True)]
             self._book(op, executions)
             return np.stack([done.y for done in executions])
-        self._book(op, [datapath.observe(x, w, toggles=toggles, seed=seed) for x, w in pairs])
+        if isinstance(b, FloatWeight):
+            self._book(op, [datapath.observe(a[0], self._stored(op, b), toggles=toggles, seed=seed)])
+        else:
+            self._book(op, [datapath.observe_all(a, b, toggles=toggles, seed=seed)])
         return float_matmul(a, b)
 
     def _stored(self, op: Operator, weight: FloatWeight) -> Any:
         """A stored matrix as the wide datapath holds it, laid out at its first use."""
         if op.name not in self._prepared:
-            self._prepared[op.name] = prepare_float(self.placement.wide, weight)
+            whole = self._wide_on_datapath or self._toggles == "exact"
+            self._prepared[op.name] = self.placement.wide.prepare_stored(weight, whole=whole)
         return self._prepared[op.name]
 
     def vector(self, op: Operator) -> None:
@@ -72,12 +79,18 @@ class ChipExecutor:
 
     def _place(self, op: Operator) -> Placed:
         """Where `op` goes; operators that differ in name, layer and phase only share their place."""
+        recent = self._recent.get(id(op))
+        if recent is not None:
+            return recent[1]
         shape = (op.kind, op.m, op.k, op.n, op.repeat, op.weight_format, op.weight_bits)
         moved = (op.values_read, op.values_written, op.kv_read_bits, op.kv_write_bits, op.dram_read_bits)
         key = (*shape, *moved, *op.vector.items())
         placed = self._placed.get(key)
         if placed is None:
             placed = self._placed[key] = self.placement.place(op)
+        if len(self._recent) > _MOST_RECENT:
+            self._recent.clear()
+        self._recent[id(op)] = (op, placed)
         return placed
 
     def _book(self, op: Operator, executions: Sequence[Observation]) -> None:
@@ -89,9 +102,9 @@ class ChipExecutor:
                 before = self.overflowed.get(op.name, (0, first))
                 self.overflowed[op.name] = (before[0] + count, before[1])
         counted = sum(done.toggle_columns for done in executions)
-        if counted < op.n * len(executions):
+        if counted < op.n * op.repeat:
             before_counted, before_all = self.sampled.get(op.kind, (0, 0))
-            self.sampled[op.kind] = (before_counted + counted, before_all + op.n * len(executions))
+            self.sampled[op.kind] = (before_counted + counted, before_all + op.n * op.repeat)
         events = executions[0].events if len(executions) == 1 else total([done.events for done in executions])
         self.ledger.add(op, self._placed_as_executed(op, executions), events)
 
@@ -111,15 +124,6 @@ class ChipExecutor:
 
 def live_macs(x_q: Array, n: int, live: Array | None) -> int:
     """Products with a non-zero code of `x_q` (M, K) that enter a needed output; `live`: bool (M, N), None: all are."""
-    codes = np.count_nonzero(x_q, axis=1)
-    return int(codes.sum()) * n if live is None else int(codes @ np.count_nonzero(live, axis=1))
-
-
-def prepare_float(datapath: Datapath, weight: FloatWeight) -> Any:
-    """A stored float matrix laid out for the wide datapath: FP16, rounded once."""
-    if weight.dtype == "float16":
-        return datapath.prepare(weight.stored.view(np.float16))
-    halves = np.empty((weight.n, weight.k), np.float16)
-    for low in range(0, weight.n, 4096):
-        halves[low : low + 4096] = weight.rows(low, low + 4096)
-    return datapath.prepare(halves)
+    if live is None:
+        return int(np.count_nonzero(x_q)) * n
+    return int(np.count_nonzero(x_q, axis=1) @ np.count_nonzero(live, axis=1))

@@ -1,6 +1,7 @@
 """Add up what operators did, over the steps of a run or an estimate, into the rows of a Result."""
 
 from collections import Counter
+from dataclasses import dataclass, field
 
 from bitsim.events import Events
 from bitsim.model.operators import Operator
@@ -8,40 +9,52 @@ from bitsim.schedule.place import Placed
 from bitsim.study.rows import OperatorRow
 
 
+@dataclass(slots=True)
+class _Account:
+    """What was booked on one row. Places recur from step to step: they are counted, and added up at the end."""
+
+    row: OperatorRow
+    counts: dict[str, int] = field(default_factory=dict)
+    places: dict[int, tuple[Placed, int]] = field(default_factory=dict)  # by identity
+
+
 class OperatorLedger:
     """Rows by phase and operator name, in the order of their first execution."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], OperatorRow] = {}
-        self._events: dict[tuple[str, str], dict[str, int]] = {}
-        self._waits: dict[tuple[str, str], Counter[str]] = {}
+        self._accounts: dict[tuple[str, str], _Account] = {}
 
     def add(self, op: Operator, placed: Placed, counted: Events) -> None:
         """Book one execution of `op`: where it was placed, and the events of its unit as `counted` for it."""
-        key = (op.phase, op.name)
-        row = self._rows.get(key)
-        if row is None:
-            row = self._rows[key] = OperatorRow(phase=op.phase, name=op.name, kind=op.kind, layer=op.layer)
-            self._events[key] = {}
-            self._waits[key] = Counter()
-        row.calls += 1
-        row.macs += op.macs
-        row.cycles += placed.cycles
-        row.unit_cycles += placed.unit_cycles
-        self._waits[key][placed.bound] += placed.cycles
-        counts = self._events[key]
-        for events in (placed.events, counted):
-            for event, count in events.items():
-                counts[event] = counts.get(event, 0) + count
+        account = self._accounts.get((op.phase, op.name))
+        if account is None:
+            row = OperatorRow(phase=op.phase, name=op.name, kind=op.kind, layer=op.layer)
+            account = self._accounts[op.phase, op.name] = _Account(row)
+        account.row.calls += 1
+        account.row.macs += op.macs
+        known = account.places.get(id(placed))
+        account.places[id(placed)] = (placed, 1 if known is None else known[1] + 1)
+        counts = account.counts
+        for event, count in counted.items():
+            counts[event] = counts.get(event, 0) + count
 
     def add_live_macs(self, op: Operator, count: int) -> None:
         """Book how many of a quantised linear's products can matter (see `OperatorRow`); `op` is booked already."""
-        row = self._rows[op.phase, op.name]
+        row = self._accounts[op.phase, op.name].row
         row.live_macs = (row.live_macs or 0) + count
 
     def rows(self) -> tuple[OperatorRow, ...]:
         """The finished rows."""
-        for key, row in self._rows.items():
-            row.events = Events(self._events[key])
-            row.bound = self._waits[key].most_common(1)[0][0]
-        return tuple(self._rows.values())
+        return tuple(_finished(account) for account in self._accounts.values())
+
+
+def _finished(account: _Account) -> OperatorRow:
+    row, events, waits = account.row, Events(account.counts), Counter[str]()
+    row.cycles = row.unit_cycles = 0
+    for placed, times in account.places.values():
+        events += placed.events * times
+        row.cycles += placed.cycles * times
+        row.unit_cycles += placed.unit_cycles * times
+        waits[placed.bound] += placed.cycles * times
+    row.events, row.bound = events, waits.most_common(1)[0][0]
+    return row

@@ -13,8 +13,11 @@ def team(macs: int, worth: int, threads: int | None = None) -> Iterator[None]:
     Waking a team takes about as long as `worth` MACs take, and on a busy machine a thousand times longer.
     """
     before = numba.get_num_threads()
-    wanted = before if threads is None else min(threads, before)
-    numba.set_num_threads(wanted if macs >= worth else 1)
+    wanted = (before if threads is None else min(threads, before)) if macs >= worth else 1
+    if wanted == before:
+        yield
+        return
+    numba.set_num_threads(wanted)
     try:
         yield
     finally:

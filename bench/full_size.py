@@ -1,0 +1,121 @@
+"""A checkpoint with the shape of BitNet b1.58 2B4T and random weights: opening, memory, and the speed of decoding.
+
+    python bench/full_size.py [FOLDER]     (a few minutes; 2.4 GB in FOLDER or a temporary folder, removed at the end)
+
+Decoding is compared with what it can't do without: the packed linears, and the linears and the bfloat16 head. The three
+take turns, token by token in one process, so that a busy machine slows all of them down; the ratios are what to quote.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+MODEL, CHIP = "bitnet-b158-2b4t", "ternary-ws-64x64"
+ROUNDS = 24
+WARM_UP = 4
+BITSIM = [sys.executable, "-m", "bitsim.cli.main"]
+OPEN = """
+import sys, time
+from bitsim.model.checkpoint import load_checkpoint
+wall, cpu = time.perf_counter(), time.process_time()
+load_checkpoint(sys.argv[1])
+print(time.perf_counter() - wall, time.process_time() - cpu)
+"""
+PEAK = """
+import sys
+from bitsim.study import run
+run(sys.argv[1], sys.argv[2], tokens=[1, 2, 3, 4], new_tokens=8, toggles="off")
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def printed_by(script: str, *words: str) -> list[float]:
+    """The numbers that a fresh Python process prints."""
+    done = subprocess.run([sys.executable, "-c", script, *words], check=True, capture_output=True, text=True)
+    return [float(word) for word in done.stdout.split()]
+
+
+def bench_file(path: Path) -> None:
+    walls, cpus = zip(*(printed_by(OPEN, str(path)) for _ in range(3)), strict=True)
+    print(f"{path.name:12} opens in     {min(walls):6.2f} s, {min(cpus):.2f} s of CPU on two threads (target 2 s)")
+    (peak,) = printed_by(PEAK, str(path), CHIP)
+    print(f"{path.name:12} decodes in   {peak / 2**20:6.2f} GiB at most (target 2 GB)")
+
+
+def seconds(*functions: Callable[[], object]) -> list[float]:
+    """Median time of functions that take turns."""
+    times: list[list[float]] = [[] for _ in functions]
+    for round_ in range(WARM_UP + ROUNDS):
+        for taken, function in zip(times, functions, strict=True):
+            start = time.perf_counter()
+            function()
+            if round_ >= WARM_UP:
+                taken.append(time.perf_counter() - start)
+    return [median(taken) for taken in times]
+
+
+def bench_decode(path: Path) -> None:
+    from bitsim.datapath.matmul import ternary_matmul
+    from bitsim.datapath.packed import PackedTernary
+    from bitsim.hw import load_chip
+    from bitsim.model.checkpoint import load_model
+    from bitsim.model.forward import forward
+    from bitsim.model.kv_cache import KVCache
+    from bitsim.quant.packing import TernaryWeight
+    from bitsim.quant.recipes import recipe
+    from bitsim.schedule.place import Placement
+    from bitsim.study.executor import ChipExecutor
+    from bitsim.study.float_matmul import float_matmul
+    from bitsim.study.threads import kernels_first
+
+    model, rng = load_model(path), np.random.default_rng(0)
+    config, weights = model.config, model.weights
+    assert weights is not None
+    executor = ChipExecutor(Placement(load_chip(CHIP)), toggles="off", wide="float32", seed=0)
+    cache, rules = KVCache(config, 32), recipe(config.default_numerics)
+    linears = [
+        (PackedTernary.from_hf_bytes(weight.packed, weight.n), rng.integers(-128, 128, (1, weight.k)).astype(np.int8))
+        for layer in weights.layers
+        for weight in layer.linears()
+        if isinstance(weight, TernaryWeight)
+    ]
+    hidden = rng.standard_normal((1, 1, config.hidden_size)).astype(np.float32)
+
+    def token() -> None:
+        forward(config, weights, np.array([7]), cache, executor, rules, "decode")
+
+    def linears_alone() -> None:
+        for weight, x_q in linears:
+            ternary_matmul(x_q, weight)
+
+    def head_alone() -> None:
+        float_matmul(hidden, weights.head)
+
+    with kernels_first():
+        whole, packed, head = seconds(token, linears_alone, head_alone)
+    print(f"{path.name:12} full decode  {1 / whole:6.2f} tokens/s, toggles off")
+    print(f"{path.name:12} linears      {1 / packed:6.2f} tokens/s: full decode is {packed / whole:.0%} of it")
+    print(
+        f"{path.name:12} and head     {1 / (packed + head):6.2f} tokens/s: "
+        f"full decode is {(packed + head) / whole:.0%} of it (target 60 %)"
+    )
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
+        files = {"hf": Path(folder) / "hf", "gguf": Path(folder) / "tq2_0.gguf"}
+        for file_format, path in files.items():
+            words = ["convert", MODEL, str(path), "--format", file_format, "--random-weights", "1"]
+            subprocess.run([*BITSIM, *words], check=True)
+            bench_file(path)
+        bench_decode(files["hf"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Register toggles of weights that are shifted down a chain of registers, tile by tile of K."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from bitsim._jit import kernel, parallel_kernel
+
+_ROWS_OF_A_THREAD = 64
+
+
+@kernel
+def _popcount(value: Any) -> Any:
+    """Ones of a 16-bit pattern, as uint32."""
+    v = np.uint32(value)
+    v = v - ((v >> np.uint32(1)) & np.uint32(0x5555))
+    v = (v & np.uint32(0x3333)) + ((v >> np.uint32(2)) & np.uint32(0x3333))
+    v = (v + (v >> np.uint32(4))) & np.uint32(0x0F0F)
+    return (v + (v >> np.uint32(8))) & np.uint32(0x1F)
+
+
+@kernel
+def _tile_toggles(tile: Any) -> Any:
+    """One column of one tile, uint16 (up to R,): the value of row i and the one behind it pass i registers."""
+    last = tile.size - 1
+    toggles = np.int64(tile.size) * np.int64(_popcount(tile[last]))
+    for i in range(last):
+        toggles += np.int64(i + 1) * np.int64(_popcount(tile[i] ^ tile[i + 1]))
+    return toggles
+
+
+@parallel_kernel
+def chain_toggles(patterns: Any, rows: int) -> int:
+    """patterns: uint16 (N, K); every tile of `rows` of K enters a reset chain of `rows` registers."""
+    n_total, k_total = patterns.shape
+    toggles = 0
+    for block in numba.prange((n_total + _ROWS_OF_A_THREAD - 1) // _ROWS_OF_A_THREAD):
+        for n in range(_ROWS_OF_A_THREAD * block, min(n_total, _ROWS_OF_A_THREAD * (block + 1))):
+            for k in range(0, k_total, rows):
+                toggles += _tile_toggles(patterns[n, k : min(k + rows, k_total)])
+    return toggles
