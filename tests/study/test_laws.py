@@ -20,6 +20,9 @@ from bitsim.study.executor import ChipExecutor
 
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
+PAIRS = [(model, chip) for model in MODELS for chip in chip_names()]
+PAIRS += [(model, "ternary-ws-64x64") for model in ("tiny-b1", "tiny-a48", "tiny-v2")]
+every_pair = pytest.mark.parametrize(("model", "chip"), PAIRS)
 
 
 @cache
@@ -32,8 +35,7 @@ def estimated(model: str, chip: str) -> Result:
     return bitsim.estimate(model, chip, prefill=len(PROMPT), decode=3)
 
 
-@pytest.mark.parametrize("chip", chip_names())
-@pytest.mark.parametrize("model", MODELS)
+@every_pair
 def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: str) -> None:
     executed, guessed = ran(model, chip), estimated(model, chip)
     assert len(executed.rows) == len(guessed.rows) > 100
@@ -44,8 +46,7 @@ def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: 
     assert executed.cycles == guessed.cycles
 
 
-@pytest.mark.parametrize("chip", chip_names())
-@pytest.mark.parametrize("model", MODELS)
+@every_pair
 def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, chip: str) -> None:
     for result in (ran(model, chip), estimated(model, chip)):
         table = result.frame("energy")
