@@ -1,0 +1,46 @@
+"""What datapaths of L lanes share: K cut into groups of lanes, and weight registers through which the groups pass."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitsim.datapath.base import Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFacts:
+    """Bits that flip in the weight registers: into the first group, from group to group, back to it, and to zero."""
+
+    enter: int
+    within: int
+    again: int
+    leave: int
+
+    def toggles(self, blocks: int) -> int:
+        """Toggles when the groups pass `blocks` times, one pass after the other."""
+        return self.enter + blocks * self.within + (blocks - 1) * self.again + self.leave
+
+
+def in_groups(values: Array, lanes: int) -> Array:
+    """(rows, K) -> (rows, groups, lanes), zeros beyond K."""
+    rows, k = values.shape
+    groups = -(-k // lanes)
+    padded = np.zeros((rows, groups * lanes), values.dtype)
+    padded[:, :k] = values
+    return padded.reshape(rows, groups, lanes)
+
+
+def weight_facts(patterns: Array, lanes: int) -> WeightFacts:
+    """`patterns`: unsigned (N, K), what the weight registers hold."""
+    groups = in_groups(patterns, lanes)
+    first, last = groups[:, 0], groups[:, -1]
+    return WeightFacts(
+        enter=_ones(first),
+        within=_ones(groups[:, 1:] ^ groups[:, :-1]),
+        again=_ones(first ^ last),
+        leave=_ones(last),
+    )
+
+
+def _ones(patterns: Array) -> int:
+    return int(np.bitwise_count(patterns).sum(dtype=np.int64))
