@@ -69,12 +69,26 @@ EVENT_KINDS = (
         "one bit of an adder of a sign-selecting tree or of its accumulator adds; `depth1`, `depth2`, ...: adders in "
         "a row between two registers",
     ),
+    # bit-serial arrays
+    _logic(
+        "serial.{depth}.add_bits",
+        "bit-serial cells",
+        "one bit of an adder of a bit-serial cell adds, the accumulator's apart; `depth5`: adders in a row",
+        data_dependent=True,
+    ),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),
+    _logic(
+        "reg.{register}.clock",
+        "clock",
+        "one bit of a register is clocked for one cycle, where operands decide how many cycles there are",
+        data_dependent=True,
+    ),
     _flip("act", "an activation register bit flips"),
     _flip("weight", "a weight register bit flips"),
     _flip("psum", "a partial-sum register bit flips"),
+    _flip("serial", "a bit of a register that puts the bit planes of a sum together flips"),
     _flip("tree{level}", "a bit of the pipeline registers behind a level of an adder tree flips"),
     _system("sram.{buffer}.read_bits", "sram {buffer}", "bits read from an on-chip buffer"),
     _system("sram.{buffer}.write_bits", "sram {buffer}", "bits written to an on-chip buffer"),

@@ -12,12 +12,16 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
 * `tree.depth*.add_bits`, per bit of adder, sign selection included, by adders in a row between registers: 5 from the
   synthesised 16-lane trees (four levels and the accumulator's adder), 1 from the ternary PE of 24 bits, as `pe.*`; on a
   straight line between the two, because glitches grow from adder to adder. Deeper stages have no source.
+* `serial.depth5.add_bits`, per bit of adder, from study A's bit-serial unit of 16 lanes (four levels and an accumulator
+  of 24 bits, all of which work on each plane): low = zd, high = ud, both without registers and clock, nominal = their
+  geometric mean. Study B has no such unit; other depths have no source.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
 """
 
 import sys
+from math import sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,8 +35,10 @@ ACT_BITS = 8
 TERNARY_ACC_BITS = (20, 24, 32)
 TREE_DEPTH = 5  # adders in a row in the studies' trees
 TREE_BITS = sum((16 >> level) * (ACT_BITS + level) for level in range(1, TREE_DEPTH))  # without the accumulator's
+SERIAL_BITS = sum((16 >> level) * (level + 2) for level in range(1, TREE_DEPTH))  # likewise, lanes of -1, 0 or 1
 TOGGLE_EVENTS = ("reg.act.toggle", "reg.psum.toggle", "reg.weight.toggle")
-TOGGLE_EVENTS += tuple(f"reg.tree{level}.toggle" for level in range(1, 8))
+TOGGLE_EVENTS += ("reg.serial.toggle", *(f"reg.tree{level}.toggle" for level in range(1, 8)))
+CLOCK_EVENTS = ("reg.clock", "reg.act.clock", "reg.serial.clock")
 Range = tuple[float, float, float]
 
 
@@ -96,6 +102,14 @@ def tree_price(study_a: dict[str, Any], study_b: dict[str, Any], depth: int) -> 
     return low, nominal, high
 
 
+def serial_price(unit: dict[str, Any]) -> Range:
+    """Gates of one bit of adder of study A's bit-serial `unit`, in fJ; it does `lanes` = 2 MACs per cycle."""
+    low, high = (
+        1e3 * (2 * unit[f"pJ_mac_{run}"] - unit["reg_clk_pJ_cycle"]) / (SERIAL_BITS + 24) for run in ("zd", "ud")
+    )
+    return low, sqrt(low * high), high
+
+
 def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> dict[str, Range]:
     """Event -> (low, nominal, high) in pJ for one cell library."""
     study_a = {name: unit[library] for name, unit in tables["pe_costs"]["units"].items()}
@@ -109,10 +123,12 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
             prices[f"pe.ternary_a8_acc{bits}.{action}"] = low, nominal, high
     for depth in range(1, TREE_DEPTH + 1):
         prices[f"tree.depth{depth}.add_bits"] = tree_price(study_a, study_b, depth)
+    prices["serial.depth5.add_bits"] = serial_price(study_a["bs16_a8_acc24_8cyc"])
     prices["pe.int8_acc32.mac"] = pe_price(study_b["pe_i8_32"], study_a["mac_i8i8_acc32"])
     prices["pe.fp16_acc16.mac"] = pe_price(study_b["pe_fp16"], None)
     flops = {bits: study_b[f"pe_t8_{bits}"]["parts"] for bits in TERNARY_ACC_BITS}
-    prices["reg.clock"] = spread([parts["clk"] / (ACT_BITS + bits) for bits, parts in flops.items()])
+    for event in CLOCK_EVENTS:
+        prices[event] = spread([parts["clk"] / (ACT_BITS + bits) for bits, parts in flops.items()])
     for event in TOGGLE_EVENTS:
         prices[event] = spread([parts["int_ff"] / toggles[bits] for bits, parts in flops.items()])
     units = {"acc.add.int32": "add32", "acc.add.fp16": "fp16_add", "scale.mul.fp16": "fp16_mul"}

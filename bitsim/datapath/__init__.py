@@ -13,6 +13,7 @@ __all__ = [
     "accumulation",
     "adder_tree",
     "base",
+    "bit_serial",
     "cycle_model",
     "formats",
     "geometry",

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, pe_array
+from bitsim.datapath.reference import adder_tree, bit_serial, pe_array
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription
+from bitsim.hw.datapaths import AdderTreeSpec, BitSerialSpec, DatapathDescription
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -22,9 +22,15 @@ def integers(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, An
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     (low, high), (least, most) = datapath.act_range, datapath.weight_range
     w = rng.integers(least, most + 1, (n, k)).astype(np.int8)
+    if not datapath.zero_weights:
+        w[w == 0] = 1
     if draw(st.booleans()):
-        return rng.choice(np.array([low, low + 1, 0, high], np.int8), (m, k)), w
-    return rng.integers(low, high + 1, (m, k)).astype(np.int8), w
+        x = rng.choice(np.array([low, low + 1, 0, high], np.int8), (m, k))
+    else:
+        x = rng.integers(low, high + 1, (m, k)).astype(np.int8)
+    if not datapath.zero_acts:
+        x[x == 0] = -1
+    return x, w
 
 
 @st.composite
@@ -66,10 +72,27 @@ def adder_trees(draw: st.DrawFn) -> AdderTreeSpec:
     )
 
 
+@st.composite
+def bit_serial_arrays(draw: st.DrawFn) -> BitSerialSpec:
+    levels, act_bits = draw(st.integers(1, 7)), draw(st.sampled_from((4, 8)))
+    return BitSerialSpec(
+        kind="bit_serial",
+        act_bits=act_bits,
+        lanes=2**levels,
+        rows=draw(st.integers(1, 4)),
+        cols=draw(st.integers(1, 5)),
+        skip_zero_planes=draw(st.booleans()),
+        weights=draw(st.sampled_from(("ternary", "binary"))),
+        acc_bits=act_bits + levels + 1 + draw(st.integers(0, 3)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+    )
+
+
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
+    "bit_serial": Member("bit_serial", bit_serial_arrays(), bit_serial.run),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 
