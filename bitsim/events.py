@@ -76,6 +76,12 @@ EVENT_KINDS = (
         "one bit of an adder of a bit-serial cell adds, the accumulator's apart; `depth5`: adders in a row",
         data_dependent=True,
     ),
+    # popcount arrays
+    _logic(
+        "popcount.{depth}.add_bits",
+        "popcounts",
+        "one bit of an adder that counts ones, or of the accumulator behind it, adds; `depth7`: adders in a row",
+    ),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),

@@ -15,6 +15,8 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
 * `serial.depth5.add_bits`, per bit of adder, from study A's bit-serial unit of 16 lanes (four levels and an accumulator
   of 24 bits, all of which work on each plane): low = zd, high = ud, both without registers and clock, nominal = their
   geometric mean. Study B has no such unit; other depths have no source.
+* `popcount.depth*.add_bits` and `serial.popcount_depth*.add_bits`, per bit of adder, XNOR gates included, as `pe.*`
+  from study B's unit of 32 lanes (6 adders in a row) and study A's of 64 (7).
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
@@ -102,12 +104,28 @@ def tree_price(study_a: dict[str, Any], study_b: dict[str, Any], depth: int) -> 
     return low, nominal, high
 
 
+def study_a_gates(unit: dict[str, Any], macs: int, bits: int) -> tuple[float, float]:
+    """Gates of one bit of adder without and with glitches, in fJ; `macs` and `bits`: of one cycle of the unit."""
+    zero, delayed = (1e3 * (macs * unit[f"pJ_mac_{run}"] - unit["reg_clk_pJ_cycle"]) / bits for run in ("zd", "ud"))
+    return zero, delayed
+
+
 def serial_price(unit: dict[str, Any]) -> Range:
-    """Gates of one bit of adder of study A's bit-serial `unit`, in fJ; it does `lanes` = 2 MACs per cycle."""
-    low, high = (
-        1e3 * (2 * unit[f"pJ_mac_{run}"] - unit["reg_clk_pJ_cycle"]) / (SERIAL_BITS + 24) for run in ("zd", "ud")
-    )
+    """Gates of one bit of adder of study A's bit-serial unit, which does 2 MACs per cycle, in fJ."""
+    low, high = study_a_gates(unit, 2, SERIAL_BITS + 24)
     return low, sqrt(low * high), high
+
+
+def popcount_price(unit_a: dict[str, Any], unit_b: dict[str, Any]) -> Range:
+    """Gates of one bit of adder behind XNOR gates, in fJ, from the units of 64 and 32 lanes."""
+    zero, delayed = study_a_gates(unit_a, 64, popcount_bits(6))
+    low, nominal, _ = (price / popcount_bits(5) for price in pe_price(unit_b, None))
+    return min(low, zero), nominal, max(nominal, delayed)
+
+
+def popcount_bits(levels: int) -> int:
+    """Bits of a tree over 2^levels single bits, and of an accumulator of 16."""
+    return sum((1 << (levels - level)) * (level + 1) for level in range(1, levels + 1)) + 16
 
 
 def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> dict[str, Range]:
@@ -124,6 +142,8 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
     for depth in range(1, TREE_DEPTH + 1):
         prices[f"tree.depth{depth}.add_bits"] = tree_price(study_a, study_b, depth)
     prices["serial.depth5.add_bits"] = serial_price(study_a["bs16_a8_acc24_8cyc"])
+    for name in ("popcount.depth6", "popcount.depth7", "serial.popcount_depth6", "serial.popcount_depth7"):
+        prices[f"{name}.add_bits"] = popcount_price(study_a["xnor64_acc16"], study_b["xnor32"])
     prices["pe.int8_acc32.mac"] = pe_price(study_b["pe_i8_32"], study_a["mac_i8i8_acc32"])
     prices["pe.fp16_acc16.mac"] = pe_price(study_b["pe_fp16"], None)
     flops = {bits: study_b[f"pe_t8_{bits}"]["parts"] for bits in TERNARY_ACC_BITS}

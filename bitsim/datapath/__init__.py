@@ -3,7 +3,7 @@
 `base` is the contract of every datapath, `template` what all do alike, `registry` the list of kinds. Each kind is a
 module that draws its structure and counts its events in closed form (`pe_array`, `adder_tree`, ...), with a slow twin
 in plain Python in `reference` and compiled loops in `kernels`. Outputs come from one exact matmul (`matmul`, `packed`)
-and, where accumulators are too narrow, from `accumulation`.
+and, where accumulators are too narrow, from `accumulation`; `lanes` is shared by all that group K.
 
 Parts of the PE array are `geometry` (tiles and cycles), `sums`, `switching` (toggles) and `cycle_model`, the array
 stepped register by register. `i2s_dot` is bitnet.cpp's matmul, which wraps.
@@ -18,9 +18,11 @@ __all__ = [
     "formats",
     "geometry",
     "i2s_dot",
+    "lanes",
     "matmul",
     "packed",
     "pe_array",
+    "popcount",
     "reference",
     "registry",
     "sums",

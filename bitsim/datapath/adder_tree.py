@@ -48,7 +48,7 @@ from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.formats import weight_patterns
 from bitsim.datapath.kernels.adder_tree import tree_toggles
-from bitsim.datapath.lanes import WeightFacts, in_groups, weight_facts
+from bitsim.datapath.lanes import WeightFacts, entering, weight_facts
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
 from bitsim.events import Events
@@ -155,8 +155,9 @@ class AdderTree(CountedDatapath[AdderTreeSpec]):
 
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
         walk = self.walk(acts.shape[0], weights.k, weights.n)
+        stream = entering(acts.view(np.uint8), self.spec.lanes, self.spec.tokens)
         return {
-            "reg.act.toggle": walk.tiles * stream_toggles(self._entering(acts.view(np.uint8)), 0),
+            "reg.act.toggle": walk.tiles * stream_toggles(stream, 0),
             "reg.weight.toggle": weights.facts.toggles(walk.blocks),
         }
 
@@ -166,9 +167,3 @@ class AdderTree(CountedDatapath[AdderTreeSpec]):
         *ranks, accumulators = tree_toggles(acts, w, spec.lanes, spec.tokens, spec.ranks, spec.acc_bits, saturate)
         counts = {f"reg.tree{level}.toggle": int(flips) for level, flips in zip(spec.ranks, ranks, strict=True)}
         return counts | {"reg.psum.toggle": int(accumulators)}
-
-    def _entering(self, acts: Array) -> Array:
-        """What the activation registers take in one tile, one row per cycle: block by block, group by group."""
-        groups, tokens = in_groups(acts, self.spec.lanes), self.spec.tokens
-        blocks = [groups[m : m + tokens].swapaxes(0, 1) for m in range(0, groups.shape[0], tokens)]
-        return np.concatenate([block.reshape(-1, self.spec.lanes) for block in blocks])

@@ -30,6 +30,13 @@ def in_groups(values: Array, lanes: int) -> Array:
     return padded.reshape(rows, groups, lanes)
 
 
+def entering(values: Array, lanes: int, tokens: int) -> Array:
+    """What `lanes` registers take, one row per cycle: blocks of `tokens` rows of (M, K), group by group in each."""
+    groups = in_groups(values, lanes)
+    blocks = [groups[m : m + tokens].swapaxes(0, 1) for m in range(0, groups.shape[0], tokens)]
+    return np.concatenate([block.reshape(-1, lanes) for block in blocks])
+
+
 def weight_facts(patterns: Array, lanes: int) -> WeightFacts:
     """`patterns`: unsigned (N, K), what the weight registers hold."""
     groups = in_groups(patterns, lanes)

@@ -11,6 +11,7 @@ DATAPATHS = {
     "pe_array": ("pe_array", "PEArray"),
     "adder_tree": ("adder_tree", "AdderTree"),
     "bit_serial": ("bit_serial", "BitSerial"),
+    "popcount": ("popcount", "Popcount"),
 }
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, bit_serial, pe_array
+from bitsim.datapath.reference import adder_tree, bit_serial, pe_array, popcount
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import AdderTreeSpec, BitSerialSpec, DatapathDescription
+from bitsim.hw.datapaths import AdderTreeSpec, BitSerialSpec, DatapathDescription, PopcountSpec
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -88,11 +88,27 @@ def bit_serial_arrays(draw: st.DrawFn) -> BitSerialSpec:
     )
 
 
+@st.composite
+def popcount_arrays(draw: st.DrawFn) -> PopcountSpec:
+    levels = draw(st.integers(1, 6))
+    return PopcountSpec(
+        kind="popcount",
+        operands=draw(st.sampled_from(("binary", "ternary"))),
+        lanes=2**levels,
+        cols=draw(st.integers(1, 5)),
+        tokens=draw(st.integers(1, 4)),
+        acc_bits=levels + 2 + draw(st.integers(0, 2)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+    )
+
+
+NEEDS_OTHER_MODELS = {"popcount"}  # models whose activations have one or two bits; so it is on no chip
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
     "bit_serial": Member("bit_serial", bit_serial_arrays(), bit_serial.run),
+    "popcount": Member("popcount", popcount_arrays(), popcount.run),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 

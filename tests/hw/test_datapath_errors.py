@@ -33,7 +33,19 @@ bitlinear:
   skip_zero_planes: false
   acc_bits: 20
 """
-CHIPS = {"adder_tree": TREE, "bit_serial": SERIAL}
+POPCOUNT = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: popcount
+  operands: ternary
+  lanes: 32
+  cols: 4
+  tokens: 2
+  acc_bits: 16
+"""
+CHIPS = {"adder_tree": TREE, "bit_serial": SERIAL, "popcount": POPCOUNT}
 
 
 @pytest.fixture
@@ -109,6 +121,27 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "acc_bits: 20",
             "acc_bits: 8",
             "x.yaml:12: bitlinear.acc_bits: must be >= 9, the width of a sum of 16 activations of 4 bits (got 8)",
+        ),
+        (
+            "popcount",
+            "operands: ternary",
+            "operands: int8",
+            "x.yaml:6: bitlinear.operands: must be 'binary' or 'ternary' (got 'int8')",
+        ),
+        (
+            "popcount",
+            "lanes: 32",
+            "lanes: 33",
+            "x.yaml:7: bitlinear.lanes: must be a power of two from 2 to 1024, so that the trees are balanced (got 33)",
+        ),
+        ("popcount", "lanes: 32", "lanes: 2048", "x.yaml:7: bitlinear.lanes: must be <= 1024 (got 2048)"),
+        ("popcount", "cols: 4", "cols: 0", "x.yaml:8: bitlinear.cols: must be >= 1 (got 0)"),
+        ("popcount", "tokens: 2", "tokens: 0", "x.yaml:9: bitlinear.tokens: must be >= 1 (got 0)"),
+        (
+            "popcount",
+            "acc_bits: 16",
+            "acc_bits: 6",
+            "x.yaml:10: bitlinear.acc_bits: must be >= 7, the width of a sum of 32 products of -1 or 1 (got 6)",
         ),
         ("adder_tree", "  kind: adder_tree\n", "", "x.yaml:4: bitlinear.kind: required key is missing"),
     ],

@@ -11,10 +11,11 @@ from bitsim.hw.datapaths.adder_tree import AdderTreeSpec
 from bitsim.hw.datapaths.base import DatapathDescription
 from bitsim.hw.datapaths.bit_serial import BitSerialSpec
 from bitsim.hw.datapaths.pe_array import PEArraySpec
+from bitsim.hw.datapaths.popcount import PopcountSpec
 
 DatapathSpec = Annotated[
-    PEArraySpec | AdderTreeSpec | BitSerialSpec,
+    PEArraySpec | AdderTreeSpec | BitSerialSpec | PopcountSpec,
     Field(discriminator="kind"),
 ]
 
-__all__ = ["AdderTreeSpec", "BitSerialSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec"]
+__all__ = ["AdderTreeSpec", "BitSerialSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec", "PopcountSpec"]
