@@ -62,7 +62,6 @@ import numpy as np
 from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.formats import weight_patterns
-from bitsim.datapath.kernels.adder_tree import tree_toggles
 from bitsim.datapath.kernels.bit_serial import WORD, serial_toggles
 from bitsim.datapath.lanes import WeightFacts, in_groups, weight_facts
 from bitsim.datapath.switching import stream_toggles
@@ -231,11 +230,10 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
         positive, negative = (np.moveaxis(as_words(in_groups(w, spec.lanes) == sign), 0, 2) for sign in (1, -1))
         live = planes.live @ (1 << np.arange(spec.act_bits))
         saturate = overflowed and spec.overflow == "saturate"
-        accumulators = tree_toggles(acts, w, spec.lanes, spec.rows, (), spec.acc_bits, saturate)
-        return {
-            "reg.serial.toggle": serial_toggles(planes.bits, live, positive, negative, spec.rows, spec.serial_bits),
-            "reg.psum.toggle": int(accumulators[0]),
-        }
+        serial, accumulators = serial_toggles(
+            planes.bits, live, positive, negative, spec.rows, spec.serial_bits, spec.acc_bits, saturate
+        )
+        return {"reg.serial.toggle": int(serial), "reg.psum.toggle": int(accumulators)}
 
 
 def as_words(ones: Array) -> Array:

@@ -74,7 +74,7 @@ def _one_block(w: Any, x: Any, lanes: int, tokens: int, ranks: Any, acc_bits: in
                 old, total = load(acc, LANES * (m - m0)), load(nodes, 0)
                 store(acc, LANES * (m - m0), old + total if k0 > 0 else total)
                 if saturate:
-                    _clamp(acc[m - m0], acc_bits)
+                    clamp(acc[m - m0], acc_bits)
                 flips[last] += hsum(popcount((load(acc, LANES * (m - m0)) ^ old) & acc_mask))
     for i in range(tokens):
         flips[last] += hsum(popcount(load(acc, LANES * i) & acc_mask))
@@ -115,7 +115,8 @@ def _latch(w: Any, nodes: Any, held: Any, width: int, level: int) -> Any:
 
 
 @kernel
-def _clamp(acc: Any, acc_bits: int) -> None:
+def clamp(acc: Any, acc_bits: int) -> None:
+    """Saturate the int32 lanes of `acc` to `acc_bits` bits."""
     high = (np.int64(1) << (acc_bits - 1)) - 1
     for lane in range(acc.shape[0]):
         acc[lane] = min(max(np.int64(acc[lane]), -high - 1), high)
