@@ -74,14 +74,34 @@ EVENT_KINDS = (
     _logic("lut.{table}.read", "table reads", "an entry is selected from a lookup table in registers, by its code"),
     _logic("lut.sram.read_bits", "table SRAM", "bits read from a lookup table in SRAM"),
     _logic("lut.sram.write_bits", "table SRAM", "bits of entries written to a lookup table in SRAM"),
+    # bit-serial arrays
+    _logic(
+        "serial.{depth}.add_bits",
+        "bit-serial cells",
+        "one bit of an adder of a bit-serial cell adds, the accumulator's apart; `depth5`: adders in a row",
+        data_dependent=True,
+    ),
+    # popcount arrays
+    _logic(
+        "popcount.{depth}.add_bits",
+        "popcounts",
+        "one bit of an adder that counts ones, or of the accumulator behind it, adds; `depth7`: adders in a row",
+    ),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),
+    _logic(
+        "reg.{register}.clock",
+        "clock",
+        "one bit of a register is clocked for one cycle, where operands decide how many cycles there are",
+        data_dependent=True,
+    ),
     _flip("act", "an activation register bit flips"),
     _flip("weight", "a weight register bit flips"),
     _flip("psum", "a partial-sum register bit flips"),
     _flip("table", "a bit of an entry of a lookup table in registers flips"),
     _flip("index", "a bit of a register for the code of some weights flips"),
+    _flip("serial", "a bit of a register that puts the bit planes of a sum together flips"),
     _flip("tree{level}", "a bit of the pipeline registers behind a level of an adder tree flips"),
     _system("sram.{buffer}.read_bits", "sram {buffer}", "bits read from an on-chip buffer"),
     _system("sram.{buffer}.write_bits", "sram {buffer}", "bits written to an on-chip buffer"),

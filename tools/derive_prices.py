@@ -19,12 +19,18 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
 * `lut.build.add_bits`: study A's table builders (g = 2 and, at 45 nm, 3) without registers and clock, per bit of adder:
   low = least zd, high = largest ud, nominal = their geometric mean.
 * `lut.sram.*_bits`: per bit of CACTI's smallest SRAM, 2 kB with 64-bit access; for 7 nm at 22 nm, as an upper stand-in.
+* `serial.depth5.add_bits`, per bit of adder, from study A's bit-serial unit of 16 lanes (four levels and an accumulator
+  of 24 bits, all of which work on each plane): low = zd, high = ud, both without registers and clock, nominal = their
+  geometric mean. Study B has no such unit; other depths have no source.
+* `popcount.depth*.add_bits` and `serial.popcount_depth*.add_bits`, per bit of adder, XNOR gates included, as `pe.*`
+  from study B's unit of 32 lanes (6 adders in a row) and study A's of 64 (7).
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
 """
 
 import sys
+from math import sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,10 +44,12 @@ ACT_BITS = 8
 TERNARY_ACC_BITS = (20, 24, 32)
 TREE_DEPTH = 5  # adders in a row in the studies' trees
 TREE_BITS = sum((16 >> level) * (ACT_BITS + level) for level in range(1, TREE_DEPTH))  # without the accumulator's
+SERIAL_BITS = sum((16 >> level) * (level + 2) for level in range(1, TREE_DEPTH))  # likewise, lanes of -1, 0 or 1
 TOGGLE_EVENTS = ("reg.act.toggle", "reg.psum.toggle", "reg.weight.toggle")
-TOGGLE_EVENTS += ("reg.index.toggle", "reg.table.toggle")
-TABLE_SRAM = {"nangate45": ("itrs-hp", 45), "asap7": ("itrs-lop", 22)}
+TOGGLE_EVENTS += ("reg.index.toggle", "reg.table.toggle", "reg.serial.toggle")
 TOGGLE_EVENTS += tuple(f"reg.tree{level}.toggle" for level in range(1, 8))
+CLOCK_EVENTS = ("reg.clock", "reg.act.clock", "reg.serial.clock")
+TABLE_SRAM = {"nangate45": ("itrs-hp", 45), "asap7": ("itrs-lop", 22)}
 Range = tuple[float, float, float]
 
 
@@ -114,7 +122,7 @@ def read_price(study_a: dict[str, Any], g: int) -> Range:
         gates_a(study_a[f"lutread_t_g{g}_{stimulus}"], run) - gates_a(pe, run)
         for stimulus, run in (("TS", "zd"), ("TS", "ud"), ("OS", "ud"))
     )
-    return held_zd, (held_zd * held_ud) ** 0.5, max(held_ud, changing_ud)
+    return held_zd, sqrt(held_zd * held_ud), max(held_ud, changing_ud)
 
 
 def build_price(study_a: dict[str, Any]) -> Range:
@@ -124,7 +132,7 @@ def build_price(study_a: dict[str, Any]) -> Range:
         [gates_a(unit, run) / bits for bits, unit in builders.items() if unit is not None] for run in ("zd", "ud")
     )
     low, high = min(zero), max(unit)
-    return low, (low * high) ** 0.5, high
+    return low, sqrt(low * high), high
 
 
 def table_sram_prices(tables: dict[str, Any], library: str) -> dict[str, float]:
@@ -133,6 +141,24 @@ def table_sram_prices(tables: dict[str, Any], library: str) -> dict[str, float]:
     wanted = (*TABLE_SRAM[library], 2, 64)
     row = next(r for r in rows if (r["cell"], r["node_nm"], r["size_KB"], r["width_b"]) == wanted)
     return {f"lut.sram.{way}_bits": 1e3 * row[f"{way}_pJ"] / row["width_b"] for way in ("read", "write")}
+
+
+def serial_price(unit: dict[str, Any]) -> Range:
+    """Gates of one bit of adder of study A's bit-serial unit, in fJ."""
+    low, high = (gates_a(unit, run) / (SERIAL_BITS + 24) for run in ("zd", "ud"))
+    return low, sqrt(low * high), high
+
+
+def popcount_price(unit_a: dict[str, Any], unit_b: dict[str, Any]) -> Range:
+    """Gates of one bit of adder behind XNOR gates, in fJ, from the units of 64 and 32 lanes."""
+    zero, delayed = (gates_a(unit_a, run) / popcount_bits(6) for run in ("zd", "ud"))
+    low, nominal, _ = (price / popcount_bits(5) for price in pe_price(unit_b, None))
+    return min(low, zero), nominal, max(nominal, delayed)
+
+
+def popcount_bits(levels: int) -> int:
+    """Bits of a tree over 2^levels single bits, and of an accumulator of 16."""
+    return sum((1 << (levels - level)) * (level + 1) for level in range(1, levels + 1)) + 16
 
 
 def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> dict[str, Range]:
@@ -157,10 +183,14 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
         prices[f"lut.g{g}_full.read"] = 2 * half[0], 2 * half[1], 2 * half[2]
     prices["lut.build.add_bits"] = build_price(study_a)
     prices |= {event: (price,) * 3 for event, price in table_sram_prices(tables, library).items()}
+    prices["serial.depth5.add_bits"] = serial_price(study_a["bs16_a8_acc24_8cyc"])
+    for name in ("popcount.depth6", "popcount.depth7", "serial.popcount_depth6", "serial.popcount_depth7"):
+        prices[f"{name}.add_bits"] = popcount_price(study_a["xnor64_acc16"], study_b["xnor32"])
     prices["pe.int8_acc32.mac"] = pe_price(study_b["pe_i8_32"], study_a["mac_i8i8_acc32"])
     prices["pe.fp16_acc16.mac"] = pe_price(study_b["pe_fp16"], None)
     flops = {bits: study_b[f"pe_t8_{bits}"]["parts"] for bits in TERNARY_ACC_BITS}
-    prices["reg.clock"] = spread([parts["clk"] / (ACT_BITS + bits) for bits, parts in flops.items()])
+    for event in CLOCK_EVENTS:
+        prices[event] = spread([parts["clk"] / (ACT_BITS + bits) for bits, parts in flops.items()])
     for event in TOGGLE_EVENTS:
         prices[event] = spread([parts["int_ff"] / toggles[bits] for bits, parts in flops.items()])
     units = {"acc.add.int32": "add32", "acc.add.fp16": "fp16_add", "scale.mul.fp16": "fp16_mul"}

@@ -11,6 +11,8 @@ DATAPATHS = {
     "pe_array": ("pe_array", "PEArray"),
     "adder_tree": ("adder_tree", "AdderTree"),
     "ternary_lut": ("ternary_lut", "TernaryLut"),
+    "bit_serial": ("bit_serial", "BitSerial"),
+    "popcount": ("popcount", "Popcount"),
 }
 
 

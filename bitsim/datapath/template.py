@@ -53,10 +53,13 @@ class CountedDatapath(ABC, Generic[Spec]):
     """A datapath as its description says; a subclass tells how it accumulates and what it counts.
 
     `act_range`, `weight_range`: the integers that are legal operands; weights of -1..1 are laid out at 2 bits each.
+    `zero_acts`, `zero_weights`: whether 0 is one of them (False for operands that are -1 or 1).
     """
 
     act_range: tuple[int, int] = (-128, 127)
     weight_range: tuple[int, int] = (-1, 1)
+    zero_acts: bool = True
+    zero_weights: bool = True
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -229,12 +232,13 @@ class CountedDatapath(ABC, Generic[Spec]):
 
     def act_operand(self, x: Array) -> Array:
         """`x` as the datapath holds it, (M, K); raises `OperandError` naming the first value out of range."""
-        return integer_operand("x", x, *self.act_range)
+        return integer_operand("x", x, *self.act_range, zero=self.zero_acts)
 
     def weight_operand(self, w: Array | PackedTernary) -> tuple[Array | PackedTernary, Array]:
         """The weights as the matmul takes them, and as (N, K) codes; raises as `act_operand`."""
         ternary = self.weight_range == (-1, 1)
-        codes = integer_operand("w", w.codes() if isinstance(w, PackedTernary) else w, *self.weight_range)
+        given = w.codes() if isinstance(w, PackedTernary) else w
+        codes = integer_operand("w", given, *self.weight_range, zero=self.zero_weights)
         if isinstance(w, PackedTernary) and ternary:
             return w, codes
         return PackedTernary.from_codes(codes) if ternary else codes, codes

@@ -25,7 +25,7 @@ from bitsim.study.statistics import default_statistics
 
 
 class EstimateError(BitsimError):
-    """The phases that were asked for make no sense."""
+    """The phases that were asked for make no sense, or the chip can't take the model's activations."""
 
 
 def estimate(
@@ -58,6 +58,12 @@ def estimate(
         used = replace(used, weight_zeros=0.0, source=f"{used.source}; binary weights have no zeros")
     rules = recipe(numerics or config.default_numerics)
     check_numerics(config, rules)
+    widest = max(contract.activation_bits for contract in rules.contracts)
+    if config.quantised and widest > chip.bitlinear.widest_act:
+        raise EstimateError(
+            f"numerics {rules.name} have codes of {widest} bits, {chip.name} takes activations of at most "
+            f"{chip.bitlinear.widest_act} (choose other numerics or another chip)"
+        )
     placement, ledger = Placement(chip, memory), OperatorLedger()
     one_layer = replace(config, num_layers=1)
 

@@ -33,7 +33,10 @@ def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int, batch: 
             f"{config.default_numerics} (linear_class {config.linear_class})"
         )
     if config.quantised and min(c.activation_bits for c in rules.contracts) < 8:
-        notes.append("4-bit activation codes occupy the datapath's 8-bit registers and adders and are priced as INT8")
+        narrow = chip.bitlinear.widest_act == 4
+        occupied = "" if narrow else "occupy the datapath's 8-bit registers and adders and "
+        in_papers = " by the arithmetic convention" if narrow else ""
+        notes.append(f"4-bit activation codes {occupied}are priced as INT8{in_papers}")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
     if model.name in zoo_names():

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, pe_array, ternary_lut
+from bitsim.datapath.reference import adder_tree, bit_serial, pe_array, popcount, ternary_lut
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription, TernaryLutSpec
+from bitsim.hw.datapaths import AdderTreeSpec, BitSerialSpec, DatapathDescription, PopcountSpec, TernaryLutSpec
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -22,9 +22,15 @@ def integers(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, An
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     (low, high), (least, most) = datapath.act_range, datapath.weight_range
     w = rng.integers(least, most + 1, (n, k)).astype(np.int8)
+    if not datapath.zero_weights:
+        w[w == 0] = 1
     if draw(st.booleans()):
-        return rng.choice(np.array([low, low + 1, 0, high], np.int8), (m, k)), w
-    return rng.integers(low, high + 1, (m, k)).astype(np.int8), w
+        x = rng.choice(np.array([low, low + 1, 0, high], np.int8), (m, k))
+    else:
+        x = rng.integers(low, high + 1, (m, k)).astype(np.int8)
+    if not datapath.zero_acts:
+        x[x == 0] = -1
+    return x, w
 
 
 @st.composite
@@ -83,11 +89,44 @@ def ternary_luts(draw: st.DrawFn) -> TernaryLutSpec:
     )
 
 
+@st.composite
+def bit_serial_arrays(draw: st.DrawFn) -> BitSerialSpec:
+    levels, act_bits = draw(st.integers(1, 7)), draw(st.sampled_from((4, 8)))
+    return BitSerialSpec(
+        kind="bit_serial",
+        act_bits=act_bits,
+        lanes=2**levels,
+        rows=draw(st.integers(1, 4)),
+        cols=draw(st.integers(1, 5)),
+        skip_zero_planes=draw(st.booleans()),
+        weights=draw(st.sampled_from(("ternary", "binary"))),
+        acc_bits=act_bits + levels + 1 + draw(st.integers(0, 3)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+    )
+
+
+@st.composite
+def popcount_arrays(draw: st.DrawFn) -> PopcountSpec:
+    levels = draw(st.integers(1, 6))
+    return PopcountSpec(
+        kind="popcount",
+        operands=draw(st.sampled_from(("binary", "ternary"))),
+        lanes=2**levels,
+        cols=draw(st.integers(1, 5)),
+        tokens=draw(st.integers(1, 4)),
+        acc_bits=levels + 2 + draw(st.integers(0, 2)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+    )
+
+
+NEEDS_OTHER_MODELS = {"popcount"}  # models whose activations have one or two bits; so it is on no chip
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
     "ternary_lut": Member("ternary_lut", ternary_luts(), ternary_lut.run),
+    "bit_serial": Member("bit_serial", bit_serial_arrays(), bit_serial.run),
+    "popcount": Member("popcount", popcount_arrays(), popcount.run),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 

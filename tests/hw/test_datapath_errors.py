@@ -34,7 +34,33 @@ bitlinear:
   reuse: 2
   acc_bits: 20
 """
-CHIPS = {"adder_tree": TREE, "ternary_lut": LUT}
+SERIAL = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: bit_serial
+  act_bits: 4
+  weights: binary
+  lanes: 16
+  rows: 2
+  cols: 4
+  skip_zero_planes: false
+  acc_bits: 20
+"""
+POPCOUNT = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: popcount
+  operands: ternary
+  lanes: 32
+  cols: 4
+  tokens: 2
+  acc_bits: 16
+"""
+CHIPS = {"adder_tree": TREE, "ternary_lut": LUT, "bit_serial": SERIAL, "popcount": POPCOUNT}
 
 
 @pytest.fixture
@@ -106,6 +132,49 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "acc_bits: 11",
             "x.yaml:12: bitlinear.acc_bits: must be >= 12, the width of a sum of 12 activations, those of one cycle "
             "(got 11)",
+        ),
+        ("bit_serial", "act_bits: 4", "act_bits: 6", "x.yaml:6: bitlinear.act_bits: must be 4 or 8 (got 6)"),
+        (
+            "bit_serial",
+            "weights: binary",
+            "weights: int2",
+            "x.yaml:7: bitlinear.weights: must be 'ternary' or 'binary' (got 'int2')",
+        ),
+        ("bit_serial", "lanes: 16", "lanes: 1", "x.yaml:8: bitlinear.lanes: must be >= 2 (got 1)"),
+        (
+            "bit_serial",
+            "lanes: 16",
+            "lanes: 48",
+            "x.yaml:8: bitlinear.lanes: must be a power of two from 2 to 128, so that the tree is balanced (got 48)",
+        ),
+        ("bit_serial", "rows: 2", "rows: 0", "x.yaml:9: bitlinear.rows: must be >= 1 (got 0)"),
+        ("bit_serial", "cols: 4", "cols: 0", "x.yaml:10: bitlinear.cols: must be >= 1 (got 0)"),
+        (
+            "bit_serial",
+            "acc_bits: 20",
+            "acc_bits: 8",
+            "x.yaml:12: bitlinear.acc_bits: must be >= 9, the width of a sum of 16 activations of 4 bits (got 8)",
+        ),
+        (
+            "popcount",
+            "operands: ternary",
+            "operands: int8",
+            "x.yaml:6: bitlinear.operands: must be 'binary' or 'ternary' (got 'int8')",
+        ),
+        (
+            "popcount",
+            "lanes: 32",
+            "lanes: 33",
+            "x.yaml:7: bitlinear.lanes: must be a power of two from 2 to 1024, so that the trees are balanced (got 33)",
+        ),
+        ("popcount", "lanes: 32", "lanes: 2048", "x.yaml:7: bitlinear.lanes: must be <= 1024 (got 2048)"),
+        ("popcount", "cols: 4", "cols: 0", "x.yaml:8: bitlinear.cols: must be >= 1 (got 0)"),
+        ("popcount", "tokens: 2", "tokens: 0", "x.yaml:9: bitlinear.tokens: must be >= 1 (got 0)"),
+        (
+            "popcount",
+            "acc_bits: 16",
+            "acc_bits: 6",
+            "x.yaml:10: bitlinear.acc_bits: must be >= 7, the width of a sum of 32 products of -1 or 1 (got 6)",
         ),
         ("adder_tree", "  kind: adder_tree\n", "", "x.yaml:4: bitlinear.kind: required key is missing"),
     ],

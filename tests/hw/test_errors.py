@@ -204,11 +204,6 @@ def test_malformed(here: Path, content: str, start: str) -> None:
         ),
         ("column_acc_bits: 32", "column_acc_bits: 65", "x.yaml:15: bitlinear.column_acc_bits: must be <= 62 (got 65)"),
         (
-            "kind: pe_array",
-            "kind: lut",
-            "x.yaml:9: bitlinear.kind: must be 'pe_array', 'adder_tree' or 'ternary_lut' (got 'lut')",
-        ),
-        (
             "overflow: wrap",
             "overflow: clip",
             "x.yaml:16: bitlinear.overflow: must be 'wrap' or 'saturate' (got 'clip')",

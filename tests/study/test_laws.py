@@ -39,9 +39,9 @@ def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: 
     assert len(executed.rows) == len(guessed.rows) > 100
     for real, shape in zip(executed.rows, guessed.rows, strict=True):
         assert (real.phase, real.name, real.calls, real.macs) == (shape.phase, shape.name, shape.calls, shape.macs)
-        assert real.cycles == shape.cycles
+        assert real.cycles <= shape.cycles
+        assert real.cycles == shape.cycles or load_chip(chip).bitlinear.cycles_vary
         assert real.events.data_independent() == shape.events.data_independent()
-    assert executed.cycles == guessed.cycles
 
 
 @pytest.mark.parametrize("chip", chip_names())

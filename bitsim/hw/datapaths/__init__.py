@@ -9,12 +9,22 @@ from pydantic import Field
 
 from bitsim.hw.datapaths.adder_tree import AdderTreeSpec
 from bitsim.hw.datapaths.base import DatapathDescription
+from bitsim.hw.datapaths.bit_serial import BitSerialSpec
 from bitsim.hw.datapaths.pe_array import PEArraySpec
+from bitsim.hw.datapaths.popcount import PopcountSpec
 from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
 
 DatapathSpec = Annotated[
-    PEArraySpec | AdderTreeSpec | TernaryLutSpec,
+    PEArraySpec | AdderTreeSpec | TernaryLutSpec | BitSerialSpec | PopcountSpec,
     Field(discriminator="kind"),
 ]
 
-__all__ = ["AdderTreeSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec", "TernaryLutSpec"]
+__all__ = [
+    "AdderTreeSpec",
+    "BitSerialSpec",
+    "DatapathDescription",
+    "DatapathSpec",
+    "PEArraySpec",
+    "PopcountSpec",
+    "TernaryLutSpec",
+]

@@ -33,6 +33,16 @@ class DatapathDescription(Described):
         return self.kind
 
     @property
+    def widest_act(self) -> int:
+        """Bits of the widest activation codes that it takes."""
+        return 8
+
+    @property
+    def cycles_vary(self) -> bool:
+        """Whether cycles depend on operands, so that a run may take fewer than an estimate."""
+        return False
+
+    @property
     def macs_per_cycle(self) -> int:
         """Multiply-accumulates of one cycle when nothing idles."""
         raise NotImplementedError
