@@ -134,6 +134,13 @@ class AdderTree(CountedDatapath[AdderTreeSpec]):
         """Bits of the pipeline registers of one tree by level: each node's sum and its waiting carry."""
         return {level: (self.spec.lanes >> level) * (ACT_BITS + level + 1) for level in self.spec.ranks}
 
+    def parts(self) -> Mapping[str, int]:
+        """Adders with their share of the sign selection, bit by bit, and all registers; control is not counted."""
+        spec = self.spec
+        registers = spec.lanes * WEIGHT_BITS + sum(self.rank_bits().values()) + spec.tokens * spec.acc_bits
+        adders = sum(self.adder_bits().values())
+        return {"tree.add_bit": spec.trees * adders, "reg.bit": ACT_BITS * spec.lanes + spec.trees * registers}
+
     def data_independent(self, m: int, k: int, n: int) -> Events:
         passes = self.walk(m, k, n).passes
         counts = {f"tree.depth{depth}.add_bits": bits * passes * n for depth, bits in self.adder_bits().items()}

@@ -78,6 +78,16 @@ class PEArray(CountedDatapath[PEArraySpec]):
     def cycles(self, m: int, k: int, n: int) -> int:
         return self.tiling(m, k, n).cycles
 
+    def parts(self) -> Mapping[str, int]:
+        """The PEs with their sums and activation registers, weight registers, and an adder below each column.
+
+        Not counted: registers that delay operands at the edges, and control.
+        """
+        spec = self.spec
+        pes = spec.rows * spec.cols
+        counts = {f"pe.{spec.unit}": pes, "reg.bit": pes * self.format.weight_bits}
+        return counts | ({f"add.{spec.column_format}": spec.cols} if spec.dataflow == "weight_stationary" else {})
+
     def streams(self, m: int, k: int, n: int) -> Streams:
         """Activations are read once per tile of N and weights once per tile of M.
 
