@@ -17,6 +17,11 @@ columns hold weight 0: they are no operations, but their registers pass values o
 
 Exact: the INT8 and ternary arrays equal the int64 matmul as long as no sum leaves `acc_bits` (counted and reported);
 the FP16 array rounds every product and every sum to binary16, k ascending, and is not exact.
+
+Priced from synthesised PEs (tools/derive_prices.py). Events times prices rebuild their energies within 15 %, with two
+exceptions (tests/hw/test_rebuilt_prices.py says why): at 7 nm the two studies disagree on flip-flops, so that `low`
+lies between them and `high` is up to 20 % above the higher; and one price for add, sub and skip overrates weights of
+which two thirds or more are 0.
 """
 
 from collections.abc import Mapping
