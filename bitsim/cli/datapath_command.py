@@ -80,7 +80,12 @@ def bound(name: str, k: int, model: str | None, limit: int, as_json: bool, out: 
 
 @command.command("compare")
 @click.option("--model", default="tiny-b158", show_default=True, help="A quantised byte-level model with weights.")
-@click.option("--node", default="7nm", show_default=True, help="Technology that prices all chips: name or YAML file.")
+@click.option(
+    "--node",
+    default="7nm",
+    show_default=True,
+    help="Technology that prices all chips: name, YAML file, or a node between, as 22nm.",
+)
 @click.option("--chips", callback=listed(str), metavar="CHIP,CHIP,...", help="Chips to compare (default: all shipped).")
 @click.option(
     "--bytes", "limit", type=click.IntRange(min=1), default=64, show_default=True, help="Tokens of held-out text."

@@ -59,6 +59,8 @@ class Technology(FromFile):
     synthesised logic before layout, to be multiplied by `layout_factor`; `add.*` and `mul.*` are the papers' own and
     stay as they are. An event without a price raises where it is priced (`bitsim.cost`).
 
+    `supply`: the voltage at which logic was priced; needed only to scale to another node.
+
     `areas`: part of a datapath (`Datapath.parts`) -> cell area of one, before layout as well. What has no area here is
     reported as such where areas are added up.
     """
@@ -66,6 +68,7 @@ class Technology(FromFile):
     name: Text
     node_nm: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     summary: Text
+    supply: Annotated[Constant, in_unit("V", positive=True)] | None = None
     layout_factor: Annotated[Constant, in_unit("ratio", positive=True)]
     prices: dict[EventName, EnergyPJ]
     areas: dict[Text, AreaUm2] = Field(default_factory=dict)

@@ -14,8 +14,9 @@ from bitsim.cost.prices import LEVELS
 from bitsim.datapath.base import Array, Toggles
 from bitsim.errors import ConfigError, OperandError, OutputMismatchError, PromptError
 from bitsim.hw import chip_names, load_chip
+from bitsim.hw.between import technology_at
 from bitsim.hw.chip import Chip
-from bitsim.hw.technology import Technology, load_technology
+from bitsim.hw.technology import Technology
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.forward import forward
@@ -179,13 +180,14 @@ def compare_datapaths(
 
     The model reads the first `limit` bytes of the held-out text (one window at most) in one prefill, exactly; its
     linears' operands are recorded and given to all datapaths, so that one that rounds does not change what the next
-    layer sees. `node`: the technology that prices all chips. Attention, norms and head are left out.
+    layer sees. `node`: the technology
+    that prices all chips, or a node between 45 nm and 7 nm, as `22nm`. Attention, norms and head are left out.
 
     Raises `OutputMismatchError` if an exact datapath gives other sums without an overflow, `ConfigError` for a model
     without weights or BitLinear.
     """
     model = model if isinstance(model, Model) else load_model(model)
-    technology = node if isinstance(node, Technology) else load_technology(node)
+    technology = node if isinstance(node, Technology) else technology_at(node)
     selected = [load_chip(chip).with_technology(technology) for chip in (chip_names() if chips is None else chips)]
     calls, tokens = recorded(model, limit)
     rows = []

@@ -86,7 +86,8 @@ def test_sampling_is_repeatable_and_its_seed_matters(capsys: pytest.CaptureFixtu
 WRONG = [
     (("run", "tiny-b185", "--prompt", "a"), "unknown model 'tiny-b185'; did you mean tiny-b158"),
     (("run", "tiny-b158", "--chip", "ternary-ws", "--prompt", "a"), "unknown chip 'ternary-ws'; did you mean ternary-"),
-    (("datapath", "compare", "--node", "8nm"), "unknown technology '8nm'; did you mean 7nm"),
+    (("datapath", "compare", "--node", "8 nm"), "unknown technology '8 nm'; did you mean 7nm"),
+    (("datapath", "compare", "--node", "5nm"), "5nm: expected a node between 7 and 45 nm"),
     (("datapath", "compare", "--chips", "adder-tree"), "unknown chip 'adder-tree'; did you mean adder-tree-"),
     (("datapath", "compare", "--model", "tiny-fp16"), "expected a quantised byte-level model"),
     (("rum", "tiny-b158"), "unknown command 'rum'; did you mean run"),
