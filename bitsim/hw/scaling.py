@@ -3,9 +3,9 @@
 Source: A. Stillmaker, B. Baas, "Scaling equations for the accurate prediction of CMOS device performance from 180 nm to
 7 nm", Integration 58 (2017) 74-81, doi 10.1016/j.vlsi.2017.02.002: fits to HSpice with PTM and ITRS models. The paper
 itself was not at hand. The numbers are those of nodeScale.py in wromaszkan/nodeScale @0676b74, which cites it. A second
-transcription, among Accelergy's models, has the same areas and the same energy coefficients, with the low-power rows at
-45 and 32 nm, and the authors' corrigendum prints those of 65 nm and 32 nm. 180 nm, which only the first one has, is
-left out.
+transcription, hwcomponents/scaling/techscaling.py in Accelergy-Project/hwcomponents @373ccd9, has the same areas and
+energy coefficients (the low-power rows at 45 and 32 nm), and the authors' corrigendum prints the coefficients of 65 nm
+and 32 nm. 180 nm, which only the first one has, is left out.
 
 Area factors are printed with two digits. Between two tabled nodes a factor lies on a straight line in log-log: our own.
 """

@@ -91,7 +91,7 @@ class Compared:
 
     @property
     def utilisation(self) -> float | None:
-        """Products per cycle, of those that it could form."""
+        """Products per cycle, of those that it could form; above 1 where it skips some."""
         busy = self.datapath_cycles
         return self.macs / (busy * self.chip.bitlinear.macs_per_cycle) if busy else None
 
