@@ -8,6 +8,11 @@ flip-flops are added.
 
 * `reg.bit`: one flip-flop of the library itself.
 * `tree.add_bit`: the synthesised 16-lane trees without their flip-flops, per bit of adder, sign selection included.
+* `popcount.add_bit`: the XNOR popcounts likewise, XNOR gates included: 183 bits of adder for 64 lanes (study A), 88 for
+  32 (study B), and 16 of the accumulator.
+* `adder.bit`: study B's adders of 8, 20 and 32 bits, per bit: smallest, median, largest.
+* `lut.g{g}_half.read`: study A's lookup into half a table less its ternary PE of 24 bits, which has the same
+  accumulator.
 * SRAM at 45 nm: CACTI's itrs-hp, as the energies. SRAM at 7 nm, which CACTI doesn't reach: low = nominal = CACTI's
   itrs-lop at 32 nm times the area factor of 32 nm to 7 nm, 0.13 (Stillmaker & Baas 2017), which is made for logic; high
   = CACTI's itrs-lop at 22 nm as it is, because SRAM has shrunk less than logic.
@@ -17,6 +22,7 @@ Prints both libraries' areas.
 
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import yaml
@@ -43,12 +49,7 @@ UNITS: dict[str, tuple[str | None, str | None, int]] = {
     "mul.int4": ("mul4", None, 0),
     "mul.int8": ("mul8", "mul_i8i8_comb", 0),
     "mul.fp16": ("fp16_mul", None, 0),
-    "unit.xnor64_acc16": (None, "xnor64_acc16", 0),
     "unit.bit_serial16_acc24": (None, "bs16_a8_acc24_8cyc", 0),
-    "unit.lut_read_ternary_g2_acc24": (None, "lutread_t_g2_TS", 0),
-    "unit.lut_read_ternary_g3_acc24": (None, "lutread_t_g3_TS", 0),
-    "unit.lut_read_ternary_g4_acc24": (None, "lutread_t_g4_TS", 0),
-    "unit.lut_read_ternary_g5_acc24": (None, "lutread_t_g5_TS", 0),
     "unit.lut_read_binary_g4_acc24": (None, "lutread_b_g4_TS", 0),
     "unit.lut_build_ternary_g2": (None, "precompute_t_g2", 0),
     "unit.lut_build_ternary_g3": (None, "precompute_t_g3", 0),
@@ -68,20 +69,35 @@ def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
     study_a, study_b = tables["pe_costs"]["units"], tables["pe_costs_study_b"]["units"]
     flop = FLIP_FLOP[library]
 
-    def area_a(name: str | None) -> float | None:
-        cell = None if name is None else study_a[name][library]
-        return None if cell is None else float(cell["area_um2_per_lane"] * study_a[str(name)]["lanes"])
+    def area_a(name: str) -> float | None:
+        cell = study_a[name][library]
+        return None if cell is None else float(cell["area_um2_per_lane"] * study_a[name]["lanes"])
+
+    def area_b(name: str) -> float:
+        return float(study_b[name][library]["um2"])
+
+    def per_bit(area: float | None, flops: int, tree_bits: int) -> float:
+        assert area is not None
+        return (area - flops * flop) / (tree_bits + flops)
 
     areas: dict[str, Range] = {"reg.bit": (flop, flop, flop)}
     for part, (name_b, name_a, missing) in UNITS.items():
-        found = area_a(name_a)
-        area_b = None if name_b is None else float(study_b[name_b][library]["um2"])
-        if found is not None or area_b is not None:
-            areas[part] = spread(area_b, None if found is None else found + missing * flop)
-    tree_a, tree_b = area_a("tdot16_a8_acc24"), study_b["tree16"][library]["um2"]
-    assert tree_a is not None
-    bits_a, bits_b = TREE_BITS + 24, TREE_BITS + 20
-    areas["tree.add_bit"] = spread((tree_b - 20 * flop) / bits_b, (tree_a - 24 * flop) / bits_a)
+        in_a = None if name_a is None else area_a(name_a)
+        in_b = None if name_b is None else area_b(name_b)
+        if in_a is not None or in_b is not None:
+            areas[part] = spread(in_b, None if in_a is None else in_a + missing * flop)
+    areas["tree.add_bit"] = spread(
+        per_bit(area_b("tree16"), 20, TREE_BITS), per_bit(area_a("tdot16_a8_acc24"), 24, TREE_BITS)
+    )
+    areas["popcount.add_bit"] = spread(per_bit(area_b("xnor32"), 16, 88), per_bit(area_a("xnor64_acc16"), 16, 183))
+    adders = [area_b(f"add{bits}") / bits for bits in (8, 20, 32)]
+    areas["adder.bit"] = min(adders), median(adders), max(adders)
+    for g in range(2, 6):
+        lane, accumulator = area_a(f"lutread_t_g{g}_TS"), area_a("tacc_a8_acc24")
+        assert lane is not None
+        assert accumulator is not None
+        lookup = lane - accumulator
+        areas[f"lut.g{g}_half.read"] = lookup, lookup, lookup
     return areas
 
 

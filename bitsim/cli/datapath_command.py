@@ -124,7 +124,7 @@ def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings
         print_json(everything)
         return
     title = f"linears of {comparison.inputs['model']}, {comparison.inputs['tokens']} tokens, priced at "
-    columns = ["chip", "outputs", "cycles", "use", *(f"{name}, fJ/MAC" for name in CONVENTIONS), "area, mm2"]
+    columns = ["chip", "outputs", "busy cycles", "use", *(f"{name}, fJ/MAC" for name in CONVENTIONS), "area, mm2"]
     print_table(title + comparison.inputs["technology"], columns, [_row(row) for row in tables["chips"]])
     for name, convention in CONVENTIONS.items():
         click.echo(f"{name}: {convention.includes}")
