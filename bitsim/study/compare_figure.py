@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from itertools import cycle
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -30,11 +31,11 @@ def comparison_figure(comparison: Comparison) -> dict[str, bytes]:
     cycles = [Bar({"datapath": row.datapath_cycles / 1e3} if row.datapath_cycles else {}) for row in rows]
     _stacked(panels[0], "datapath busy, thousand cycles", cycles, "not run", _colours(cycles, "tab20"))
     bars = {convention: [_energy_bar(row, convention) for row in rows] for convention in CONVENTIONS}
-    colours = _colours([bar for found in bars.values() for bar in found], "tab20")
+    colours = _colours([bar for found in bars.values() for bar in found], "tab20", "tab20b")
     for axes, (convention, found) in zip(panels[1:-1], bars.items(), strict=True):
         _stacked(axes, f"energy, {convention}, fJ per product", found, "unpriced", colours)
     areas = [_area_bar(row) for row in rows]
-    _stacked(panels[-1], "area, datapath, 1000 um²", areas, "no area", _colours(areas, "tab20b"))
+    _stacked(panels[-1], "area, datapath, 1000 um²", areas, "no area", _colours(areas, "tab20c"))
     names = [row.chip.name if row.outputs == "identical" else f"{row.chip.name}\n({row.outputs})" for row in rows]
     panels[0].set_yticks(range(len(rows)), names)
     panels[0].invert_yaxis()
@@ -73,10 +74,11 @@ def _area_bar(row: Compared) -> Bar:
     return Bar(parts, row.area.low / AREA_UNIT_UM2, row.area.high / AREA_UNIT_UM2)
 
 
-def _colours(bars: Sequence[Bar], palette: str) -> dict[str, Any]:
+def _colours(bars: Sequence[Bar], *palettes: str) -> dict[str, Any]:
     """A colour per component, the same in all panels that these bars are drawn in."""
     components = dict.fromkeys(component for bar in bars for component in bar.parts)
-    return {component: colormaps[palette](i % 20) for i, component in enumerate(components)}
+    shades = [colormaps[name](i) for name in palettes for i in range(20)]
+    return dict(zip(components, cycle(shades), strict=False))
 
 
 def _stacked(axes: Axes, title: str, bars: Sequence[Bar], missing: str, colours: Mapping[str, Any]) -> None:
