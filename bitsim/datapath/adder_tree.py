@@ -33,7 +33,9 @@ Exact for every operand in -128..127 and weights -1, 0, 1; the tree itself can't
 Events: `tree.depth{d}.add_bits` are the bits of all adders that work, those of the accumulators among them, booked
 under the number d of adders in a row between two ranks of registers: glitches grow from adder to adder, so that a bit
 costs more in a deeper stage. Sign selection is part of their price (tools/derive_prices.py: the synthesised 16-lane
-tree is d = 5, the ternary PE d = 1). `reg.tree{l}.toggle` are the pipeline registers behind level l.
+tree is d = 5, the ternary PE d = 1). `reg.tree{l}.toggle` are the pipeline registers behind level l. Events times
+prices rebuild the synthesised trees within 15 % while at most half of the weights are 0; a price per bit overrates a
+tree whose lanes mostly hold still (tests/hw/test_rebuilt_prices.py).
 
 Published: TerEffic's TMat (arXiv 2502.16473), ternfpga's dot pipe; synthesised as `tree16` and `tdot16_a8_acc24`.
 """
@@ -120,6 +122,13 @@ class AdderTree(CountedDatapath[AdderTreeSpec]):
     def rank_bits(self) -> dict[int, int]:
         """Bits of the pipeline registers of one tree by level: each node's sum and its waiting carry."""
         return {level: (self.spec.lanes >> level) * (ACT_BITS + level + 1) for level in self.spec.ranks}
+
+    def parts(self) -> Mapping[str, int]:
+        """Adders with their share of the sign selection, bit by bit, and all registers; control is not counted."""
+        spec = self.spec
+        registers = spec.lanes * WEIGHT_BITS + sum(self.rank_bits().values()) + spec.tokens * spec.acc_bits
+        adders = sum(self.adder_bits().values())
+        return {"tree.add_bit": spec.trees * adders, "reg.bit": ACT_BITS * spec.lanes + spec.trees * registers}
 
     def data_independent(self, m: int, k: int, n: int) -> Events:
         passes = self.walk(m, k, n).passes

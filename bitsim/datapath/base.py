@@ -154,6 +154,10 @@ class Datapath(Protocol):
         """What one matmul reads from the buffers and writes to them."""
         ...
 
+    def parts(self) -> Mapping[str, int] | None:
+        """What it is built of: how many of each part, by the names in a technology's `areas`; None: not told."""
+        ...
+
     def registers(self) -> Mapping[str, int]:
         """Its integer accumulators by their names in `overflow.*` events, and their bits."""
         ...

@@ -226,6 +226,13 @@ class CountedDatapath(ABC, Generic[Spec]):
 
     # What most classes leave as it is. --------------------------------------------------------------------------------
 
+    def parts(self) -> Mapping[str, int] | None:
+        """What it is built of: how many of each part, by the names in a technology's `areas`; None: not told.
+
+        Every register and every gate belongs to one part. Buffers around the datapath are the chip's, not its own.
+        """
+        return None
+
     def executed_cycles(self, acts: Array, weights: PreparedWeights) -> int:
         """Cycles of one execution; to be overridden where they depend on the operands."""
         return self._timed(acts.shape[0], weights.k, weights.n)

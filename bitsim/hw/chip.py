@@ -116,10 +116,11 @@ class Chip(FromFile):
     def tech(self) -> Technology:
         return self._tech
 
-    def with_technology(self, name: str | Path) -> "Chip":
+    def with_technology(self, name: str | Path | Technology) -> "Chip":
         """This chip on another technology: a built-in name, or a YAML file relative to the working directory."""
-        other = self.model_copy(update={"technology": str(name)})
-        other._tech = load_technology(name)
+        technology = name if isinstance(name, Technology) else load_technology(name)
+        other = self.model_copy(update={"technology": technology.name if technology is name else str(name)})
+        other._tech = technology
         return other
 
     def with_accumulators(self, bits: int | None = None, overflow: str | None = None) -> "Chip":

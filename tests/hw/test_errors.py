@@ -104,7 +104,8 @@ def test_the_template_itself_loads(here: Path) -> None:
         (
             "node_nm: 7",
             "node_nm: 7\ncolour: red",
-            "x.yaml:3: colour: unknown key; allowed: layout_factor, name, node_nm, prices, sram, summary",
+            "x.yaml:3: colour: unknown key; allowed: areas, layout_factor, name, node_nm, prices, sram, summary, "
+            "supply",
         ),
         ("value: 0.16", "value: 1\n    value: 2", "x.yaml:8: prices.add.fp16.value: duplicate key (first on line 7)"),
         ("mul.fp16:", "add.fp16:", "x.yaml:11: prices.add.fp16: duplicate key (first on line 6)"),
