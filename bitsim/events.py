@@ -69,6 +69,12 @@ EVENT_KINDS = (
         "one bit of an adder of a sign-selecting tree or of its accumulator adds; `depth1`, `depth2`, ...: adders in "
         "a row between two registers",
     ),
+    # CPU kernels
+    _logic(
+        "simd.{isa}.{op}",
+        "vector instructions",
+        "a vector instruction of a CPU kernel, on registers of 256 (avx2) or 128 bits (neon)",
+    ),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, pe_array
+from bitsim.datapath.reference import adder_tree, cpu_simd, pe_array
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription
+from bitsim.hw.datapaths import AdderTreeSpec, CpuSimdSpec, DatapathDescription
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -66,10 +66,42 @@ def adder_trees(draw: st.DrawFn) -> AdderTreeSpec:
     )
 
 
+@st.composite
+def cpu_kernels(draw: st.DrawFn, *kernels: str) -> CpuSimdSpec:
+    """Generates CPU kernels that pad, so that they take operands of every size."""
+    kernel = draw(st.sampled_from(kernels))
+    issue = draw(st.sampled_from((0.5, 1.0, 3.0)))
+    fields: dict[str, Any] = {"kind": "cpu_simd", "kernel": kernel, "pad": True}
+    fields["instructions_per_cycle"] = {"value": issue, "unit": "ratio", "evidence": "assumed", "source": "a test"}
+    if kernel == "tl1":
+        fields["bmm"] = draw(st.sampled_from((32, 64)))
+        fields["bm"] = fields["bmm"] * draw(st.integers(1, 2))
+        fields["bk"] = 16 * draw(st.integers(1, 4))
+    if kernel == "tl2":
+        fields |= {"bmm": 32, "bm": 32 * draw(st.integers(1, 2)), "bk": draw(st.sampled_from((96, 192)))}
+    return CpuSimdSpec.model_validate(fields)
+
+
+@st.composite
+def deep_integers(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, Any]:
+    """Generates small operands as `integers`, or few of a K at which the int16 lanes of I2_S wrap."""
+    if draw(st.booleans()):
+        return draw(integers(datapath, largest=largest))
+    m, k, n = draw(st.integers(1, 2)), draw(st.integers(1000, 4400)), draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    low = draw(st.sampled_from((-128, 60, 120)))
+    x = rng.integers(low, 128, (m, k)).astype(np.int8)
+    x[: draw(st.integers(0, m))] = rng.integers(-9, 9, k)
+    w = (rng.choice(draw(st.sampled_from(([1], [-1, 1]))), (n, k)) * (rng.random((n, k)) < 0.9)).astype(np.int8)
+    return x, w
+
+
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
+    "cpu_i2s": Member("cpu_simd", cpu_kernels("i2s_avx2", "i2s_neon"), cpu_simd.run, deep_integers, exact=False),
+    "cpu_tables": Member("cpu_simd", cpu_kernels("tl1", "tl2"), cpu_simd.run),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 

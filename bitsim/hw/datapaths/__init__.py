@@ -9,11 +9,12 @@ from pydantic import Field
 
 from bitsim.hw.datapaths.adder_tree import AdderTreeSpec
 from bitsim.hw.datapaths.base import DatapathDescription
+from bitsim.hw.datapaths.cpu_simd import CpuSimdSpec
 from bitsim.hw.datapaths.pe_array import PEArraySpec
 
 DatapathSpec = Annotated[
-    PEArraySpec | AdderTreeSpec,
+    PEArraySpec | AdderTreeSpec | CpuSimdSpec,
     Field(discriminator="kind"),
 ]
 
-__all__ = ["AdderTreeSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec"]
+__all__ = ["AdderTreeSpec", "CpuSimdSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec"]
