@@ -15,6 +15,10 @@ from tests.datapath.strategies import array_specs
 Specs = st.SearchStrategy[Any]
 
 
+def int64_matmul(x: Any, w: Any) -> Any:
+    return x.astype(np.int64) @ w.astype(np.int64).T
+
+
 @st.composite
 def integers(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, Any]:
     """Generates `x` (M, K) and `w` (N, K) in the datapath's ranges: every size from 1, extreme values often."""

@@ -19,7 +19,22 @@ bitlinear:
   tokens: 2
   acc_bits: 20
 """
-CHIPS = {"adder_tree": TREE}
+CPU = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: cpu_simd
+  kernel: tl1
+  bm: 128
+  bk: 64
+  bmm: 64
+  instructions_per_cycle: {value: 2, unit: ratio, evidence: assumed, source: a test}
+"""
+CHIPS = {"adder_tree": TREE, "cpu_simd": CPU}
+
+
+BK = "so that blocks fill the kernel's registers and int16 holds their sums"
 
 
 @pytest.fixture
@@ -75,6 +90,46 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "tokens, trees",
         ),
         ("adder_tree", "  kind: adder_tree\n", "", "x.yaml:4: bitlinear.kind: required key is missing"),
+        (
+            "cpu_simd",
+            "bk: 64",
+            "bk: 24",
+            f"x.yaml:8: bitlinear.bk: must be a multiple of 16 from 16 to 256, {BK} (got 24)",
+        ),
+        ("cpu_simd", "bk: 64", "bk: 512", "x.yaml:8: bitlinear.bk: must be <= 256 (got 512)"),
+        (
+            "cpu_simd",
+            "kernel: tl1",
+            "kernel: tl2",
+            f"x.yaml:8: bitlinear.bk: must be a multiple of 96 from 96 to 192, {BK} (got 64)",
+        ),
+        ("cpu_simd", "bm: 128", "bm: 96", "x.yaml:7: bitlinear.bm: must be a multiple of bmm = 64 (got 96)"),
+        ("cpu_simd", "bmm: 64", "bmm: 48", "x.yaml:9: bitlinear.bmm: must be 32 or 64 (got 48)"),
+        (
+            "cpu_simd",
+            "  bm: 128\n",
+            "",
+            "x.yaml:4: bitlinear.bm: must be given for tl1, which is compiled for it",
+        ),
+        (
+            "cpu_simd",
+            "kernel: tl1",
+            "kernel: i2s_avx2",
+            "x.yaml:7: bitlinear.bm: must be left out: i2s_avx2 has no blocks of tables (got 128)",
+        ),
+        ("cpu_simd", "value: 2", "value: 0", "x.yaml:10: bitlinear.instructions_per_cycle.value: must be > 0 (got 0)"),
+        (
+            "cpu_simd",
+            "bmm: 64",
+            "bmm: 64\n  acc_bits: 16",
+            "x.yaml:10: bitlinear.acc_bits: must be 32, the width of the kernel's sums (got 16)",
+        ),
+        (
+            "cpu_simd",
+            "bmm: 64",
+            "bmm: 64\n  overflow: saturate",
+            "x.yaml:10: bitlinear.overflow: must be 'wrap', as the kernel's additions do (got 'saturate')",
+        ),
     ],
 )
 def test_impossible_datapaths(here: Path, kind: str, old: str, new: str, text: str) -> None:

@@ -19,7 +19,7 @@ def triple_value(w: list[int]) -> int:
 
 
 class Packed:
-    """The planes of a matrix of weights, in the order of the kernel: registers of bytes, or of 16-bit words of signs."""
+    """The planes of a matrix of weights, in the kernel's order: registers of bytes, or of 16-bit words of signs."""
 
     def __init__(self, weights: list[list[int]], spec: CpuSimdSpec) -> None:
         self.weights, self.spec = weights, spec

@@ -1,5 +1,6 @@
 """bitnet.cpp's CPU kernels; how they work is told by `bitsim.datapath.cpu_simd`."""
 
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -101,9 +102,9 @@ class CpuSimdSpec(DatapathDescription):
 
     @property
     def macs_per_cycle(self) -> int:
-        """Of the innermost loop; all else comes on top of it."""
+        """Of the innermost loop, rounded up; all else comes on top of it."""
         products, instructions = _INNERMOST[self.kernel]
-        return max(1, round(products / instructions * self.instructions_per_cycle.nominal))
+        return ceil(products * self.instructions_per_cycle.nominal / instructions)
 
     def text(self) -> str:
         padding = f"K padded to {self.step_k}" if self.pad else f"K a multiple of {self.step_k}"
