@@ -69,6 +69,11 @@ EVENT_KINDS = (
         "one bit of an adder of a sign-selecting tree or of its accumulator adds; `depth1`, `depth2`, ...: adders in "
         "a row between two registers",
     ),
+    # lookup tables
+    _logic("lut.build.add_bits", "table building", "one bit of an adder that builds entries of a lookup table adds"),
+    _logic("lut.{table}.read", "table reads", "an entry is selected from a lookup table in registers, by its code"),
+    _flip("table", "a bit of an entry of a lookup table in registers flips"),
+    _flip("index", "a bit of a register for the code of some weights flips"),
     # CPU kernels
     _logic(
         "simd.{isa}.{op}",

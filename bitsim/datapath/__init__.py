@@ -13,6 +13,7 @@ __all__ = [
     "accumulation",
     "adder_tree",
     "base",
+    "binary_lut",
     "cpu_simd",
     "cycle_model",
     "formats",

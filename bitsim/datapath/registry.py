@@ -11,6 +11,7 @@ DATAPATHS = {
     "pe_array": ("pe_array", "PEArray"),
     "adder_tree": ("adder_tree", "AdderTree"),
     "cpu_simd": ("cpu_simd", "CpuSimd"),
+    "binary_lut": ("binary_lut", "BinaryLut"),
 }
 
 

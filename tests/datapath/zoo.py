@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, cpu_simd, pe_array
+from bitsim.datapath.reference import adder_tree, binary_lut, cpu_simd, pe_array
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import AdderTreeSpec, CpuSimdSpec, DatapathDescription
+from bitsim.hw.datapaths import AdderTreeSpec, BinaryLutSpec, CpuSimdSpec, DatapathDescription
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -71,6 +71,20 @@ def adder_trees(draw: st.DrawFn) -> AdderTreeSpec:
 
 
 @st.composite
+def binary_luts(draw: st.DrawFn, table_bits: tuple[int, ...]) -> BinaryLutSpec:
+    tables, bits = draw(st.sampled_from((1, 2, 4))), draw(st.sampled_from(table_bits))
+    return BinaryLutSpec(
+        kind="binary_lut",
+        tables=tables,
+        lanes=draw(st.integers(1, 5)),
+        table_bits=bits,
+        acc_bits=bits + tables.bit_length() + draw(st.integers(0, 3)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+        clock_gating=draw(st.booleans()),
+    )
+
+
+@st.composite
 def cpu_kernels(draw: st.DrawFn, *kernels: str) -> CpuSimdSpec:
     """Generates CPU kernels that pad, so that they take operands of every size."""
     kernel = draw(st.sampled_from(kernels))
@@ -104,6 +118,8 @@ ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
+    "binary_lut": Member("binary_lut", binary_luts((10,)), binary_lut.run),
+    "binary_lut_rounded": Member("binary_lut", binary_luts((4, 8, 9)), binary_lut.run, exact=False),
     "cpu_i2s": Member("cpu_simd", cpu_kernels("i2s_avx2", "i2s_neon"), cpu_simd.run, deep_integers, exact=False),
     "cpu_tables": Member("cpu_simd", cpu_kernels("tl1", "tl2"), cpu_simd.run),
 }

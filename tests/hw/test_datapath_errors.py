@@ -31,7 +31,18 @@ bitlinear:
   bmm: 64
   instructions_per_cycle: {value: 2, unit: ratio, evidence: assumed, source: a test}
 """
-CHIPS = {"adder_tree": TREE, "cpu_simd": CPU}
+BINARY = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: binary_lut
+  tables: 4
+  lanes: 8
+  table_bits: 8
+  acc_bits: 20
+"""
+CHIPS = {"adder_tree": TREE, "cpu_simd": CPU, "binary_lut": BINARY}
 
 
 BK = "so that blocks fill the kernel's registers and int16 holds their sums"
@@ -88,6 +99,22 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "rows: 2",
             "x.yaml:9: bitlinear.rows: unknown key; allowed: acc_bits, clock_gating, kind, lanes, overflow, pipeline, "
             "tokens, trees",
+        ),
+        (
+            "binary_lut",
+            "tables: 4",
+            "tables: 3",
+            "x.yaml:6: bitlinear.tables: must be a power of two from 1 to 16, so that the tree of adders is balanced "
+            "(got 3)",
+        ),
+        ("binary_lut", "lanes: 8", "lanes: 0", "x.yaml:7: bitlinear.lanes: must be >= 1 (got 0)"),
+        ("binary_lut", "table_bits: 8", "table_bits: 3", "x.yaml:8: bitlinear.table_bits: must be >= 4 (got 3)"),
+        ("binary_lut", "table_bits: 8", "table_bits: 11", "x.yaml:8: bitlinear.table_bits: must be <= 10 (got 11)"),
+        (
+            "binary_lut",
+            "acc_bits: 20",
+            "acc_bits: 10",
+            "x.yaml:9: bitlinear.acc_bits: must be >= 11, the width of a sum of 4 entries, those of one cycle (got 10)",
         ),
         ("adder_tree", "  kind: adder_tree\n", "", "x.yaml:4: bitlinear.kind: required key is missing"),
         (

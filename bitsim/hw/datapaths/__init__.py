@@ -9,12 +9,13 @@ from pydantic import Field
 
 from bitsim.hw.datapaths.adder_tree import AdderTreeSpec
 from bitsim.hw.datapaths.base import DatapathDescription
+from bitsim.hw.datapaths.binary_lut import BinaryLutSpec
 from bitsim.hw.datapaths.cpu_simd import CpuSimdSpec
 from bitsim.hw.datapaths.pe_array import PEArraySpec
 
 DatapathSpec = Annotated[
-    PEArraySpec | AdderTreeSpec | CpuSimdSpec,
+    PEArraySpec | AdderTreeSpec | CpuSimdSpec | BinaryLutSpec,
     Field(discriminator="kind"),
 ]
 
-__all__ = ["AdderTreeSpec", "CpuSimdSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec"]
+__all__ = ["AdderTreeSpec", "BinaryLutSpec", "CpuSimdSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec"]
