@@ -3,6 +3,7 @@
 One instruction per intrinsic of the source, and two for NEON's `vzipq`, which gives two registers. Not counted: what is
 no vector instruction of the kernel (loops, addresses, constants and zeros, the clearing and copying of C), and what
 other operators do (quantising the activations, the subtraction of their sum, the scales).
+Evidence: the compiled sources with every intrinsic counted, tests/datapath/test_cpu_simd.py.
 Source: microsoft/BitNet `16da220` (MIT): `src/ggml-bitnet-mad.cpp`, `ggml_vec_dot_i2_i8_s_1x1`; `utils/codegen_tl1.py`;
 `utils/codegen_tl2.py` with batch size 1.
 """

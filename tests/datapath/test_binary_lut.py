@@ -47,8 +47,8 @@ def test_the_planes_of_a_weight_are_signs_whose_mean_it_is() -> None:
 
 
 @given(data=st.data())
-def test_rounded_entries_are_off_by_half_a_step_per_lookup_at_most(data: st.DataObject) -> None:
-    """But for entries that are clamped: 511 - 2^d / 2 and more lose up to a step more."""
+def test_rounded_entries_cost_at_most_a_step_per_table(data: st.DataObject) -> None:
+    """Clamped entries, whose sum rounds to 512, are off by less than a step; outputs halve two lookups per table."""
     spec = data.draw(binary_luts(ROUNDED))
     datapath = BinaryLut(roomy(spec))
     x, w = data.draw(integers(datapath, largest=40))

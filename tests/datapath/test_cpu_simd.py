@@ -1,6 +1,7 @@
 """bitnet.cpp's kernels as datapaths: golden sums, wraps, what is refused, tables and layouts."""
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,14 @@ def test_measured_value_of_the_compiled_kernel() -> None:
     assert done.deviation == Deviation(
         outputs=1, wrong=1, largest=off, error_squares=float(off) ** 2, exact_squares=float(127 * 4096) ** 2
     )
+
+
+@pytest.mark.parametrize(("k", "q", "raw"), [(2112, 127, 12160), (2048, -128, 0), (1088, 127, -247_936)])
+def test_wraps_of_the_neon_source_with_its_intrinsics_as_loops(k: int, q: int, raw: int) -> None:
+    """All weights +1, all activations q: what ggml_vec_dot_i2_i8_s_1x1 of microsoft/BitNet 16da220 returns."""
+    y, events = bitsim.matmul(np.full((1, k), q, np.int8), np.ones((1, k), np.int8), "cpu-i2s-neon")
+    assert y[0, 0] + q * k == raw
+    assert events["overflow.lane"] == 8
 
 
 @pytest.mark.parametrize("case", ["a", "b"])
@@ -219,3 +228,71 @@ def test_a_run_says_what_the_kernel_does_not_know() -> None:
     assert "is not exact: it wraps int16 lanes as it sums" in notes
     assert "BitLinear sums: linear: 0 of " in notes
     assert any(constant["constant"].endswith("instructions_per_cycle") for constant in result.assumed_constants())
+
+
+def test_golden_tl2_planes_tables_and_sums_of_the_compiled_kernel() -> None:
+    """Made by codegen_tl2.py of microsoft/BitNet 16da220 (BM 64, BK 96, K 256), compiled and run with these planes."""
+    golden = np.load(Path(__file__).parents[1] / "golden" / "bitnetcpp_tl2.npz")
+    x, w, datapath = golden["x"], golden["w"], kernel("cpu-tl2", bm=64)
+    packed = cpu_tables.Packed(w.tolist(), datapath.spec)
+    for name in ("indices", "signs", "pairs"):
+        np.testing.assert_array_equal(getattr(packed, name), golden[name])
+    machine, q = Machine("avx2", Ledger()), x[0].tolist()
+    triples = [table for k in range(0, 192, 24) for table in cpu_tables.triple_tables(q[k : k + 24], machine)]
+    pairs = [
+        table for k in range(192, 256, 16) for table in cpu_tables.pair_tables(q[k : k + 16], machine, "add_int32")
+    ]
+    np.testing.assert_array_equal(triples, golden["triple_tables"])
+    np.testing.assert_array_equal(pairs, golden["pair_tables"])
+    np.testing.assert_array_equal(datapath.execute(x, w).y[0], golden["sums"])
+    np.testing.assert_array_equal(cpu_simd.run(x, w, datapath.spec).y[0], golden["sums"])
+
+
+def test_golden_tl1_plane_tables_and_sums_of_the_generated_kernel() -> None:
+    """Made by codegen_tl1.py of microsoft/BitNet 16da220 (BM 128, BK 64, bm 64, K 192), NEON intrinsics as loops."""
+    golden = np.load(Path(__file__).parents[1] / "golden" / "bitnetcpp_tl1.npz")
+    x, w, datapath = golden["x"], golden["w"], kernel("cpu-tl1")
+    np.testing.assert_array_equal(cpu_tables.Packed(w.tolist(), datapath.spec).pairs, golden["pairs"])
+    machine, q = Machine("neon", Ledger()), x[0].tolist()
+    tables = [table for k in range(0, 192, 16) for table in cpu_tables.pair_tables(q[k : k + 16], machine, "add_int16")]
+    high_first = np.array(tables)[:, ::-1, :9]
+    np.testing.assert_array_equal(high_first, golden["pair_tables"])
+    np.testing.assert_array_equal(datapath.execute(x, w).y[0], golden["sums"])
+    np.testing.assert_array_equal(cpu_simd.run(x, w, datapath.spec).y[0], golden["sums"])
+
+
+COUNTED = {
+    "cpu-i2s-avx2": (
+        (4224, 1),
+        {"load": 165, "shift": 99, "and": 132, "maddubs": 132, "add_int16": 132, "madd": 2, "add_int32": 5}
+        | {"extract": 1, "unpack": 1, "shuffle": 1, "move": 1},
+    ),
+    "cpu-i2s-neon": (
+        (2112, 1),
+        {"load": 165, "shift": 99, "and": 132, "mlal": 264, "widen": 4, "add_int32": 4, "sum_across": 1},
+    ),
+    "cpu-tl1": (
+        (192, 128),
+        {"load": 672, "shift": 384, "and": 432, "tbl": 1728, "zip": 2112, "add_int16": 1632, "widen": 96}
+        | {"add_int32": 96, "store": 480},
+    ),
+    "cpu-tl2": (
+        (256, 64),
+        {"load": 528, "insert": 384, "shift": 608, "and": 192, "shuffle": 480, "unpack": 768, "xor": 256}
+        | {"add_int16": 640, "add_int32": 176, "widen": 32, "extract": 16, "store": 128, "pack": 96, "permute": 768},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_instructions_are_those_counted_in_the_source(name: str) -> None:
+    """The sources of microsoft/BitNet 16da220, compiled with a counter at every intrinsic; one token.
+
+    Not counted there either: constants, zeros, casts and the quantisation of floats.
+    """
+    (k, n), counted = COUNTED[name]
+    datapath = kernel(name) if name != "cpu-tl2" else kernel(name, bm=64)
+    found = datapath.count(1, k, n)
+    assert {event: count for event, count in found.items() if event.startswith("simd.")} == {
+        f"simd.{datapath.spec.isa}.{op}": count for op, count in counted.items()
+    }
