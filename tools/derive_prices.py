@@ -12,6 +12,9 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
 * `tree.depth*.add_bits`, per bit of adder, sign selection included, by adders in a row between registers: 5 from the
   synthesised 16-lane trees (four levels and the accumulator's adder), 1 from the ternary PE of 24 bits, as `pe.*`; on a
   straight line between the two, because glitches grow from adder to adder. Deeper stages have no source.
+* `lut.b4_t10.read`: study A's lookup into 8 binary entries with its 24-bit accumulator (table held: TS, changing every
+  cycle: OS) without registers and clock, less its ternary PE of 24 bits, which has the same adder: low = TS zd, nominal
+  = the geometric mean of TS zd and TS ud, high = the larger ud. Entries of 8 bits are taken to cost 8 / 10 of it.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
@@ -120,7 +123,22 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
     for event, unit in (units | {"vec.mul.fp16": "fp16_mul"}).items():
         low, nominal = study_b[unit]["fJ_zero"], study_b[unit]["fJ_glitch"]
         prices[event] = low, nominal, nominal
+    for bits in (10, 8):
+        prices[f"lut.b4_t{bits}.read"] = binary_read_price(study_a, bits)
     return {event: (low / 1e3, nominal / 1e3, high / 1e3) for event, (low, nominal, high) in prices.items()}
+
+
+def binary_read_price(study_a: dict[str, Any], table_bits: int) -> Range:
+    """Selection of one entry of `table_bits` from a mirrored table of four activations, in fJ."""
+
+    def gates_of(unit: str, macs: int, run: str) -> float:
+        return float(1e3 * (macs * study_a[unit][f"pJ_mac_{run}"] - study_a[unit]["reg_clk_pJ_cycle"]))
+
+    held_zd, held_ud, changing_ud = (
+        table_bits / 10 * (gates_of(f"lutread_b_g4_{stimulus}", 4, run) - gates_of("tacc_a8_acc24", 1, run))
+        for stimulus, run in (("TS", "zd"), ("TS", "ud"), ("OS", "ud"))
+    )
+    return held_zd, (held_zd * held_ud) ** 0.5, max(held_ud, changing_ud)
 
 
 def rebuilt(

@@ -48,9 +48,9 @@ latencies, caches and scalar instructions are left out.
 Streams: what kernels load and store, caches not regarded; tables count as activations, int32 sums in memory as psums.
 
 Source: microsoft/BitNet `16da220` (MIT), arXiv 2410.16144, arXiv 2502.11880. Evidence, in tests/datapath/
-test_cpu_simd.py: sums of the compiled AVX2 I2_S (golden gguf/i2s_vectors.npz); weights as packed here, tables and sums of TL2 as its
-generator writes it, compiled, and of TL1 likewise with each NEON intrinsic replaced by a loop; the NEON I2_S compiled
-in the same way wraps as here. All instruction counts equal those of the sources with every intrinsic counted.
+test_cpu_simd.py: sums of the compiled AVX2 I2_S (golden gguf/i2s_vectors.npz); packed weights, tables and sums of TL2
+as its generator writes it, compiled, and of TL1 likewise with each NEON intrinsic replaced by a loop; the NEON I2_S
+compiled in the same way wraps as here. All instruction counts equal those of the sources with every intrinsic counted.
 """
 
 from collections.abc import Mapping

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from bitsim.datapath.adder_tree import AdderTree
+from bitsim.datapath.binary_lut import BinaryLut
 from bitsim.hw import load_technology, technology_names
-from bitsim.hw.datapaths import AdderTreeSpec
+from bitsim.hw.datapaths import AdderTreeSpec, BinaryLutSpec
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT.parent / "shared" / "facts" / "energy_tables.yaml"
@@ -128,3 +129,20 @@ def test_dram_is_lpddr4(tables: dict[str, Any]) -> None:
     listed = tables["dram_pJ_per_bit"]["types"]["LPDDR4"]
     energy = load_chip("ternary-ws-64x64").memory.dram.energy
     assert (energy.low, energy.nominal, energy.high) == (listed["low"], listed["mid"], listed["high"])
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_events_times_prices_rebuild_the_synthesised_binary_lookup(
+    name: str, tables: dict[str, Any], tool: ModuleType
+) -> None:
+    """One lookup per cycle into an accumulator of 24 bits; the table is held (low) or changes every cycle (high)."""
+    prices = load_technology(name).prices
+    spec = BinaryLutSpec(kind="binary_lut", tables=1, lanes=1, acc_bits=24)
+    rng = np.random.default_rng(0)
+    x, w = gaussian(rng, (500, 4)), rng.choice(np.array([-1, 0, 1], np.int8), (1, 4))
+    events = BinaryLut(spec).execute(x, w).events  # two planes, so 1000 lookups
+    for stimulus, run, level in (("TS", "zd", "low"), ("OS", "ud", "high")):
+        unit = tables["pe_costs"]["units"][f"lutread_b_g4_{stimulus}"][tool.LIBRARIES[name]]
+        logic = ("lut.b4_t10.read", "tree.depth1.add_bits")
+        rebuilt = sum(events[event] * getattr(prices[event], level) for event in logic) / 1000
+        assert rebuilt + unit["reg_clk_pJ_cycle"] == pytest.approx(4 * unit[f"pJ_mac_{run}"], rel=0.15), stimulus
