@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -105,6 +107,12 @@ class ChipExecutor:
         """Where `op` goes, and how long it takes there on these operands."""
         placed, busy = self._place(op), sum(done.cycles for done in executions)
         return placed if busy == placed.unit_cycles else replace(placed, unit_cycles=busy)
+
+    @property
+    def deviation(self) -> Deviation | None:
+        """How far all BitLinear sums were off; None of an exact datapath."""
+        parts = list(self.deviations.values())
+        return reduce(add, parts) if parts else None
 
     def sample_note(self) -> str:
         """On how many columns the dear toggles of which operators were counted."""

@@ -112,3 +112,11 @@ def test_a_run_reports_how_far_int8_tables_are_off() -> None:
     assert exact.logits is not None
     assert rounded.logits is not None
     assert 0 < np.abs(exact.logits - rounded.logits).max() < 2
+
+
+def test_an_evaluation_reports_how_far_int8_tables_are_off() -> None:
+    exact, rounded = (bitsim.evaluate("tiny-b158", name, limit=40) for name in ("binary-lut-b4", "binary-lut-b4-int8"))
+    assert (exact.wrong_sums, exact.largest_sum_error, exact.rms_sum_error) == (0, 0, 0)
+    assert rounded.wrong_sums > 1000
+    assert 0.001 < rounded.rms_sum_error < 0.05
+    assert abs(exact.bits_per_byte - rounded.bits_per_byte) < 0.2
