@@ -38,7 +38,7 @@ Order of work: token after token, as in decoding; kernels that share the weights
 compute the same sums. All of a matmul is one tile: tables are built once for all rows.
 
 K must be a multiple of a block (TL2: of 32), and N of `bm`: with `pad` both are filled up with zeros (exact, and
-counted), without it the operands are refused, as bitnet.cpp has no kernel for them.
+counted), without it the operands are refused: I2_S would leave out what remains of K, TL1 and TL2 have no kernel.
 
 Events: `simd.{isa}.{op}` per vector instruction, see `bitsim.datapath.simd_counts`. They have no price: no source gives
 an energy per instruction, so that only the `arithmetic` convention has one. Nothing depends on the operands but wraps;
