@@ -87,6 +87,12 @@ EVENT_KINDS = (
         "popcounts",
         "one bit of an adder that counts ones, or of the accumulator behind it, adds; `depth7`: adders in a row",
     ),
+    # CPU kernels
+    _logic(
+        "simd.{isa}.{op}",
+        "vector instructions",
+        "a vector instruction of a CPU kernel, on registers of 256 (avx2) or 128 bits (neon)",
+    ),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),

@@ -16,6 +16,7 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
   registers and clock, less its ternary PE of 24 bits, which has the same adder: low = TS zd, nominal = the geometric
   mean of TS zd and TS ud (study B's selection is written as a variable part-select and several times dearer), high =
   the larger ud. A full table has twice the entries and is taken to cost twice as much.
+* `lut.b4_t10.read`: likewise, from study A's lookup into 8 binary entries. Entries of 8 bits are taken to cost 8 / 10.
 * `lut.build.add_bits`: study A's table builders (g = 2 and, at 45 nm, 3) without registers and clock, per bit of adder:
   low = least zd, high = largest ud, nominal = their geometric mean.
 * `lut.sram.*_bits`: per bit of CACTI's smallest SRAM, 2 kB with 64-bit access; for 7 nm at 22 nm, as an upper stand-in.
@@ -115,11 +116,11 @@ def tree_price(study_a: dict[str, Any], study_b: dict[str, Any], depth: int) -> 
     return low, nominal, high
 
 
-def read_price(study_a: dict[str, Any], g: int) -> Range:
-    """Selection of one entry of half a table from registers, in fJ."""
+def read_price(study_a: dict[str, Any], lookup: str) -> Range:
+    """Selection of one entry of half a table from registers, in fJ; `lookup`: `t_g3`, `b_g4`."""
     pe = study_a["tacc_a8_acc24"]
     held_zd, held_ud, changing_ud = (
-        gates_a(study_a[f"lutread_t_g{g}_{stimulus}"], run) - gates_a(pe, run)
+        gates_a(study_a[f"lutread_{lookup}_{stimulus}"], run) - gates_a(pe, run)
         for stimulus, run in (("TS", "zd"), ("TS", "ud"), ("OS", "ud"))
     )
     return held_zd, sqrt(held_zd * held_ud), max(held_ud, changing_ud)
@@ -178,9 +179,12 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
     for depth in range(1, TREE_DEPTH + 1):
         prices[f"tree.depth{depth}.add_bits"] = tree_price(study_a, study_b, depth)
     for g in range(2, 6):
-        half = read_price(study_a, g)
+        half = read_price(study_a, f"t_g{g}")
         prices[f"lut.g{g}_half.read"] = half
         prices[f"lut.g{g}_full.read"] = 2 * half[0], 2 * half[1], 2 * half[2]
+    low, nominal, high = read_price(study_a, "b_g4")
+    prices["lut.b4_t10.read"] = low, nominal, high
+    prices["lut.b4_t8.read"] = 0.8 * low, 0.8 * nominal, 0.8 * high
     prices["lut.build.add_bits"] = build_price(study_a)
     prices |= {event: (price,) * 3 for event, price in table_sram_prices(tables, library).items()}
     prices["serial.depth5.add_bits"] = serial_price(study_a["bs16_a8_acc24_8cyc"])

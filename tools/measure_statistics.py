@@ -83,9 +83,8 @@ def main() -> None:
         for kind, (measured, chances) in measure(chip).items():
             if weight_zeros is None and kind == "ternary":
                 weight_zeros = zeros(chip, measured)
-            known = rates.setdefault(kind, {})
             for event, number in sorted(chances.items()):
-                known.setdefault(event, measured[event] / number)
+                rates.setdefault(kind, {}).setdefault(event, measured[event] / number)
     lines = [
         "# Written by tools/measure_statistics.py: zeros of the weights; by kind of datapath and event, the fraction",
         "# of its chances that it takes (of a toggle: the flipped fraction of register bits per update).",

@@ -13,6 +13,8 @@ DATAPATHS = {
     "ternary_lut": ("ternary_lut", "TernaryLut"),
     "bit_serial": ("bit_serial", "BitSerial"),
     "popcount": ("popcount", "Popcount"),
+    "cpu_simd": ("cpu_simd", "CpuSimd"),
+    "binary_lut": ("binary_lut", "BinaryLut"),
 }
 
 

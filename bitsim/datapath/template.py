@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from bitsim.datapath.accumulation import Accumulation, Summed, accumulate
-from bitsim.datapath.base import Array, Execution, Observation, Overflow, Range, Statistics, Streams, Toggles
+from bitsim.datapath.base import Array, Deviation, Execution, Observation, Overflow, Range, Statistics, Streams, Toggles
 from bitsim.datapath.formats import integer_operand, round_to_half
+from bitsim.datapath.matmul import int8_matmul, ternary_matmul
 from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import OperandError
 from bitsim.events import Events, total
@@ -73,6 +74,10 @@ class CountedDatapath(ABC, Generic[Spec]):
     def exact(self) -> bool:
         return True
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return () if self.exact else ("is not exact: it rounds as it sums",)
+
     def prepare(self, w: Array | PackedTernary) -> PreparedWeights:
         """Check the weights and lay them out: `w` (N, K), ternary codes packed or not."""
         operand, codes = self.weight_operand(w)
@@ -97,6 +102,7 @@ class CountedDatapath(ABC, Generic[Spec]):
             cycles=self.executed_cycles(acts, weights),
             toggle_columns=columns,
             first_overflow=Overflow(m=summed.first[0], k=summed.first[1], n=summed.first[2]) if summed.first else None,
+            deviation=None if self.exact or not self.spec.integer else self.deviation(acts, weights, summed),
         )
 
     def observe(
@@ -236,6 +242,13 @@ class CountedDatapath(ABC, Generic[Spec]):
     def executed_cycles(self, acts: Array, weights: PreparedWeights) -> int:
         """Cycles of one execution; to be overridden where they depend on the operands."""
         return self._timed(acts.shape[0], weights.k, weights.n)
+
+    def deviation(self, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation:
+        """How far the sums of a datapath that is not exact are off."""
+        w = weights.operand
+        return Deviation.between(
+            summed.y, ternary_matmul(acts, w) if isinstance(w, PackedTernary) else int8_matmul(acts, w)
+        )
 
     def act_operand(self, x: Array) -> Array:
         """`x` as the datapath holds it, (M, K); raises `OperandError` naming the first value out of range."""

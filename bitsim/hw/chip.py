@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from bitsim.errors import ConfigError, UnknownNameError
-from bitsim.hw.constants import Constant, Described, Evidence, Text, in_unit
+from bitsim.hw.constants import Constant, Described, Evidence, Text, constants_in, in_unit
 from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
 from bitsim.hw.library import FromFile, built_in_names, is_path, open_source
 from bitsim.hw.source import Source, problem, validate
@@ -146,11 +146,12 @@ class Chip(FromFile):
     def timing_constants(self) -> Mapping[str, Constant]:
         """The constants that times rest on, by name."""
         dram = self.memory.dram
+        datapaths = constants_in(self.bitlinear, "bitlinear") | constants_in(self.wide, "wide")
         return {
             f"{self.name}: clock": self.clock,
             f"{self.name}: memory.dram.bandwidth": dram.bandwidth,
             f"{self.name}: memory.dram.efficiency": dram.efficiency,
-        }
+        } | {f"{self.name}: {path}": constant for path, constant in datapaths.items()}
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""

@@ -27,7 +27,8 @@ class Constant(Described):
     us, published by others, derived from one of these, or assumed.
     """
 
-    value: Amount | None = None
+    # Not dumped: what is dumped is a range, and can be validated again.
+    value: Annotated[Amount | None, Field(exclude=True)] = None
     low: Amount
     nominal: Amount
     high: Amount

@@ -238,8 +238,7 @@ def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], toggles: To
         try:
             y = executor.bitlinear(call.op, call.x_q, call.weight, call.live)
         except OperandError as error:
-            reason = f"{call.op.name}: {error}"
-            return Compared(chip=chip, exact=exact, outputs="refused", areas=areas, reason=reason)
+            return Compared(chip=chip, exact=exact, outputs="refused", areas=areas, reason=str(error))
         wrong = y != call.y
         if wrong.any() and exact and call.op.name not in executor.overflowed:
             m, n = (int(i) for i in np.argwhere(wrong)[0])

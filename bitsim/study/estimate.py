@@ -18,7 +18,7 @@ from bitsim.quant.recipes import recipe
 from bitsim.schedule.memory import MemoryModel
 from bitsim.schedule.place import Placement
 from bitsim.study.ledger import OperatorLedger
-from bitsim.study.provenance import inputs_of, notes_on
+from bitsim.study.provenance import inputs_of, notes_on, remarks_on
 from bitsim.study.result import Result
 from bitsim.study.rows import OperatorRow
 from bitsim.study.statistics import default_statistics
@@ -93,6 +93,7 @@ def estimate(
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
             *notes_on(model, chip, rules, positions=prefill + decode, batch=batch),
+            *remarks_on(model, placement),
             *placement.memory.assumptions,
         ),
         prompt_tokens=prefill,

@@ -6,6 +6,7 @@ from bitsim.model.checkpoint import Model
 from bitsim.model.zoo import zoo_entry, zoo_names
 from bitsim.quant.kv import kv_stored_bits
 from bitsim.quant.recipes import Recipe, recipe
+from bitsim.schedule.place import Placement
 
 
 def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
@@ -22,6 +23,14 @@ def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
         "technology_sha256": chip.tech.sha256,
         "numerics": numerics,
     }
+
+
+def remarks_on(model: Model, placement: Placement) -> tuple[str, ...]:
+    """What a reader must know of the datapath that computes a model's BitLinear."""
+    if not model.config.quantised:
+        return ()
+    datapath = placement.bitlinear
+    return tuple(f"the BitLinear datapath {datapath!r} {remark}" for remark in datapath.remarks)
 
 
 def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int, batch: int = 1) -> tuple[str, ...]:

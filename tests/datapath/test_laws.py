@@ -13,14 +13,10 @@ from bitsim.datapath.registry import DATAPATHS, build_datapath
 from bitsim.errors import OperandError
 from bitsim.events import Events, is_data_dependent, total
 from bitsim.hw import chip_names, load_chip
-from tests.datapath.zoo import EXACT, NEEDS_OTHER_MODELS, ZOO, Member, roomy
+from tests.datapath.zoo import EXACT, NEEDS_OTHER_MODELS, ZOO, Member, int64_matmul, roomy
 
 every = pytest.mark.parametrize("member", ZOO.values(), ids=ZOO)
 every_exact = pytest.mark.parametrize("member", EXACT.values(), ids=EXACT)
-
-
-def int64_matmul(x: Any, w: Any) -> Any:
-    return x.astype(np.int64) @ w.astype(np.int64).T
 
 
 def toggles(events: Events) -> dict[str, int]:

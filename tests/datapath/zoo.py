@@ -7,12 +7,24 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, bit_serial, pe_array, popcount, ternary_lut
+from bitsim.datapath.reference import adder_tree, binary_lut, bit_serial, cpu_simd, pe_array, popcount, ternary_lut
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import AdderTreeSpec, BitSerialSpec, DatapathDescription, PopcountSpec, TernaryLutSpec
+from bitsim.hw.datapaths import (
+    AdderTreeSpec,
+    BinaryLutSpec,
+    BitSerialSpec,
+    CpuSimdSpec,
+    DatapathDescription,
+    PopcountSpec,
+    TernaryLutSpec,
+)
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
+
+
+def int64_matmul(x: Any, w: Any) -> Any:
+    return x.astype(np.int64) @ w.astype(np.int64).T
 
 
 @st.composite
@@ -119,6 +131,50 @@ def popcount_arrays(draw: st.DrawFn) -> PopcountSpec:
     )
 
 
+@st.composite
+def binary_luts(draw: st.DrawFn, table_bits: tuple[int, ...]) -> BinaryLutSpec:
+    tables, bits = draw(st.sampled_from((1, 2, 4))), draw(st.sampled_from(table_bits))
+    return BinaryLutSpec(
+        kind="binary_lut",
+        tables=tables,
+        lanes=draw(st.integers(1, 5)),
+        table_bits=bits,
+        acc_bits=bits + tables.bit_length() + draw(st.integers(0, 3)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+        clock_gating=draw(st.booleans()),
+    )
+
+
+@st.composite
+def cpu_kernels(draw: st.DrawFn, *kernels: str) -> CpuSimdSpec:
+    """Generates CPU kernels that pad, so that they take operands of every size."""
+    kernel = draw(st.sampled_from(kernels))
+    issue = draw(st.sampled_from((0.5, 1.0, 3.0)))
+    fields: dict[str, Any] = {"kind": "cpu_simd", "kernel": kernel, "pad": True}
+    fields["instructions_per_cycle"] = {"value": issue, "unit": "ratio", "evidence": "assumed", "source": "a test"}
+    if kernel == "tl1":
+        fields["bmm"] = draw(st.sampled_from((32, 64)))
+        fields["bm"] = fields["bmm"] * draw(st.integers(1, 2))
+        fields["bk"] = 16 * draw(st.integers(1, 4))
+    if kernel == "tl2":
+        fields |= {"bmm": 32, "bm": 32 * draw(st.integers(1, 2)), "bk": draw(st.sampled_from((96, 192)))}
+    return CpuSimdSpec.model_validate(fields)
+
+
+@st.composite
+def deep_integers(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, Any]:
+    """Generates small operands as `integers`, or few of a K at which the int16 lanes of I2_S wrap."""
+    if draw(st.booleans()):
+        return draw(integers(datapath, largest=largest))
+    m, k, n = draw(st.integers(1, 2)), draw(st.integers(1000, 4400)), draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    low = draw(st.sampled_from((-128, 60, 120)))
+    x = rng.integers(low, 128, (m, k)).astype(np.int8)
+    x[: draw(st.integers(0, m))] = rng.integers(-9, 9, k)
+    w = (rng.choice(draw(st.sampled_from(([1], [-1, 1]))), (n, k)) * (rng.random((n, k)) < 0.9)).astype(np.int8)
+    return x, w
+
+
 NEEDS_OTHER_MODELS = {"popcount"}  # models whose activations have one or two bits; so it is on no chip
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
@@ -127,6 +183,10 @@ ZOO = {
     "ternary_lut": Member("ternary_lut", ternary_luts(), ternary_lut.run),
     "bit_serial": Member("bit_serial", bit_serial_arrays(), bit_serial.run),
     "popcount": Member("popcount", popcount_arrays(), popcount.run),
+    "binary_lut": Member("binary_lut", binary_luts((10,)), binary_lut.run),
+    "binary_lut_rounded": Member("binary_lut", binary_luts((4, 8, 9)), binary_lut.run, exact=False),
+    "cpu_i2s": Member("cpu_simd", cpu_kernels("i2s_avx2", "i2s_neon"), cpu_simd.run, deep_integers, exact=False),
+    "cpu_tables": Member("cpu_simd", cpu_kernels("tl1", "tl2"), cpu_simd.run),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 

@@ -60,7 +60,38 @@ bitlinear:
   tokens: 2
   acc_bits: 16
 """
-CHIPS = {"adder_tree": TREE, "ternary_lut": LUT, "bit_serial": SERIAL, "popcount": POPCOUNT}
+CPU = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: cpu_simd
+  kernel: tl1
+  bm: 128
+  bk: 64
+  bmm: 64
+  instructions_per_cycle: {value: 2, unit: ratio, evidence: assumed, source: a test}
+"""
+BINARY = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: binary_lut
+  tables: 4
+  lanes: 8
+  table_bits: 8
+  acc_bits: 20
+"""
+BK = "so that blocks fill the kernel's registers and int16 holds their sums"
+CHIPS = {
+    "adder_tree": TREE,
+    "cpu_simd": CPU,
+    "binary_lut": BINARY,
+    "ternary_lut": LUT,
+    "bit_serial": SERIAL,
+    "popcount": POPCOUNT,
+}
 
 
 @pytest.fixture
@@ -175,6 +206,62 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "acc_bits: 16",
             "acc_bits: 6",
             "x.yaml:10: bitlinear.acc_bits: must be >= 7, the width of a sum of 32 products of -1 or 1 (got 6)",
+        ),
+        (
+            "binary_lut",
+            "tables: 4",
+            "tables: 3",
+            "x.yaml:6: bitlinear.tables: must be a power of two from 1 to 16, so that the tree of adders is balanced "
+            "(got 3)",
+        ),
+        ("binary_lut", "lanes: 8", "lanes: 0", "x.yaml:7: bitlinear.lanes: must be >= 1 (got 0)"),
+        ("binary_lut", "table_bits: 8", "table_bits: 3", "x.yaml:8: bitlinear.table_bits: must be >= 4 (got 3)"),
+        ("binary_lut", "table_bits: 8", "table_bits: 11", "x.yaml:8: bitlinear.table_bits: must be <= 10 (got 11)"),
+        (
+            "binary_lut",
+            "acc_bits: 20",
+            "acc_bits: 10",
+            "x.yaml:9: bitlinear.acc_bits: must be >= 11, the width of a sum of 4 entries, those of one cycle (got 10)",
+        ),
+        (
+            "cpu_simd",
+            "bk: 64",
+            "bk: 24",
+            f"x.yaml:8: bitlinear.bk: must be a multiple of 16 from 16 to 256, {BK} (got 24)",
+        ),
+        ("cpu_simd", "bk: 64", "bk: 512", "x.yaml:8: bitlinear.bk: must be <= 256 (got 512)"),
+        (
+            "cpu_simd",
+            "kernel: tl1",
+            "kernel: tl2",
+            f"x.yaml:8: bitlinear.bk: must be a multiple of 96 from 96 to 192, {BK} (got 64)",
+        ),
+        ("cpu_simd", "bm: 128", "bm: 96", "x.yaml:7: bitlinear.bm: must be a multiple of bmm = 64 (got 96)"),
+        ("cpu_simd", "bmm: 64", "bmm: 48", "x.yaml:9: bitlinear.bmm: must be 32 or 64 (got 48)"),
+        (
+            "cpu_simd",
+            "  bm: 128\n",
+            "",
+            "x.yaml:4: bitlinear.bm: must be given for tl1, which is compiled for it",
+        ),
+        (
+            "cpu_simd",
+            "kernel: tl1",
+            "kernel: i2s_avx2",
+            "x.yaml:7: bitlinear.bm: must be left out: i2s_avx2 has no blocks of tables (got 128)",
+        ),
+        ("cpu_simd", "value: 2", "value: 0", "x.yaml:10: bitlinear.instructions_per_cycle.value: must be > 0 (got 0)"),
+        (
+            "cpu_simd",
+            "bmm: 64",
+            "bmm: 64\n  acc_bits: 16",
+            "x.yaml:10: bitlinear.acc_bits: must be 32, the width of the kernel's sums (got 16)",
+        ),
+        (
+            "cpu_simd",
+            "bmm: 64",
+            "bmm: 64\n  overflow: saturate",
+            "x.yaml:10: bitlinear.overflow: must be 'wrap', as the kernel's additions do (got 'saturate')",
         ),
         ("adder_tree", "  kind: adder_tree\n", "", "x.yaml:4: bitlinear.kind: required key is missing"),
     ],

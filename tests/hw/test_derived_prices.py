@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from bitsim.datapath.adder_tree import AdderTree
+from bitsim.datapath.binary_lut import BinaryLut
 from bitsim.datapath.popcount import Popcount
 from bitsim.datapath.ternary_lut import TernaryLut
 from bitsim.hw import load_technology, technology_names
-from bitsim.hw.datapaths import AdderTreeSpec, PopcountSpec, TernaryLutSpec
+from bitsim.hw.datapaths import AdderTreeSpec, BinaryLutSpec, PopcountSpec, TernaryLutSpec
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT.parent / "shared" / "facts" / "energy_tables.yaml"
@@ -157,6 +158,23 @@ def test_events_times_prices_rebuild_the_synthesised_popcounts(name: str, tables
         counts |= {event: n for event, n in events.items() if event.startswith("popcount.")}
         rebuilt = sum(count * getattr(prices[event], level) for event, count in counts.items()) / cycles
         assert rebuilt == pytest.approx(measured, rel=0.15), level
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_events_times_prices_rebuild_the_synthesised_binary_lookup(
+    name: str, tables: dict[str, Any], tool: ModuleType
+) -> None:
+    """One lookup per cycle into an accumulator of 24 bits; the table is held (low) or changes every cycle (high)."""
+    prices = load_technology(name).prices
+    spec = BinaryLutSpec(kind="binary_lut", tables=1, lanes=1, acc_bits=24)
+    rng = np.random.default_rng(0)
+    x, w = gaussian(rng, (500, 4)), rng.choice(np.array([-1, 0, 1], np.int8), (1, 4))
+    events = BinaryLut(spec).execute(x, w).events  # two planes, so 1000 lookups
+    for stimulus, run, level in (("TS", "zd", "low"), ("OS", "ud", "high")):
+        unit = tables["pe_costs"]["units"][f"lutread_b_g4_{stimulus}"][tool.LIBRARIES[name]]
+        logic = ("lut.b4_t10.read", "tree.depth1.add_bits")
+        rebuilt = sum(events[event] * getattr(prices[event], level) for event in logic) / 1000
+        assert rebuilt + unit["reg_clk_pJ_cycle"] == pytest.approx(4 * unit[f"pJ_mac_{run}"], rel=0.15), stimulus
 
 
 @pytest.mark.parametrize("name", technology_names())

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from bitsim.datapath.registry import DATAPATHS
 from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw import load_chip, load_technology
 
+*MOST, LAST = (repr(kind) for kind in DATAPATHS)
+KINDS = f"{', '.join(MOST)} or {LAST}"
 TECHNOLOGY = """\
 name: mine
 node_nm: 7
@@ -204,6 +207,7 @@ def test_malformed(here: Path, content: str, start: str) -> None:
             "x.yaml:15: bitlinear.column_acc_bits: must be >= acc_bits = 24 (got 16)",
         ),
         ("column_acc_bits: 32", "column_acc_bits: 65", "x.yaml:15: bitlinear.column_acc_bits: must be <= 62 (got 65)"),
+        ("kind: pe_array", "kind: lut", f"x.yaml:9: bitlinear.kind: must be {KINDS} (got 'lut')"),
         (
             "overflow: wrap",
             "overflow: clip",

@@ -20,6 +20,9 @@ from bitsim.study.executor import ChipExecutor
 
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
+# No source gives an energy per vector instruction; building and holding binary tables is not priced yet.
+UNPRICED = {"cpu_simd", "binary_lut"}
+PRICED = [name for name in chip_names() if load_chip(name).bitlinear.kind not in UNPRICED]
 
 
 @cache
@@ -44,7 +47,7 @@ def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: 
         assert real.events.data_independent() == shape.events.data_independent()
 
 
-@pytest.mark.parametrize("chip", chip_names())
+@pytest.mark.parametrize("chip", PRICED)
 @pytest.mark.parametrize("model", MODELS)
 def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, chip: str) -> None:
     for result in (ran(model, chip), estimated(model, chip)):
@@ -61,7 +64,7 @@ def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, ch
         assert sum(row.cycles for row in result.rows) == result.cycles
 
 
-@pytest.mark.parametrize("chip", chip_names())
+@pytest.mark.parametrize("chip", PRICED)
 def test_law_6_holds_for_every_operator(chip: str) -> None:
     table = ran("tiny-b158", chip).frame()
     assert (table["energy_arithmetic_pj"] <= table["energy_datapath_pj"]).all()
@@ -93,9 +96,11 @@ def test_law_9_doubling_the_events_doubles_the_energy() -> None:
 
 
 def test_the_chip_does_not_change_what_an_exact_datapath_computes() -> None:
-    logits = [ran("tiny-b158", f"{name}-64x64").logits for name in ("ternary-ws", "ternary-os", "int8-ws")]
-    np.testing.assert_array_equal(logits[0], logits[1])
-    np.testing.assert_array_equal(logits[0], logits[2])
+    exact = [name for name in chip_names() if Placement(load_chip(name)).bitlinear.exact]
+    logits = [ran("tiny-b158", name).logits for name in exact]
+    assert len(logits) > 6
+    for other in logits[1:]:
+        np.testing.assert_array_equal(logits[0], other)
     rounded = ran("tiny-b158", "fp16-ws-64x64").logits
     assert not np.array_equal(logits[0], rounded)
     np.testing.assert_allclose(rounded, logits[0], atol=1.0)
