@@ -69,14 +69,32 @@ EVENT_KINDS = (
         "one bit of an adder of a sign-selecting tree or of its accumulator adds; `depth1`, `depth2`, ...: adders in "
         "a row between two registers",
     ),
+    # units that skip
+    _logic("lane.look_bits", "zero skipping", "a bit of an activation that a lane looks at", data_dependent=True),
+    _logic("lane.add_bits", "PE logic", "one bit of a sign-selecting adder of a lane adds", data_dependent=True),
+    _logic(
+        "merge.{depth}.add_bits",
+        "adder tree",
+        "one bit of the adders adds that merge the lanes of a column; `depth1`, `depth2`, ...: adders in a row",
+        data_dependent=True,
+    ),
+    _logic("gate.closed", "gates", "a weight of 0 stops an adder and the register behind it", data_dependent=True),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),
+    _logic("reg.clock_on_demand", "clock", "one register bit is clocked as operands demand", data_dependent=True),
     _flip("act", "an activation register bit flips"),
     _flip("weight", "a weight register bit flips"),
     _flip("psum", "a partial-sum register bit flips"),
     _flip("tree{level}", "a bit of the pipeline registers behind a level of an adder tree flips"),
     _system("sram.{buffer}.read_bits", "sram {buffer}", "bits read from an on-chip buffer"),
+    EventKind(
+        template="sram.{buffer}.read_on_demand_bits",
+        ledger="system",
+        component="sram {buffer}",
+        meaning="bits read from an on-chip buffer as operands demand",
+        data_dependent=True,
+    ),
     _system("sram.{buffer}.write_bits", "sram {buffer}", "bits written to an on-chip buffer"),
     _system("dram.{content}.read_bits", "dram {content}", "bits read from DRAM"),
     _system("dram.{content}.write_bits", "dram {content}", "bits written to DRAM"),

@@ -12,6 +12,8 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
 * `tree.depth*.add_bits`, per bit of adder, sign selection included, by adders in a row between registers: 5 from the
   synthesised 16-lane trees (four levels and the accumulator's adder), 1 from the ternary PE of 24 bits, as `pe.*`; on a
   straight line between the two, because glitches grow from adder to adder. Deeper stages have no source.
+* `lane.add_bits`, `merge.depth*.add_bits`: as `tree.*`. `lane.look_bits`: as a bit of B's 8-bit adder. `gate.closed`:
+  as a clocked flip-flop.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
@@ -109,10 +111,15 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
             prices[f"pe.ternary_a8_acc{bits}.{action}"] = low, nominal, high
     for depth in range(1, TREE_DEPTH + 1):
         prices[f"tree.depth{depth}.add_bits"] = tree_price(study_a, study_b, depth)
+        unit = "lane" if depth == 1 else f"merge.depth{depth}"
+        prices[f"{unit}.add_bits"] = prices[f"tree.depth{depth}.add_bits"]
+    bare = study_b["add8"]
+    prices["lane.look_bits"] = bare["fJ_zero"] / ACT_BITS, bare["fJ_glitch"] / ACT_BITS, bare["fJ_glitch"] / ACT_BITS
     prices["pe.int8_acc32.mac"] = pe_price(study_b["pe_i8_32"], study_a["mac_i8i8_acc32"])
     prices["pe.fp16_acc16.mac"] = pe_price(study_b["pe_fp16"], None)
     flops = {bits: study_b[f"pe_t8_{bits}"]["parts"] for bits in TERNARY_ACC_BITS}
     prices["reg.clock"] = spread([parts["clk"] / (ACT_BITS + bits) for bits, parts in flops.items()])
+    prices["gate.closed"] = prices["reg.clock_on_demand"] = prices["reg.clock"]
     for event in TOGGLE_EVENTS:
         prices[event] = spread([parts["int_ff"] / toggles[bits] for bits, parts in flops.items()])
     units = {"acc.add.int32": "add32", "acc.add.fp16": "fp16_add", "scale.mul.fp16": "fp16_mul"}

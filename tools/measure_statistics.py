@@ -24,9 +24,12 @@ from bitsim.study import run
 TOKENS = 256
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = ("ternary-ws-64x64", "int8-ws-64x64")  # chips that give the rates of the kinds that they share with others
-VARIANTS: dict[str, dict[str, int]] = {
-    "adder-tree-64x64-pipelined": {"lanes": 128, "trees": 32, "pipeline": 7},
-}
+VARIANTS: tuple[tuple[str, dict[str, int]], ...] = (
+    ("adder-tree-64x64-pipelined", {"lanes": 128, "trees": 32, "pipeline": 7}),
+    ("sparse-array-16x256", {"lanes": 2}),
+    ("sparse-array-16x256", {"lanes": 4}),
+    ("sparse-array-16x256", {"lanes": 8}),
+)
 
 
 def matmuls(chip: Chip, kind: str) -> list[Operator]:
@@ -61,7 +64,7 @@ def zeros(chip: Chip, events: Events) -> float:
 def measured_chips() -> list[Chip]:
     """The shipped chips, those whose rates others share first, then variants with registers that none of them has."""
     chips = [load_chip(name) for name in dict.fromkeys((*FIRST, *chip_names()))]
-    for name, changes in VARIANTS.items():
+    for name, changes in VARIANTS:
         chip = load_chip(name)
         spec = type(chip.bitlinear).model_validate(chip.bitlinear.model_dump() | changes)
         chips.append(chip.model_copy(update={"bitlinear": spec}))

@@ -120,8 +120,14 @@ class Datapath(Protocol):
         """Check and lay out the weights (N, K) once, for many calls of `execute`."""
         ...
 
-    def execute(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
-        """Run one matmul on real operands: `x` (M, K), `w` an array (N, K) or what `prepare` returned."""
+    def execute(
+        self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0, live: Array | None = None
+    ) -> Execution:
+        """Run one matmul on real operands: `x` (M, K), `w` an array (N, K) or what `prepare` returned.
+
+        `live`: bool (M, N), the outputs that are needed, None: all. The others may have any value, and a datapath that
+        can leave them out spends nothing on them.
+        """
         ...
 
     def observe(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:

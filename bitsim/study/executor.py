@@ -44,7 +44,7 @@ class ChipExecutor:
         datapath = self.placement.bitlinear
         if op.name not in self._prepared:
             self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
-        done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed)
+        done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed, live=live)
         self._book(op, [done])
         self.ledger.add_live_macs(op, live_macs(x_q, weight.n, live))
         return done.y

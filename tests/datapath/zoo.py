@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, pe_array
+from bitsim.datapath.reference import adder_tree, pe_array, sparse_array
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription
+from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription, SparseArraySpec
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -66,10 +66,27 @@ def adder_trees(draw: st.DrawFn) -> AdderTreeSpec:
     )
 
 
+@st.composite
+def sparse_arrays(draw: st.DrawFn) -> SparseArraySpec:
+    levels, depth = draw(st.integers(1, 3)), draw(st.integers(1, 5))
+    return SparseArraySpec(
+        kind="sparse_array",
+        lanes=2**levels,
+        cols=draw(st.integers(1, 4)),
+        depth=depth,
+        lookahead=draw(st.integers(1, depth)),
+        outputs=draw(st.integers(1, 3)),
+        acc_bits=(128 * depth).bit_length() + 1 + levels + draw(st.integers(0, 3)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+        weight_gating=draw(st.booleans()),
+    )
+
+
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
+    "sparse_array": Member("sparse_array", sparse_arrays(), sparse_array.run),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 

@@ -19,7 +19,20 @@ bitlinear:
   tokens: 2
   acc_bits: 20
 """
-CHIPS = {"adder_tree": TREE}
+SPARSE = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: sparse_array
+  lanes: 16
+  cols: 64
+  depth: 8
+  lookahead: 4
+  outputs: 2
+  acc_bits: 20
+"""
+CHIPS = {"adder_tree": TREE, "sparse_array": SPARSE}
 
 
 @pytest.fixture
@@ -75,6 +88,29 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "tokens, trees",
         ),
         ("adder_tree", "  kind: adder_tree\n", "", "x.yaml:4: bitlinear.kind: required key is missing"),
+        ("sparse_array", "lanes: 16", "lanes: 1", "x.yaml:6: bitlinear.lanes: must be >= 2 (got 1)"),
+        (
+            "sparse_array",
+            "lanes: 16",
+            "lanes: 12",
+            "x.yaml:6: bitlinear.lanes: must be a power of two from 2 to 64, so that the tree is balanced (got 12)",
+        ),
+        ("sparse_array", "cols: 64", "cols: 0", "x.yaml:7: bitlinear.cols: must be >= 1 (got 0)"),
+        ("sparse_array", "depth: 8", "depth: 65", "x.yaml:8: bitlinear.depth: must be <= 64 (got 65)"),
+        ("sparse_array", "lookahead: 4", "lookahead: 0", "x.yaml:9: bitlinear.lookahead: must be >= 1 (got 0)"),
+        (
+            "sparse_array",
+            "lookahead: 4",
+            "lookahead: 9",
+            "x.yaml:9: bitlinear.lookahead: must be <= depth = 8: a lane looks no further than its slice (got 9)",
+        ),
+        ("sparse_array", "outputs: 2", "outputs: 0", "x.yaml:10: bitlinear.outputs: must be >= 1 (got 0)"),
+        (
+            "sparse_array",
+            "acc_bits: 20",
+            "acc_bits: 15",
+            "x.yaml:11: bitlinear.acc_bits: must be >= 16, the width of a sum of 16 x 8 activations (got 15)",
+        ),
     ],
 )
 def test_impossible_datapaths(here: Path, kind: str, old: str, new: str, text: str) -> None:

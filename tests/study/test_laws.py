@@ -20,6 +20,7 @@ from bitsim.study.executor import ChipExecutor
 
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
+SKIPPING = {"sparse_array"}  # kinds whose cycles depend on operands: an estimate gives those of operands without zeros
 
 
 @cache
@@ -36,12 +37,13 @@ def estimated(model: str, chip: str) -> Result:
 @pytest.mark.parametrize("model", MODELS)
 def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: str) -> None:
     executed, guessed = ran(model, chip), estimated(model, chip)
+    skips = load_chip(chip).bitlinear.kind in SKIPPING
     assert len(executed.rows) == len(guessed.rows) > 100
     for real, shape in zip(executed.rows, guessed.rows, strict=True):
         assert (real.phase, real.name, real.calls, real.macs) == (shape.phase, shape.name, shape.calls, shape.macs)
-        assert real.cycles == shape.cycles
+        assert real.cycles <= shape.cycles if skips else real.cycles == shape.cycles
         assert real.events.data_independent() == shape.events.data_independent()
-    assert executed.cycles == guessed.cycles
+    assert executed.cycles <= guessed.cycles if skips else executed.cycles == guessed.cycles
 
 
 @pytest.mark.parametrize("chip", chip_names())
