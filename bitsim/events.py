@@ -79,6 +79,12 @@ EVENT_KINDS = (
         data_dependent=True,
     ),
     _logic("gate.closed", "gates", "a weight of 0 stops an adder and the register behind it", data_dependent=True),
+    # computing ROM
+    _logic("rom.read_bits", "ROM", "bits of weights read from a bank of ROM", data_dependent=True),
+    EventKind(template="rom.wakes", ledger="activity", component="ROM", meaning="a bank of ROM wakes from its sleep"),
+    EventKind(
+        template="rom.awake_bank_cycles", ledger="activity", component="ROM", meaning="a bank of ROM is awake, a cycle"
+    ),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),

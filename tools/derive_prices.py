@@ -14,6 +14,7 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
   straight line between the two, because glitches grow from adder to adder. Deeper stages have no source.
 * `lane.add_bits`, `merge.depth*.add_bits`: as `tree.*`. `lane.look_bits`: as a bit of B's 8-bit adder. `gate.closed`:
   as a clocked flip-flop.
+* `rom.read_bits`: at most what the published BitROM macro spends on a MAC (two operations), per bit of its weight.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
@@ -120,6 +121,8 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
     flops = {bits: study_b[f"pe_t8_{bits}"]["parts"] for bits in TERNARY_ACC_BITS}
     prices["reg.clock"] = spread([parts["clk"] / (ACT_BITS + bits) for bits, parts in flops.items()])
     prices["gate.closed"] = prices["reg.clock_on_demand"] = prices["reg.clock"]
+    macros = {macro["id"]: macro for macro in tables["asic_published_per_op"]}
+    prices["rom.read_bits"] = 0.0, macros["bitrom"]["fJ_per_op"], macros["bitrom"]["fJ_per_op"]
     for event in TOGGLE_EVENTS:
         prices[event] = spread([parts["int_ff"] / toggles[bits] for bits, parts in flops.items()])
     units = {"acc.add.int32": "add32", "acc.add.fp16": "fp16_add", "scale.mul.fp16": "fp16_mul"}

@@ -116,6 +116,11 @@ class Datapath(Protocol):
         """Whether the output equals the int64 matmul for all operands that cause no overflow."""
         ...
 
+    @property
+    def holds_weights(self) -> bool:
+        """Whether it holds all weights of a model for good, so that none comes from DRAM."""
+        ...
+
     def prepare(self, w: Array | PackedTernary) -> Any:
         """Check and lay out the weights (N, K) once, for many calls of `execute`."""
         ...

@@ -11,6 +11,7 @@ DATAPATHS = {
     "pe_array": ("pe_array", "PEArray"),
     "adder_tree": ("adder_tree", "AdderTree"),
     "sparse_array": ("sparse_array", "SparseArray"),
+    "rom_array": ("rom_array", "RomArray"),
 }
 
 

@@ -42,7 +42,7 @@ All registers are clocked only when they take a value (`reg.clock_on_demand`); t
 the first cycle of an interval whether there is a product or not.
 
 Exact for every activation in -128..127 and weights -1, 0, 1 (needed outputs). Almost no event is data-independent.
-Estimates use rates measured on tiny-b158, whose 8-bit activations have few zeros: for a4.8 execute a model.
+Estimates use rates measured on tiny-b158, a fifth of whose 8-bit codes are zero: for a4.8 execute a model.
 
 Published relatives: Cnvlutin and Bit-Tactical skip zeros in lanes with a window; ternary weights and the trees are as
 in `bitsim.datapath.adder_tree`. Sparsity of activations: arXiv 2411.04965 (a4.8), Table 2.

@@ -56,11 +56,13 @@ class CountedDatapath(ABC, Generic[Spec]):
 
     `act_range`, `weight_range`: the integers that are legal operands; weights of -1..1 are laid out at 2 bits each.
     `leaves_out_outputs`: outputs that are not `live` cost nothing; otherwise all are computed.
+    `holds_weights`: see `bitsim.datapath.base.Datapath`.
     """
 
     act_range: tuple[int, int] = (-128, 127)
     weight_range: tuple[int, int] = (-1, 1)
     leaves_out_outputs: bool = False
+    holds_weights: bool = False
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, pe_array, sparse_array
+from bitsim.datapath.reference import adder_tree, pe_array, rom_array, sparse_array
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription, SparseArraySpec
+from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription, RomArraySpec, SparseArraySpec
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -82,11 +82,28 @@ def sparse_arrays(draw: st.DrawFn) -> SparseArraySpec:
     )
 
 
+@st.composite
+def rom_arrays(draw: st.DrawFn) -> RomArraySpec:
+    acc_bits = draw(st.integers(9, 12))
+    return RomArraySpec(
+        kind="rom_array",
+        rows=draw(st.integers(1, 6)),
+        cols=draw(st.integers(1, 5)),
+        banks=draw(st.integers(1, 3)),
+        wake_cycles=draw(st.integers(0, 3)),
+        zero_gating=draw(st.booleans()),
+        acc_bits=acc_bits,
+        column_acc_bits=acc_bits + draw(st.integers(0, 2)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+    )
+
+
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
     "sparse_array": Member("sparse_array", sparse_arrays(), sparse_array.run),
+    "rom_array": Member("rom_array", rom_arrays(), rom_array.run),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 

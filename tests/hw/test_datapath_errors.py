@@ -32,7 +32,20 @@ bitlinear:
   outputs: 2
   acc_bits: 20
 """
-CHIPS = {"adder_tree": TREE, "sparse_array": SPARSE}
+ROM = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: rom_array
+  rows: 64
+  cols: 32
+  banks: 2
+  wake_cycles: 1
+  acc_bits: 16
+  column_acc_bits: 32
+"""
+CHIPS = {"adder_tree": TREE, "sparse_array": SPARSE, "rom_array": ROM}
 
 
 @pytest.fixture
@@ -110,6 +123,22 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "acc_bits: 20",
             "acc_bits: 15",
             "x.yaml:11: bitlinear.acc_bits: must be >= 16, the width of a sum of 16 x 8 activations (got 15)",
+        ),
+        ("rom_array", "rows: 64", "rows: 0", "x.yaml:6: bitlinear.rows: must be >= 1 (got 0)"),
+        ("rom_array", "cols: 32", "cols: 5000", "x.yaml:7: bitlinear.cols: must be <= 4096 (got 5000)"),
+        ("rom_array", "banks: 2", "banks: 0", "x.yaml:8: bitlinear.banks: must be >= 1 (got 0)"),
+        ("rom_array", "wake_cycles: 1", "wake_cycles: -1", "x.yaml:9: bitlinear.wake_cycles: must be >= 0 (got -1)"),
+        (
+            "rom_array",
+            "acc_bits: 16",
+            "acc_bits: 8",
+            "x.yaml:10: bitlinear.acc_bits: must be >= 9, the width of one ternary product (got 8)",
+        ),
+        (
+            "rom_array",
+            "column_acc_bits: 32",
+            "column_acc_bits: 15",
+            "x.yaml:11: bitlinear.column_acc_bits: must be >= acc_bits = 16 (got 15)",
         ),
     ],
 )

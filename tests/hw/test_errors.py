@@ -206,7 +206,7 @@ def test_malformed(here: Path, content: str, start: str) -> None:
         (
             "kind: pe_array",
             "kind: lut",
-            "x.yaml:9: bitlinear.kind: must be 'pe_array', 'adder_tree' or 'sparse_array' (got 'lut')",
+            "x.yaml:9: bitlinear.kind: must be 'pe_array', 'adder_tree', 'sparse_array' or 'rom_array' (got 'lut')",
         ),
         (
             "overflow: wrap",

@@ -10,11 +10,12 @@ from pydantic import Field
 from bitsim.hw.datapaths.adder_tree import AdderTreeSpec
 from bitsim.hw.datapaths.base import DatapathDescription
 from bitsim.hw.datapaths.pe_array import PEArraySpec
+from bitsim.hw.datapaths.rom_array import RomArraySpec
 from bitsim.hw.datapaths.sparse_array import SparseArraySpec
 
 DatapathSpec = Annotated[
-    PEArraySpec | AdderTreeSpec | SparseArraySpec,
+    PEArraySpec | AdderTreeSpec | SparseArraySpec | RomArraySpec,
     Field(discriminator="kind"),
 ]
 
-__all__ = ["AdderTreeSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec", "SparseArraySpec"]
+__all__ = ["AdderTreeSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec", "RomArraySpec", "SparseArraySpec"]
