@@ -174,3 +174,26 @@ def test_a_run_books_the_cycles_that_its_operands_take() -> None:
         assert row.events["sram.weights.read_on_demand_bits"] == 2 * row.live_macs
     assert shorter["o_proj"] < 0.9
     assert shorter["up_proj"] < 0.9 * shorter["gate_proj"]
+
+
+@pytest.mark.parametrize("cols", [16, 20, 35])
+@pytest.mark.parametrize("acc_bits", [13, 32])
+def test_law_2_on_more_columns_than_the_kernel_takes_side_by_side(cols: int, acc_bits: int) -> None:
+    spec = array(lanes=4, cols=cols, outputs=2, depth=4, lookahead=2, acc_bits=acc_bits, overflow="saturate")
+    rng = np.random.default_rng(cols)
+    x, w = np.abs(half_zero(3, 200)) * np.int8(15), rng.choice(np.array([1, 1, 1, 0], np.int8), (97, 200))
+    for live in (None, rng.random((3, 97)) < 0.4):
+        done, expected = SparseArray(spec).execute(x, w, live=live), twin.run(x, w, spec, live)
+        np.testing.assert_array_equal(done.y, expected.y)
+        assert done.events == expected.events
+        assert done.cycles == expected.cycles
+        assert (done.first_overflow is not None) == (acc_bits == 13)
+
+
+@pytest.mark.parametrize("toggles", ["exact", "sample", "off"])
+def test_needing_all_outputs_is_as_if_nothing_were_said(toggles: Any) -> None:
+    datapath, x, w = SparseArray(array(cols=4, outputs=2)), half_zero(3, 70), ternary(90, 70)
+    said = datapath.execute(x, w, toggles=toggles, seed=3, live=np.ones((3, 90), np.bool_))
+    unsaid = datapath.execute(x, w, toggles=toggles, seed=3)
+    np.testing.assert_array_equal(said.y, unsaid.y)
+    assert (said.events, said.cycles) == (unsaid.events, unsaid.cycles)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bitsim._jit import kernel, parallel_kernel
 from bitsim.datapath.kernels.pack import LANES
-from bitsim.datapath.kernels.simd import hsum, load, popcount, splat, store
+from bitsim.datapath.kernels.simd import hsum, inlined, load, popcount, splat, store
 from bitsim.datapath.kernels.team import team
 
 _WORTH_A_TEAM = 2**18  # MACs
@@ -120,13 +120,17 @@ def _pass(
     """One token through all intervals. w: int32 (K, 16), 0 in columns that are not busy; x: int8 (K,)."""
     lanes, depth, lookahead = shape
     on = load(busy, 0)
+    lane_mask = splat(np.int32((np.int64(1) << bits[0]) - 1))
     acc_mask = splat(np.int32((np.int64(1) << bits[1]) - 1))
+    flipped, flipped_codes = splat(np.int32(0)), splat(np.int32(0))
     for k0 in range(0, x.shape[0], lanes * depth):
         total = splat(np.int32(0))
         for lane in range(lanes):
             start = min(k0 + lane * depth, x.shape[0])
             end = min(start + depth, x.shape[0])
-            _slice(w, x, start, end, lookahead, on, sums, codes, lane, bits[0], flips)
+            of_sum, of_code = _slice(w, x, start, end, lookahead, on, sums, codes, lane, lane_mask)
+            flipped += of_sum
+            flipped_codes += of_code
             total += load(sums, LANES * lane) & on
         old = load(acc, 0)
         base = old if k0 > 0 else old ^ (old & on)
@@ -135,25 +139,19 @@ def _pass(
             high = (np.int64(1) << (bits[1] - 1)) - 1
             for j in range(LANES):
                 acc[0, j] = min(max(np.int64(acc[0, j]), -high - 1), high)
-        flips[0] += hsum(popcount((load(acc, 0) ^ old) & acc_mask))
+        flipped += popcount((load(acc, 0) ^ old) & acc_mask)
+    flips[0] += hsum(flipped)
+    flips[1] += hsum(flipped_codes)
 
 
-@kernel
+@inlined
 def _slice(
-    w: Any,
-    x: Any,
-    start: Any,
-    end: Any,
-    lookahead: Any,
-    on: Any,
-    sums: Any,
-    codes: Any,
-    lane: Any,
-    lane_bits: Any,
-    flips: Any,
-) -> None:
-    """One lane's slice: its sum is replaced in the first cycle, and grows with every activation that is not zero."""
-    mask = splat(np.int32((np.int64(1) << lane_bits) - 1))
+    w: Any, x: Any, start: Any, end: Any, lookahead: Any, on: Any, sums: Any, codes: Any, lane: Any, mask: Any
+) -> Any:
+    """One lane's slice: its sum is replaced in the first cycle, and grows with every activation that is not zero.
+
+    Returns vectors: flipped bits of the sum and of the weight.
+    """
     held, code = load(sums, LANES * lane), load(codes, LANES * lane)
     total = held ^ (held & on)
     flipped, flipped_codes = splat(np.int32(0)), splat(np.int32(0))
@@ -176,5 +174,4 @@ def _slice(
         flipped += popcount((total ^ held) & mask)
     store(sums, LANES * lane, total)
     store(codes, LANES * lane, code)
-    flips[0] += hsum(flipped)
-    flips[1] += hsum(flipped_codes)
+    return flipped, flipped_codes
