@@ -38,6 +38,11 @@ class DatapathDescription(Described):
         raise NotImplementedError
 
     @property
+    def cycles_vary(self) -> bool:
+        """Whether cycles depend on operands; an estimate is for those without zeros, all outputs needed."""
+        return False
+
+    @property
     def integer(self) -> bool:
         """Whether it sums integers; only datapaths that sum floating-point numbers can be a chip's `wide`."""
         return True

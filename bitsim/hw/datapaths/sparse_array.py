@@ -84,6 +84,10 @@ class SparseArraySpec(DatapathDescription):
         return f"sparse{self.lanes}_d{self.depth}_h{self.lookahead}_acc{self.acc_bits}"
 
     @property
+    def cycles_vary(self) -> bool:
+        return True
+
+    @property
     def macs_per_cycle(self) -> int:
         return self.lanes * self.cols
 
