@@ -93,6 +93,22 @@ EVENT_KINDS = (
         "vector instructions",
         "a vector instruction of a CPU kernel, on registers of 256 (avx2) or 128 bits (neon)",
     ),
+    # units that skip
+    _logic("lane.look_bits", "zero skipping", "a bit of an activation that a lane looks at", data_dependent=True),
+    _logic("lane.add_bits", "PE logic", "one bit of a sign-selecting adder of a lane adds", data_dependent=True),
+    _logic(
+        "merge.{depth}.add_bits",
+        "adder tree",
+        "one bit of the adders adds that merge the lanes of a column; `depth1`, `depth2`, ...: adders in a row",
+        data_dependent=True,
+    ),
+    _logic("gate.closed", "gates", "a weight of 0 stops an adder and the register behind it", data_dependent=True),
+    # computing ROM
+    _logic("rom.read_bits", "ROM", "bits of weights read from a bank of ROM", data_dependent=True),
+    EventKind(template="rom.wakes", ledger="activity", component="ROM", meaning="a bank of ROM wakes from its sleep"),
+    EventKind(
+        template="rom.awake_bank_cycles", ledger="activity", component="ROM", meaning="a bank of ROM is awake, a cycle"
+    ),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),
@@ -110,6 +126,13 @@ EVENT_KINDS = (
     _flip("serial", "a bit of a register that puts the bit planes of a sum together flips"),
     _flip("tree{level}", "a bit of the pipeline registers behind a level of an adder tree flips"),
     _system("sram.{buffer}.read_bits", "sram {buffer}", "bits read from an on-chip buffer"),
+    EventKind(
+        template="sram.{buffer}.read_on_demand_bits",
+        ledger="system",
+        component="sram {buffer}",
+        meaning="bits read from an on-chip buffer as operands demand",
+        data_dependent=True,
+    ),
     _system("sram.{buffer}.write_bits", "sram {buffer}", "bits written to an on-chip buffer"),
     _system("dram.{content}.read_bits", "dram {content}", "bits read from DRAM"),
     _system("dram.{content}.write_bits", "dram {content}", "bits written to DRAM"),

@@ -25,6 +25,9 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
   geometric mean. Study B has no such unit; other depths have no source.
 * `popcount.depth*.add_bits` and `serial.popcount_depth*.add_bits`, per bit of adder, XNOR gates included, as `pe.*`
   from study B's unit of 32 lanes (6 adders in a row) and study A's of 64 (7).
+* `lane.add_bits`, `merge.depth*.add_bits`: as `tree.*`. `lane.look_bits`: as a bit of B's 8-bit adder. `gate.closed`:
+  as a clocked flip-flop.
+* `rom.read_bits`: at most what the published BitROM macro spends on a MAC (two operations), per bit of its weight.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
@@ -49,7 +52,7 @@ SERIAL_BITS = sum((16 >> level) * (level + 2) for level in range(1, TREE_DEPTH))
 TOGGLE_EVENTS = ("reg.act.toggle", "reg.psum.toggle", "reg.weight.toggle")
 TOGGLE_EVENTS += ("reg.index.toggle", "reg.table.toggle", "reg.serial.toggle")
 TOGGLE_EVENTS += tuple(f"reg.tree{level}.toggle" for level in range(1, 8))
-CLOCK_EVENTS = ("reg.clock", "reg.act.clock", "reg.serial.clock")
+CLOCK_EVENTS = ("reg.clock", "reg.act.clock", "reg.serial.clock", "reg.gated.clock")
 TABLE_SRAM = {"nangate45": ("itrs-hp", 45), "asap7": ("itrs-lop", 22)}
 Range = tuple[float, float, float]
 
@@ -178,6 +181,10 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
             prices[f"pe.ternary_a8_acc{bits}.{action}"] = low, nominal, high
     for depth in range(1, TREE_DEPTH + 1):
         prices[f"tree.depth{depth}.add_bits"] = tree_price(study_a, study_b, depth)
+        unit = "lane" if depth == 1 else f"merge.depth{depth}"
+        prices[f"{unit}.add_bits"] = prices[f"tree.depth{depth}.add_bits"]
+    bare = study_b["add8"]
+    prices["lane.look_bits"] = bare["fJ_zero"] / ACT_BITS, bare["fJ_glitch"] / ACT_BITS, bare["fJ_glitch"] / ACT_BITS
     for g in range(2, 6):
         half = read_price(study_a, f"t_g{g}")
         prices[f"lut.g{g}_half.read"] = half
@@ -195,6 +202,9 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
     flops = {bits: study_b[f"pe_t8_{bits}"]["parts"] for bits in TERNARY_ACC_BITS}
     for event in CLOCK_EVENTS:
         prices[event] = spread([parts["clk"] / (ACT_BITS + bits) for bits, parts in flops.items()])
+    prices["gate.closed"] = prices["reg.clock"]
+    macros = {macro["id"]: macro for macro in tables["asic_published_per_op"]}
+    prices["rom.read_bits"] = 0.0, macros["bitrom"]["fJ_per_op"], macros["bitrom"]["fJ_per_op"]
     for event in TOGGLE_EVENTS:
         prices[event] = spread([parts["int_ff"] / toggles[bits] for bits, parts in flops.items()])
     units = {"acc.add.int32": "add32", "acc.add.fp16": "fp16_add", "scale.mul.fp16": "fp16_mul"}

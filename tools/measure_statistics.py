@@ -31,6 +31,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("bit-serial-16x2048", {"skip_zero_planes": False}),
     ("bit-serial-16x2048", {"act_bits": 4}),
     ("bit-serial-16x2048", {"act_bits": 4, "skip_zero_planes": False}),
+    *(("sparse-array-16x256", {"lanes": lanes}) for lanes in (2, 4, 8)),
 ]
 FOUR_BITS = "a48_int4"  # the numerics under which 4-bit datapaths are measured
 

@@ -57,7 +57,7 @@ class PriceList:
         if name[0] == "dram":
             return _of(self.chip.memory.dram.energy, f"{self.chip.name}: memory.dram.energy")
         if name[0] == "sram":
-            return self._sram(name[1], "read" if name[2] == "read_bits" else "write")
+            return self._sram(name[1], "write" if name[2] == "write_bits" else "read")
         constant = self.tech.prices.get(event)
         if constant is None:
             return None

@@ -178,6 +178,11 @@ class Datapath(Protocol):
         """What a reader of its results must know, as continuations of "the datapath ..."."""
         ...
 
+    @property
+    def holds_weights(self) -> bool:
+        """Whether it holds all weights of a model for good, so that none comes from DRAM."""
+        ...
+
     def prepare(self, w: Array | PackedTernary) -> Any:
         """Check and lay out the weights (N, K) once, for many calls of `execute`."""
         ...
@@ -186,8 +191,14 @@ class Datapath(Protocol):
         """As `prepare`, from a stored float matrix rounded to binary16; `whole`: every call will need all of it."""
         ...
 
-    def execute(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
-        """Run one matmul on real operands: `x` (M, K), `w` an array (N, K) or what `prepare` returned."""
+    def execute(
+        self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0, live: Array | None = None
+    ) -> Execution:
+        """Run one matmul on real operands: `x` (M, K), `w` an array (N, K) or what `prepare` returned.
+
+        `live`: bool (M, N), the outputs that are needed, None: all. The others may have any value, and a datapath that
+        can leave them out spends nothing on them.
+        """
         ...
 
     def observe(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:

@@ -15,6 +15,8 @@ DATAPATHS = {
     "popcount": ("popcount", "Popcount"),
     "cpu_simd": ("cpu_simd", "CpuSimd"),
     "binary_lut": ("binary_lut", "BinaryLut"),
+    "sparse_array": ("sparse_array", "SparseArray"),
+    "rom_array": ("rom_array", "RomArray"),
 }
 
 

@@ -23,6 +23,8 @@ from bitsim.study.result import Result
 from bitsim.study.rows import OperatorRow
 from bitsim.study.statistics import default_statistics
 
+SLOWEST = "cycles of linears are those of activations without zeros and all outputs needed: a run takes no more"
+
 
 class EstimateError(BitsimError):
     """The phases that were asked for make no sense, or the chip can't take the model's activations."""
@@ -92,6 +94,7 @@ def estimate(
         inputs=inputs_of(model, chip, numerics=rules.name) | {"memory": placement.memory.name},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
+            *((SLOWEST,) if chip.bitlinear.cycles_vary else ()),
             *notes_on(model, chip, rules, positions=prefill + decode, batch=batch),
             *remarks_on(model, placement),
             *placement.memory.assumptions,

@@ -52,7 +52,7 @@ class ChipExecutor:
         with naming(op):
             if op.name not in self._prepared:
                 self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
-            done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed)
+            done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed, live=live)
         self._book(op, [done])
         if done.deviation is not None:
             before = self.deviations.get(op.kind)

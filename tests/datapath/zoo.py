@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, binary_lut, bit_serial, cpu_simd, pe_array, popcount, ternary_lut
+from bitsim.datapath.reference import (
+    adder_tree,
+    binary_lut,
+    bit_serial,
+    cpu_simd,
+    pe_array,
+    popcount,
+    rom_array,
+    sparse_array,
+    ternary_lut,
+)
 from bitsim.datapath.reference.common import Outcome
 from bitsim.hw.datapaths import (
     AdderTreeSpec,
@@ -16,6 +26,8 @@ from bitsim.hw.datapaths import (
     CpuSimdSpec,
     DatapathDescription,
     PopcountSpec,
+    RomArraySpec,
+    SparseArraySpec,
     TernaryLutSpec,
 )
 from tests.datapath.strategies import array_specs
@@ -175,6 +187,38 @@ def deep_integers(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[An
     return x, w
 
 
+@st.composite
+def sparse_arrays(draw: st.DrawFn) -> SparseArraySpec:
+    levels, depth = draw(st.integers(1, 3)), draw(st.integers(1, 5))
+    return SparseArraySpec(
+        kind="sparse_array",
+        lanes=2**levels,
+        cols=draw(st.integers(1, 4)),
+        depth=depth,
+        lookahead=draw(st.integers(1, depth)),
+        outputs=draw(st.integers(1, 3)),
+        acc_bits=(128 * depth).bit_length() + 1 + levels + draw(st.integers(0, 3)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+        weight_gating=draw(st.booleans()),
+    )
+
+
+@st.composite
+def rom_arrays(draw: st.DrawFn) -> RomArraySpec:
+    acc_bits = draw(st.integers(9, 12))
+    return RomArraySpec(
+        kind="rom_array",
+        rows=draw(st.integers(1, 6)),
+        cols=draw(st.integers(1, 5)),
+        banks=draw(st.integers(1, 3)),
+        wake_cycles=draw(st.integers(0, 3)),
+        zero_gating=draw(st.booleans()),
+        acc_bits=acc_bits,
+        column_acc_bits=acc_bits + draw(st.integers(0, 2)),
+        overflow=draw(st.sampled_from(("wrap", "saturate"))),
+    )
+
+
 NEEDS_OTHER_MODELS = {"popcount"}  # models whose activations have one or two bits; so it is on no chip
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
@@ -187,6 +231,8 @@ ZOO = {
     "binary_lut_rounded": Member("binary_lut", binary_luts((4, 8, 9)), binary_lut.run, exact=False),
     "cpu_i2s": Member("cpu_simd", cpu_kernels("i2s_avx2", "i2s_neon"), cpu_simd.run, deep_integers, exact=False),
     "cpu_tables": Member("cpu_simd", cpu_kernels("tl1", "tl2"), cpu_simd.run),
+    "sparse_array": Member("sparse_array", sparse_arrays(), sparse_array.run),
+    "rom_array": Member("rom_array", rom_arrays(), rom_array.run),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 

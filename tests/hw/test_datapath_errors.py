@@ -83,8 +83,36 @@ bitlinear:
   table_bits: 8
   acc_bits: 20
 """
+SPARSE = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: sparse_array
+  lanes: 16
+  cols: 64
+  depth: 8
+  lookahead: 4
+  outputs: 2
+  acc_bits: 20
+"""
+ROM = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: rom_array
+  rows: 64
+  cols: 32
+  banks: 2
+  wake_cycles: 1
+  acc_bits: 16
+  column_acc_bits: 32
+"""
 BK = "so that blocks fill the kernel's registers and int16 holds their sums"
 CHIPS = {
+    "sparse_array": SPARSE,
+    "rom_array": ROM,
     "adder_tree": TREE,
     "cpu_simd": CPU,
     "binary_lut": BINARY,
@@ -264,6 +292,45 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "x.yaml:10: bitlinear.overflow: must be 'wrap', as the kernel's additions do (got 'saturate')",
         ),
         ("adder_tree", "  kind: adder_tree\n", "", "x.yaml:4: bitlinear.kind: required key is missing"),
+        ("sparse_array", "lanes: 16", "lanes: 1", "x.yaml:6: bitlinear.lanes: must be >= 2 (got 1)"),
+        (
+            "sparse_array",
+            "lanes: 16",
+            "lanes: 12",
+            "x.yaml:6: bitlinear.lanes: must be a power of two from 2 to 64, so that the tree is balanced (got 12)",
+        ),
+        ("sparse_array", "cols: 64", "cols: 0", "x.yaml:7: bitlinear.cols: must be >= 1 (got 0)"),
+        ("sparse_array", "depth: 8", "depth: 65", "x.yaml:8: bitlinear.depth: must be <= 64 (got 65)"),
+        ("sparse_array", "lookahead: 4", "lookahead: 0", "x.yaml:9: bitlinear.lookahead: must be >= 1 (got 0)"),
+        (
+            "sparse_array",
+            "lookahead: 4",
+            "lookahead: 9",
+            "x.yaml:9: bitlinear.lookahead: must be <= depth = 8: a lane looks no further than its slice (got 9)",
+        ),
+        ("sparse_array", "outputs: 2", "outputs: 0", "x.yaml:10: bitlinear.outputs: must be >= 1 (got 0)"),
+        (
+            "sparse_array",
+            "acc_bits: 20",
+            "acc_bits: 15",
+            "x.yaml:11: bitlinear.acc_bits: must be >= 16, the width of a sum of 16 x 8 activations (got 15)",
+        ),
+        ("rom_array", "rows: 64", "rows: 0", "x.yaml:6: bitlinear.rows: must be >= 1 (got 0)"),
+        ("rom_array", "cols: 32", "cols: 5000", "x.yaml:7: bitlinear.cols: must be <= 4096 (got 5000)"),
+        ("rom_array", "banks: 2", "banks: 0", "x.yaml:8: bitlinear.banks: must be >= 1 (got 0)"),
+        ("rom_array", "wake_cycles: 1", "wake_cycles: -1", "x.yaml:9: bitlinear.wake_cycles: must be >= 0 (got -1)"),
+        (
+            "rom_array",
+            "acc_bits: 16",
+            "acc_bits: 8",
+            "x.yaml:10: bitlinear.acc_bits: must be >= 9, the width of one ternary product (got 8)",
+        ),
+        (
+            "rom_array",
+            "column_acc_bits: 32",
+            "column_acc_bits: 15",
+            "x.yaml:11: bitlinear.column_acc_bits: must be >= acc_bits = 16 (got 15)",
+        ),
     ],
 )
 def test_impossible_datapaths(here: Path, kind: str, old: str, new: str, text: str) -> None:

@@ -16,6 +16,7 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.quant.recipes import recipe
 from bitsim.schedule.place import Placement
 from bitsim.study import Result
+from bitsim.study.estimate import SLOWEST
 from bitsim.study.executor import ChipExecutor
 
 PROMPT = "And God said, Let there be light"
@@ -39,11 +40,12 @@ def estimated(model: str, chip: str) -> Result:
 @pytest.mark.parametrize("model", MODELS)
 def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: str) -> None:
     executed, guessed = ran(model, chip), estimated(model, chip)
+    skips = load_chip(chip).bitlinear.cycles_vary
+    assert (SLOWEST in guessed.notes) == skips
     assert len(executed.rows) == len(guessed.rows) > 100
     for real, shape in zip(executed.rows, guessed.rows, strict=True):
         assert (real.phase, real.name, real.calls, real.macs) == (shape.phase, shape.name, shape.calls, shape.macs)
-        assert real.cycles <= shape.cycles
-        assert real.cycles == shape.cycles or load_chip(chip).bitlinear.cycles_vary
+        assert real.cycles <= shape.cycles if skips else real.cycles == shape.cycles
         assert real.events.data_independent() == shape.events.data_independent()
 
 

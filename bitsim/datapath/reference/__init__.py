@@ -15,6 +15,8 @@ from bitsim.datapath.reference import (
     i2s,
     pe_array,
     popcount,
+    rom_array,
+    sparse_array,
     ternary_lut,
 )
 
@@ -29,5 +31,7 @@ __all__ = [
     "i2s",
     "pe_array",
     "popcount",
+    "rom_array",
+    "sparse_array",
     "ternary_lut",
 ]

@@ -14,10 +14,20 @@ from bitsim.hw.datapaths.bit_serial import BitSerialSpec
 from bitsim.hw.datapaths.cpu_simd import CpuSimdSpec
 from bitsim.hw.datapaths.pe_array import PEArraySpec
 from bitsim.hw.datapaths.popcount import PopcountSpec
+from bitsim.hw.datapaths.rom_array import RomArraySpec
+from bitsim.hw.datapaths.sparse_array import SparseArraySpec
 from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
 
 DatapathSpec = Annotated[
-    PEArraySpec | AdderTreeSpec | TernaryLutSpec | BitSerialSpec | PopcountSpec | CpuSimdSpec | BinaryLutSpec,
+    PEArraySpec
+    | AdderTreeSpec
+    | TernaryLutSpec
+    | BitSerialSpec
+    | PopcountSpec
+    | CpuSimdSpec
+    | BinaryLutSpec
+    | SparseArraySpec
+    | RomArraySpec,
     Field(discriminator="kind"),
 ]
 
@@ -30,5 +40,7 @@ __all__ = [
     "DatapathSpec",
     "PEArraySpec",
     "PopcountSpec",
+    "RomArraySpec",
+    "SparseArraySpec",
     "TernaryLutSpec",
 ]

@@ -39,7 +39,7 @@ class DatapathDescription(Described):
 
     @property
     def cycles_vary(self) -> bool:
-        """Whether cycles depend on operands, so that a run may take fewer than an estimate."""
+        """Whether cycles depend on operands; an estimate is for those without zeros, all outputs needed."""
         return False
 
     @property
