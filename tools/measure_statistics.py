@@ -73,6 +73,8 @@ def main() -> None:
     weight_zeros = None
     for chip in measured_chips():
         for kind, (measured, chances) in measure(chip).items():
+            if not chances:  # nothing depends on data
+                continue
             if weight_zeros is None and kind == "ternary":
                 weight_zeros = zeros(chip, measured)
             known = rates.setdefault(kind, {})

@@ -10,6 +10,7 @@ from bitsim.hw.datapaths import DatapathDescription
 DATAPATHS = {
     "pe_array": ("pe_array", "PEArray"),
     "adder_tree": ("adder_tree", "AdderTree"),
+    "tensor_core": ("tensor_core.datapath", "TensorCores"),
 }
 
 

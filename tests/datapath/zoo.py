@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bitsim.datapath.reference import adder_tree, pe_array
+from bitsim.datapath.reference import adder_tree, pe_array, tensor_core
 from bitsim.datapath.reference.common import Outcome
-from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription
+from bitsim.hw.datapaths import AdderTreeSpec, DatapathDescription, TensorCoreSpec
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -66,10 +66,59 @@ def adder_trees(draw: st.DrawFn) -> AdderTreeSpec:
     )
 
 
+@st.composite
+def halves_or_ternary(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, Any]:
+    """As `halves`, with ternary weights where the datapath takes no others."""
+    x, w = draw(halves(datapath, largest))
+    return x, np.sign(np.rint(w)).astype(np.int8) if datapath.spec.weights == "ternary" else w
+
+
+def tensor_core_spec(draw: st.DrawFn, arch: str, number_format: str, k: int, **fields: Any) -> TensorCoreSpec:
+    m = draw(st.sampled_from((8, 16)))
+    values = {"kind": "tensor_core", "arch": arch, "format": number_format, "instruction": f"m{m}n8k{k}"}
+    drawn = {"units": draw(st.integers(1, 3)), "row_tiles": draw(st.integers(1, 3))}
+    drawn["unit_macs"] = draw(st.sampled_from((1, 64, 8 * m * k)))
+    return TensorCoreSpec.model_validate(values | drawn | fields)
+
+
+@st.composite
+def integer_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
+    """Generates small ones; accumulators from the least possible width on."""
+    arch, number_format, k = draw(
+        st.sampled_from((("turing", "int8", 16), ("hopper", "int8", 32), ("turing", "int4", 32), ("ada", "int4", 64)))
+    )
+    weights = draw(st.sampled_from(("ternary", "full")))
+    operand = {"int8": 7, "int4": 3}[number_format]
+    least = operand * (1 if weights == "ternary" else 2) + k.bit_length() + 1
+    overflow = draw(st.sampled_from(("wrap", "saturate")))
+    fields = {"weights": weights, "acc_bits": least + draw(st.integers(0, 2)), "overflow": overflow}
+    return tensor_core_spec(draw, arch, number_format, k, **fields)
+
+
+@st.composite
+def float_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
+    arch, number_format, k, widths = draw(
+        st.sampled_from(
+            (
+                ("volta", "fp16", 4, (16, 32)),
+                ("ampere", "fp16", 8, (16, 32)),
+                ("ampere", "bf16", 16, (32,)),
+                ("ada", "e4m3", 32, (16, 32)),
+                ("hopper", "fp16", 16, (16, 32)),
+                ("hopper", "e5m2", 32, (16, 32)),
+            )
+        )
+    )
+    fields = {"weights": draw(st.sampled_from(("ternary", "full"))), "acc_bits": draw(st.sampled_from(widths))}
+    return tensor_core_spec(draw, arch, number_format, k, **fields)
+
+
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
+    "tensor_core": Member("tensor_core", integer_tensor_cores(), tensor_core.run),
+    "tensor_core_float": Member("tensor_core", float_tensor_cores(), tensor_core.run, halves_or_ternary, exact=False),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 

@@ -9,6 +9,7 @@ import pytest
 import bitsim
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.prices import LEVELS
+from bitsim.errors import UnpricedEventError
 from bitsim.hw import chip_names, load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
@@ -20,6 +21,8 @@ from bitsim.study.executor import ChipExecutor
 
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
+UNPRICED = tuple(name for name in chip_names() if load_chip(name).wide.kind == "tensor_core")
+PRICED = tuple(name for name in chip_names() if name not in UNPRICED)
 
 
 @cache
@@ -44,7 +47,7 @@ def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: 
     assert executed.cycles == guessed.cycles
 
 
-@pytest.mark.parametrize("chip", chip_names())
+@pytest.mark.parametrize("chip", PRICED)
 @pytest.mark.parametrize("model", MODELS)
 def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, chip: str) -> None:
     for result in (ran(model, chip), estimated(model, chip)):
@@ -61,11 +64,20 @@ def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, ch
         assert sum(row.cycles for row in result.rows) == result.cycles
 
 
-@pytest.mark.parametrize("chip", chip_names())
+@pytest.mark.parametrize("chip", PRICED)
 def test_law_6_holds_for_every_operator(chip: str) -> None:
     table = ran("tiny-b158", chip).frame()
     assert (table["energy_arithmetic_pj"] <= table["energy_datapath_pj"]).all()
     assert (table["energy_datapath_pj"] <= table["energy_system_pj"]).all()
+
+
+@pytest.mark.parametrize("chip", UNPRICED)
+def test_tensor_cores_have_no_price_and_the_result_says_so(chip: str) -> None:
+    result = ran("tiny-b158", chip)
+    assert result.energy("arithmetic") > 0
+    for name in ("datapath", "system"):
+        with pytest.raises(UnpricedEventError, match=r"mma\.ampere"):
+            result.energy(name)
 
 
 def test_law_9_a_cheaper_technology_never_costs_more() -> None:
@@ -96,6 +108,8 @@ def test_the_chip_does_not_change_what_an_exact_datapath_computes() -> None:
     logits = [ran("tiny-b158", f"{name}-64x64").logits for name in ("ternary-ws", "ternary-os", "int8-ws")]
     np.testing.assert_array_equal(logits[0], logits[1])
     np.testing.assert_array_equal(logits[0], logits[2])
+    for chip in UNPRICED:  # FP16 tensor cores too: no sum reaches 2^24
+        np.testing.assert_array_equal(logits[0], ran("tiny-b158", chip).logits)
     rounded = ran("tiny-b158", "fp16-ws-64x64").logits
     assert not np.array_equal(logits[0], rounded)
     np.testing.assert_allclose(rounded, logits[0], atol=1.0)

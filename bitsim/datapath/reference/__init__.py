@@ -4,6 +4,6 @@ Every twin is a function of activations (M, K), weights (N, K) and a description
 operation, keeps what each register holds, and returns outputs, events and the first overflow (m, k, n) or None.
 """
 
-from bitsim.datapath.reference import adder_tree, common, i2s, pe_array
+from bitsim.datapath.reference import adder_tree, common, i2s, pe_array, tensor_core
 
-__all__ = ["adder_tree", "common", "i2s", "pe_array"]
+__all__ = ["adder_tree", "common", "i2s", "pe_array", "tensor_core"]

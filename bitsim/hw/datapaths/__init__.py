@@ -10,10 +10,11 @@ from pydantic import Field
 from bitsim.hw.datapaths.adder_tree import AdderTreeSpec
 from bitsim.hw.datapaths.base import DatapathDescription
 from bitsim.hw.datapaths.pe_array import PEArraySpec
+from bitsim.hw.datapaths.tensor_core import TensorCoreSpec
 
 DatapathSpec = Annotated[
-    PEArraySpec | AdderTreeSpec,
+    PEArraySpec | AdderTreeSpec | TensorCoreSpec,
     Field(discriminator="kind"),
 ]
 
-__all__ = ["AdderTreeSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec"]
+__all__ = ["AdderTreeSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec", "TensorCoreSpec"]
