@@ -106,6 +106,18 @@ def test_int8_times_ternary_in_fp16_is_not_exact_with_fp16_sums() -> None:
     assert cores(FP16, acc_bits=16).execute(x, w).y.item() == 4064  # 4063 is odd, above 2048
 
 
+@pytest.mark.parametrize(("arch", "number_format"), [("ampere", "fp16"), ("hopper", "bf16"), ("hopper", "fp16")])
+def test_zeros_that_pad_k_in_both_operands_move_no_bit(arch: str, number_format: str) -> None:
+    """Inside of a block (8 products on hopper, whose blocks have 16) and as blocks of their own."""
+    rng = np.random.default_rng(1)
+    for low, high in ((0, 2**16), (0, 2**9)):  # all codes; tiny numbers only
+        a, b = rng.integers(low, high, (30, 8)).astype(np.uint16), rng.integers(low, high, (8, 30)).astype(np.uint16)
+        c = rng.integers(0, 2**32 if high == 2**16 else 2**25, (30, 30)).astype(np.uint32)
+        alone = bitsim.mma(a, b, c, arch, number_format, instruction_k=8)
+        a_padded, b_padded = np.pad(a, ((0, 0), (0, 24))), np.pad(b, ((0, 24), (0, 0)))
+        np.testing.assert_array_equal(alone, bitsim.mma(a_padded, b_padded, c, arch, number_format, instruction_k=16))
+
+
 def test_outputs_that_are_not_finite_are_overflows() -> None:
     done = cores(FP16, acc_bits=16, weights="full").execute(np.full((2, 5), 3e4), np.eye(3, 5) * 2 + 1)
     assert np.isinf(done.y).all()

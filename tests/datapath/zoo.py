@@ -73,44 +73,48 @@ def halves_or_ternary(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tupl
     return x, np.sign(np.rint(w)).astype(np.int8) if datapath.spec.weights == "ternary" else w
 
 
-def tensor_core_spec(draw: st.DrawFn, arch: str, number_format: str, k: int, **fields: Any) -> TensorCoreSpec:
-    m = draw(st.sampled_from((8, 16)))
-    values = {"kind": "tensor_core", "arch": arch, "format": number_format, "instruction": f"m{m}n8k{k}"}
+def tensor_core_spec(draw: st.DrawFn, arch: str, instruction: str, **fields: Any) -> TensorCoreSpec:
+    values = {"kind": "tensor_core", "arch": arch, "instruction": instruction}
     drawn = {"units": draw(st.integers(1, 3)), "row_tiles": draw(st.integers(1, 3))}
-    drawn["unit_macs"] = draw(st.sampled_from((1, 64, 8 * m * k)))
+    drawn["unit_macs"] = draw(st.sampled_from((1, 64, 256)))
     return TensorCoreSpec.model_validate(values | drawn | fields)
 
 
 @st.composite
 def integer_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
     """Generates small ones; accumulators from the least possible width on."""
-    arch, number_format, k = draw(
-        st.sampled_from((("turing", "int8", 16), ("hopper", "int8", 32), ("turing", "int4", 32), ("ada", "int4", 64)))
+    arch, instruction, k, bits = draw(
+        st.sampled_from(
+            (
+                ("turing", "m8n8k16", 16, 8),
+                ("hopper", "m16n8k32", 32, 8),
+                ("turing", "m8n8k32", 32, 4),
+                ("ada", "m16n8k64", 64, 4),
+            )
+        )
     )
     weights = draw(st.sampled_from(("ternary", "full")))
-    operand = {"int8": 7, "int4": 3}[number_format]
-    least = operand * (1 if weights == "ternary" else 2) + k.bit_length() + 1
-    overflow = draw(st.sampled_from(("wrap", "saturate")))
-    fields = {"weights": weights, "acc_bits": least + draw(st.integers(0, 2)), "overflow": overflow}
-    return tensor_core_spec(draw, arch, number_format, k, **fields)
+    least = (bits - 1) * (1 if weights == "ternary" else 2) + k.bit_length() + 1
+    fields = {"acc_bits": least + draw(st.integers(0, 2)), "overflow": draw(st.sampled_from(("wrap", "saturate")))}
+    return tensor_core_spec(draw, arch, instruction, format=f"int{bits}", weights=weights, **fields)
 
 
 @st.composite
 def float_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
-    arch, number_format, k, widths = draw(
+    arch, number_format, instruction, widths = draw(
         st.sampled_from(
             (
-                ("volta", "fp16", 4, (16, 32)),
-                ("ampere", "fp16", 8, (16, 32)),
-                ("ampere", "bf16", 16, (32,)),
-                ("ada", "e4m3", 32, (16, 32)),
-                ("hopper", "fp16", 16, (16, 32)),
-                ("hopper", "e5m2", 32, (16, 32)),
+                ("volta", "fp16", "m8n8k4", (16, 32)),
+                ("ampere", "fp16", "m16n8k8", (16, 32)),
+                ("ampere", "bf16", "m16n8k16", (32,)),
+                ("ada", "e4m3", "m16n8k32", (16, 32)),
+                ("hopper", "fp16", "m16n8k16", (16, 32)),
+                ("hopper", "e5m2", "m64n16k32", (16, 32)),
             )
         )
     )
     fields = {"weights": draw(st.sampled_from(("ternary", "full"))), "acc_bits": draw(st.sampled_from(widths))}
-    return tensor_core_spec(draw, arch, number_format, k, **fields)
+    return tensor_core_spec(draw, arch, instruction, format=number_format, **fields)
 
 
 ZOO = {

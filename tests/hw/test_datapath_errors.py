@@ -123,8 +123,14 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "tensor_core",
             "m16n8k32",
             "m64n8k32",
-            "x.yaml:8: bitlinear.instruction: must have the m and n of an instruction: m16n8, m8n8, on hopper also m64 "
-            "with n a multiple of 8 up to 256 (got 'm64n8k32')",
+            "x.yaml:8: bitlinear.instruction: must be m16n8 with k = 32, as int8 has on ampere (got 'm64n8k32')",
+        ),
+        (
+            "tensor_core",
+            "arch: ampere\n  format: int8\n  instruction: m16n8k32",
+            "arch: hopper\n  format: e4m3\n  instruction: m16n8k32",
+            "x.yaml:8: bitlinear.instruction: must be m64n8 to m64n256 with k = 32, as e4m3 has on hopper (got "
+            "'m16n8k32')",
         ),
         ("tensor_core", "units: 4", "units: 0", "x.yaml:9: bitlinear.units: must be >= 1 (got 0)"),
         (

@@ -203,7 +203,11 @@ def test_malformed(here: Path, content: str, start: str) -> None:
             "x.yaml:15: bitlinear.column_acc_bits: must be >= acc_bits = 24 (got 16)",
         ),
         ("column_acc_bits: 32", "column_acc_bits: 65", "x.yaml:15: bitlinear.column_acc_bits: must be <= 62 (got 65)"),
-        ("kind: pe_array", "kind: lut", "x.yaml:9: bitlinear.kind: must be 'pe_array' or 'adder_tree' (got 'lut')"),
+        (
+            "kind: pe_array",
+            "kind: lut",
+            "x.yaml:9: bitlinear.kind: must be 'pe_array', 'adder_tree' or 'tensor_core' (got 'lut')",
+        ),
         (
             "overflow: wrap",
             "overflow: clip",

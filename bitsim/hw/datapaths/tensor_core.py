@@ -14,6 +14,9 @@ from bitsim.hw.tensor_core import FloatUnit, IntegerUnit, TensorCore, load_tenso
 BITS = {"int8": 8, "int4": 4, "fp16": 16, "bf16": 16, "e4m3": 8, "e5m2": 8}
 INTEGERS = ("int8", "int4")
 TERNARY_BITS = 2
+_MMA_BITS = 128  # k of m8n8 for integers, in bits of one operand
+_WGMMA_BITS = 256  # k of Hopper's wgmma
+_WGMMA_ROWS = 64
 _SHAPE = re.compile(r"m(\d{1,3})n(\d{1,3})k(\d{1,3})")
 
 
@@ -72,18 +75,32 @@ class TensorCoreSpec(DatapathDescription):
         if not found:
             raise problem(f"must read like m16n8k32 (got {self.instruction!r})", key="instruction")
         m, n, k = (int(size) for size in found.groups())
-        wide = self.arch == "hopper" and m == 64 and n % 8 == 0 and 8 <= n <= 256
-        if (m, n) not in ((16, 8), (8, 8)) and not wide:
-            raise problem(
-                "must have the m and n of an instruction: m16n8, m8n8, on hopper also m64 with n a multiple of 8 up to "
-                f"256 (got {self.instruction!r})",
-                key="instruction",
-            )
         if k not in unit.instruction_k:
             ks = " or ".join(str(size) for size in unit.instruction_k)
             raise problem(
                 f"must have k = {ks}, as {self.format} has on {self.arch} (got {self.instruction!r})", key="instruction"
             )
+        tiles = self._tiles(k)
+        if (m, n) not in tiles:
+            names = [f"m{rows}n{columns}" for rows, columns in tiles if rows < _WGMMA_ROWS]
+            names += ["m64n8 to m64n256"] if len(tiles) > len(names) else []
+            raise problem(
+                f"must be {' or '.join(names)} with k = {k}, as {self.format} has on {self.arch} (got "
+                f"{self.instruction!r})",
+                key="instruction",
+            )
+
+    def _tiles(self, k: int) -> list[tuple[int, int]]:
+        """m and n of the instructions of this depth (PTX ISA, mma and wgmma); FP8 through Hopper's mma is emulated."""
+        operand_bits, tiles = k * self.operand_bits, []
+        if self.arch == "volta" or (self.integer and operand_bits == _MMA_BITS):
+            tiles.append((8, 8))
+        emulated = self.arch == "hopper" and self.format in ("e4m3", "e5m2")
+        if self.arch != "volta" and not emulated and not (self.arch == "turing" and self.integer):
+            tiles.append((16, 8))
+        if self.arch == "hopper" and operand_bits == _WGMMA_BITS:
+            tiles += [(_WGMMA_ROWS, n) for n in range(8, 257, 8)]
+        return tiles
 
     def _check_accumulator(self, unit: FloatUnit | IntegerUnit) -> None:
         if isinstance(unit, IntegerUnit):
