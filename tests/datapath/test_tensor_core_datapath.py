@@ -106,6 +106,20 @@ def test_int8_times_ternary_in_fp16_is_not_exact_with_fp16_sums() -> None:
     assert cores(FP16, acc_bits=16).execute(x, w).y.item() == 4064  # 4063 is odd, above 2048
 
 
+def test_the_instruction_decides_how_many_products_are_summed_at_once() -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(0, 1, (20, 64)).astype(np.float16), rng.normal(0, 1, (30, 64)).astype(np.float16)
+    found = []
+    for k in (8, 16):
+        datapath = cores(FP16, arch="hopper", instruction=f"m16n8k{k}", weights="full", unit_macs=256)
+        zero, words = np.zeros((20, 30), np.uint32), (x.view(np.uint16), w.view(np.uint16).T)
+        found.append(datapath.execute(x, w).y)
+        np.testing.assert_array_equal(
+            found[-1], bitsim.mma(*words, zero, arch="hopper", instruction_k=k).view(np.float32)
+        )
+    assert (found[0] != found[1]).any()
+
+
 @pytest.mark.parametrize(("arch", "number_format"), [("ampere", "fp16"), ("hopper", "bf16"), ("hopper", "fp16")])
 def test_zeros_that_pad_k_in_both_operands_move_no_bit(arch: str, number_format: str) -> None:
     """Inside of a block (8 products on hopper, whose blocks have 16) and as blocks of their own."""

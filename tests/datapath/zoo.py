@@ -73,6 +73,19 @@ def halves_or_ternary(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tupl
     return x, np.sign(np.rint(w)).astype(np.int8) if datapath.spec.weights == "ternary" else w
 
 
+@st.composite
+def deep_integers(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, Any]:
+    """As `integers`, of several instructions' depth; constant rows often, so that sums leave their range."""
+    m, n, k = draw(st.integers(1, largest)), draw(st.integers(1, largest)), draw(st.integers(1, 12 * largest))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    (low, high), (least, most) = datapath.act_range, datapath.weight_range
+    if draw(st.booleans()):
+        x, w = rng.choice(np.array([low, high], np.int8), (m, 1)), rng.choice(np.array([least, most], np.int8), (n, 1))
+        return x.repeat(k, axis=1), w.repeat(k, axis=1)
+    x, w = rng.integers(low, high + 1, (m, k)), rng.integers(least, most + 1, (n, k))
+    return x.astype(np.int8), w.astype(np.int8)
+
+
 def tensor_core_spec(draw: st.DrawFn, arch: str, instruction: str, **fields: Any) -> TensorCoreSpec:
     values = {"kind": "tensor_core", "arch": arch, "instruction": instruction}
     drawn = {"units": draw(st.integers(1, 3)), "row_tiles": draw(st.integers(1, 3))}
@@ -108,6 +121,7 @@ def float_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
                 ("ampere", "fp16", "m16n8k8", (16, 32)),
                 ("ampere", "bf16", "m16n8k16", (32,)),
                 ("ada", "e4m3", "m16n8k32", (16, 32)),
+                ("hopper", "fp16", "m16n8k8", (16, 32)),
                 ("hopper", "fp16", "m16n8k16", (16, 32)),
                 ("hopper", "e5m2", "m64n16k32", (16, 32)),
             )
@@ -121,7 +135,7 @@ ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
-    "tensor_core": Member("tensor_core", integer_tensor_cores(), tensor_core.run),
+    "tensor_core": Member("tensor_core", integer_tensor_cores(), tensor_core.run, deep_integers),
     "tensor_core_float": Member("tensor_core", float_tensor_cores(), tensor_core.run, halves_or_ternary, exact=False),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
