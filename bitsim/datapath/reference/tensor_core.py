@@ -1,4 +1,7 @@
-"""The twin of the tensor cores: every instruction, fetch and accumulator, tile by tile."""
+"""The twin of the tensor cores: every instruction, fetch and accumulator, tile by tile.
+
+It shares the rounding of float operands (`encode`) with the datapath; that is tested against ml_dtypes.
+"""
 
 import math
 from typing import Any

@@ -27,7 +27,8 @@ c, so that padding K moves no alignment.
   finite are counted as overflows at the last k.
 
 Bits of the register file are those of operands that instructions and dequantisation read and write, padding included;
-the first C of a chain is counted as read. Nothing here depends on data but overflows: toggles of operands are not
+the first C of a chain is counted as read. (Hopper's wgmma reads B from shared memory; it is counted as if from
+registers.) Nothing here depends on data but overflows: toggles of operands are not
 counted. `mma.*`, `dequant.*` and `regfile.*` have no prices: no source gives the energy of these units apart from a
 whole board (docs/tensor_cores.md), so that results are marked as unpriced.
 
