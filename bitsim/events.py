@@ -6,7 +6,7 @@ An event belongs to one ledger, which decides the conventions that include its e
   convention prices these; the same work appears in the `datapath` ledger as what the hardware really switched.
 * `datapath`: adders, multipliers, registers, clocks and accumulators of the matmul units.
 * `system`: SRAM, DRAM and the vector unit. The `system` convention is the `datapath` ledger plus this one.
-* `activity`: counted and reported, carries no energy of its own (overflows).
+* `activity`: counted and reported, carries no energy of its own (overflows, padding).
 """
 
 import re
@@ -109,6 +109,17 @@ EVENT_KINDS = (
     EventKind(
         template="rom.awake_bank_cycles", ledger="activity", component="ROM", meaning="a bank of ROM is awake, a cycle"
     ),
+    # tensor cores
+    _logic("mma.{unit}.mac", "tensor cores", "a tensor core multiplies and adds, operands that pad a tile included"),
+    EventKind(
+        template="mma.{unit}.padding",
+        ledger="activity",
+        component="padding",
+        meaning="an operation of a tensor core whose token, k or output does not exist; `mma.{unit}.mac` has it, too",
+    ),
+    _logic("dequant.{format}", "dequantisation", "a 2-bit weight becomes a number of a format in registers"),
+    _logic("regfile.read_bits", "register file", "bits read from the register file"),
+    _logic("regfile.write_bits", "register file", "bits written to the register file"),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),

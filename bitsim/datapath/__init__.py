@@ -7,7 +7,7 @@ narrow, from `accumulation`; `lanes` is shared by all that group K.
 
 Parts of the PE array are `geometry` (tiles and cycles), `sums`, `switching` (toggles) and `cycle_model`, the array
 stepped register by register. `i2s_dot` is bitnet.cpp's matmul, which wraps;
-`tensor_core` is how tensor cores of GPUs compute.
+`tensor_core` is how tensor cores of GPUs compute, alone and as a datapath.
 """
 
 __all__ = [

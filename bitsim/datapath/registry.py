@@ -17,6 +17,7 @@ DATAPATHS = {
     "binary_lut": ("binary_lut", "BinaryLut"),
     "sparse_array": ("sparse_array", "SparseArray"),
     "rom_array": ("rom_array", "RomArray"),
+    "tensor_core": ("tensor_core.datapath", "TensorCores"),
 }
 
 

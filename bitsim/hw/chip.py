@@ -85,7 +85,7 @@ class MemorySpec(Described):
 
 
 def _wide(spec: DatapathDescription) -> DatapathDescription:
-    if spec.integer:
+    if not spec.can_be_wide:
         raise spec.not_wide()
     return spec
 

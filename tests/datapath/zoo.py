@@ -16,6 +16,7 @@ from bitsim.datapath.reference import (
     popcount,
     rom_array,
     sparse_array,
+    tensor_core,
     ternary_lut,
 )
 from bitsim.datapath.reference.common import Outcome
@@ -28,6 +29,7 @@ from bitsim.hw.datapaths import (
     PopcountSpec,
     RomArraySpec,
     SparseArraySpec,
+    TensorCoreSpec,
     TernaryLutSpec,
 )
 from tests.datapath.strategies import array_specs
@@ -219,6 +221,71 @@ def rom_arrays(draw: st.DrawFn) -> RomArraySpec:
     )
 
 
+@st.composite
+def halves_or_ternary(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, Any]:
+    """As `halves`, with ternary weights where the datapath takes no others."""
+    x, w = draw(halves(datapath, largest))
+    return x, np.sign(np.rint(w)).astype(np.int8) if datapath.spec.weights == "ternary" else w
+
+
+@st.composite
+def repeated_integers(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, Any]:
+    """As `integers`, of several instructions' depth; constant rows often, so that sums leave their range."""
+    m, n, k = draw(st.integers(1, largest)), draw(st.integers(1, largest)), draw(st.integers(1, 12 * largest))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    (low, high), (least, most) = datapath.act_range, datapath.weight_range
+    if draw(st.booleans()):
+        x, w = rng.choice(np.array([low, high], np.int8), (m, 1)), rng.choice(np.array([least, most], np.int8), (n, 1))
+        return x.repeat(k, axis=1), w.repeat(k, axis=1)
+    x, w = rng.integers(low, high + 1, (m, k)), rng.integers(least, most + 1, (n, k))
+    return x.astype(np.int8), w.astype(np.int8)
+
+
+def tensor_core_spec(draw: st.DrawFn, arch: str, instruction: str, **fields: Any) -> TensorCoreSpec:
+    values = {"kind": "tensor_core", "arch": arch, "instruction": instruction}
+    drawn = {"units": draw(st.integers(1, 3)), "row_tiles": draw(st.integers(1, 3))}
+    drawn["unit_macs"] = draw(st.sampled_from((1, 64, 256)))
+    return TensorCoreSpec.model_validate(values | drawn | fields)
+
+
+@st.composite
+def integer_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
+    """Generates small ones; accumulators from the least possible width on."""
+    arch, instruction, k, bits = draw(
+        st.sampled_from(
+            (
+                ("turing", "m8n8k16", 16, 8),
+                ("hopper", "m16n8k32", 32, 8),
+                ("turing", "m8n8k32", 32, 4),
+                ("ada", "m16n8k64", 64, 4),
+            )
+        )
+    )
+    weights = draw(st.sampled_from(("ternary", "full")))
+    least = (bits - 1) * (1 if weights == "ternary" else 2) + k.bit_length() + 1
+    fields = {"acc_bits": least + draw(st.integers(0, 2)), "overflow": draw(st.sampled_from(("wrap", "saturate")))}
+    return tensor_core_spec(draw, arch, instruction, format=f"int{bits}", weights=weights, **fields)
+
+
+@st.composite
+def float_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
+    arch, number_format, instruction, widths = draw(
+        st.sampled_from(
+            (
+                ("volta", "fp16", "m8n8k4", (16, 32)),
+                ("ampere", "fp16", "m16n8k8", (16, 32)),
+                ("ampere", "bf16", "m16n8k16", (32,)),
+                ("ada", "e4m3", "m16n8k32", (16, 32)),
+                ("hopper", "fp16", "m16n8k8", (16, 32)),
+                ("hopper", "fp16", "m16n8k16", (16, 32)),
+                ("hopper", "e5m2", "m64n16k32", (16, 32)),
+            )
+        )
+    )
+    fields = {"weights": draw(st.sampled_from(("ternary", "full"))), "acc_bits": draw(st.sampled_from(widths))}
+    return tensor_core_spec(draw, arch, instruction, format=number_format, **fields)
+
+
 NEEDS_OTHER_MODELS = {"popcount"}  # models whose activations have one or two bits; so it is on no chip
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
@@ -233,6 +300,8 @@ ZOO = {
     "cpu_tables": Member("cpu_simd", cpu_kernels("tl1", "tl2"), cpu_simd.run),
     "sparse_array": Member("sparse_array", sparse_arrays(), sparse_array.run),
     "rom_array": Member("rom_array", rom_arrays(), rom_array.run),
+    "tensor_core": Member("tensor_core", integer_tensor_cores(), tensor_core.run, repeated_integers),
+    "tensor_core_float": Member("tensor_core", float_tensor_cores(), tensor_core.run, halves_or_ternary, exact=False),
 }
 EXACT = {name: member for name, member in ZOO.items() if member.exact}
 

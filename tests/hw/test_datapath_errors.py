@@ -109,8 +109,22 @@ bitlinear:
   acc_bits: 16
   column_acc_bits: 32
 """
+TENSOR = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: tensor_core
+  arch: ampere
+  format: int8
+  instruction: m16n8k32
+  units: 4
+  unit_macs: 512
+  weights: ternary
+"""
 BK = "so that blocks fill the kernel's registers and int16 holds their sums"
 CHIPS = {
+    "tensor_core": TENSOR,
     "sparse_array": SPARSE,
     "rom_array": ROM,
     "adder_tree": TREE,
@@ -291,6 +305,78 @@ def test_the_templates_themselves_load(here: Path, content: str) -> None:
             "bmm: 64\n  overflow: saturate",
             "x.yaml:10: bitlinear.overflow: must be 'wrap', as the kernel's additions do (got 'saturate')",
         ),
+        (
+            "tensor_core",
+            "arch: ampere",
+            "arch: kepler",
+            "x.yaml:6: bitlinear.arch: must be one of ada, ampere, blackwell, hopper, turing, volta (got 'kepler')",
+        ),
+        (
+            "tensor_core",
+            "arch: ampere",
+            "arch: volta",
+            "x.yaml:7: bitlinear.format: must be a format of volta: fp16 to fp32 or fp16 (got 'int8')",
+        ),
+        (
+            "tensor_core",
+            "format: int8",
+            "format: e4m3",
+            "x.yaml:7: bitlinear.format: must be a format of ampere: fp16 to fp32 or fp16, bf16 to fp32, tf32 to fp32, "
+            "int8 and uint8 to int32, int4 and uint4 to int32 (got 'e4m3')",
+        ),
+        (
+            "tensor_core",
+            "m16n8k32",
+            "16x8x32",
+            "x.yaml:8: bitlinear.instruction: must read like m16n8k32 (got '16x8x32')",
+        ),
+        (
+            "tensor_core",
+            "m16n8k32",
+            "m16n8k64",
+            "x.yaml:8: bitlinear.instruction: must have k = 32 or 16, as int8 has on ampere (got 'm16n8k64')",
+        ),
+        (
+            "tensor_core",
+            "m16n8k32",
+            "m64n8k32",
+            "x.yaml:8: bitlinear.instruction: must be m16n8 with k = 32, as int8 has on ampere (got 'm64n8k32')",
+        ),
+        (
+            "tensor_core",
+            "arch: ampere\n  format: int8\n  instruction: m16n8k32",
+            "arch: hopper\n  format: e4m3\n  instruction: m16n8k32",
+            "x.yaml:8: bitlinear.instruction: must be m64n8 to m64n256 with k = 32, as e4m3 has on hopper (got "
+            "'m16n8k32')",
+        ),
+        ("tensor_core", "units: 4", "units: 0", "x.yaml:9: bitlinear.units: must be >= 1 (got 0)"),
+        (
+            "tensor_core",
+            "unit_macs: 512",
+            "unit_macs: 500",
+            "x.yaml:10: bitlinear.unit_macs: must divide the 4096 products of m16n8k32, so that an instruction takes "
+            "whole cycles (got 500)",
+        ),
+        (
+            "tensor_core",
+            "weights: ternary",
+            "acc_bits: 13\n  weights: ternary",
+            "x.yaml:11: bitlinear.acc_bits: must be >= 14, the width of the sum of one m16n8k32 (got 13)",
+        ),
+        (
+            "tensor_core",
+            "format: int8\n  instruction: m16n8k32",
+            "format: bf16\n  acc_bits: 16\n  instruction: m16n8k16",
+            "x.yaml:8: bitlinear.acc_bits: must be 32, as bf16 has on ampere (got 16)",
+        ),
+        (
+            "tensor_core",
+            "format: int8\n  instruction: m16n8k32",
+            "format: fp16\n  overflow: saturate\n  instruction: m16n8k16",
+            "x.yaml:8: bitlinear.overflow: must be left out for fp16: sums that leave their range are infinite (got "
+            "'saturate')",
+        ),
+        ("tensor_core", "  weights: ternary\n", "", "x.yaml:4: bitlinear.weights: required key is missing"),
         ("adder_tree", "  kind: adder_tree\n", "", "x.yaml:4: bitlinear.kind: required key is missing"),
         ("sparse_array", "lanes: 16", "lanes: 1", "x.yaml:6: bitlinear.lanes: must be >= 2 (got 1)"),
         (
@@ -353,6 +439,15 @@ def test_integer_datapaths_can_not_be_wide(here: Path, content: str) -> None:
         "x.yaml:5: wide.kind: must compute in floating point: attention multiplies activations, which are not "
         f"quantised (got {kind!r}, which sums integers)"
     )
+
+
+def test_wide_tensor_cores_take_any_weights(here: Path) -> None:
+    wide = TENSOR.replace("bitlinear:", "wide:").replace("format: int8", "format: fp16").replace("k32", "k16")
+    assert message(here, wide) == (
+        "x.yaml:11: wide.weights: must be 'full': attention and head have no ternary weights (got 'ternary')"
+    )
+    (here / "x.yaml").write_text(wide.replace("weights: ternary", "weights: full"))
+    assert load_chip("x.yaml").wide.unit == "ampere_fp16_acc32"
 
 
 def test_a_chip_takes_what_it_leaves_out_from_the_one_that_it_is_like(here: Path) -> None:

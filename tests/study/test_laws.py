@@ -9,6 +9,7 @@ import pytest
 import bitsim
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.prices import LEVELS
+from bitsim.errors import UnpricedEventError
 from bitsim.hw import chip_names, load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
@@ -21,9 +22,10 @@ from bitsim.study.executor import ChipExecutor
 
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
-# No source gives an energy per vector instruction; building and holding binary tables is not priced yet.
-UNPRICED = {"cpu_simd", "binary_lut"}
-PRICED = [name for name in chip_names() if load_chip(name).bitlinear.kind not in UNPRICED]
+# No source gives an energy per vector instruction, nor one of tensor cores.
+UNPRICED = {"cpu_simd": r"simd\.", "tensor_core": r"mma\.ampere"}
+KINDS = {name: load_chip(name).bitlinear.kind for name in chip_names()}
+PRICED = [name for name, kind in KINDS.items() if kind not in UNPRICED]
 
 
 @cache
@@ -73,6 +75,15 @@ def test_law_6_holds_for_every_operator(chip: str) -> None:
     assert (table["energy_datapath_pj"] <= table["energy_system_pj"]).all()
 
 
+@pytest.mark.parametrize("chip", sorted(KINDS.keys() - PRICED))
+def test_what_has_no_price_is_said_by_the_result(chip: str) -> None:
+    result = ran("tiny-b158", chip)
+    assert result.energy("arithmetic") > 0
+    for name in ("datapath", "system"):
+        with pytest.raises(UnpricedEventError, match=UNPRICED[KINDS[chip]]):
+            result.energy(name)
+
+
 def test_law_9_a_cheaper_technology_never_costs_more() -> None:
     chip = load_chip("ternary-ws-64x64")
     for name in CONVENTIONS:
@@ -99,6 +110,7 @@ def test_law_9_doubling_the_events_doubles_the_energy() -> None:
 
 def test_the_chip_does_not_change_what_an_exact_datapath_computes() -> None:
     exact = [name for name in chip_names() if Placement(load_chip(name)).bitlinear.exact]
+    exact.append("fp16-tensor-ampere")  # it rounds, but no sum reaches 2^24
     logits = [ran("tiny-b158", name).logits for name in exact]
     assert len(logits) > 6
     for other in logits[1:]:

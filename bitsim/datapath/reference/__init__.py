@@ -17,6 +17,7 @@ from bitsim.datapath.reference import (
     popcount,
     rom_array,
     sparse_array,
+    tensor_core,
     ternary_lut,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "popcount",
     "rom_array",
     "sparse_array",
+    "tensor_core",
     "ternary_lut",
 ]

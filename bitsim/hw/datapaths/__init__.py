@@ -16,6 +16,7 @@ from bitsim.hw.datapaths.pe_array import PEArraySpec
 from bitsim.hw.datapaths.popcount import PopcountSpec
 from bitsim.hw.datapaths.rom_array import RomArraySpec
 from bitsim.hw.datapaths.sparse_array import SparseArraySpec
+from bitsim.hw.datapaths.tensor_core import TensorCoreSpec
 from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
 
 DatapathSpec = Annotated[
@@ -27,7 +28,8 @@ DatapathSpec = Annotated[
     | CpuSimdSpec
     | BinaryLutSpec
     | SparseArraySpec
-    | RomArraySpec,
+    | RomArraySpec
+    | TensorCoreSpec,
     Field(discriminator="kind"),
 ]
 
@@ -42,5 +44,6 @@ __all__ = [
     "PopcountSpec",
     "RomArraySpec",
     "SparseArraySpec",
+    "TensorCoreSpec",
     "TernaryLutSpec",
 ]

@@ -49,8 +49,13 @@ class DatapathDescription(Described):
 
     @property
     def integer(self) -> bool:
-        """Whether it sums integers; only datapaths that sum floating-point numbers can be a chip's `wide`."""
+        """Whether it sums integers."""
         return True
+
+    @property
+    def can_be_wide(self) -> bool:
+        """Whether it can be a chip's `wide`: it multiplies floating-point numbers."""
+        return not self.integer
 
     def text(self) -> str:
         """The structure in one line, for people."""
