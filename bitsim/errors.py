@@ -20,6 +20,10 @@ class OperandError(BitsimError):
     """An operand has a shape, type or value that the datapath does not accept."""
 
 
+class OutputMismatchError(BitsimError):
+    """A datapath that calls itself exact gave other sums than the integer matmul."""
+
+
 class UnpricedEventError(BitsimError):
     """An event was counted for which the technology has no price."""
 

@@ -6,7 +6,7 @@ An event belongs to one ledger, which decides the conventions that include its e
   convention prices these; the same work appears in the `datapath` ledger as what the hardware really switched.
 * `datapath`: adders, multipliers, registers, clocks and accumulators of the matmul units.
 * `system`: SRAM, DRAM and the vector unit. The `system` convention is the `datapath` ledger plus this one.
-* `activity`: counted and reported, carries no energy of its own (overflows).
+* `activity`: counted and reported, carries no energy of its own (overflows, padding).
 """
 
 import re
@@ -74,16 +74,76 @@ EVENT_KINDS = (
     _logic("lut.{table}.read", "table reads", "an entry is selected from a lookup table in registers, by its code"),
     _logic("lut.sram.read_bits", "table SRAM", "bits read from a lookup table in SRAM"),
     _logic("lut.sram.write_bits", "table SRAM", "bits of entries written to a lookup table in SRAM"),
+    # bit-serial arrays
+    _logic(
+        "serial.{depth}.add_bits",
+        "bit-serial cells",
+        "one bit of an adder of a bit-serial cell adds, the accumulator's apart; `depth5`: adders in a row",
+        data_dependent=True,
+    ),
+    # popcount arrays
+    _logic(
+        "popcount.{depth}.add_bits",
+        "popcounts",
+        "one bit of an adder that counts ones, or of the accumulator behind it, adds; `depth7`: adders in a row",
+    ),
+    # CPU kernels
+    _logic(
+        "simd.{isa}.{op}",
+        "vector instructions",
+        "a vector instruction of a CPU kernel, on registers of 256 (avx2) or 128 bits (neon)",
+    ),
+    # units that skip
+    _logic("lane.look_bits", "zero skipping", "a bit of an activation that a lane looks at", data_dependent=True),
+    _logic("lane.add_bits", "PE logic", "one bit of a sign-selecting adder of a lane adds", data_dependent=True),
+    _logic(
+        "merge.{depth}.add_bits",
+        "adder tree",
+        "one bit of the adders adds that merge the lanes of a column; `depth1`, `depth2`, ...: adders in a row",
+        data_dependent=True,
+    ),
+    _logic("gate.closed", "gates", "a weight of 0 stops an adder and the register behind it", data_dependent=True),
+    # computing ROM
+    _logic("rom.read_bits", "ROM", "bits of weights read from a bank of ROM", data_dependent=True),
+    EventKind(template="rom.wakes", ledger="activity", component="ROM", meaning="a bank of ROM wakes from its sleep"),
+    EventKind(
+        template="rom.awake_bank_cycles", ledger="activity", component="ROM", meaning="a bank of ROM is awake, a cycle"
+    ),
+    # tensor cores
+    _logic("mma.{unit}.mac", "tensor cores", "a tensor core multiplies and adds, operands that pad a tile included"),
+    EventKind(
+        template="mma.{unit}.padding",
+        ledger="activity",
+        component="padding",
+        meaning="an operation of a tensor core whose token, k or output does not exist; `mma.{unit}.mac` has it, too",
+    ),
+    _logic("dequant.{format}", "dequantisation", "a 2-bit weight becomes a number of a format in registers"),
+    _logic("regfile.read_bits", "register file", "bits read from the register file"),
+    _logic("regfile.write_bits", "register file", "bits written to the register file"),
     # all matmul units
     _logic("scale.mul.{format}", "scale multipliers", "scale multiplication of a quantised linear"),
     _logic("reg.clock", "clock", "one register bit is clocked for one cycle"),
+    _logic(
+        "reg.{register}.clock",
+        "clock",
+        "one bit of a register is clocked for one cycle, where operands decide how many cycles there are",
+        data_dependent=True,
+    ),
     _flip("act", "an activation register bit flips"),
     _flip("weight", "a weight register bit flips"),
     _flip("psum", "a partial-sum register bit flips"),
     _flip("table", "a bit of an entry of a lookup table in registers flips"),
     _flip("index", "a bit of a register for the code of some weights flips"),
+    _flip("serial", "a bit of a register that puts the bit planes of a sum together flips"),
     _flip("tree{level}", "a bit of the pipeline registers behind a level of an adder tree flips"),
     _system("sram.{buffer}.read_bits", "sram {buffer}", "bits read from an on-chip buffer"),
+    EventKind(
+        template="sram.{buffer}.read_on_demand_bits",
+        ledger="system",
+        component="sram {buffer}",
+        meaning="bits read from an on-chip buffer as operands demand",
+        data_dependent=True,
+    ),
     _system("sram.{buffer}.write_bits", "sram {buffer}", "bits written to an on-chip buffer"),
     _system("dram.{content}.read_bits", "dram {content}", "bits read from DRAM"),
     _system("dram.{content}.write_bits", "dram {content}", "bits written to DRAM"),

@@ -16,15 +16,25 @@ splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop d
   registers and clock, less its ternary PE of 24 bits, which has the same adder: low = TS zd, nominal = the geometric
   mean of TS zd and TS ud (study B's selection is written as a variable part-select and several times dearer), high =
   the larger ud. A full table has twice the entries and is taken to cost twice as much.
+* `lut.b4_t10.read`: likewise, from study A's lookup into 8 binary entries. Entries of 8 bits are taken to cost 8 / 10.
 * `lut.build.add_bits`: study A's table builders (g = 2 and, at 45 nm, 3) without registers and clock, per bit of adder:
   low = least zd, high = largest ud, nominal = their geometric mean.
 * `lut.sram.*_bits`: per bit of CACTI's smallest SRAM, 2 kB with 64-bit access; for 7 nm at 22 nm, as an upper stand-in.
+* `serial.depth5.add_bits`, per bit of adder, from study A's bit-serial unit of 16 lanes (four levels and an accumulator
+  of 24 bits, all of which work on each plane): low = zd, high = ud, both without registers and clock, nominal = their
+  geometric mean. Study B has no such unit; other depths have no source.
+* `popcount.depth*.add_bits` and `serial.popcount_depth*.add_bits`, per bit of adder, XNOR gates included, as `pe.*`
+  from study B's unit of 32 lanes (6 adders in a row) and study A's of 64 (7).
+* `lane.add_bits`, `merge.depth*.add_bits`: as `tree.*`. `lane.look_bits`: as a bit of B's 8-bit adder. `gate.closed`:
+  as a clocked flip-flop.
+* `rom.read_bits`: at most what the published BitROM macro spends on a MAC (two operations), per bit of its weight.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
 """
 
 import sys
+from math import sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,10 +48,12 @@ ACT_BITS = 8
 TERNARY_ACC_BITS = (20, 24, 32)
 TREE_DEPTH = 5  # adders in a row in the studies' trees
 TREE_BITS = sum((16 >> level) * (ACT_BITS + level) for level in range(1, TREE_DEPTH))  # without the accumulator's
+SERIAL_BITS = sum((16 >> level) * (level + 2) for level in range(1, TREE_DEPTH))  # likewise, lanes of -1, 0 or 1
 TOGGLE_EVENTS = ("reg.act.toggle", "reg.psum.toggle", "reg.weight.toggle")
-TOGGLE_EVENTS += ("reg.index.toggle", "reg.table.toggle")
-TABLE_SRAM = {"nangate45": ("itrs-hp", 45), "asap7": ("itrs-lop", 22)}
+TOGGLE_EVENTS += ("reg.index.toggle", "reg.table.toggle", "reg.serial.toggle")
 TOGGLE_EVENTS += tuple(f"reg.tree{level}.toggle" for level in range(1, 8))
+CLOCK_EVENTS = ("reg.clock", "reg.act.clock", "reg.serial.clock", "reg.gated.clock")
+TABLE_SRAM = {"nangate45": ("itrs-hp", 45), "asap7": ("itrs-lop", 22)}
 Range = tuple[float, float, float]
 
 
@@ -107,14 +119,14 @@ def tree_price(study_a: dict[str, Any], study_b: dict[str, Any], depth: int) -> 
     return low, nominal, high
 
 
-def read_price(study_a: dict[str, Any], g: int) -> Range:
-    """Selection of one entry of half a table from registers, in fJ."""
+def read_price(study_a: dict[str, Any], lookup: str) -> Range:
+    """Selection of one entry of half a table from registers, in fJ; `lookup`: `t_g3`, `b_g4`."""
     pe = study_a["tacc_a8_acc24"]
     held_zd, held_ud, changing_ud = (
-        gates_a(study_a[f"lutread_t_g{g}_{stimulus}"], run) - gates_a(pe, run)
+        gates_a(study_a[f"lutread_{lookup}_{stimulus}"], run) - gates_a(pe, run)
         for stimulus, run in (("TS", "zd"), ("TS", "ud"), ("OS", "ud"))
     )
-    return held_zd, (held_zd * held_ud) ** 0.5, max(held_ud, changing_ud)
+    return held_zd, sqrt(held_zd * held_ud), max(held_ud, changing_ud)
 
 
 def build_price(study_a: dict[str, Any]) -> Range:
@@ -124,7 +136,7 @@ def build_price(study_a: dict[str, Any]) -> Range:
         [gates_a(unit, run) / bits for bits, unit in builders.items() if unit is not None] for run in ("zd", "ud")
     )
     low, high = min(zero), max(unit)
-    return low, (low * high) ** 0.5, high
+    return low, sqrt(low * high), high
 
 
 def table_sram_prices(tables: dict[str, Any], library: str) -> dict[str, float]:
@@ -133,6 +145,24 @@ def table_sram_prices(tables: dict[str, Any], library: str) -> dict[str, float]:
     wanted = (*TABLE_SRAM[library], 2, 64)
     row = next(r for r in rows if (r["cell"], r["node_nm"], r["size_KB"], r["width_b"]) == wanted)
     return {f"lut.sram.{way}_bits": 1e3 * row[f"{way}_pJ"] / row["width_b"] for way in ("read", "write")}
+
+
+def serial_price(unit: dict[str, Any]) -> Range:
+    """Gates of one bit of adder of study A's bit-serial unit, in fJ."""
+    low, high = (gates_a(unit, run) / (SERIAL_BITS + 24) for run in ("zd", "ud"))
+    return low, sqrt(low * high), high
+
+
+def popcount_price(unit_a: dict[str, Any], unit_b: dict[str, Any]) -> Range:
+    """Gates of one bit of adder behind XNOR gates, in fJ, from the units of 64 and 32 lanes."""
+    zero, delayed = (gates_a(unit_a, run) / popcount_bits(6) for run in ("zd", "ud"))
+    low, nominal, _ = (price / popcount_bits(5) for price in pe_price(unit_b, None))
+    return min(low, zero), nominal, max(nominal, delayed)
+
+
+def popcount_bits(levels: int) -> int:
+    """Bits of a tree over 2^levels single bits, and of an accumulator of 16."""
+    return sum((1 << (levels - level)) * (level + 1) for level in range(1, levels + 1)) + 16
 
 
 def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> dict[str, Range]:
@@ -151,16 +181,30 @@ def derive(tables: dict[str, Any], library: str, toggles: dict[int, float]) -> d
             prices[f"pe.ternary_a8_acc{bits}.{action}"] = low, nominal, high
     for depth in range(1, TREE_DEPTH + 1):
         prices[f"tree.depth{depth}.add_bits"] = tree_price(study_a, study_b, depth)
+        unit = "lane" if depth == 1 else f"merge.depth{depth}"
+        prices[f"{unit}.add_bits"] = prices[f"tree.depth{depth}.add_bits"]
+    bare = study_b["add8"]
+    prices["lane.look_bits"] = bare["fJ_zero"] / ACT_BITS, bare["fJ_glitch"] / ACT_BITS, bare["fJ_glitch"] / ACT_BITS
     for g in range(2, 6):
-        half = read_price(study_a, g)
+        half = read_price(study_a, f"t_g{g}")
         prices[f"lut.g{g}_half.read"] = half
         prices[f"lut.g{g}_full.read"] = 2 * half[0], 2 * half[1], 2 * half[2]
+    low, nominal, high = read_price(study_a, "b_g4")
+    prices["lut.b4_t10.read"] = low, nominal, high
+    prices["lut.b4_t8.read"] = 0.8 * low, 0.8 * nominal, 0.8 * high
     prices["lut.build.add_bits"] = build_price(study_a)
     prices |= {event: (price,) * 3 for event, price in table_sram_prices(tables, library).items()}
+    prices["serial.depth5.add_bits"] = serial_price(study_a["bs16_a8_acc24_8cyc"])
+    for name in ("popcount.depth6", "popcount.depth7", "serial.popcount_depth6", "serial.popcount_depth7"):
+        prices[f"{name}.add_bits"] = popcount_price(study_a["xnor64_acc16"], study_b["xnor32"])
     prices["pe.int8_acc32.mac"] = pe_price(study_b["pe_i8_32"], study_a["mac_i8i8_acc32"])
     prices["pe.fp16_acc16.mac"] = pe_price(study_b["pe_fp16"], None)
     flops = {bits: study_b[f"pe_t8_{bits}"]["parts"] for bits in TERNARY_ACC_BITS}
-    prices["reg.clock"] = spread([parts["clk"] / (ACT_BITS + bits) for bits, parts in flops.items()])
+    for event in CLOCK_EVENTS:
+        prices[event] = spread([parts["clk"] / (ACT_BITS + bits) for bits, parts in flops.items()])
+    prices["gate.closed"] = prices["reg.clock"]
+    macros = {macro["id"]: macro for macro in tables["asic_published_per_op"]}
+    prices["rom.read_bits"] = 0.0, macros["bitrom"]["fJ_per_op"], macros["bitrom"]["fJ_per_op"]
     for event in TOGGLE_EVENTS:
         prices[event] = spread([parts["int_ff"] / toggles[bits] for bits, parts in flops.items()])
     units = {"acc.add.int32": "add32", "acc.add.fp16": "fp16_add", "scale.mul.fp16": "fp16_mul"}

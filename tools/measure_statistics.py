@@ -5,7 +5,7 @@
 Runs a prompt of 256 held-out bytes of tiny-b158 with exact toggles on one chip per kind of datapath: its BitLinear
 layers on the ternary and the INT8 array, the adder trees and so on, its attention matmuls and head on the FP16 array. A
 rate is what was counted over what could have happened (`chances`), so that `expect` on the same operators gives the
-measured totals back.
+measured totals back. Datapaths of 4-bit activations are measured with the INT4 codes of arXiv 2411.04965.
 """
 
 from importlib.resources import files
@@ -28,7 +28,12 @@ FIRST = ("ternary-ws-64x64", "int8-ws-64x64")  # chips that give the rates of th
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("adder-tree-64x64-pipelined", {"lanes": 128, "trees": 32, "pipeline": 7}),
     *(("ternary-lut-g3", {"g": g, "table": table}) for g in range(2, 6) for table in ("half", "full")),
+    ("bit-serial-16x2048", {"skip_zero_planes": False}),
+    ("bit-serial-16x2048", {"act_bits": 4}),
+    ("bit-serial-16x2048", {"act_bits": 4, "skip_zero_planes": False}),
+    *(("sparse-array-16x256", {"lanes": lanes}) for lanes in (2, 4, 8)),
 ]
+FOUR_BITS = "a48_int4"  # the numerics under which 4-bit datapaths are measured
 
 
 def matmuls(chip: Chip, kind: str) -> list[Operator]:
@@ -41,7 +46,9 @@ def matmuls(chip: Chip, kind: str) -> list[Operator]:
 def measure(chip: Chip) -> dict[str, tuple[Events, Events]]:
     """By kind of datapath on this chip, what was counted and what could have happened."""
     text = files("bitsim").joinpath("models", "held_out.txt").read_bytes()[:TOKENS]
-    result, placement = run("tiny-b158", chip, tokens=list(text), toggles="exact"), Placement(chip)
+    numerics = FOUR_BITS if chip.bitlinear.widest_act == 4 else None
+    result = run("tiny-b158", chip, tokens=list(text), toggles="exact", numerics=numerics)
+    placement = Placement(chip)
     found = {}
     for kind in dict.fromkeys((chip.bitlinear.rates, chip.wide.rates)):
         chosen = {op.name: op for op in matmuls(chip, kind)}
@@ -77,9 +84,8 @@ def main() -> None:
         for kind, (measured, chances) in measure(chip).items():
             if weight_zeros is None and kind == "ternary":
                 weight_zeros = zeros(chip, measured)
-            known = rates.setdefault(kind, {})
             for event, number in sorted(chances.items()):
-                known.setdefault(event, measured[event] / number)
+                rates.setdefault(kind, {}).setdefault(event, measured[event] / number)
     lines = [
         "# Written by tools/measure_statistics.py: zeros of the weights; by kind of datapath and event, the fraction",
         "# of its chances that it takes (of a toggle: the flipped fraction of register bits per update).",

@@ -1,12 +1,15 @@
-"""`bitsim datapath`: the structures that compute matmuls, and how wide their accumulators must be."""
+"""`bitsim datapath`: the structures that compute matmuls, their accumulators, and all of them side by side."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bitsim.cli.options import output_options
+from bitsim.cli.options import listed, output_options
 from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, write_files
+from bitsim.cost import CONVENTIONS
+from bitsim.cost.prices import LEVELS
 from bitsim.hw import chip_names, load_chip
 
 
@@ -73,3 +76,77 @@ def bound(name: str, k: int, model: str | None, limit: int, as_json: bool, out: 
             for row, (s, place) in zip(rows, seen, strict=True)
         ]
     print_table(f"accumulators of {name}", columns, rows)
+
+
+@command.command("compare")
+@click.option("--model", default="tiny-b158", show_default=True, help="A quantised byte-level model with weights.")
+@click.option(
+    "--node",
+    default="7nm",
+    show_default=True,
+    help="Technology that prices all chips: name, YAML file, or a node between, as 22nm.",
+)
+@click.option("--chips", callback=listed(str), metavar="CHIP,CHIP,...", help="Chips to compare (default: all shipped).")
+@click.option(
+    "--bytes", "limit", type=click.IntRange(min=1), default=64, show_default=True, help="Tokens of held-out text."
+)
+@click.option(
+    "--toggles",
+    type=click.Choice(["exact", "sample", "off"]),
+    default="exact",
+    show_default=True,
+    help="Toggles of registers that see running sums: on all columns, an eighth of the tiles (at most 8), or none.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the sampled columns.")
+@output_options
+def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings: Any) -> None:
+    """Execute a model's linears on all datapaths: equal outputs, then cycles, energy and area side by side.
+
+    With --out: compare.json, tables of chips, events, energies and areas as CSV, and the figure as PNG and PDF.
+    """
+    check_directory(out)
+    announce_compilation()
+    from bitsim.cli.progress import progress
+    from bitsim.study.compare import compare_datapaths
+
+    with progress("chips") as step:
+        comparison = compare_datapaths(chips=chips, on_chip=step, **settings)
+    tables = {"chips": comparison.records(), "events": comparison.events()}
+    tables |= {"energies": comparison.energies(), "areas": comparison.areas()}
+    everything = {"inputs": comparison.inputs, "notes": list(comparison.notes)} | tables
+    if out:
+        from bitsim.study.compare_figure import comparison_figure
+
+        files: dict[str, str | bytes] = {f"{name}.csv": csv_text(records) for name, records in tables.items()}
+        files["compare.json"] = json.dumps(everything, indent=1) + "\n"
+        write_files(out, files | comparison_figure(comparison))
+    if as_json:
+        print_json(everything)
+        return
+    title = f"linears of {comparison.inputs['model']}, {comparison.inputs['tokens']} tokens, priced at "
+    columns = ["chip", "outputs", "busy cycles", "use", *(f"{name}, fJ/MAC" for name in CONVENTIONS), "area, mm2"]
+    print_table(title + comparison.inputs["technology"], columns, [_row(row) for row in tables["chips"]])
+    for name, convention in CONVENTIONS.items():
+        click.echo(f"{name}: {convention.includes}")
+    for record in tables["chips"]:
+        if record["notes"]:
+            click.echo(f"{record['chip']}: {record['notes']}")
+    for line in comparison.notes:
+        click.echo(line)
+
+
+def _row(record: dict[str, Any]) -> list[object]:
+    """The headline numbers of one chip; energies and area as nominal [low .. high]."""
+    cycles, use = record["datapath_cycles"], record["utilisation"]
+    cells: list[object] = [record["chip"], record["outputs"], "-" if cycles is None else f"{cycles:,}"]
+    cells.append("-" if use is None else f"{100 * use:.0f}%")
+    for name in CONVENTIONS:
+        per_mac = [record[f"energy_{name}_{level}_pj"] for level in LEVELS]
+        cells.append("unpriced" if None in per_mac else _range([1e3 * pj / record["macs"] for pj in per_mac]))
+    um2 = [record[f"area_datapath_{level}_um2"] for level in LEVELS]
+    return [*cells, "no area" if None in um2 else _range([area / 1e6 for area in um2])]
+
+
+def _range(levels: list[float]) -> str:
+    low, nominal, high = (f"{level:,.0f}" if level >= 100 else f"{level:.3g}" for level in levels)
+    return nominal if low == high else f"{nominal} [{low} .. {high}]"

@@ -79,6 +79,11 @@ def command(
         print_sparsity(first.sparsity)
         if first.overflows:
             click.echo(f"{first.overflows:,} accumulator overflows, first in {first.first_overflow}")
+        if first.wrong_sums:
+            click.echo(
+                f"{first.wrong_sums:,} BitLinear sums differ from the exact ones, by {first.largest_sum_error:,g} at "
+                f"most; root mean square {first.rms_sum_error:.3g} of theirs"
+            )
     else:
         print_table(
             f"{first.model} on {first.chip}, {first.predicted_bytes:,} bytes of {first.text}",

@@ -12,7 +12,7 @@ from bitsim.errors import BitsimError, UnknownNameError
 COMMANDS = {
     "compare": "Run a prompt on several model@chip pairs, cycles and energy side by side.",
     "convert": "Write a checkpoint in another format or packing, without loss.",
-    "datapath": "List the structures that compute matmuls; how wide their accumulators must be.",
+    "datapath": "The structures that compute matmuls: list and compare them, bound their accumulators.",
     "estimate": "Cycles and energy of a model's shapes on a chip, without weights.",
     "eval": "Bits per byte of a byte-level model on held-out text, executed on a chip.",
     "inspect": "What a checkpoint holds: shapes, packing, bits per weight, zeros, scales.",

@@ -9,6 +9,7 @@ from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.events import event_kind
 from bitsim.hw.chip import BUFFERS, Chip
 from bitsim.hw.constants import Constant
+from bitsim.hw.technology import SramRow
 
 Level = Literal["low", "nominal", "high"]
 LEVELS: tuple[Level, ...] = ("low", "nominal", "high")
@@ -56,7 +57,7 @@ class PriceList:
         if name[0] == "dram":
             return _of(self.chip.memory.dram.energy, f"{self.chip.name}: memory.dram.energy")
         if name[0] == "sram":
-            return self._sram(name[1], "read" if name[2] == "read_bits" else "write")
+            return self._sram(name[1], "write" if name[2] == "write_bits" else "read")
         constant = self.tech.prices.get(event)
         if constant is None:
             return None
@@ -67,27 +68,13 @@ class PriceList:
 
     def _sram(self, buffer: str, access: Literal["read", "write", "leakage"]) -> Price:
         """Energy per bit of an access (pJ), or leakage power (mW), of one buffer."""
+        below, above, t = sram_between(self.chip, buffer)
         described = self.chip.memory.buffer(buffer)
-        capacity, width = described.capacity.nominal, described.width_bits
-        grid = sorted((row for row in self.tech.sram if row.width_bits == width), key=lambda row: row.capacity_kb)
-        if not grid or not grid[0].capacity_kb <= capacity <= grid[-1].capacity_kb:
-            sizes = ", ".join(f"{row.capacity_kb:g}" for row in grid) or "none"
-            raise ConfigError(
-                f"{self.chip.path}: memory.{buffer}: {capacity:g} kB with {width}-bit access lies outside of "
-                f"{self.tech.path}'s SRAM grid (capacities at this width, kB: {sizes})"
-            )
-        above = next(row for row in grid if row.capacity_kb >= capacity)
-        below = next(row for row in reversed(grid) if row.capacity_kb <= capacity)
-        t = (
-            0.0
-            if above is below
-            else math.log(capacity / below.capacity_kb) / math.log(above.capacity_kb / below.capacity_kb)
-        )
         lower, upper = (
             _of(getattr(row, access), f"{self.tech.name}: sram {row.capacity_kb:g} kB.{access}")
             for row in (below, above)
         )
-        per_bit = 1.0 if access == "leakage" else 1.0 / width
+        per_bit = 1.0 if access == "leakage" else 1.0 / described.width_bits
         low, nominal, high = (((1 - t) * lower.at(level) + t * upper.at(level)) * per_bit for level in LEVELS)
         used = lower.constants if above is below else lower.constants + upper.constants
         used += ((f"{self.chip.name}: memory.{buffer}.capacity", described.capacity),)
@@ -113,6 +100,27 @@ class PriceList:
                 f"{operator}; priced of this kind: {near or 'none'}"
             )
         return price
+
+
+def sram_between(chip: Chip, buffer: str) -> tuple[SramRow, SramRow, float]:
+    """The grid's rows around a buffer's capacity, and how far from the lower one it lies on a scale of log(capacity).
+
+    Raises `ConfigError` outside of the grid.
+    """
+    described = chip.memory.buffer(buffer)
+    capacity, width = described.capacity.nominal, described.width_bits
+    grid = sorted((row for row in chip.tech.sram if row.width_bits == width), key=lambda row: row.capacity_kb)
+    if not grid or not grid[0].capacity_kb <= capacity <= grid[-1].capacity_kb:
+        sizes = ", ".join(f"{row.capacity_kb:g}" for row in grid) or "none"
+        raise ConfigError(
+            f"{chip.path}: memory.{buffer}: {capacity:g} kB with {width}-bit access lies outside of "
+            f"{chip.tech.path}'s SRAM grid (capacities at this width, kB: {sizes})"
+        )
+    above = next(row for row in grid if row.capacity_kb >= capacity)
+    below = next(row for row in reversed(grid) if row.capacity_kb <= capacity)
+    if above is below:
+        return below, above, 0.0
+    return below, above, math.log(capacity / below.capacity_kb) / math.log(above.capacity_kb / below.capacity_kb)
 
 
 def _of(constant: Constant, where: str) -> Price:

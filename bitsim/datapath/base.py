@@ -1,5 +1,6 @@
 """The contract that every datapath keeps: prepare weights once, execute matmuls, count them in closed form."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -34,6 +35,54 @@ class Overflow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """How far the outputs of an integer datapath that is not exact lie from the int64 matmul.
+
+    `wrong` of `outputs` differ, by `largest` at most; sums of squares of the differences and of the exact sums.
+    """
+
+    outputs: int
+    wrong: int
+    largest: float
+    error_squares: float
+    exact_squares: float
+
+    @classmethod
+    def between(cls, y: Array, exact: Array) -> "Deviation":
+        """Of outputs `y` from `exact` sums, both (M, N)."""
+        error, sums = np.abs(y.astype(np.float64) - exact), exact.astype(np.float64)
+        return cls(
+            outputs=y.size,
+            wrong=int(np.count_nonzero(error)),
+            largest=float(error.max()),
+            error_squares=float((error * error).sum()),
+            exact_squares=float((sums * sums).sum()),
+        )
+
+    @property
+    def rms_relative(self) -> float:
+        """Root mean square of the differences over that of the exact sums."""
+        if not self.error_squares:
+            return 0.0
+        return math.sqrt(self.error_squares / self.exact_squares) if self.exact_squares else math.inf
+
+    def __add__(self, other: "Deviation") -> "Deviation":
+        return Deviation(
+            outputs=self.outputs + other.outputs,
+            wrong=self.wrong + other.wrong,
+            largest=max(self.largest, other.largest),
+            error_squares=self.error_squares + other.error_squares,
+            exact_squares=self.exact_squares + other.exact_squares,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.wrong:,} of {self.outputs:,} sums differ from the exact ones, by {self.largest:,.6g} at most; "
+            f"root mean square {self.rms_relative:.3g} of theirs"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What one matmul did: its events and cycles.
 
@@ -49,9 +98,13 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution(Observation):
-    """What one matmul did and gave: `y` (M, N), integers of an exact datapath or float32."""
+    """What one matmul did and gave: `y` (M, N), integers of an exact datapath or float32.
+
+    `deviation`: of integer datapaths that are not exact.
+    """
 
     y: Array
+    deviation: Deviation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +123,8 @@ class Statistics:
 
     def expected(self, kind: str, chances: Mapping[str, int]) -> dict[str, int]:
         """The events of a datapath with the rates of `kind`, from how often each of them could happen."""
+        if not chances:
+            return {}
         known = self.rates.get(kind)
         if known is None:
             raise UnknownNameError(f"kind of datapath in the statistics ({self.source})", kind, self.rates)
@@ -118,6 +173,16 @@ class Datapath(Protocol):
         """Whether the output equals the int64 matmul for all operands that cause no overflow."""
         ...
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of its results must know, as continuations of "the datapath ..."."""
+        ...
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether it holds all weights of a model for good, so that none comes from DRAM."""
+        ...
+
     def prepare(self, w: Array | PackedTernary) -> Any:
         """Check and lay out the weights (N, K) once, for many calls of `execute`."""
         ...
@@ -126,8 +191,14 @@ class Datapath(Protocol):
         """As `prepare`, from a stored float matrix rounded to binary16; `whole`: every call will need all of it."""
         ...
 
-    def execute(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
-        """Run one matmul on real operands: `x` (M, K), `w` an array (N, K) or what `prepare` returned."""
+    def execute(
+        self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0, live: Array | None = None
+    ) -> Execution:
+        """Run one matmul on real operands: `x` (M, K), `w` an array (N, K) or what `prepare` returned.
+
+        `live`: bool (M, N), the outputs that are needed, None: all. The others may have any value, and a datapath that
+        can leave them out spends nothing on them.
+        """
         ...
 
     def observe(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
@@ -152,6 +223,10 @@ class Datapath(Protocol):
 
     def streams(self, m: int, k: int, n: int) -> Streams:
         """What one matmul reads from the buffers and writes to them."""
+        ...
+
+    def parts(self) -> Mapping[str, int] | None:
+        """What it is built of: how many of each part, by the names in a technology's `areas`; None: not told."""
         ...
 
     def registers(self) -> Mapping[str, int]:

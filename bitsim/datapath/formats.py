@@ -27,16 +27,22 @@ PE_FORMATS = {
 }
 
 
-def integer_operand(name: str, values: Array, low: int, high: int) -> Array:
-    """`values` as int8 (rows, K); raises `OperandError` naming the first value outside `low..high`."""
+def integer_operand(name: str, values: Array, low: int, high: int, *, zero: bool = True) -> Array:
+    """`values` as int8 (rows, K); raises `OperandError` naming the first value outside `low..high`.
+
+    `zero`: whether 0 is legal; without it `low..high` must be -1..1.
+    """
     array = as_matrix(name, values)
     if array.dtype.kind not in "iu":
         raise OperandError(f"{name}: expected integers (int8), got {array.dtype}")
     if array.dtype != np.int8 or (low, high) != (-128, 127):
         bad = (array < low) | (array > high)
+        if not zero:
+            bad |= array == 0
         if bad.any():
             row, k = (int(i) for i in np.argwhere(bad)[0])
-            raise OperandError(f"{name}[{row}, {k}]: expected {low}..{high}, got {array[row, k]}")
+            legal = f"{low}..{high}" if zero else f"{low} or {high}"
+            raise OperandError(f"{name}[{row}, {k}]: expected {legal}, got {array[row, k]}")
     return array.astype(np.int8, copy=False)
 
 

@@ -9,8 +9,8 @@ hold.
 
 ARM with dot-product instructions adds in int32 and is exact. Evidence (tests/datapath/test_i2s_dot.py): the avx2 sums
 equal the compiled kernel's, golden gguf/i2s_vectors.npz and -8192 for K = 4096, all weights +1, all q = 127; the neon
-form was read in the source, not run. Source: microsoft/BitNet `16da220` `src/ggml-bitnet-mad.cpp` (MIT),
-`ggml_vec_dot_i2_i8_s`.
+form equals its source compiled with every intrinsic replaced by a loop (test_cpu_simd.py there). Source:
+microsoft/BitNet `16da220` `src/ggml-bitnet-mad.cpp` (MIT), `ggml_vec_dot_i2_i8_s`.
 """
 
 from collections.abc import Mapping

@@ -11,6 +11,13 @@ DATAPATHS = {
     "pe_array": ("pe_array", "PEArray"),
     "adder_tree": ("adder_tree", "AdderTree"),
     "ternary_lut": ("ternary_lut", "TernaryLut"),
+    "bit_serial": ("bit_serial", "BitSerial"),
+    "popcount": ("popcount", "Popcount"),
+    "cpu_simd": ("cpu_simd", "CpuSimd"),
+    "binary_lut": ("binary_lut", "BinaryLut"),
+    "sparse_array": ("sparse_array", "SparseArray"),
+    "rom_array": ("rom_array", "RomArray"),
+    "tensor_core": ("tensor_core.datapath", "TensorCores"),
 }
 
 

@@ -5,15 +5,16 @@ A class of datapaths fills in the methods of the second half; see docs/adding_a_
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from bitsim.datapath.accumulation import Accumulation, Summed, accumulate
-from bitsim.datapath.base import Array, Execution, Observation, Overflow, Range, Statistics, Streams, Toggles
+from bitsim.datapath.base import Array, Deviation, Execution, Observation, Overflow, Range, Statistics, Streams, Toggles
 from bitsim.datapath.formats import integer_operand, round_to_half
+from bitsim.datapath.matmul import int8_matmul, ternary_matmul
 from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import OperandError
 from bitsim.events import Events, total
@@ -27,12 +28,16 @@ Spec = TypeVar("Spec", bound=DatapathDescription)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedWeights:
-    """Weights (N, K) laid out for one datapath; `facts`: what its class counts from them once and for all."""
+    """Weights (N, K) laid out for one datapath; `facts`: what its class counts from them once and for all.
+
+    `live`: of one execution, the outputs (M, N) that are needed; None: all.
+    """
 
     operand: Array | PackedTernary
     n: int
     k: int
     facts: Any
+    live: Array | None = None
     sampled: dict[int, Array] = field(default_factory=dict)
 
     def codes(self) -> Array:
@@ -53,10 +58,17 @@ class CountedDatapath(ABC, Generic[Spec]):
     """A datapath as its description says; a subclass tells how it accumulates and what it counts.
 
     `act_range`, `weight_range`: the integers that are legal operands; weights of -1..1 are laid out at 2 bits each.
+    `zero_acts`, `zero_weights`: whether 0 is one of them (False for operands that are -1 or 1).
+    `leaves_out_outputs`: outputs that are not `live` cost nothing; otherwise all are computed.
+    `holds_weights`: see `bitsim.datapath.base.Datapath`.
     """
 
     act_range: tuple[int, int] = (-128, 127)
     weight_range: tuple[int, int] = (-1, 1)
+    zero_acts: bool = True
+    zero_weights: bool = True
+    leaves_out_outputs: bool = False
+    holds_weights: bool = False
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -69,6 +81,10 @@ class CountedDatapath(ABC, Generic[Spec]):
     @property
     def exact(self) -> bool:
         return True
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return () if self.exact else ("is not exact: it rounds as it sums",)
 
     def prepare(self, w: Array | PackedTernary) -> PreparedWeights:
         """Check the weights and lay them out: `w` (N, K), ternary codes packed or not."""
@@ -83,9 +99,19 @@ class CountedDatapath(ABC, Generic[Spec]):
             halves[low : low + _BLOCK_ROWS] = round_to_half(weight.rows(low, low + _BLOCK_ROWS))
         return self.prepare(halves)
 
-    def execute(self, x: Array, w: Array | PreparedWeights, *, toggles: Toggles = "exact", seed: int = 0) -> Execution:
+    def execute(
+        self,
+        x: Array,
+        w: Array | PreparedWeights,
+        *,
+        toggles: Toggles = "exact",
+        seed: int = 0,
+        live: Array | None = None,
+    ) -> Execution:
         """Run `x` (M, K) through the datapath."""
         acts, weights = self._operands(x, w)
+        if live is not None and self.leaves_out_outputs:
+            weights = replace(weights, live=_live_outputs(live, (len(acts), weights.n)))
         summed = self.sums(acts, weights)
         events, columns = self._events(acts, weights, toggles, seed, summed)
         return Execution(
@@ -94,6 +120,7 @@ class CountedDatapath(ABC, Generic[Spec]):
             cycles=self.executed_cycles(acts, weights),
             toggle_columns=columns,
             first_overflow=Overflow(m=summed.first[0], k=summed.first[1], n=summed.first[2]) if summed.first else None,
+            deviation=None if self.exact or not self.spec.integer else self.deviation(acts, weights, summed),
         )
 
     def observe(
@@ -163,9 +190,7 @@ class CountedDatapath(ABC, Generic[Spec]):
         columns = self._toggle_columns(weights.n, mode, seed)
         if not columns.size:
             return Events(), 0
-        y = None if summed is None else summed.y[:, columns]
-        overflowed = summed is not None and bool(summed.overflows)
-        counted = self.dear_toggles(acts, weights.columns(columns, seed), y, overflowed=overflowed)
+        counted = self.column_toggles(acts, weights, columns, seed, summed)
         return Events({event: round(n * weights.n / columns.size) for event, n in counted.items()}), columns.size
 
     def _toggle_columns(self, n: int, mode: Toggles, seed: int) -> Array:
@@ -223,18 +248,41 @@ class CountedDatapath(ABC, Generic[Spec]):
 
     # What most classes leave as it is. --------------------------------------------------------------------------------
 
+    def parts(self) -> Mapping[str, int] | None:
+        """What it is built of: how many of each part, by the names in a technology's `areas`; None: not told.
+
+        Every register and every gate belongs to one part. Buffers around the datapath are the chip's, not its own.
+        """
+        return None
+
+    def column_toggles(
+        self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None
+    ) -> Mapping[str, int]:
+        """The dear toggles of some output columns."""
+        y = None if summed is None else summed.y[:, columns]
+        overflowed = summed is not None and bool(summed.overflows)
+        return self.dear_toggles(acts, weights.columns(columns, seed), y, overflowed=overflowed)
+
     def executed_cycles(self, acts: Array, weights: PreparedWeights) -> int:
         """Cycles of one execution; to be overridden where they depend on the operands."""
         return self._timed(acts.shape[0], weights.k, weights.n)
 
+    def deviation(self, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation:
+        """How far the sums of a datapath that is not exact are off."""
+        w = weights.operand
+        return Deviation.between(
+            summed.y, ternary_matmul(acts, w) if isinstance(w, PackedTernary) else int8_matmul(acts, w)
+        )
+
     def act_operand(self, x: Array) -> Array:
         """`x` as the datapath holds it, (M, K); raises `OperandError` naming the first value out of range."""
-        return integer_operand("x", x, *self.act_range)
+        return integer_operand("x", x, *self.act_range, zero=self.zero_acts)
 
     def weight_operand(self, w: Array | PackedTernary) -> tuple[Array | PackedTernary, Array]:
         """The weights as the matmul takes them, and as (N, K) codes; raises as `act_operand`."""
         ternary = self.weight_range == (-1, 1)
-        codes = integer_operand("w", w.codes() if isinstance(w, PackedTernary) else w, *self.weight_range)
+        given = w.codes() if isinstance(w, PackedTernary) else w
+        codes = integer_operand("w", given, *self.weight_range, zero=self.zero_weights)
         if isinstance(w, PackedTernary) and ternary:
             return w, codes
         return PackedTernary.from_codes(codes) if ternary else codes, codes
@@ -243,3 +291,9 @@ class CountedDatapath(ABC, Generic[Spec]):
         """The outputs, with the accumulators' widths and overflows."""
         largest = max(abs(limit) for limit in self.weight_range)
         return accumulate(acts, weights.operand, self.accumulation, largest_weight=largest)
+
+
+def _live_outputs(live: Array, shape: tuple[int, int]) -> Array:
+    if live.dtype != np.bool_ or live.shape != shape:
+        raise OperandError(f"live: expected bool {shape}, the outputs, got {live.dtype} {live.shape}")
+    return live

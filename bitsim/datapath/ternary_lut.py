@@ -58,26 +58,13 @@ from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.kernels.grouped_sums import grouped_toggles
 from bitsim.datapath.kernels.ternary_lut import table_toggles
+from bitsim.datapath.lanes import WeightFacts, in_groups, ones
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
 from bitsim.events import Events
 from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
 
 ACT_BITS = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeFacts:
-    """Bits that flip in the code registers of all lanes: into the first codes, through all of a token, and so on."""
-
-    enter: int
-    within: int
-    again: int
-    leave: int
-
-    def toggles(self, tokens: int) -> int:
-        """Toggles when the codes pass once for each token."""
-        return self.enter + tokens * self.within + (tokens - 1) * self.again + self.leave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,16 +185,16 @@ class TernaryLut(CountedDatapath[TernaryLutSpec]):
         signs = (values < 0).astype(np.int16) << (self.spec.index_bits - 1)
         return np.asarray(np.abs(values) | signs, np.uint8)
 
-    def weight_facts(self, codes: Array) -> CodeFacts:
+    def weight_facts(self, codes: Array) -> WeightFacts:
         patterns = self.codes(codes)
         enter = within = again = leave = 0
         for start in range(0, patterns.shape[0], self.tile_columns):
             passing = self._in_turn(patterns[start : start + self.tile_columns])
-            enter += _ones(passing[0])
-            within += _ones(passing[1:] ^ passing[:-1])
-            again += _ones(passing[-1] ^ passing[0])
-            leave += _ones(passing[-1])
-        return CodeFacts(enter=enter, within=within, again=again, leave=leave)
+            enter += ones(passing[0])
+            within += ones(passing[1:] ^ passing[:-1])
+            again += ones(passing[-1] ^ passing[0])
+            leave += ones(passing[-1])
+        return WeightFacts(enter=enter, within=within, again=again, leave=leave)
 
     def _in_turn(self, tile: Array) -> Array:
         """The codes of a tile (outputs, steps, tables) as lanes take them: (steps x rounds, lanes, tables).
@@ -242,12 +229,4 @@ class TernaryLut(CountedDatapath[TernaryLutSpec]):
     def _groups(self, values: Array) -> Array:
         """(rows, K) -> (rows, steps, tables, g), zeros beyond K."""
         spec = self.spec
-        rows, k = values.shape
-        steps = -(-k // spec.group)
-        padded = np.zeros((rows, steps * spec.group), values.dtype)
-        padded[:, :k] = values
-        return padded.reshape(rows, steps, spec.tables, spec.g)
-
-
-def _ones(patterns: Array) -> int:
-    return int(np.bitwise_count(patterns).sum(dtype=np.int64))
+        return in_groups(values, spec.group).reshape(values.shape[0], -1, spec.tables, spec.g)

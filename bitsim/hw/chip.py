@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from bitsim.errors import ConfigError, UnknownNameError
-from bitsim.hw.constants import Constant, Described, Evidence, Text, in_unit
+from bitsim.hw.constants import Constant, Described, Evidence, Text, constants_in, in_unit
 from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
 from bitsim.hw.library import FromFile, built_in_names, is_path, open_source
 from bitsim.hw.source import Source, problem, validate
@@ -85,7 +85,7 @@ class MemorySpec(Described):
 
 
 def _wide(spec: DatapathDescription) -> DatapathDescription:
-    if spec.integer:
+    if not spec.can_be_wide:
         raise spec.not_wide()
     return spec
 
@@ -116,10 +116,11 @@ class Chip(FromFile):
     def tech(self) -> Technology:
         return self._tech
 
-    def with_technology(self, name: str | Path) -> "Chip":
+    def with_technology(self, name: str | Path | Technology) -> "Chip":
         """This chip on another technology: a built-in name, or a YAML file relative to the working directory."""
-        other = self.model_copy(update={"technology": str(name)})
-        other._tech = load_technology(name)
+        technology = name if isinstance(name, Technology) else load_technology(name)
+        other = self.model_copy(update={"technology": technology.name if technology is name else str(name)})
+        other._tech = technology
         return other
 
     def with_accumulators(self, bits: int | None = None, overflow: str | None = None) -> "Chip":
@@ -145,11 +146,12 @@ class Chip(FromFile):
     def timing_constants(self) -> Mapping[str, Constant]:
         """The constants that times rest on, by name."""
         dram = self.memory.dram
+        datapaths = constants_in(self.bitlinear, "bitlinear") | constants_in(self.wide, "wide")
         return {
             f"{self.name}: clock": self.clock,
             f"{self.name}: memory.dram.bandwidth": dram.bandwidth,
             f"{self.name}: memory.dram.efficiency": dram.efficiency,
-        }
+        } | {f"{self.name}: {path}": constant for path, constant in datapaths.items()}
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from bitsim.hw.source import problem
 
 Evidence = Literal["measured", "published", "derived", "assumed"]
-Unit = Literal["pJ", "pJ/bit", "GHz", "GB/s", "GB", "kB", "mW", "um2", "ratio"]
+Unit = Literal["pJ", "pJ/bit", "GHz", "GB/s", "GB", "kB", "mW", "um2", "mm2", "V", "ratio"]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 _LEVELS = ("low", "nominal", "high")
@@ -27,7 +27,8 @@ class Constant(Described):
     us, published by others, derived from one of these, or assumed.
     """
 
-    value: Amount | None = None
+    # Not dumped: what is dumped is a range, and can be validated again.
+    value: Annotated[Amount | None, Field(exclude=True)] = None
     low: Amount
     nominal: Amount
     high: Amount
@@ -85,6 +86,7 @@ def in_unit(unit: Unit, *, positive: bool = False, at_most: float = math.inf) ->
 
 
 EnergyPJ = Annotated[Constant, in_unit("pJ")]
+AreaUm2 = Annotated[Constant, in_unit("um2", positive=True)]
 
 
 def constants_in(described: BaseModel, prefix: str = "") -> dict[str, Constant]:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from bitsim.errors import UnknownNameError
 from bitsim.events import event_kind
-from bitsim.hw.constants import Constant, Described, EnergyPJ, Text, in_unit
+from bitsim.hw.constants import AreaUm2, Constant, Described, EnergyPJ, Text, in_unit
 from bitsim.hw.library import FromFile, built_in_names, open_source
 from bitsim.hw.source import problem, validate
 
@@ -29,13 +29,17 @@ EventName = Annotated[str, AfterValidator(_priced_here)]
 
 
 class SramRow(Described):
-    """One point of the SRAM grid: an array of `capacity_kb` (1 kB = 1024 bytes), accessed `width_bits` at a time."""
+    """One point of the SRAM grid: an array of `capacity_kb` (1 kB = 1024 bytes), accessed `width_bits` at a time.
+
+    `area`: with everything that belongs to the array; None where no source tells it.
+    """
 
     capacity_kb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     width_bits: Annotated[int, Field(ge=1, le=4096)]
     read: EnergyPJ
     write: EnergyPJ
     leakage: Annotated[Constant, in_unit("mW")]
+    area: Annotated[Constant, in_unit("mm2", positive=True)] | None = None
 
 
 def _distinct(rows: tuple[SramRow, ...]) -> tuple[SramRow, ...]:
@@ -54,13 +58,20 @@ class Technology(FromFile):
     `prices`: event -> energy of one event in pJ. Those of `pe.*`, `reg.*`, `acc.*`, `scale.*` and `vec.*` are
     synthesised logic before layout, to be multiplied by `layout_factor`; `add.*` and `mul.*` are the papers' own and
     stay as they are. An event without a price raises where it is priced (`bitsim.cost`).
+
+    `supply`: the voltage at which logic was priced; needed only to scale to another node.
+
+    `areas`: part of a datapath (`Datapath.parts`) -> cell area of one, before layout as well. What has no area here is
+    reported as such where areas are added up.
     """
 
     name: Text
     node_nm: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     summary: Text
+    supply: Annotated[Constant, in_unit("V", positive=True)] | None = None
     layout_factor: Annotated[Constant, in_unit("ratio", positive=True)]
     prices: dict[EventName, EnergyPJ]
+    areas: dict[Text, AreaUm2] = Field(default_factory=dict)
     sram: Annotated[tuple[SramRow, ...], Field(strict=False), AfterValidator(_distinct)]
 
     def settings(self) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 `StreamingMemory` is the first model, the simplest that bounds a batch-1 decode from below:
 
-* weights come from DRAM once per pass over the model, into the weight buffer, and from there to the array;
+* weights come from DRAM once per pass over the model, into the weight buffer, and from there to the array; those that a
+  datapath holds for good (ROM) do not move;
 * activations and partial sums stay in their on-chip buffers, whatever their size;
 * the KV cache lives in DRAM: a step writes its keys and values and reads all of them.
 """
@@ -34,13 +35,15 @@ class StreamingMemory:
     assumptions: tuple[str, ...] = (
         "memory: activations and partial sums always fit their buffers",
         "memory: every pass reads all weights from DRAM once, nothing is kept between passes",
+        "memory: weights in ROM are not read from DRAM, and those of every model fit",
         "timing: scale multipliers at the array's edges keep up with it and take no cycles of their own",
         "memory: operators run one after another; DRAM transfers overlap with the same operator's compute",
     )
 
     def traffic(self, op: Operator, datapath: Datapath | None) -> Events:
+        held = op.is_bitlinear and datapath is not None and datapath.holds_weights
         counts = {
-            "dram.weights.read_bits": op.weight_bits,
+            "dram.weights.read_bits": 0 if held else op.weight_bits,
             "dram.embedding.read_bits": op.dram_read_bits,
             "dram.kv.read_bits": op.kv_read_bits,
             "dram.kv.write_bits": op.kv_write_bits,

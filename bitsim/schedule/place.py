@@ -1,11 +1,14 @@
 """Place one operator on a chip: who does it, in how many cycles, what it moves and what bounds it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
 from bitsim.datapath.base import Datapath, scale_events
 from bitsim.datapath.registry import build_datapath
+from bitsim.errors import OperandError
 from bitsim.events import Events
 from bitsim.hw.chip import ELEMENTARY, Chip
 from bitsim.model.operators import Operator
@@ -38,6 +41,15 @@ class Placed:
         return self.unit if self.unit_cycles >= self.dram_cycles else "dram"
 
 
+@contextmanager
+def naming(op: Operator) -> Iterator[None]:
+    """Put the operator's name in front of what its datapath says against operands or shapes."""
+    try:
+        yield
+    except OperandError as error:
+        raise OperandError(f"{op.name}: {error}") from error
+
+
 class Placement:
     """The operators' places on one chip, under one memory model."""
 
@@ -58,6 +70,10 @@ class Placement:
         return bits_per_ns / Fraction(self.chip.clock.nominal)
 
     def place(self, op: Operator) -> Placed:
+        with naming(op):
+            return self._place(op)
+
+    def _place(self, op: Operator) -> Placed:
         datapath = self.datapath(op) if op.is_matmul else None
         events, array_events = self.memory.traffic(op, datapath) + scale_events(op), Events()
         if datapath is not None:

@@ -18,14 +18,16 @@ from bitsim.quant.recipes import recipe
 from bitsim.schedule.memory import MemoryModel
 from bitsim.schedule.place import Placement
 from bitsim.study.ledger import OperatorLedger
-from bitsim.study.provenance import inputs_of, notes_on
+from bitsim.study.provenance import inputs_of, notes_on, remarks_on
 from bitsim.study.result import Result
 from bitsim.study.rows import OperatorRow
 from bitsim.study.statistics import default_statistics
 
+SLOWEST = "cycles of linears are those of activations without zeros and all outputs needed: a run takes no more"
+
 
 class EstimateError(BitsimError):
-    """The phases that were asked for make no sense."""
+    """The phases that were asked for make no sense, or the chip can't take the model's activations."""
 
 
 def estimate(
@@ -58,6 +60,12 @@ def estimate(
         used = replace(used, weight_zeros=0.0, source=f"{used.source}; binary weights have no zeros")
     rules = recipe(numerics or config.default_numerics)
     check_numerics(config, rules)
+    widest = max(contract.activation_bits for contract in rules.contracts)
+    if config.quantised and widest > chip.bitlinear.widest_act:
+        raise EstimateError(
+            f"numerics {rules.name} have codes of {widest} bits, {chip.name} takes activations of at most "
+            f"{chip.bitlinear.widest_act} (choose other numerics or another chip)"
+        )
     placement, ledger = Placement(chip, memory), OperatorLedger()
     one_layer = replace(config, num_layers=1)
 
@@ -86,7 +94,9 @@ def estimate(
         inputs=inputs_of(model, chip, numerics=rules.name) | {"memory": placement.memory.name},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
+            *((SLOWEST,) if chip.bitlinear.cycles_vary else ()),
             *notes_on(model, chip, rules, positions=prefill + decode, batch=batch),
+            *remarks_on(model, placement),
             *placement.memory.assumptions,
         ),
         prompt_tokens=prefill,

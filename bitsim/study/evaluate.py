@@ -28,7 +28,11 @@ HELD_OUT = "held_out.txt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Mean bits per predicted byte over non-overlapping windows; each window starts without context."""
+    """Mean bits per predicted byte over non-overlapping windows; each window starts without context.
+
+    Of a BitLinear datapath that is not exact: how many sums differ from the exact ones, by how much at most, and the
+    root mean square of the differences over that of the exact sums; zeros of an exact one.
+    """
 
     model: str
     chip: str
@@ -43,6 +47,9 @@ class Score:
     bits_per_byte: float
     overflows: int
     first_overflow: str | None
+    wrong_sums: int
+    largest_sum_error: float
+    rms_sum_error: float
     sparsity: dict[str, float]
     inputs: dict[str, str]
 
@@ -101,6 +108,7 @@ def evaluate(
             bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
             if on_window:
                 on_window(done + 1, len(starts))
+    off = executor.deviation
     return Score(
         model=model.name,
         chip=chip.name,
@@ -115,6 +123,9 @@ def evaluate(
         bits_per_byte=bits / (data.size - 1),
         overflows=sum(count for count, _ in executor.overflowed.values()),
         first_overflow=next((f"{name}: {first}" for name, (_, first) in executor.overflowed.items()), None),
+        wrong_sums=off.wrong if off else 0,
+        largest_sum_error=off.largest if off else 0.0,
+        rms_sum_error=off.rms_relative if off else 0.0,
         sparsity=sparsity(executor.ledger.rows()),
         inputs=inputs_of(model, chip, numerics=rules.name),
     )

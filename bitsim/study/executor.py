@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
-from bitsim.datapath.base import Array, Observation, Overflow, Toggles
+from bitsim.datapath.base import Array, Deviation, Observation, Overflow, Toggles
 from bitsim.datapath.packed import PackedTernary
 from bitsim.events import Events, total
 from bitsim.model.operators import Operator
 from bitsim.model.weights import FloatWeight
 from bitsim.quant.packing import TernaryWeight
-from bitsim.schedule.place import Placed, Placement
+from bitsim.schedule.place import Placed, Placement, naming
 from bitsim.study.float_matmul import float_matmul
 from bitsim.study.ledger import OperatorLedger
 
@@ -24,6 +26,7 @@ class ChipExecutor:
 
     `overflowed`: by operator, how many overflows and the first; its `m` counts all tokens executed so far. `sampled`:
     by kind of operator whose dear toggles were sampled, on how many output columns they were counted, and of how many.
+    `deviations`: by kind of operator, how far the sums of a BitLinear datapath that is not exact were off.
 
     BitLinear values are always the datapath's. Values of wide matmuls are the contract's float32 (`wide="float32"`) or
     the wide datapath's (`wide="datapath"`); their events are those of the datapath on the real operands either way.
@@ -33,6 +36,7 @@ class ChipExecutor:
         self.placement = placement
         self.ledger = OperatorLedger()
         self.overflowed: dict[str, tuple[int, Overflow]] = {}
+        self.deviations: dict[str, Deviation] = {}
         self.sampled: dict[str, tuple[int, int]] = {}
         self._toggles: Toggles = toggles
         self._wide_on_datapath = wide == "datapath"
@@ -45,10 +49,14 @@ class ChipExecutor:
 
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
         datapath = self.placement.bitlinear
-        if op.name not in self._prepared:
-            self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
-        done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed)
+        with naming(op):
+            if op.name not in self._prepared:
+                self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
+            done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed, live=live)
         self._book(op, [done])
+        if done.deviation is not None:
+            before = self.deviations.get(op.kind)
+            self.deviations[op.kind] = done.deviation if before is None else before + done.deviation
         self.ledger.add_live_macs(op, live_macs(x_q, weight.n, live))
         return done.y
 
@@ -112,6 +120,12 @@ class ChipExecutor:
         """Where `op` goes, and how long it takes there on these operands."""
         placed, busy = self._place(op), sum(done.cycles for done in executions)
         return placed if busy == placed.unit_cycles else replace(placed, unit_cycles=busy)
+
+    @property
+    def deviation(self) -> Deviation | None:
+        """How far all BitLinear sums were off; None of an exact datapath."""
+        parts = list(self.deviations.values())
+        return reduce(add, parts) if parts else None
 
     def sample_note(self) -> str:
         """On how many columns the dear toggles of which operators were counted."""

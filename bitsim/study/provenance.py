@@ -6,6 +6,7 @@ from bitsim.model.checkpoint import Model
 from bitsim.model.zoo import zoo_entry, zoo_names
 from bitsim.quant.kv import kv_stored_bits
 from bitsim.quant.recipes import Recipe, recipe
+from bitsim.schedule.place import Placement
 
 
 def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
@@ -24,6 +25,14 @@ def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
     }
 
 
+def remarks_on(model: Model, placement: Placement) -> tuple[str, ...]:
+    """What a reader must know of the datapath that computes a model's BitLinear."""
+    if not model.config.quantised:
+        return ()
+    datapath = placement.bitlinear
+    return tuple(f"the BitLinear datapath {datapath!r} {remark}" for remark in datapath.remarks)
+
+
 def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int, batch: int = 1) -> tuple[str, ...]:
     """What a reader must know of model and numerics: random weights, assumed shapes, limits that are exceeded."""
     config, notes = model.config, []
@@ -33,7 +42,10 @@ def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int, batch: 
             f"{config.default_numerics} (linear_class {config.linear_class})"
         )
     if config.quantised and min(c.activation_bits for c in rules.contracts) < 8:
-        notes.append("4-bit activation codes occupy the datapath's 8-bit registers and adders and are priced as INT8")
+        narrow = chip.bitlinear.widest_act == 4
+        occupied = "" if narrow else "occupy the datapath's 8-bit registers and adders and "
+        in_papers = " by the arithmetic convention" if narrow else ""
+        notes.append(f"4-bit activation codes {occupied}are priced as INT8{in_papers}")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
     if model.name in zoo_names():

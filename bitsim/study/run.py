@@ -15,7 +15,7 @@ from bitsim.quant.recipes import Recipe, recipe
 from bitsim.schedule.memory import MemoryModel
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
-from bitsim.study.provenance import inputs_of, notes_on
+from bitsim.study.provenance import inputs_of, notes_on, remarks_on
 from bitsim.study.result import Result
 from bitsim.study.threads import kernels_first
 
@@ -94,6 +94,7 @@ def run(
         | ({} if random_weights is None else {"random_weights": str(random_weights)}),
         notes=(
             *notes_on(model, chip, rules, positions=len(done)),
+            *remarks_on(model, executor.placement),
             *notes_of(executor, model, rules, toggles=toggles, wide=wide),
         ),
         prompt_tokens=len(ids),
@@ -142,10 +143,11 @@ def notes_of(executor: ChipExecutor, model: Model, rules: Recipe, *, toggles: To
         )
         if rules.kv is None:
             notes.append("values of the KV cache are float32; KV traffic is counted at 16 bits per value")
-    if model.config.quantised and not executor.placement.bitlinear.exact:
-        notes.append(f"the BitLinear datapath {executor.placement.bitlinear!r} is not exact: it rounds as it sums")
-    if wide == "datapath" and not executor.placement.wide.exact:
-        notes.append(f"the wide datapath {executor.placement.wide!r} is not exact: it rounds as it sums")
+    if wide == "datapath":
+        notes += [
+            f"the wide datapath {executor.placement.wide!r} {remark}" for remark in executor.placement.wide.remarks
+        ]
+    notes += [f"BitLinear sums: {kind}: {deviation}" for kind, deviation in executor.deviations.items()]
     for name, (count, first) in list(executor.overflowed.items())[:SHOWN_OVERFLOWS]:
         notes.append(f"overflow: {name}: {count:,} times, first at {first}")
     if len(executor.overflowed) > SHOWN_OVERFLOWS:

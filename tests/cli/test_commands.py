@@ -43,6 +43,7 @@ def test_json_is_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> No
         ("show", "7nm"),
         ("datapath", "list"),
         ("datapath", "bound", "adder-tree-16x256", "--k", "6912"),
+        ("datapath", "compare", "--chips", "ternary-os-64x64", "--bytes", "2"),
         ("compare", "tiny-b158@ternary-ws-64x64", "--prompt", "And", "--new-tokens", "2"),
     ):
         code, out, err = bitsim(capsys, *words, "--json")
@@ -61,6 +62,21 @@ def test_out_writes_whole_files_and_leaves_no_temporary_ones(
     assert header.startswith("phase,layer,operator,kind,calls,macs,cycles,time_s")
 
 
+def test_datapaths_side_by_side_as_table_and_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    chips = "adder-tree-16x256,fp16-ws-64x64"
+    words = ("datapath", "compare", "--model", "tiny-b158", "--node", "45nm", "--chips", chips, "--bytes", "3")
+    code, out, err = bitsim(capsys, *words, "--out", str(tmp_path))
+    assert (code, err) == (0, "")
+    for expected in ("identical", "rounded", "45nm", "arithmetic", "datapath", "system", "area", "sums differ"):
+        assert expected in out
+    names = {path.name for path in tmp_path.iterdir()}
+    tables = {f"{table}.csv" for table in ("chips", "events", "energies", "areas")}
+    assert names == tables | {"compare.json", "compare.png", "compare.pdf"}
+    written = json.loads((tmp_path / "compare.json").read_text())
+    assert [row["chip"] for row in written["chips"]] == chips.split(",")
+    assert len((tmp_path / "events.csv").read_text().splitlines()) == 1 + len(written["events"])
+
+
 def test_sampling_is_repeatable_and_its_seed_matters(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("run", "tiny-b158", "--prompt", "And", "--new-tokens", "12", "--temperature", "1.5", "--json", "--seed")
     texts = [json.loads(bitsim(capsys, *words, seed)[1])["text"] for seed in ("1", "1", "2")]
@@ -70,6 +86,10 @@ def test_sampling_is_repeatable_and_its_seed_matters(capsys: pytest.CaptureFixtu
 WRONG = [
     (("run", "tiny-b185", "--prompt", "a"), "unknown model 'tiny-b185'; did you mean tiny-b158"),
     (("run", "tiny-b158", "--chip", "ternary-ws", "--prompt", "a"), "unknown chip 'ternary-ws'; did you mean ternary-"),
+    (("datapath", "compare", "--node", "8 nm"), "unknown technology '8 nm'; did you mean 7nm"),
+    (("datapath", "compare", "--node", "5nm"), "5nm: expected a node between 7 and 45 nm"),
+    (("datapath", "compare", "--chips", "adder-tree"), "unknown chip 'adder-tree'; did you mean adder-tree-"),
+    (("datapath", "compare", "--model", "tiny-fp16"), "expected a quantised byte-level model"),
     (("rum", "tiny-b158"), "unknown command 'rum'; did you mean run"),
     (("run", "tiny-b158", "--promt", "a"), "--prompt"),
     (("run", "tiny-b158", "--prompt", ""), "prompt is empty"),

@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from bitsim.datapath.adder_tree import AdderTree
+from bitsim.datapath.binary_lut import BinaryLut
+from bitsim.datapath.popcount import Popcount
 from bitsim.datapath.ternary_lut import TernaryLut
 from bitsim.hw import load_technology, technology_names
-from bitsim.hw.datapaths import AdderTreeSpec, TernaryLutSpec
+from bitsim.hw.datapaths import AdderTreeSpec, BinaryLutSpec, PopcountSpec, TernaryLutSpec
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT.parent / "shared" / "facts" / "energy_tables.yaml"
@@ -134,6 +136,45 @@ def test_events_times_prices_rebuild_the_synthesised_table_builders(
 def lut_spec(g: int) -> TernaryLutSpec:
     """One half table in registers and one lane, as study A synthesised them."""
     return TernaryLutSpec(kind="ternary_lut", g=g, table="half", storage="registers", tables=1, lanes=1, acc_bits=24)
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_events_times_prices_rebuild_the_synthesised_popcounts(name: str, tables: dict[str, Any], tool: Any) -> None:
+    """Random bits, no operand registers, one accumulator: each level of the range within 15 % of its study."""
+    prices, library = load_technology(name).prices, tool.LIBRARIES[name]
+    study_a = tables["pe_costs"]["units"]["xnor64_acc16"][library]
+    study_b = tables["pe_costs_study_b"]["units"]["xnor32"][library]
+    rng, cycles = np.random.default_rng(0), 1000
+    zero = min((study_a["pJ_mac_zd"], 64), (study_b["fJ_zero"] / 1e3 / 32, 32))
+    for lanes, level, measured in (
+        (32, "nominal", study_b["fJ_glitch"] / 1e3),
+        (64, "high", 64 * study_a["pJ_mac_ud"]),
+        (zero[1], "low", zero[0] * zero[1]),
+    ):
+        x, w = (rng.choice(np.array([-1, 1], np.int8), (1, cycles * lanes)) for _ in range(2))
+        spec = PopcountSpec(kind="popcount", operands="binary", lanes=lanes, cols=1, acc_bits=16)
+        events = Popcount(spec).execute(x, w).events
+        counts = {"reg.clock": cycles * 16, "reg.psum.toggle": events["reg.psum.toggle"]}
+        counts |= {event: n for event, n in events.items() if event.startswith("popcount.")}
+        rebuilt = sum(count * getattr(prices[event], level) for event, count in counts.items()) / cycles
+        assert rebuilt == pytest.approx(measured, rel=0.15), level
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_events_times_prices_rebuild_the_synthesised_binary_lookup(
+    name: str, tables: dict[str, Any], tool: ModuleType
+) -> None:
+    """One lookup per cycle into an accumulator of 24 bits; the table is held (low) or changes every cycle (high)."""
+    prices = load_technology(name).prices
+    spec = BinaryLutSpec(kind="binary_lut", tables=1, lanes=1, acc_bits=24)
+    rng = np.random.default_rng(0)
+    x, w = gaussian(rng, (500, 4)), rng.choice(np.array([-1, 0, 1], np.int8), (1, 4))
+    events = BinaryLut(spec).execute(x, w).events  # two planes, so 1000 lookups
+    for stimulus, run, level in (("TS", "zd", "low"), ("OS", "ud", "high")):
+        unit = tables["pe_costs"]["units"][f"lutread_b_g4_{stimulus}"][tool.LIBRARIES[name]]
+        logic = ("lut.b4_t10.read", "tree.depth1.add_bits")
+        rebuilt = sum(events[event] * getattr(prices[event], level) for event in logic) / 1000
+        assert rebuilt + unit["reg_clk_pJ_cycle"] == pytest.approx(4 * unit[f"pJ_mac_{run}"], rel=0.15), stimulus
 
 
 @pytest.mark.parametrize("name", technology_names())

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from bitsim.datapath.registry import DATAPATHS
 from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw import load_chip, load_technology
 
+*MOST, LAST = (repr(kind) for kind in DATAPATHS)
+KINDS = f"{', '.join(MOST)} or {LAST}"
 TECHNOLOGY = """\
 name: mine
 node_nm: 7
@@ -104,7 +107,8 @@ def test_the_template_itself_loads(here: Path) -> None:
         (
             "node_nm: 7",
             "node_nm: 7\ncolour: red",
-            "x.yaml:3: colour: unknown key; allowed: layout_factor, name, node_nm, prices, sram, summary",
+            "x.yaml:3: colour: unknown key; allowed: areas, layout_factor, name, node_nm, prices, sram, summary, "
+            "supply",
         ),
         ("value: 0.16", "value: 1\n    value: 2", "x.yaml:8: prices.add.fp16.value: duplicate key (first on line 7)"),
         ("mul.fp16:", "add.fp16:", "x.yaml:11: prices.add.fp16: duplicate key (first on line 6)"),
@@ -203,11 +207,7 @@ def test_malformed(here: Path, content: str, start: str) -> None:
             "x.yaml:15: bitlinear.column_acc_bits: must be >= acc_bits = 24 (got 16)",
         ),
         ("column_acc_bits: 32", "column_acc_bits: 65", "x.yaml:15: bitlinear.column_acc_bits: must be <= 62 (got 65)"),
-        (
-            "kind: pe_array",
-            "kind: lut",
-            "x.yaml:9: bitlinear.kind: must be 'pe_array', 'adder_tree' or 'ternary_lut' (got 'lut')",
-        ),
+        ("kind: pe_array", "kind: lut", f"x.yaml:9: bitlinear.kind: must be {KINDS} (got 'lut')"),
         (
             "overflow: wrap",
             "overflow: clip",

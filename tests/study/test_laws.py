@@ -9,6 +9,7 @@ import pytest
 import bitsim
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.prices import LEVELS
+from bitsim.errors import UnpricedEventError
 from bitsim.hw import chip_names, load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
@@ -16,13 +17,19 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.quant.recipes import recipe
 from bitsim.schedule.place import Placement
 from bitsim.study import Result
+from bitsim.study.estimate import SLOWEST
 from bitsim.study.executor import ChipExecutor
 
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
+# No source gives an energy per vector instruction, nor one of tensor cores.
+UNPRICED = {"cpu_simd": r"simd\.", "tensor_core": r"mma\.ampere"}
+KINDS = {name: load_chip(name).bitlinear.kind for name in chip_names()}
+PRICED = [name for name, kind in KINDS.items() if kind not in UNPRICED]
 PAIRS = [(model, chip) for model in MODELS for chip in chip_names()]
 PAIRS += [(model, "ternary-ws-64x64") for model in ("tiny-b1", "tiny-a48", "tiny-v2")]
 every_pair = pytest.mark.parametrize(("model", "chip"), PAIRS)
+priced_pair = pytest.mark.parametrize(("model", "chip"), [pair for pair in PAIRS if pair[1] in PRICED])
 
 
 @cache
@@ -38,15 +45,16 @@ def estimated(model: str, chip: str) -> Result:
 @every_pair
 def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: str) -> None:
     executed, guessed = ran(model, chip), estimated(model, chip)
+    skips = load_chip(chip).bitlinear.cycles_vary
+    assert (SLOWEST in guessed.notes) == skips
     assert len(executed.rows) == len(guessed.rows) > 100
     for real, shape in zip(executed.rows, guessed.rows, strict=True):
         assert (real.phase, real.name, real.calls, real.macs) == (shape.phase, shape.name, shape.calls, shape.macs)
-        assert real.cycles == shape.cycles
+        assert real.cycles <= shape.cycles if skips else real.cycles == shape.cycles
         assert real.events.data_independent() == shape.events.data_independent()
-    assert executed.cycles == guessed.cycles
 
 
-@every_pair
+@priced_pair
 def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, chip: str) -> None:
     for result in (ran(model, chip), estimated(model, chip)):
         table = result.frame("energy")
@@ -62,11 +70,20 @@ def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, ch
         assert sum(row.cycles for row in result.rows) == result.cycles
 
 
-@pytest.mark.parametrize("chip", chip_names())
+@pytest.mark.parametrize("chip", PRICED)
 def test_law_6_holds_for_every_operator(chip: str) -> None:
     table = ran("tiny-b158", chip).frame()
     assert (table["energy_arithmetic_pj"] <= table["energy_datapath_pj"]).all()
     assert (table["energy_datapath_pj"] <= table["energy_system_pj"]).all()
+
+
+@pytest.mark.parametrize("chip", sorted(KINDS.keys() - PRICED))
+def test_what_has_no_price_is_said_by_the_result(chip: str) -> None:
+    result = ran("tiny-b158", chip)
+    assert result.energy("arithmetic") > 0
+    for name in ("datapath", "system"):
+        with pytest.raises(UnpricedEventError, match=UNPRICED[KINDS[chip]]):
+            result.energy(name)
 
 
 def test_law_9_a_cheaper_technology_never_costs_more() -> None:
@@ -94,9 +111,12 @@ def test_law_9_doubling_the_events_doubles_the_energy() -> None:
 
 
 def test_the_chip_does_not_change_what_an_exact_datapath_computes() -> None:
-    logits = [ran("tiny-b158", f"{name}-64x64").logits for name in ("ternary-ws", "ternary-os", "int8-ws")]
-    np.testing.assert_array_equal(logits[0], logits[1])
-    np.testing.assert_array_equal(logits[0], logits[2])
+    exact = [name for name in chip_names() if Placement(load_chip(name)).bitlinear.exact]
+    exact.append("fp16-tensor-ampere")  # it rounds, but no sum reaches 2^24
+    logits = [ran("tiny-b158", name).logits for name in exact]
+    assert len(logits) > 6
+    for other in logits[1:]:
+        np.testing.assert_array_equal(logits[0], other)
     rounded = ran("tiny-b158", "fp16-ws-64x64").logits
     assert not np.array_equal(logits[0], rounded)
     np.testing.assert_allclose(rounded, logits[0], atol=1.0)

@@ -52,13 +52,14 @@ def _one_block(w: Any, x: Any, group: int, acc_bits: int, saturate: bool) -> Any
                 total += load(w, LANES * k) * splat(x_row[k])
             store(held, 0, old + total if k0 > 0 else total)
             if saturate:
-                _clamp(held, acc_bits)
+                clamp(held, acc_bits)
             toggles += hsum(popcount((load(held, 0) ^ old) & mask))
     return toggles + hsum(popcount(load(held, 0) & mask))
 
 
 @kernel
-def _clamp(held: Any, acc_bits: int) -> None:
+def clamp(held: Any, acc_bits: int) -> None:
+    """Saturate the int32 lanes of `held` to `acc_bits` bits."""
     high = (np.int64(1) << (acc_bits - 1)) - 1
     for lane in range(held.shape[0]):
         held[lane] = min(max(np.int64(held[lane]), -high - 1), high)

@@ -4,6 +4,36 @@ Every twin is a function of activations (M, K), weights (N, K) and a description
 operation, keeps what each register holds, and returns outputs, events and the first overflow (m, k, n) or None.
 """
 
-from bitsim.datapath.reference import adder_tree, common, i2s, pe_array, ternary_lut
+from bitsim.datapath.reference import (
+    adder_tree,
+    binary_lut,
+    bit_serial,
+    common,
+    cpu_machine,
+    cpu_simd,
+    cpu_tables,
+    i2s,
+    pe_array,
+    popcount,
+    rom_array,
+    sparse_array,
+    tensor_core,
+    ternary_lut,
+)
 
-__all__ = ["adder_tree", "common", "i2s", "pe_array", "ternary_lut"]
+__all__ = [
+    "adder_tree",
+    "binary_lut",
+    "bit_serial",
+    "common",
+    "cpu_machine",
+    "cpu_simd",
+    "cpu_tables",
+    "i2s",
+    "pe_array",
+    "popcount",
+    "rom_array",
+    "sparse_array",
+    "tensor_core",
+    "ternary_lut",
+]

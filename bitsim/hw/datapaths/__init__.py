@@ -9,12 +9,41 @@ from pydantic import Field
 
 from bitsim.hw.datapaths.adder_tree import AdderTreeSpec
 from bitsim.hw.datapaths.base import DatapathDescription
+from bitsim.hw.datapaths.binary_lut import BinaryLutSpec
+from bitsim.hw.datapaths.bit_serial import BitSerialSpec
+from bitsim.hw.datapaths.cpu_simd import CpuSimdSpec
 from bitsim.hw.datapaths.pe_array import PEArraySpec
+from bitsim.hw.datapaths.popcount import PopcountSpec
+from bitsim.hw.datapaths.rom_array import RomArraySpec
+from bitsim.hw.datapaths.sparse_array import SparseArraySpec
+from bitsim.hw.datapaths.tensor_core import TensorCoreSpec
 from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
 
 DatapathSpec = Annotated[
-    PEArraySpec | AdderTreeSpec | TernaryLutSpec,
+    PEArraySpec
+    | AdderTreeSpec
+    | TernaryLutSpec
+    | BitSerialSpec
+    | PopcountSpec
+    | CpuSimdSpec
+    | BinaryLutSpec
+    | SparseArraySpec
+    | RomArraySpec
+    | TensorCoreSpec,
     Field(discriminator="kind"),
 ]
 
-__all__ = ["AdderTreeSpec", "DatapathDescription", "DatapathSpec", "PEArraySpec", "TernaryLutSpec"]
+__all__ = [
+    "AdderTreeSpec",
+    "BinaryLutSpec",
+    "BitSerialSpec",
+    "CpuSimdSpec",
+    "DatapathDescription",
+    "DatapathSpec",
+    "PEArraySpec",
+    "PopcountSpec",
+    "RomArraySpec",
+    "SparseArraySpec",
+    "TensorCoreSpec",
+    "TernaryLutSpec",
+]

@@ -33,14 +33,29 @@ class DatapathDescription(Described):
         return self.kind
 
     @property
+    def widest_act(self) -> int:
+        """Bits of the widest activation codes that it takes."""
+        return 8
+
+    @property
+    def cycles_vary(self) -> bool:
+        """Whether cycles depend on operands; an estimate is for those without zeros, all outputs needed."""
+        return False
+
+    @property
     def macs_per_cycle(self) -> int:
         """Multiply-accumulates of one cycle when nothing idles."""
         raise NotImplementedError
 
     @property
     def integer(self) -> bool:
-        """Whether it sums integers; only datapaths that sum floating-point numbers can be a chip's `wide`."""
+        """Whether it sums integers."""
         return True
+
+    @property
+    def can_be_wide(self) -> bool:
+        """Whether it can be a chip's `wide`: it multiplies floating-point numbers."""
+        return not self.integer
 
     def text(self) -> str:
         """The structure in one line, for people."""

@@ -1,0 +1,110 @@
+"""Area of a chip: parts by count times a technology's areas. What has no area is listed with the reason, never zero."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bitsim.cost.prices import LEVELS, sram_between
+from bitsim.datapath.registry import build_datapath
+from bitsim.errors import ConfigError
+from bitsim.hw.chip import BUFFERS, Chip
+from bitsim.hw.constants import Constant
+
+UM2_PER_MM2 = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """Area in um2, as a range."""
+
+    low: float = 0.0
+    nominal: float = 0.0
+    high: float = 0.0
+
+    def __add__(self, other: "Area") -> "Area":
+        return Area(low=self.low + other.low, nominal=self.nominal + other.nominal, high=self.high + other.high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartArea:
+    """`count` parts of one name in one component of a chip; `area` of all of them, or None and `reason`."""
+
+    component: str
+    part: str
+    count: int
+    area: Area | None
+    reason: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Plain values."""
+        area = self.area
+        levels = {f"{level}_um2": None if area is None else getattr(area, level) for level in LEVELS}
+        return {"component": self.component, "part": self.part, "count": self.count} | levels | {"reason": self.reason}
+
+
+def chip_area(chip: Chip) -> tuple[PartArea, ...]:
+    """All parts of `chip` that are known: its two datapaths, the vector unit's adders and multipliers, its buffers.
+
+    Cells are multiplied by the technology's layout factor; SRAM is not, its grid holds finished arrays. Between two
+    capacities of the grid, the logarithm of the area lies on a straight line over log(capacity). Control, wires beyond
+    the layout factor, the scale multipliers, of which chips tell no number, pads and DRAM are not counted.
+    """
+    vector = {f"add.{chip.vector.format}": chip.vector.lanes, f"mul.{chip.vector.format}": chip.vector.lanes}
+    vector |= dict.fromkeys((f"{op}.{chip.vector.format}" for op in ("max", "cvt")), chip.vector.lanes)
+    parts = [*_datapath(chip, "bitlinear"), *_datapath(chip, "wide")]
+    parts += [_cells(chip, "vector", part, count) for part, count in vector.items()]
+    return (*parts, *(_buffer(chip, name) for name in BUFFERS))
+
+
+def total_area(parts: Iterable[PartArea]) -> Area:
+    """The sum over the parts that have an area."""
+    result = Area()
+    for part in parts:
+        if part.area is not None:
+            result = result + part.area
+    return result
+
+
+def _datapath(chip: Chip, component: str) -> list[PartArea]:
+    spec = getattr(chip, component)
+    parts = build_datapath(spec).parts()
+    if parts is None:
+        return [
+            PartArea(
+                component=component,
+                part=spec.unit,
+                count=1,
+                area=None,
+                reason=f"datapaths of kind {spec.kind!r} do not tell what they are built of",
+            )
+        ]
+    return [_cells(chip, component, part, count) for part, count in parts.items()]
+
+
+def _cells(chip: Chip, component: str, part: str, count: int) -> PartArea:
+    one = chip.tech.areas.get(part)
+    if one is None:
+        reason = f"{chip.tech.path}: areas: no area for {part!r}"
+        return PartArea(component=component, part=part, count=count, area=None, reason=reason)
+    layout = chip.tech.layout_factor
+    low, nominal, high = (count * getattr(one, level) * getattr(layout, level) for level in LEVELS)
+    return PartArea(component=component, part=part, count=count, area=Area(low=low, nominal=nominal, high=high))
+
+
+def _buffer(chip: Chip, name: str) -> PartArea:
+    component, capacity = f"sram {name}", f"{chip.memory.buffer(name).capacity.nominal:g} kB"
+    try:
+        below, above, t = sram_between(chip, name)
+    except ConfigError as error:
+        return PartArea(component=component, part=capacity, count=1, area=None, reason=str(error))
+    if below.area is None or above.area is None:
+        reason = f"{chip.tech.path}: sram: no area at {below.capacity_kb:g} or {above.capacity_kb:g} kB"
+        return PartArea(component=component, part=capacity, count=1, area=None, reason=reason)
+    low, nominal, high = (_geometric(below.area, above.area, t, level) * UM2_PER_MM2 for level in LEVELS)
+    return PartArea(component=component, part=capacity, count=1, area=Area(low=low, nominal=nominal, high=high))
+
+
+def _geometric(below: Constant, above: Constant, t: float, level: str) -> float:
+    start, end = float(getattr(below, level)), float(getattr(above, level))
+    return start * math.exp(t * math.log(end / start))

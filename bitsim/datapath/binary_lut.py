@@ -1,0 +1,249 @@
+"""Bit-serial tables: two binary planes of ternary weights look up mirrored tables of four activations.
+
+    activations of one group, four per table            codes: 4 bits of one plane, per lane and table
+     a0 a1 a2 a3 | a4 a5 a6 a7   (8-bit registers)         b3 b2 b1 b0     (registers of every lane)
+          |            |                                    |   |
+       build adders: a3 +- a2, a1 +- a0, their sums         |   +-- XOR b3: position
+          |            |            and differences         |          |
+       [ round to `table_bits` ]                            |          |
+          |            |                                    |          |
+     [ a3 + a2 + a1 + a0 ] [ a7 ...  ]   8 entries,         |          |
+     [ a3 + a2 + a1 - a0 ] [         ]   in registers       |          |
+     [ ...               ] [         ]  ---- select <-------|----------+
+     [ a3 - a2 - a1 - a0 ] [         ]          |           |
+                                             negate <-------+   (inversion, and a carry as in adder trees)
+                                                |
+                                              ( + ) ...    log2 G levels of adders
+                                                |
+                                              ( + ) <- acc      twice the output, one per lane
+
+A ternary weight is the mean of two signs: w = (s1 + s0) / 2, with (+, +) for 1, (-, -) for -1 and (+, -) for 0. So both
+planes have the same weight, x . w = (x . s1 + x . s0) / 2 exactly, and the accumulator needs neither shift nor
+correction; its last bit is dropped at the end. (Published designs take 2-bit weights as planes of weight 2 and 1 and
+correct by the sum of the activations. For ternary weights the mean does the same in as many planes.)
+
+Bit b of a code is 1 for the sign -. A sum of four signed activations and the sum of all signs turned are negatives of
+each other, so that a table of 8 entries, those with + before a3, serves all 16 codes ("mirrored").
+
+`table_bits` 10 is exact. With fewer an entry is rounded, half up, to a multiple of 2^d, d = 10 - `table_bits`, and
+clamped to its width (511 rounds to 512): this is not exact, because a rounded sum and its rounded parts differ. An
+execution then reports its `deviation` from the exact sums. 8 bits is the INT8 table of T-MAC and LUT Tensor Core, with
+one fixed power of two in place of T-MAC's float scale per block of tables, which is finer where activations are small.
+
+Order of work: for each tile of `lanes` outputs, for each token, for each group of 4 G of K: build the tables; then one
+cycle per plane. Tables are built while those before them are read. A tile takes one cycle to fill the activation
+registers, one to build, two per group and token, and one in which the accumulators hand over their sums and are
+cleared; zeros follow through all registers. The accumulator takes the first sum of a token instead of adding it. Tiles
+start from reset and do not overlap. Tables beyond K are built from zeros, codes beyond K are 0; a lane without an
+output does nothing (without clock gating it is clocked). Codes are read anew for every token: 2 bits per weight.
+
+Accumulators wrap or saturate (`overflow.acc`, at the first k of the group); they hold twice the output over 2^d.
+
+Events: `lut.build.add_bits`, 12 adders per table and with rounding one more per entry; `lut.b4_t{bits}.read`, selection
+with its XORs; adders behind it as in adder trees, d = log2 G + 1 in a row: `tree.depth{d}.add_bits`; toggles of
+activations, entries (`reg.table`), codes (`reg.index`) and accumulators. Clamping is not counted. The adders that build
+are priced as those of ternary tables. Per bit, the synthesised `precompute_b_g4` (45 nm only) lies within their range
+without glitches, and with unit delays 1.55 times above its `high`.
+
+Published: T-MAC (arXiv 2407.00088, CPU), LUT Tensor Core (arXiv 2408.06003); synthesised as `lutread_b_g4`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitsim.datapath.accumulation import Accumulation, Register, Summed, accumulate
+from bitsim.datapath.base import Array, Range, Streams, arithmetic_events
+from bitsim.datapath.kernels.binary_lut import Lookups, binary_lookups
+from bitsim.datapath.switching import stream_toggles
+from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.events import Events
+from bitsim.hw.datapaths.binary_lut import ENTRIES, GROUP, BinaryLutSpec
+
+ACT_BITS = 8
+PLANES = 2
+BUILD_BITS = 4 * 9 + ENTRIES * 10  # four adders of two activations, then one adder per entry
+UNLIMITED = 62
+# By position, the signs of a0..a3 in its entry: bit b of a position is 1 for -, a3 has +.
+SIGNS = np.array([[1 - 2 * (position >> b & 1) for b in range(GROUP)] for position in range(ENTRIES)], np.int16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeFacts:
+    """The codes (N, 2, tables of a token), and bits that flip in the registers that hold them in turn."""
+
+    codes: Array
+    enter: int
+    within: int
+    again: int
+    leave: int
+
+    def toggles(self, tokens: int) -> int:
+        """Toggles when the codes pass once for each token."""
+        return self.enter + tokens * self.within + (tokens - 1) * self.again + self.leave
+
+
+class BinaryLut(CountedDatapath[BinaryLutSpec]):
+    """Bit-serial tables as their `BinaryLutSpec` describes them."""
+
+    @property
+    def exact(self) -> bool:
+        return not self.spec.dropped_bits
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return () if self.exact else (f"is not exact: it rounds the entries of tables to {self.spec.table_bits} bits",)
+
+    @property
+    def accumulation(self) -> Accumulation:
+        accumulator = Register(name="acc", bits=self.spec.acc_bits)
+        return Accumulation(group=self.spec.group, inner=None, outer=accumulator, overflow=self.spec.overflow)
+
+    @property
+    def tile_columns(self) -> int:
+        return self.spec.lanes
+
+    def steps(self, m: int, k: int) -> int:
+        """Sets of tables that are built per tile."""
+        return m * -(-k // self.spec.group)
+
+    def tiles(self, n: int) -> int:
+        return -(-n // self.spec.lanes)
+
+    def cycles(self, m: int, k: int, n: int) -> int:
+        return self.tiles(n) * (3 + PLANES * self.steps(m, k))
+
+    def streams(self, m: int, k: int, n: int) -> Streams:
+        """Codes are read once per token, activations once per tile, sums written and read once."""
+        codes, sums = PLANES * GROUP * -(-k // GROUP) * n, m * n * self.spec.acc_bits
+        return Streams(
+            weight_writes=codes,
+            weight_reads=codes * m,
+            act_reads=m * k * ACT_BITS * self.tiles(n),
+            psum_reads=sums,
+            psum_writes=sums,
+        )
+
+    def adder_bits(self) -> int:
+        """Bits of the adders of a lane, accumulator included."""
+        spec = self.spec
+        widths = ((spec.tables >> level) * (spec.table_bits + level) for level in range(1, spec.levels + 1))
+        return sum(widths) + spec.acc_bits
+
+    def data_independent(self, m: int, k: int, n: int) -> Events:
+        spec, steps = self.spec, self.steps(m, k)
+        build = BUILD_BITS + (ENTRIES * spec.table_bits if spec.dropped_bits else 0)
+        lookups = PLANES * steps * n
+        counts = {
+            "lut.build.add_bits": steps * self.tiles(n) * spec.tables * build,
+            f"lut.b{GROUP}_t{spec.table_bits}.read": lookups * spec.tables,
+            f"tree.depth{spec.levels + 1}.add_bits": lookups * self.adder_bits(),
+            "reg.clock": self._clocked_bits(m, k, n),
+        }
+        return Events(counts) + arithmetic_events("int8", m, k, n, multiplies=False)
+
+    @property
+    def _register_bits(self) -> dict[str, int]:
+        """Bits of the registers of an engine (activations, entries) and of a lane (codes, accumulator)."""
+        spec = self.spec
+        return {
+            "act": ACT_BITS * spec.group,
+            "table": ENTRIES * spec.table_bits * spec.tables,
+            "index": GROUP * spec.tables,
+            "psum": spec.acc_bits,
+        }
+
+    def _clocked_bits(self, m: int, k: int, n: int) -> int:
+        """Register bits x cycles in which they are clocked; gated: when a value enters, and to return to zero."""
+        if self.spec.clock_gating:
+            return sum(self.chances(m, k, n).values())
+        bits, lanes = self._register_bits, self.spec.lanes
+        return self.cycles(m, k, n) * (bits["act"] + bits["table"] + lanes * (bits["index"] + bits["psum"]))
+
+    def chances(self, m: int, k: int, n: int) -> Mapping[str, int]:
+        steps, bits = self.steps(m, k), self._register_bits
+        shared, own = self.tiles(n) * (steps + 1), n * (PLANES * steps + 1)
+        updates = {"act": shared, "table": shared, "index": own, "psum": own}
+        return {f"reg.{name}.toggle": number * bits[name] for name, number in updates.items()}
+
+    def codes(self, weights: Array) -> Array:
+        """The codes of both planes of `weights` (N, K), uint8 (N, 2, tables of a token)."""
+        groups = self._groups(weights)
+        real = self._groups(np.ones((1, weights.shape[1]), np.int8)) == 1
+        minus = np.stack([groups < 0, (groups < 1) & real], axis=1)
+        return np.asarray(minus @ (1 << np.arange(GROUP)), np.uint8)
+
+    def weight_facts(self, codes: Array) -> CodeFacts:
+        planes = self.codes(codes)
+        n = planes.shape[0]
+        passing = planes.reshape(n, PLANES, -1, self.spec.tables).swapaxes(1, 2).reshape(n, -1, self.spec.tables)
+        return CodeFacts(
+            codes=planes,
+            enter=_ones(passing[:, 0]),
+            within=_ones(passing[:, 1:] ^ passing[:, :-1]),
+            again=_ones(passing[:, -1] ^ passing[:, 0]),
+            leave=_ones(passing[:, -1]),
+        )
+
+    def built(self, acts: Array) -> Array:
+        """The entries of all tables of `acts` (M, K), int16 (M, tables of a token, 8)."""
+        entries = self._groups(acts).astype(np.int16) @ SIGNS.T
+        dropped = self.spec.dropped_bits
+        if not dropped:
+            return entries
+        rounded = (entries + np.int16(1 << (dropped - 1))) >> dropped
+        return np.asarray(np.minimum(rounded, (1 << (self.spec.table_bits - 1)) - 1), np.int16)
+
+    def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
+        spec, tiles = self.spec, self.tiles(weights.n)
+        passing = self._groups(acts).reshape(-1, spec.group)
+        tables = self.built(acts).reshape(-1, spec.tables * ENTRIES).view(np.uint16) & ((1 << spec.table_bits) - 1)
+        return {
+            "reg.act.toggle": tiles * stream_toggles(passing.view(np.uint8), 0),
+            "reg.table.toggle": tiles * stream_toggles(tables.astype(np.uint16), 0),
+            "reg.index.toggle": weights.facts.toggles(acts.shape[0]),
+        }
+
+    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
+        return {"reg.psum.toggle": self.look_up(acts, self.codes(w), self.spec.acc_bits).flips}
+
+    def look_up(self, acts: Array, codes: Array, acc_bits: int) -> Lookups:
+        saturate = self.spec.overflow == "saturate"
+        return binary_lookups(self.built(acts), self.relative(codes), self.spec.tables, acc_bits, saturate)
+
+    def relative(self, codes: Array) -> Array:
+        """Codes with positions as the selection sees them: inverted where the sign is set."""
+        return np.asarray(np.where(codes & 8, codes ^ 7, codes), np.uint8)
+
+    def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
+        if self.exact and self._fits(acts):
+            return accumulate(acts, weights.operand, self.accumulation, largest_weight=1)
+        spec, done = self.spec, self.look_up(acts, weights.facts.codes, self.spec.acc_bits)
+        overflows = {"overflow.acc": done.overflows} if done.overflows else {}
+        first = (done.first[0], done.first[1] * spec.group, done.first[2]) if done.first else None
+        return Summed(y=(done.acc << spec.dropped_bits) >> 1, overflows=overflows, first=first)
+
+    def _fits(self, acts: Array) -> bool:
+        return PLANES * int(np.abs(acts.astype(np.int64)).sum(axis=1).max()) < 1 << (self.spec.acc_bits - 1)
+
+    def bounds(self, k: int) -> Mapping[str, Range]:
+        """Twice the output over the weight of an entry's last bit; reached by -128 and equal signs."""
+        most = PLANES * k * (128 >> self.spec.dropped_bits)
+        return {"acc": Range(low=-most, high=most)}
+
+    def seen(self, x: Array, w: Array | PreparedWeights) -> Mapping[str, Range]:
+        acts, weights = self._operands(x, w)
+        done = self.look_up(acts, weights.facts.codes, UNLIMITED)
+        return {"acc": Range(low=done.low, high=done.high)}
+
+    def _groups(self, values: Array) -> Array:
+        """(rows, K) -> (rows, tables of a token, 4), zeros beyond K."""
+        rows, k = values.shape
+        padded = np.zeros((rows, self.steps(1, k) * self.spec.group), values.dtype)
+        padded[:, :k] = values
+        return padded.reshape(rows, -1, GROUP)
+
+
+def _ones(patterns: Array) -> int:
+    return int(np.bitwise_count(patterns).sum(dtype=np.int64))

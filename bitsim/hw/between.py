@@ -1,0 +1,109 @@
+"""A technology between two that were synthesised: their constants, joined along the published curves of scaling.
+
+The curves alone miss the synthesised ratio of 45 nm to 7 nm (area of a ternary PE 0.083, curve 0.059; its energy 0.16,
+curve 0.046), so they only say how far along the way a node lies: a constant is `at_45^(1 - t) at_7^t` with the t for
+which the curve itself has its value at the node. Both ends are kept, nothing beyond them is offered.
+"""
+
+import hashlib
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from bitsim.errors import ConfigError
+from bitsim.hw.constants import Constant
+from bitsim.hw.library import is_path
+from bitsim.hw.scaling import area_factor, energy_factor
+from bitsim.hw.source import Source, validate
+from bitsim.hw.technology import SramRow, Technology, load_technology, technology_names
+
+ENDS = ("45nm", "7nm")
+LEVELS = ("low", "nominal", "high")
+CURVE = "Stillmaker & Baas 2017"
+
+
+def technology_at(name: str | Path) -> Technology:
+    """A technology by name or file, or `<number>nm` between 45 nm and 7 nm; raises `ConfigError` beyond."""
+    node = re.fullmatch(r"(\d+(?:\.\d+)?)nm", str(name))
+    if is_path(name) or node is None or str(name) in technology_names():
+        return load_technology(name)
+    return between(load_technology(ENDS[0]), load_technology(ENDS[1]), float(node[1]))
+
+
+def between(large: Technology, small: Technology, node_nm: float) -> Technology:
+    """The technology of `node_nm`, which lies between those of `large` and `small`.
+
+    Energies go along the energy curve, areas along the area curve; the supply lies on a straight line over log(node),
+    which is assumed. Leakage, of which the curves tell nothing, goes along the energy curve, and so does SRAM: both are
+    labelled assumed. Events, parts and SRAM sizes that one of the two lacks are left out.
+    """
+    if not small.node_nm < node_nm < large.node_nm:
+        raise ConfigError(
+            f"technology {node_nm:g}nm: expected a node between {small.node_nm:g} and {large.node_nm:g} nm, where "
+            f"{small.name} and {large.name} have been synthesised; beyond them nothing is extrapolated"
+        )
+    if large.supply is None or small.supply is None:
+        missing = large if large.supply is None else small
+        raise ConfigError(f"{missing.path}: supply: required to scale to another node")
+    u = math.log(node_nm / large.node_nm) / math.log(small.node_nm / large.node_nm)
+    start_v, end_v = large.supply.nominal, small.supply.nominal
+    supply_v = (1 - u) * start_v + u * end_v
+
+    def energy(node: float, volts: float) -> float:
+        return math.log(energy_factor(large.node_nm, start_v, node, volts))
+
+    e = energy(node_nm, supply_v) / energy(small.node_nm, end_v)
+    a = math.log(area_factor(large.node_nm, node_nm)) / math.log(area_factor(large.node_nm, small.node_nm))
+    along = f"on the energy curve of {CURVE} at {supply_v:.3f} V"
+    data: dict[str, Any] = {
+        "name": f"{node_nm:g}nm",
+        "node_nm": node_nm,
+        "summary": f"{node_nm:g} nm: between {large.name} and {small.name} along the curves of {CURVE}",
+        "supply": _constant(supply_v, supply_v, supply_v, "V", "assumed", "a straight line over log(node)"),
+        "layout_factor": _joined(large.layout_factor, small.layout_factor, a, "between both, as areas"),
+        "prices": {
+            event: _joined(price, small.prices[event], e, along)
+            for event, price in large.prices.items()
+            if event in small.prices
+        },
+        "areas": {
+            part: _joined(area, small.areas[part], a, f"on the area curve of {CURVE}")
+            for part, area in large.areas.items()
+            if part in small.areas
+        },
+        "sram": _sram(large, small, e, a),
+    }
+    path = f"{large.path} .. {small.path} at {node_nm:g} nm"
+    digest = hashlib.sha256(f"{large.sha256} .. {small.sha256} at {node_nm!r}".encode()).hexdigest()
+    return validate(Technology, Source(path=path, sha256=digest, data=data, lines={(): 1}))
+
+
+def _sram(large: Technology, small: Technology, e: float, a: float) -> list[dict[str, Any]]:
+    others: dict[tuple[float, int], SramRow] = {(row.capacity_kb, row.width_bits): row for row in small.sram}
+    rows = []
+    for row in large.sram:
+        other = others.get((row.capacity_kb, row.width_bits))
+        if other is None:
+            continue
+        joined: dict[str, Any] = {"capacity_kb": row.capacity_kb, "width_bits": row.width_bits}
+        for what in ("read", "write", "leakage"):
+            joined[what] = _joined(getattr(row, what), getattr(other, what), e, f"as logic, {CURVE}", assumed=True)
+        if row.area is not None and other.area is not None:
+            joined["area"] = _joined(row.area, other.area, a, f"as logic, {CURVE}", assumed=True)
+        rows.append(joined)
+    return rows
+
+
+def _joined(start: Constant, end: Constant, t: float, how: str, *, assumed: bool = False) -> dict[str, Any]:
+    """A constant `t` of the way from one to another, geometrically; it is no better than the worse of the two."""
+    low, nominal, high = (getattr(start, level) ** (1 - t) * getattr(end, level) ** t for level in LEVELS)
+    evidence = "assumed" if assumed or "assumed" in (start.evidence, end.evidence) else "derived"
+    source = f"{t:.3f} of the way from {start.text()} to {end.text()}, {how}"
+    return _constant(low, nominal, high, start.unit, evidence, source)
+
+
+def _constant(low: float, nominal: float, high: float, unit: str, evidence: str, source: str) -> dict[str, Any]:
+    # Rounding in the last digit must not put a range out of order.
+    ordered = sorted((low, nominal, high))
+    return dict(zip(LEVELS, ordered, strict=True)) | {"unit": unit, "evidence": evidence, "source": source}

@@ -1,0 +1,76 @@
+"""The bit-serial engine with tables of binary sums; how it works is told by `bitsim.datapath.binary_lut`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bitsim.hw.datapaths.base import DatapathDescription, gating, too_narrow
+from bitsim.hw.source import problem
+
+GROUP = 4  # activations per table
+ENTRIES = 8  # half of 2^4: the others are their negatives
+EXACT_BITS = 10  # of an entry: the sum of four activations of -128..127 or their negatives, -512..511
+
+
+class BinaryLutSpec(DatapathDescription):
+    """`tables` mirrored tables of four activations each, read by `lanes` outputs, one plane of weights per cycle.
+
+    * `table_bits`: width of an entry. 10 holds every sum; fewer drop low bits with rounding, which is not exact. 8 is
+      the INT8 quantisation of tables.
+    * `acc_bits`: width of the accumulators, which hold twice the output over the weight of an entry's last bit.
+    * `clock_gating`: registers are clocked only when they take a valid value.
+    """
+
+    kind: Literal["binary_lut"]
+    tables: Annotated[int, Field(ge=1, le=16)]
+    lanes: Annotated[int, Field(ge=1, le=4096)]
+    table_bits: Annotated[int, Field(ge=4, le=EXACT_BITS)] = EXACT_BITS
+    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    clock_gating: bool = True
+
+    @model_validator(mode="after")
+    def _possible(self) -> "BinaryLutSpec":
+        if self.tables & (self.tables - 1):
+            raise problem(
+                f"must be a power of two from 1 to 16, so that the tree of adders is balanced (got {self.tables})",
+                key="tables",
+            )
+        least = self.table_bits + self.levels + 1
+        if self.acc_bits < least:
+            raise too_narrow(least, f"the width of a sum of {self.tables} entries, those of one cycle", self.acc_bits)
+        return self
+
+    @property
+    def levels(self) -> int:
+        """Levels of adders between the tables and the accumulator."""
+        return self.tables.bit_length() - 1
+
+    @property
+    def dropped_bits(self) -> int:
+        """Low bits of a sum that an entry leaves out."""
+        return EXACT_BITS - self.table_bits
+
+    @property
+    def group(self) -> int:
+        """Weights of one output that two cycles serve."""
+        return GROUP * self.tables
+
+    @property
+    def unit(self) -> str:
+        """`lut_b4_t10_acc24`."""
+        return f"lut_b{GROUP}_t{self.table_bits}_acc{self.acc_bits}"
+
+    @property
+    def rates(self) -> str:
+        return f"binary_lut_t{self.table_bits}"
+
+    @property
+    def macs_per_cycle(self) -> int:
+        return self.group * self.lanes // 2
+
+    def text(self) -> str:
+        quantised = f", tables rounded to {self.table_bits} bits" if self.dropped_bits else ""
+        return (
+            f"{self.unit}, {self.tables} tables, {self.lanes} lanes, two planes{quantised}, {self.overflow}, "
+            f"{gating(self.clock_gating)}"
+        )

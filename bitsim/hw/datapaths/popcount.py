@@ -1,0 +1,81 @@
+"""The popcount array; how it works is told by `bitsim.datapath.popcount`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bitsim.hw.datapaths.base import DatapathDescription, too_narrow
+from bitsim.hw.source import problem
+
+
+class PopcountSpec(DatapathDescription):
+    """`cols` columns that multiply `lanes` activations by weights of as few bits and count ones.
+
+    * `operands`: activations and weights are both -1 or 1 ("binary": XNOR), or both -1, 0 or 1 ("ternary": masks).
+    * `lanes`: products that one column sums per cycle; a power of two, so that its trees are balanced.
+    * `tokens`: tokens that share each fetch of weights; every column has one accumulator for each of them.
+    * `acc_bits`: width of the accumulators. All registers are clocked only when they take a value.
+    """
+
+    kind: Literal["popcount"]
+    operands: Literal["binary", "ternary"]
+    lanes: Annotated[int, Field(ge=2, le=1024)]
+    cols: Annotated[int, Field(ge=1, le=4096)]
+    tokens: Annotated[int, Field(ge=1, le=1024)] = 1
+    acc_bits: Annotated[int, Field(ge=1, le=32)]
+
+    @model_validator(mode="after")
+    def _possible(self) -> "PopcountSpec":
+        if self.lanes & (self.lanes - 1):
+            raise problem(
+                f"must be a power of two from 2 to 1024, so that the trees are balanced (got {self.lanes})", key="lanes"
+            )
+        if self.acc_bits < self.sum_bits:
+            raise too_narrow(self.sum_bits, f"the width of a sum of {self.lanes} products of -1 or 1", self.acc_bits)
+        return self
+
+    @property
+    def levels(self) -> int:
+        """Levels of adders in a tree."""
+        return self.lanes.bit_length() - 1
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of the sum of `lanes` products: -lanes..lanes."""
+        return self.levels + 2
+
+    @property
+    def depth(self) -> int:
+        """Adders in a row: the tree's, that of ternary operands which subtracts, and the accumulator's.
+
+        What binary operands subtract is constant, so that no carry has to wait for it.
+        """
+        return self.levels + 1 + (self.operands == "ternary")
+
+    @property
+    def code_bits(self) -> int:
+        """Bits of an activation and of a weight."""
+        return 1 if self.operands == "binary" else 2
+
+    @property
+    def widest_act(self) -> int:
+        return self.code_bits
+
+    @property
+    def rates(self) -> str:
+        return f"popcount_{self.operands}"
+
+    @property
+    def unit(self) -> str:
+        """`xnor64_acc16`, `mask64_acc16`: lanes, accumulator."""
+        return f"{'xnor' if self.operands == 'binary' else 'mask'}{self.lanes}_acc{self.acc_bits}"
+
+    @property
+    def macs_per_cycle(self) -> int:
+        return self.lanes * self.cols
+
+    def text(self) -> str:
+        return (
+            f"{self.unit}, {self.cols} columns, tokens per fetch of weights {self.tokens}, {self.overflow}, "
+            "clock gating on"
+        )

@@ -1,0 +1,280 @@
+"""One layer stack on every shipped datapath: the same operands, the same outputs, and what each of them costs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bitsim.cost import CONVENTIONS, Energy
+from bitsim.cost.area import Area, PartArea, chip_area, total_area
+from bitsim.cost.prices import LEVELS
+from bitsim.datapath.base import Array, Toggles
+from bitsim.errors import ConfigError, OperandError, OutputMismatchError, PromptError
+from bitsim.hw import chip_names, load_chip
+from bitsim.hw.between import technology_at
+from bitsim.hw.chip import Chip
+from bitsim.hw.technology import Technology
+from bitsim.model.checkpoint import Model, load_model
+from bitsim.model.executor import ReferenceExecutor
+from bitsim.model.forward import forward
+from bitsim.model.kv_cache import KVCache
+from bitsim.model.operators import Operator
+from bitsim.quant.packing import TernaryWeight
+from bitsim.quant.recipes import recipe
+from bitsim.schedule.place import Placement
+from bitsim.study.evaluate import HELD_OUT
+from bitsim.study.executor import ChipExecutor
+from bitsim.study.provenance import inputs_of
+from bitsim.study.result import Result
+from bitsim.study.threads import kernels_first
+
+Outputs = Literal["identical", "rounded", "overflowed", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearCall:
+    """One execution of a quantised linear: codes `x_q` (M, K), the weights, and the exact int64 sums `y` (M, N)."""
+
+    op: Operator
+    x_q: Array
+    weight: TernaryWeight
+    live: Array | None
+    y: Array
+
+
+class Recorder(ReferenceExecutor):
+    """Executes a model exactly and keeps what its quantised linears saw."""
+
+    def __init__(self) -> None:
+        self.calls: list[LinearCall] = []
+
+    def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
+        y: Array = super().bitlinear(op, x_q, weight, live)
+        self.calls.append(LinearCall(op=op, x_q=x_q, weight=weight, live=live, y=y))
+        return y
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One chip's BitLinear datapath on the recorded linears.
+
+    `outputs`: "identical" to the int64 matmul; "rounded" by a datapath that is not exact; "overflowed": exact, but some
+    sum left its register; "refused": the datapath takes no such operands, for `reason`, and nothing was counted.
+    `differing` of `values` outputs are not the exact sums, by at most `largest_error` where they are finite.
+    """
+
+    chip: Chip
+    exact: bool
+    outputs: Outputs
+    areas: tuple[PartArea, ...]
+    reason: str = ""
+    values: int = 0
+    differing: int = 0
+    largest_error: float = 0.0
+    result: Result | None = None
+
+    @property
+    def datapath_parts(self) -> tuple[PartArea, ...]:
+        return tuple(part for part in self.areas if part.component == "bitlinear")
+
+    @property
+    def macs(self) -> int:
+        return sum(row.macs for row in self.result.rows) if self.result else 0
+
+    @property
+    def datapath_cycles(self) -> int | None:
+        """Cycles in which the datapath is busy; DRAM may take longer."""
+        return sum(row.unit_cycles for row in self.result.rows) if self.result else None
+
+    @property
+    def utilisation(self) -> float | None:
+        """Products per cycle, of those that it could form; above 1 where it skips some."""
+        busy = self.datapath_cycles
+        return self.macs / (busy * self.chip.bitlinear.macs_per_cycle) if busy else None
+
+    @property
+    def area(self) -> Area | None:
+        """Of the BitLinear datapath; None if some part of it has no area."""
+        parts = self.datapath_parts
+        return None if any(part.area is None for part in parts) else total_area(parts)
+
+    def record(self) -> dict[str, Any]:
+        """The headline numbers, in plain types; None for what is not known."""
+        spec, result, area = self.chip.bitlinear, self.result, self.area
+        record: dict[str, Any] = {"chip": self.chip.name, "kind": spec.kind, "exact": self.exact}
+        record |= {"outputs": self.outputs, "differing": self.differing, "largest_error": self.largest_error}
+        record |= {"macs": self.macs, "datapath_cycles": self.datapath_cycles}
+        record |= {"cycles": None if result is None else result.cycles, "utilisation": self.utilisation}
+        for name in CONVENTIONS:
+            energy = result.energy_range(name) if result is not None and name in result.priced else None
+            record |= {f"energy_{name}_{level}_pj": energy and getattr(energy, level) for level in LEVELS}
+        record |= {f"area_datapath_{level}_um2": area and getattr(area, level) for level in LEVELS}
+        return record | {
+            "macs_per_cycle": spec.macs_per_cycle,
+            "structure": spec.text(),
+            "notes": "; ".join(self.notes),
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        """What is missing of this row, and why."""
+        notes = [self.reason] if self.reason else []
+        if self.differing:
+            notes.append(f"{self.differing:,} of {self.values:,} sums differ, by up to {self.largest_error:g}")
+        unpriced = [] if self.result is None else [self.result.unpriced(name) for name in CONVENTIONS]
+        notes += dict.fromkeys(f"unpriced: {reason}" for reason in unpriced if reason)
+        missing = [part for part in self.datapath_parts if part.area is None]
+        return notes + [f"no area: {part.count:,} x {part.part}: {part.reason}" for part in missing]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All chips on the same operands. `inputs`: names and hashes of what they have in common."""
+
+    rows: tuple[Compared, ...]
+    inputs: dict[str, Any]
+    notes: tuple[str, ...]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One per chip: outputs, cycles, energies, area."""
+        return [row.record() for row in self.rows]
+
+    def events(self) -> list[dict[str, Any]]:
+        """One per chip and event."""
+        counted = [(row.chip.name, row.result.events) for row in self.rows if row.result]
+        return [{"chip": c, "event": e, "count": n} for c, events in counted for e, n in sorted(events.items())]
+
+    def energies(self) -> list[dict[str, Any]]:
+        """One per chip, convention and component, in pJ."""
+        found: dict[tuple[str, str, str], Energy] = {}
+        for result in (row.result for row in self.rows if row.result):
+            for convention in result.priced:
+                for _, component, energy in result.breakdown(convention):
+                    key = (result.chip.name, convention, component)
+                    found[key] = found.get(key, Energy()) + energy
+        return [
+            {"chip": chip, "convention": convention, "component": component}
+            | {f"{level}_pj": getattr(energy, level) for level in LEVELS}
+            for (chip, convention, component), energy in found.items()
+        ]
+
+    def areas(self) -> list[dict[str, Any]]:
+        """One per chip, component and part."""
+        return [{"chip": row.chip.name} | part.record() for row in self.rows for part in row.areas]
+
+
+def compare_datapaths(
+    model: str | Path | Model,
+    *,
+    node: str | Path | Technology,
+    chips: Sequence[str | Path | Chip] | None = None,
+    limit: int = 64,
+    toggles: Toggles = "exact",
+    seed: int = 0,
+    on_chip: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Execute the quantised linears of `model` on the BitLinear datapath of every chip (None: all shipped ones).
+
+    The model reads the first `limit` bytes of the held-out text (one window at most) in one prefill, exactly; its
+    linears' operands are recorded and given to all datapaths, so that one that rounds does not change what the next
+    layer sees. `node`: the technology
+    that prices all chips, or a node between 45 nm and 7 nm, as `22nm`. Attention, norms and head are left out.
+
+    Raises `OutputMismatchError` if an exact datapath gives other sums without an overflow, `ConfigError` for a model
+    without weights or BitLinear.
+    """
+    model = model if isinstance(model, Model) else load_model(model)
+    technology = node if isinstance(node, Technology) else technology_at(node)
+    selected = [load_chip(chip).with_technology(technology) for chip in (chip_names() if chips is None else chips)]
+    calls, tokens = recorded(model, limit)
+    rows = []
+    with kernels_first():
+        for chip in selected:
+            rows.append(_compared(chip, model, calls, toggles, seed))
+            if on_chip:
+                on_chip(len(rows), len(selected))
+    common = {"model": model.name, "model_sha256": model.digest, "numerics": model.config.default_numerics}
+    common |= {"technology": technology.name, "technology_sha256": technology.sha256, "text": HELD_OUT}
+    notes = [
+        f"linears of {model.name} on {tokens} tokens of {HELD_OUT} in one prefill; attention, norms, head left out"
+    ]
+    notes.append("area: cells of the BitLinear datapath times the layout factor; control is not counted")
+    notes += dict.fromkeys(note for row in rows if row.result for note in row.result.notes)
+    return Comparison(
+        rows=tuple(rows),
+        inputs=common | {"tokens": tokens, "toggles": toggles, "seed": seed},
+        notes=tuple(notes),
+    )
+
+
+def recorded(model: Model, limit: int) -> tuple[list[LinearCall], int]:
+    """The calls of all quantised linears in a prefill of the held-out text, and how many tokens it has."""
+    if model.weights is None or model.config.vocab_size != 256 or not model.config.quantised:
+        raise ConfigError(f"{model.name}: expected a quantised byte-level model (vocabulary 256) with weights")
+    if limit < 1:
+        raise PromptError(f"limit: expected an integer >= 1, got {limit!r}")
+    text = files("bitsim").joinpath("models", HELD_OUT).read_bytes()
+    tokens = np.frombuffer(text, np.uint8)[: min(limit, model.config.max_position_embeddings)].astype(np.int64)
+    recorder = Recorder()
+    forward(
+        model.config,
+        model.weights,
+        tokens,
+        KVCache(model.config, 32),
+        recorder,
+        recipe(model.config.default_numerics),
+    )
+    return recorder.calls, tokens.size
+
+
+def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], toggles: Toggles, seed: int) -> Compared:
+    executor = ChipExecutor(Placement(chip), toggles=toggles, wide="float32", seed=seed)
+    exact, areas = executor.placement.bitlinear.exact, chip_area(chip)
+    values, differing, largest = 0, 0, 0.0
+    for call in calls:
+        try:
+            y = executor.bitlinear(call.op, call.x_q, call.weight, call.live)
+        except OperandError as error:
+            return Compared(chip=chip, exact=exact, outputs="refused", areas=areas, reason=str(error))
+        wrong = y != call.y
+        if wrong.any() and exact and call.op.name not in executor.overflowed:
+            m, n = (int(i) for i in np.argwhere(wrong)[0])
+            raise OutputMismatchError(
+                f"{chip.name}: {call.op.name}: expected {call.y[m, n]} at token {m}, output {n}, got {y[m, n]} from an "
+                "exact datapath without an overflow"
+            )
+        values, differing = values + y.size, differing + int(wrong.sum())
+        errors = np.abs(y[wrong].astype(np.float64) - call.y[wrong])
+        largest = max(largest, float(errors[np.isfinite(errors)].max(initial=0.0)))
+    outcome: Outputs = "rounded" if not exact else "overflowed" if executor.overflowed else "identical"
+    return Compared(
+        chip=chip,
+        exact=exact,
+        outputs=outcome,
+        areas=areas,
+        values=values,
+        differing=differing,
+        largest_error=largest,
+        result=_result(chip, model, executor, calls[0].op.m, toggles),
+    )
+
+
+def _result(chip: Chip, model: Model, executor: ChipExecutor, tokens: int, toggles: Toggles) -> Result:
+    notes = [f"overflow: {name}: {n:,} times, first at {first}" for name, (n, first) in executor.overflowed.items()]
+    notes = [f"{chip.name}: {note}" for note in notes]
+    if toggles == "sample" and executor.sampled:
+        notes.append(f"{chip.name}: {executor.sample_note()}")
+    if toggles == "off":
+        notes.append("toggles of registers that see running sums were not counted: their energy is missing")
+    return Result(
+        mode="run",
+        chip=chip,
+        rows=executor.ledger.rows(),
+        inputs=inputs_of(model, chip, numerics=model.config.default_numerics),
+        notes=(*notes, *executor.placement.memory.assumptions),
+        prompt_tokens=tokens,
+        new_tokens=0,
+    )

@@ -1,0 +1,106 @@
+"""Area: parts by count times areas, SRAM between the grid's points, and what has no area said and never zero."""
+
+from typing import Any
+
+import pytest
+
+from bitsim.cost.area import Area, chip_area, total_area
+from bitsim.datapath.template import CountedDatapath
+from bitsim.hw import Chip, chip_names, load_chip
+from bitsim.hw.datapaths import AdderTreeSpec, PEArraySpec
+
+
+def nominal(chip: Chip, component: str) -> float:
+    parts = [part for part in chip_area(chip) if part.component == component]
+    assert all(part.area for part in parts)
+    return total_area(parts).nominal
+
+
+def with_tree(**changes: Any) -> Chip:
+    chip = load_chip("adder-tree-16x256")
+    return chip.model_copy(update={"bitlinear": AdderTreeSpec(**(chip.bitlinear.model_dump() | changes))})
+
+
+@pytest.mark.parametrize("technology", ["45nm", "7nm"])
+def test_an_array_of_weight_registers_and_pes_is_their_sum(technology: str) -> None:
+    chip = load_chip("ternary-ws-64x64").with_technology(technology)
+    areas, layout = chip.tech.areas, chip.tech.layout_factor.nominal
+    one = areas["pe.ternary_a8_acc24"].nominal + 2 * areas["reg.bit"].nominal
+    assert nominal(chip, "bitlinear") == pytest.approx(
+        layout * (64 * 64 * one + 64 * areas["add.int32"].nominal), rel=1e-12
+    )
+
+
+def test_a_tree_of_16_lanes_has_the_area_that_was_synthesised() -> None:
+    """Study B: 1677.66 um2 with an accumulator of 20 bits, operand registers apart; the counts are those by hand."""
+    chip = with_tree(trees=1, acc_bits=20).with_technology("45nm")
+    areas = {part.part: part for part in chip_area(chip) if part.component == "bitlinear"}
+    assert areas["tree.add_bit"].count == 8 * 9 + 4 * 10 + 2 * 11 + 12 + 20
+    assert areas["reg.bit"].count == 16 * 8 + 16 * 2 + 20
+    operands = (16 * 8 + 16 * 2) * chip.tech.areas["reg.bit"].nominal
+    assert nominal(chip, "bitlinear") / 1.5 - operands == pytest.approx(1677.66, rel=1e-5)
+
+
+def test_more_of_anything_is_never_smaller() -> None:
+    base = nominal(with_tree(), "bitlinear")
+    for changes in ({"trees": 257}, {"lanes": 32}, {"pipeline": 1}, {"tokens": 2}, {"acc_bits": 25}):
+        assert nominal(with_tree(**changes), "bitlinear") > base
+    wide = load_chip("int8-ws-64x64")
+    narrow = wide.model_copy(
+        update={"bitlinear": PEArraySpec(**(wide.bitlinear.model_dump() | {"pe": "ternary", "acc_bits": 32}))}
+    )
+    assert nominal(wide, "bitlinear") > nominal(narrow, "bitlinear")
+
+
+@pytest.mark.parametrize("name", chip_names())
+@pytest.mark.parametrize("technology", ["45nm", "7nm"])
+def test_every_part_has_an_area_or_a_reason(name: str, technology: str) -> None:
+    parts = chip_area(load_chip(name).with_technology(technology))
+    assert {part.component for part in parts} >= {"bitlinear", "wide", "vector", "sram weights"}
+    for part in parts:
+        assert part.count > 0
+        if part.area is None:
+            assert part.reason
+        else:
+            assert 0 < part.area.low <= part.area.nominal <= part.area.high
+
+
+def test_a_part_without_an_area_is_said_and_not_counted() -> None:
+    chip = load_chip("ternary-os-64x64")
+    spec = PEArraySpec(**(chip.bitlinear.model_dump() | {"acc_bits": 17}))
+    parts = [p for p in chip_area(chip.model_copy(update={"bitlinear": spec})) if p.component == "bitlinear"]
+    missing = [part for part in parts if part.area is None]
+    assert [(part.part, part.count) for part in missing] == [("pe.ternary_a8_acc17", 4096)]
+    assert missing[0].reason == "hw_models/technology/7nm.yaml: areas: no area for 'pe.ternary_a8_acc17'"
+    assert total_area(parts).nominal == pytest.approx(2 * 4096 * 0.2916 * 1.5)
+
+
+def test_a_datapath_that_does_not_tell_its_parts_has_no_area(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bitsim.datapath.adder_tree import AdderTree
+
+    monkeypatch.setattr(AdderTree, "parts", CountedDatapath.parts)
+    parts = [part for part in chip_area(load_chip("adder-tree-16x256")) if part.component == "bitlinear"]
+    assert [part.area for part in parts] == [None]
+    assert parts[0].reason == "datapaths of kind 'adder_tree' do not tell what they are built of"
+
+
+def sized(capacity: float) -> Chip:
+    chip = load_chip("ternary-ws-64x64").with_technology("45nm")
+    buffer = chip.memory.acts
+    constant = buffer.capacity.model_copy(update=dict.fromkeys(("value", "low", "nominal", "high"), capacity))
+    memory = chip.memory.model_copy(update={"acts": buffer.model_copy(update={"capacity": constant})})
+    return chip.model_copy(update={"memory": memory})
+
+
+def test_sram_between_two_capacities_lies_between_their_areas_and_outside_of_the_grid_has_none() -> None:
+    small, middle, large = (nominal(sized(kb), "sram acts") for kb in (8, 16, 32))
+    assert (small, large) == (pytest.approx(29400), pytest.approx(106240))
+    assert middle == pytest.approx((small * large) ** 0.5)
+    outside = [part for part in chip_area(sized(4096)) if part.component == "sram acts"]
+    assert outside[0].area is None
+    assert "lies outside of" in outside[0].reason
+
+
+def test_areas_add_up() -> None:
+    a, b = Area(low=1, nominal=2, high=3), Area(low=4, nominal=5, high=6)
+    assert a + b == Area(low=5, nominal=7, high=9)

@@ -1,0 +1,60 @@
+"""The areas in the technology files follow from the measured tables, where those are at hand."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from bitsim.hw import load_technology, technology_names
+
+ROOT = Path(__file__).parents[2]
+TABLES = ROOT.parent / "shared" / "facts" / "energy_tables.yaml"
+pytestmark = pytest.mark.skipif(not TABLES.exists(), reason=f"needs the measured tables at {TABLES}")
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(TABLES.read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("derive_areas", ROOT / "tools" / "derive_areas.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_cells(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
+    areas = load_technology(name).areas
+    derived = tool.derive(tables, tool.LIBRARIES[name])
+    assert derived.keys() == areas.keys()
+    for part, expected in derived.items():
+        constant = areas[part]
+        assert (constant.low, constant.nominal, constant.high) == pytest.approx(expected, rel=1e-5), part
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_sram(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
+    derived = tool.derive_sram(tables, name)
+    for row in load_technology(name).sram:
+        assert row.area is not None
+        found = row.area.low, row.area.nominal, row.area.high
+        assert found == pytest.approx(derived[row.capacity_kb], rel=1e-5), row.capacity_kb
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_synthesised_ratios_of_area(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
+    """A tree's area per product against that of an INT8 PE, as study B has it: 11.1 (45 nm), 11.4 (7 nm)."""
+    areas = load_technology(name).areas
+    tree = (146 + 20) * areas["tree.add_bit"].nominal + 20 * areas["reg.bit"].nominal
+    study = {unit: entry[tool.LIBRARIES[name]]["um2"] for unit, entry in tables["pe_costs_study_b"]["units"].items()}
+    expected = study["pe_i8_32"] / (study["tree16"] / 16)
+    assert areas["pe.int8_acc32"].nominal / (tree / 16) == pytest.approx(expected, rel=1e-4)

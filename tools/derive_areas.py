@@ -1,0 +1,134 @@
+"""Derive the areas in hw_models/technology/*.yaml from the measured tables of the two gate-level studies.
+
+    python tools/derive_areas.py [../shared/facts/energy_tables.yaml]
+
+Both studies give cell areas before layout. Where both synthesised a unit: low and high are the smaller and the larger,
+nominal is study B's, as for energy. Study A's ternary and INT8 PEs lack the register that passes activations on; its
+flip-flops are added.
+
+* `reg.bit`: one flip-flop of the library itself.
+* `tree.add_bit`: the synthesised 16-lane trees without their flip-flops, per bit of adder, sign selection included.
+* `popcount.add_bit`: the XNOR popcounts likewise, XNOR gates included: 183 bits of adder for 64 lanes (study A), 88 for
+  32 (study B), and 16 of the accumulator.
+* `adder.bit`: study B's adders of 8, 20 and 32 bits, per bit: smallest, median, largest.
+* `lut.g{g}_half.read`: study A's lookup into half a table less its ternary PE of 24 bits, which has the same
+  accumulator.
+* SRAM at 45 nm: CACTI's itrs-hp, as the energies. SRAM at 7 nm, which CACTI doesn't reach: low = nominal = CACTI's
+  itrs-lop at 32 nm times the area factor of 32 nm to 7 nm, 0.13 (Stillmaker & Baas 2017), which is made for logic; high
+  = CACTI's itrs-lop at 22 nm as it is, because SRAM has shrunk less than logic.
+
+Prints both libraries' areas.
+"""
+
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+TABLES = Path(__file__).parents[2] / "shared" / "facts" / "energy_tables.yaml"
+LIBRARIES = {"45nm": "nangate45", "7nm": "asap7"}
+ACT_BITS = 8
+TREE_BITS = sum((16 >> level) * (ACT_BITS + level) for level in range(1, 5))  # without the accumulator's
+# Cells DFF_X1 and DFFHQNx1_ASAP7_75t_R of the libraries in The-OpenROAD-Project/OpenSTA @d1b2b39, which study A used.
+FLIP_FLOP = {"nangate45": 4.522, "asap7": 0.2916}
+SRAM_7NM_FROM_32NM = 0.13
+# part -> unit of study B, unit of study A, flip-flops that study A's lacks
+UNITS: dict[str, tuple[str | None, str | None, int]] = {
+    "pe.ternary_a8_acc20": ("pe_t8_20", None, 0),
+    "pe.ternary_a8_acc24": ("pe_t8_24", "tacc_a8_acc24", ACT_BITS),
+    "pe.ternary_a8_acc32": ("pe_t8_32", "tacc_a8_acc32", ACT_BITS),
+    "pe.int8_acc32": ("pe_i8_32", "mac_i8i8_acc32", ACT_BITS),
+    "pe.fp16_acc16": ("pe_fp16", None, 0),
+    "add.int8": ("add8", None, 0),
+    "add.int20": ("add20", None, 0),
+    "add.int32": ("add32", None, 0),
+    "add.fp16": ("fp16_add", None, 0),
+    "add.fp32": ("fp32_add", None, 0),
+    "mul.int4": ("mul4", None, 0),
+    "mul.int8": ("mul8", "mul_i8i8_comb", 0),
+    "mul.fp16": ("fp16_mul", None, 0),
+    "unit.bit_serial16_acc24": (None, "bs16_a8_acc24_8cyc", 0),
+    "unit.lut_read_binary_g4_acc24": (None, "lutread_b_g4_TS", 0),
+    "unit.lut_build_ternary_g2": (None, "precompute_t_g2", 0),
+    "unit.lut_build_ternary_g3": (None, "precompute_t_g3", 0),
+    "unit.lut_build_binary_g4": (None, "precompute_b_g4", 0),
+}
+Range = tuple[float, float, float]
+
+
+def spread(study_b: float | None, study_a: float | None) -> Range:
+    """Smaller, nominal and larger of two areas, of which one may be missing."""
+    found = [area for area in (study_b, study_a) if area is not None]
+    return min(found), found[0], max(found)
+
+
+def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
+    """Part -> (low, nominal, high) in um2 for one cell library; units that were not synthesised in it are left out."""
+    study_a, study_b = tables["pe_costs"]["units"], tables["pe_costs_study_b"]["units"]
+    flop = FLIP_FLOP[library]
+
+    def area_a(name: str) -> float | None:
+        cell = study_a[name][library]
+        return None if cell is None else float(cell["area_um2_per_lane"] * study_a[name]["lanes"])
+
+    def area_b(name: str) -> float:
+        return float(study_b[name][library]["um2"])
+
+    def per_bit(area: float | None, flops: int, tree_bits: int) -> float:
+        assert area is not None
+        return (area - flops * flop) / (tree_bits + flops)
+
+    areas: dict[str, Range] = {"reg.bit": (flop, flop, flop)}
+    for part, (name_b, name_a, missing) in UNITS.items():
+        in_a = None if name_a is None else area_a(name_a)
+        in_b = None if name_b is None else area_b(name_b)
+        if in_a is not None or in_b is not None:
+            areas[part] = spread(in_b, None if in_a is None else in_a + missing * flop)
+    areas["tree.add_bit"] = spread(
+        per_bit(area_b("tree16"), 20, TREE_BITS), per_bit(area_a("tdot16_a8_acc24"), 24, TREE_BITS)
+    )
+    areas["popcount.add_bit"] = spread(per_bit(area_b("xnor32"), 16, 88), per_bit(area_a("xnor64_acc16"), 16, 183))
+    adders = [area_b(f"add{bits}") / bits for bits in (8, 20, 32)]
+    areas["adder.bit"] = min(adders), median(adders), max(adders)
+    for g in range(2, 6):
+        lane, accumulator = area_a(f"lutread_t_g{g}_TS"), area_a("tacc_a8_acc24")
+        assert lane is not None
+        assert accumulator is not None
+        lookup = lane - accumulator
+        areas[f"lut.g{g}_half.read"] = lookup, lookup, lookup
+    return areas
+
+
+def derive_sram(tables: dict[str, Any], node: str) -> dict[float, Range]:
+    """Capacity in kB -> (low, nominal, high) in mm2 of arrays with 64-bit access."""
+
+    def cacti(cell: str, node_nm: int) -> dict[float, float]:
+        rows = tables["sram_cacti7"]["grid"]
+        return {
+            row["size_KB"]: row["area_mm2"]
+            for row in rows
+            if (row["cell"], row["node_nm"], row["width_b"]) == (cell, node_nm, 64)
+        }
+
+    if node == "45nm":
+        return {size: (area, area, area) for size, area in cacti("itrs-hp", 45).items()}
+    largest = cacti("itrs-lop", 22)
+    scaled = {size: SRAM_7NM_FROM_32NM * area for size, area in cacti("itrs-lop", 32).items()}
+    return {size: (area, area, largest[size]) for size, area in scaled.items()}
+
+
+def main() -> None:
+    tables = yaml.safe_load(Path(sys.argv[1] if len(sys.argv) > 1 else TABLES).read_text(encoding="utf-8"))
+    for node, library in LIBRARIES.items():
+        print(f"\n{node} ({library}), um2: low / nominal / high")
+        for part, areas in derive(tables, library).items():
+            print(f"  {part:32s} " + " / ".join(f"{area:.6g}" for area in areas))
+        print("  SRAM, mm2, by kB")
+        for size, areas in derive_sram(tables, node).items():
+            print(f"  {size:<32g} " + " / ".join(f"{area:.6g}" for area in areas))
+
+
+if __name__ == "__main__":
+    main()
