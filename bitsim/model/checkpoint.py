@@ -37,8 +37,8 @@ def load_checkpoint(
     """Open a Hugging Face directory (config.json and safetensors) or a GGUF file.
 
     Every value is checked once, in about a second for a 2B model; then float matrices are mapped and packed ones read
-    when they are used. `hidden_act` and `i2s` answer what some GGUF
-    files leave open. Raises `CheckpointError` naming file and tensor.
+    when they are used. `hidden_act` and `i2s` answer what some GGUF files leave open. Raises `CheckpointError` naming
+    file and tensor.
     """
     path = Path(path)
     if path.is_file() and path.suffix == ".gguf":
