@@ -48,6 +48,7 @@ wheel-check: $(VENV)/.tools
 bench: $(VENV)/.tools
 	$(BIN)/python bench/kernels.py
 	$(BIN)/python bench/commands.py
+	$(BIN)/python bench/full_size.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-peers dist build out

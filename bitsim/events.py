@@ -10,7 +10,7 @@ An event belongs to one ledger, which decides the conventions that include its e
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -224,6 +224,9 @@ class Events(Mapping[str, int]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._counts
+
+    def items(self) -> ItemsView[str, int]:
+        return self._counts.items()
 
     def __add__(self, other: "Events") -> "Events":
         total = dict(self._counts)

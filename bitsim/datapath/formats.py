@@ -6,7 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim.datapath.base import Array, as_matrix
+from bitsim.datapath.kernels.half_patterns import half_patterns
+from bitsim.datapath.kernels.team import team
 from bitsim.errors import OperandError
+
+_WORTH_A_KERNEL = 2**12
+_WORTH_A_TEAM = 2**21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,13 @@ def fp16_operand(name: str, values: Array) -> Array:
 
 def round_to_half(values: Array) -> npt.NDArray[np.float16]:
     """Numbers rounded to binary16: to nearest, ties to even, beyond its range to infinity."""
+    if values.dtype == np.float32 and values.size >= _WORTH_A_KERNEL:
+        patterns = np.empty(values.shape, dtype=np.uint16)
+        bits = np.ascontiguousarray(values).reshape(-1).view(np.uint32)
+        with team(values.size, _WORTH_A_TEAM):
+            nans = half_patterns(bits, patterns.reshape(-1))
+        if not nans:
+            return patterns.view(np.float16)
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(np.float16)
 

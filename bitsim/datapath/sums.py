@@ -1,5 +1,7 @@
 """The sums that a PE array outputs."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from bitsim.datapath.accumulation import WHOLE_ROW, Accumulation, Register, Summed, accumulate
@@ -9,6 +11,7 @@ from bitsim.datapath.packed import PackedTernary
 from bitsim.hw.datapaths.pe_array import PEArraySpec
 
 
+@lru_cache(maxsize=64)
 def accumulation(spec: PEArraySpec) -> Accumulation:
     """A weight-stationary column sums the rows and adds up the tiles below; output-stationary PEs sum all of K."""
     stationary = spec.dataflow == "weight_stationary"

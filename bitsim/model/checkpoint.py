@@ -34,10 +34,11 @@ class Model:
 def load_checkpoint(
     path: str | Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout | None = None
 ) -> Checkpoint:
-    """Open a Hugging Face directory (config.json and safetensors) or a GGUF file; matrices stay memory-mapped.
+    """Open a Hugging Face directory (config.json and safetensors) or a GGUF file.
 
-    Every value is checked once, so a 2B model takes a second or a few. `hidden_act` and `i2s` answer what some GGUF
-    files leave open. Raises `CheckpointError` naming file and tensor.
+    Every value is checked once, in about a second for a 2B model; then float matrices are mapped and packed ones read
+    when they are used. `hidden_act` and `i2s` answer what some GGUF files leave open. Raises `CheckpointError` naming
+    file and tensor.
     """
     path = Path(path)
     if path.is_file() and path.suffix == ".gguf":

@@ -228,6 +228,12 @@ def _linear_class(keys: _Keys) -> LinearClass | None:
     inner = keys.nested("quantization_config")
     inner.check_all(_QUANTIZATION_USED, _QUANTIZATION_FIXED, _QUANTIZATION_HARMLESS)
     inner.choice("quant_method", {"bitnet": "bitnet"})
+    if inner.values.get("linear_class") is None:
+        raise inner.fail(
+            "linear_class",
+            "bitlinear (a stored weight scale is 1 / mean|W| and divides) or autobitlinear (mean|W|, multiplies); "
+            "nothing else in the files tells which",
+        )
     linear_class = inner.choice("linear_class", _LINEAR_CLASSES)
     mode = inner.choice("quantization_mode", _MODES)
     if PACKING_KEY in inner.values:

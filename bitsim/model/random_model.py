@@ -15,7 +15,7 @@ from bitsim.quant.base import Contract
 from bitsim.quant.packing import Float32, UInt8, bf16_to_f32, f32_to_bf16
 from bitsim.quant.recipes import recipe
 
-_BLOCK_BYTES = 1 << 24
+_BLOCK_BYTES = 1 << 20
 
 
 def random_weights(config: ModelConfig, seed: int, *, keep: bool = True) -> ModelWeights:

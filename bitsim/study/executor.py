@@ -19,6 +19,7 @@ from bitsim.study.float_matmul import float_matmul
 from bitsim.study.ledger import OperatorLedger
 
 _MOST_RECENT = 8192
+_NOTHING = Events()
 
 
 class ChipExecutor:
@@ -83,7 +84,7 @@ class ChipExecutor:
     def vector(self, op: Operator) -> None:
         if op.kind == "embedding":  # a new step begins
             self._position += self._step_tokens
-        self.ledger.add(op, self._place(op), Events())
+        self.ledger.add(op, self._place(op), _NOTHING)
 
     def _place(self, op: Operator) -> Placed:
         """Where `op` goes; operators that differ in name, layer and phase only share their place."""

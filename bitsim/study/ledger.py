@@ -49,12 +49,12 @@ class OperatorLedger:
 
 
 def _finished(account: _Account) -> OperatorRow:
-    row, events, waits = account.row, Events(account.counts), Counter[str]()
+    row, events, waits = account.row, Events(), Counter[str]()
     row.cycles = row.unit_cycles = 0
     for placed, times in account.places.values():
         events += placed.events * times
         row.cycles += placed.cycles * times
         row.unit_cycles += placed.unit_cycles * times
         waits[placed.bound] += placed.cycles * times
-    row.events, row.bound = events, waits.most_common(1)[0][0]
+    row.events, row.bound = events + Events(account.counts), waits.most_common(1)[0][0]
     return row

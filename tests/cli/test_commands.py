@@ -250,3 +250,14 @@ def test_convert_and_inspect(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert "exists already" in err
+
+
+def test_a_shape_is_written_with_random_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = str(tmp_path / "random")
+    assert bitsim(capsys, "convert", "tiny-b158", path, "--format", "hf", "--random-weights", "7") == (0, "", "")
+    found = json.loads(bitsim(capsys, "inspect", path, "--json")[1])
+    assert found["packing"] == "2bit"
+    assert 0.3 < found["zero_fraction"] < 0.36
+    code, out, err = bitsim(capsys, "convert", "tiny-fp16", f"{path}2", "--format", "hf", "--random-weights", "7")
+    assert (code, out) == (2, "")
+    assert "tiny-fp16: has no quantised linears" in err

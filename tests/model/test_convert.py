@@ -7,19 +7,22 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from bitsim.cli.convert_command import PACKINGS
 from bitsim.errors import CheckpointError, OutputError
 from bitsim.model.catalogue import model_path
-from bitsim.model.checkpoint import load_checkpoint
+from bitsim.model.checkpoint import load_checkpoint, random_model
 from bitsim.model.contents import contents, linear_contents
-from bitsim.model.convert import PACKINGS_OF, convert, open_source
+from bitsim.model.convert import PACKINGS_OF, USUAL_PACKING, convert, open_source, random_source
 from bitsim.model.hf_config import from_hf
 from bitsim.model.hf_weights import expected_tensors
 from bitsim.model.safetensors_file import SafetensorsFile
 from bitsim.quant.layouts import packing
+from bitsim.quant.packing import pack_hf
 from tests.model.gguf_bytes import gguf_bytes, metadata, model_codes, model_tensors
 from tests.model.tiny_models import FLOAT_CONFIG, GOLDEN, TINY, tiny_config, write_checkpoint
 
 WAYS = [(file_format, name) for file_format, names in PACKINGS_OF.items() for name in names if name != "1bit"]
+RAGGED = {"linear_class": "bitlinear", "hidden_size": 5, "num_heads": 3, "num_kv_heads": 1, "head_dim": 2}
 NORMS = ("input_norm", "attn_sub_norm", "post_attention_norm", "ffn_sub_norm")
 
 
@@ -182,6 +185,30 @@ def test_contents_are_counted_from_the_codes(source, tmp_path):
     assert found["scale"]["max"] == max(float(w.scale) for w in weights)
     assert found["linear_bytes"] == sum(w.packed.nbytes for w in weights)
     assert len(json.loads(json.dumps(found))["tensors"]) == len(tiny.stored)
+
+
+@pytest.mark.parametrize(("file_format", "name"), [("hf", "2bit"), ("gguf", "tq2_0"), ("gguf", "i2_s")])
+def test_random_weights_are_written_as_they_would_run(source, tmp_path, file_format, name):
+    shape, suffix = str(source.path), ".gguf" if file_format == "gguf" else ""
+    for seed, target in ((3, "a"), (3, "b"), (4, "c")):
+        convert(random_source(shape, seed), tmp_path / f"{target}{suffix}", file_format, name)
+    first, again, other = (load_checkpoint(tmp_path / f"{target}{suffix}") for target in "abc")
+    assert_same_model(again, first)
+    assert (other.weights.embedding.stored != first.weights.embedding.stored).any()
+    model = random_model(source.config, 3)
+    assert_same_model(first, replace(source, config=model.config, weights=model.weights, tokenizer_class=None))
+
+
+def test_random_rows_beyond_n_hold_code_0():
+    q = random_model(replace(FLOAT_CONFIG, **RAGGED), 1).weights.layers[0].q
+    assert q.packed.shape == (2, 5)
+    np.testing.assert_array_equal(q.packed, pack_hf(q.codes()))
+
+
+def test_the_command_takes_the_packings_that_exist():
+    assert set(PACKINGS) == {name for names in PACKINGS_OF.values() for name in names}
+    assert set(PACKINGS) >= {"tq2_0", "tq1_0", "i2_s", "2bit", "1.6bit"}
+    assert all(name in PACKINGS_OF[file_format] for file_format, name in USUAL_PACKING.items())
 
 
 def test_shipped_names_and_paths():

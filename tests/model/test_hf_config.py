@@ -101,6 +101,16 @@ def test_refuses_quantisation(key, value):
         from_hf(values, PATH)
 
 
+def test_a_scale_that_cannot_be_decided_names_the_two_options():
+    values = tiny_config()
+    del values["quantization_config"]["linear_class"]
+    with pytest.raises(
+        CheckpointError, match=r"linear_class: expected bitlinear \(.* divides\) or autobitlinear \("
+    ) as e:
+        from_hf(values, PATH)
+    assert str(PATH) in str(e.value)
+
+
 def test_missing_keys_have_no_default():
     for key in tiny_config():
         if key in ("architectures", "quantization_config"):
