@@ -27,6 +27,19 @@ def unpack_ternary(packed: Tensor) -> Tensor:
     return torch.cat([(packed >> 2 * i & 3).to(torch.int8) - 1 for i in range(4)])
 
 
+def pack_signs(codes: Tensor) -> Tensor:
+    """bitsim's `1bit` packing of -1 and +1: uint8 (N, K/8), eight weights along K per byte, the first lowest."""
+    n, k = codes.shape
+    if k % 8:
+        raise ValueError(f"K must be a multiple of 8 for one-bit packing (got {k})")
+    return ((codes > 0).view(n, k // 8, 8) << torch.arange(8)).sum(-1).to(torch.uint8)
+
+
+def unpack_signs(packed: Tensor) -> Tensor:
+    """Codes -1 and +1 as int8 (N, K) of `pack_signs`'s bytes."""
+    return ((packed[..., None] >> torch.arange(8) & 1) * 2 - 1).to(torch.int8).flatten(1)
+
+
 def quantised_weight(w: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     """Codes int8 (N, K) and the scale, mean |W|, as the scheme of `kind` uses them."""
     mean = w.abs().mean()
@@ -38,12 +51,14 @@ def quantised_weight(w: Tensor, kind: str) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def load_ternary(model: Decoder, path: Path) -> None:
-    """Start `model` from a packed ternary checkpoint: masters `t * scale / mean|t|`, which quantise to t and scale."""
+    """Start `model` from a packed checkpoint: masters `t * scale / mean|t|`, which quantise to t and scale."""
     stored = load_file(path)
+    config = json.loads((path.parent / "config.json").read_text())
+    binary = config["quantization_config"].get("bitsim_packing") == "1bit"
     for name, p in model.named_parameters():
         tensor = stored[f"model.{name}"]
         if tensor.dtype == torch.uint8:
-            t = unpack_ternary(tensor).float()
+            t = (unpack_signs if binary else unpack_ternary)(tensor).float()
             tensor = t * stored[f"model.{name}_scale"].float() / t.abs().mean()
         p.copy_(tensor.float())
 
@@ -58,7 +73,7 @@ def export(model: Decoder, s: Shape, kind: str, out: Path) -> None:
         key = f"model.{name}"
         if quantised and name.endswith("_proj.weight"):
             codes, scale = quantised_weight(p, kind)
-            tensors[key] = pack_ternary(codes)
+            tensors[key] = pack_signs(codes) if kind == "b1" else pack_ternary(codes)
             tensors[f"{key}_scale"] = scale.to(dtype).reshape(1)
         else:
             tensors[key] = p.to(dtype)
@@ -75,7 +90,7 @@ def export(model: Decoder, s: Shape, kind: str, out: Path) -> None:
             "quant_method": "bitnet",
             "linear_class": LINEAR_CLASSES[kind],
             "quantization_mode": "offline",
-        }
+        } | ({"bitsim_packing": "1bit"} if kind == "b1" else {})
     if not scheme.affine_rms:
         config["bitsim_norm"] = "layer"
     if not scheme.glu:

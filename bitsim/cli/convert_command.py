@@ -8,7 +8,7 @@ import click
 from bitsim.cli.options import gguf_options
 from bitsim.cli.output import note
 
-PACKINGS = ["2bit", "1.6bit", "trits5_offset", "trits5_sign", "tq2_0", "tq1_0", "i2_s", "i2_s_x86", "i2_s_arm"]
+PACKINGS = ["2bit", "1bit", "1.6bit", "trits5_offset", "trits5_sign", "tq2_0", "tq1_0", "i2_s", "i2_s_x86", "i2_s_arm"]
 
 
 @click.command("convert")
@@ -18,7 +18,7 @@ PACKINGS = ["2bit", "1.6bit", "trits5_offset", "trits5_sign", "tq2_0", "tq1_0", 
 @click.option(
     "--packing",
     type=click.Choice(PACKINGS),
-    help="hf: 2bit (default), 1.6bit (trits5_*); gguf: tq2_0 (default), tq1_0, i2_s.",
+    help="hf: 2bit (default), 1.6bit (trits5_*), 1bit (binary weights); gguf: tq2_0 (default), tq1_0, i2_s.",
 )
 @click.option(
     "--random-weights",

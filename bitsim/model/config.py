@@ -32,7 +32,8 @@ class ModelConfig:
     * `sub_norms`: a norm before o_proj and down_proj too (SubLN).
     * `linear_class`: the Hugging Face class, or the paper, whose linears these are; None for a model without quantised
       linears. It decides how scales are stored and which numerics the model is executed under.
-    * `weight_bits_per_weight`: stored bits per weight of the linears: 2 for packed ternary, 1 for binary, 16 for FP16.
+    * `weight_bits_per_weight`: stored bits per weight of the linears, from the packing: 2 for Hugging Face's, 8/5 for
+      five trits per byte, 1 for binary, 16 for FP16.
     * `dtype`: of the stored embedding, norms and unquantised linears.
     """
 
@@ -80,6 +81,11 @@ class ModelConfig:
         return self.linear_class is not None
 
     @property
+    def binary(self) -> bool:
+        """Whether the linears' weights are -1 and +1 only."""
+        return self.linear_class == "b1" or self.weight_bits_per_weight == 1
+
+    @property
     def default_numerics(self) -> str:
         """The name of the numerics (a contract or a recipe) that fits the checkpoint's `linear_class`."""
         return NUMERICS[self.linear_class]
@@ -115,10 +121,13 @@ class ModelConfig:
         return self.vocab_size * self.hidden_size * (1 if self.tie_embeddings else 2)
 
     def stored_weight_bits(self, n: int, k: int) -> int:
-        """Stored bits of an (N, K) linear without its scale; exact, padding of Hugging Face's packing included."""
+        """Stored bits of an (N, K) linear without a scale of its own; exact, padding included.
+
+        Two-bit codes are packed four rows to a byte (Hugging Face), all others along K in whole bytes.
+        """
         if self.quantised and self.weight_bits_per_weight == 2:
             return 8 * -(-n // 4) * k
-        return int(-(-n * k * self.weight_bits_per_weight // 1))
+        return 8 * n * int(-(-k * self.weight_bits_per_weight // 8))
 
 
 _POSITIVE = (

@@ -22,6 +22,7 @@ FileFormat = Literal["hf", "gguf"]
 PACKINGS_OF: dict[FileFormat, dict[str, str]] = {
     "hf": {
         "2bit": "2bit",
+        "1bit": "1bit",
         "1.6bit": "trits5_offset",
         "trits5_offset": "trits5_offset",
         "trits5_sign": "trits5_sign",
@@ -78,6 +79,10 @@ def convert(source: Checkpoint, target: Path, file_format: FileFormat, packing_n
     if target.exists() or target.is_symlink():
         raise OutputError(f"{target}: exists already; nothing was written")
     layout = packing(layouts[packing_name])
+    if layout.binary and not source.config.binary:
+        raise CheckpointError(
+            f"{source.path}: --packing {packing_name}: expected binary weights, the model's are ternary"
+        )
 
     def write(temporary: Path) -> None:
         if file_format == "gguf":

@@ -33,6 +33,7 @@ import numpy as np
 from bitsim.errors import CheckpointError, ConfigError
 from bitsim.model.config import Dtype, HiddenAct, LinearClass, ModelConfig
 from bitsim.model.gguf_file import I2S_LAYOUT_KEY, GgufFile
+from bitsim.quant.layouts import PACKINGS
 
 T = TypeVar("T")
 
@@ -160,11 +161,18 @@ def from_gguf(file: GgufFile, hidden_act: HiddenAct | None = None) -> ModelConfi
             sub_norms="blk.0.attn_sub_norm.weight" in file.tensors,
             tie_embeddings="output.weight" not in file.tensors,
             linear_class=keys.choice(CLASS_KEY, CLASSES) if CLASS_KEY in file.metadata else "autobitlinear",
-            weight_bits_per_weight=Fraction(2),
+            weight_bits_per_weight=_stored_bits(file),
             dtype=_DTYPES[embedding.kind],
         )
     except ConfigError as error:
         raise CheckpointError(f"{file.path}: {error}") from None
+
+
+def _stored_bits(file: GgufFile) -> Fraction:
+    """Of the first linear's type; types without a packing of their own count as the 2 bits that codes are kept in."""
+    first = file.tensors.get("blk.0.attn_q.weight")
+    kind = "2bit" if first is None or first.kind.lower() not in PACKINGS else first.kind.lower()
+    return PACKINGS[kind].bits_per_weight
 
 
 def _hidden_act(keys: _Keys, given: HiddenAct | None) -> HiddenAct:

@@ -7,9 +7,10 @@ from typing import Any, Literal, TypeVar, get_args
 
 from bitsim.errors import CheckpointError, ConfigError
 from bitsim.model.config import Dtype, HiddenAct, LinearClass, ModelConfig, Norm
+from bitsim.quant.layouts import packing
 
 T = TypeVar("T")
-Storage = Literal["2bit", "trits5_offset", "trits5_sign", "master"]
+Storage = Literal["2bit", "trits5_offset", "trits5_sign", "1bit", "master"]
 # Our own key beside Hugging Face's, for layouts that transformers does not have.
 PACKING_KEY = "bitsim_packing"
 # And for blocks that it does not have: LayerNorm without weights, an FFN without a gate (BitNet b1).
@@ -84,7 +85,7 @@ _QUANTIZATION_USED = frozenset(
     {"quant_method", "linear_class", "quantization_mode", "modules_to_not_convert", PACKING_KEY}
 )
 _MODES: Mapping[str, Literal["offline", "online"]] = {"offline": "offline", "online": "online"}
-_PACKINGS: Mapping[str, Storage] = {"2bit": "2bit", "trits5_offset": "trits5_offset", "trits5_sign": "trits5_sign"}
+_PACKINGS: Mapping[str, Storage] = {name: name for name in get_args(Storage) if name != "master"}
 # `rms_norm_eps` belongs to the norm inside BitLinear that `use_rms_norm` switches on.
 _QUANTIZATION_FIXED: Mapping[str, tuple[Any, ...]] = {"use_rms_norm": (False,)}
 _QUANTIZATION_HARMLESS = frozenset({"rms_norm_eps"})
@@ -172,7 +173,7 @@ def from_hf(values: Mapping[str, Any], path: Path, name: str | None = None) -> M
             sub_norms=sub_norms,
             tie_embeddings=keys.flag("tie_word_embeddings"),
             linear_class=linear_class,
-            weight_bits_per_weight=Fraction(16 if linear_class is None else 2),
+            weight_bits_per_weight=_stored_bits(linear_class, linear_storage(values)),
             dtype=_dtype(keys),
         )
     except ConfigError as error:
@@ -183,12 +184,20 @@ def linear_storage(values: Mapping[str, Any]) -> Storage:
     """How the quantised linears of a config.json that `from_hf` accepted are stored.
 
     "2bit": transformers' packing (mode offline). "master": float weights, ternarised at every load (mode online).
-    "trits5_*": our own files, five trits per byte along K. Meaningless for a model without quantised linears.
+    "trits5_*", "1bit": our own files, five trits or eight signs per byte along K. Meaningless for a model without
+    quantised linears.
     """
     quantisation = values.get("quantization_config") or {}
     if quantisation.get("quantization_mode") == "online":
         return "master"
     return _PACKINGS[quantisation.get(PACKING_KEY, "2bit")]
+
+
+def _stored_bits(linear_class: LinearClass | None, storage: Storage) -> Fraction:
+    """Master weights count as 2 bits, which is how they are kept once they are quantised."""
+    if linear_class is None:
+        return Fraction(16)
+    return Fraction(2) if storage == "master" else packing(storage).bits_per_weight
 
 
 def _rope_theta(keys: _Keys) -> float:

@@ -22,10 +22,11 @@ from bitsim.model.weights import (
     from_float32,
     to_float32,
 )
+from bitsim.quant.layouts import packing
 from bitsim.quant.packing import Float32, TernaryWeight, UInt8, check_packed, pack_hf
 from bitsim.quant.recipes import recipe
 from bitsim.quant.repack import pack_hf_rows
-from bitsim.quant.trits import TRIT_VALUES, TritConvention, unpack_trits
+from bitsim.quant.trits import TRIT_VALUES
 
 _FLOATS: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
@@ -43,7 +44,8 @@ def _floats(*shape: int) -> _Expected:
 
 
 def _packed(n: int, k: int, storage: Storage) -> _Expected:
-    return _Expected((-(-n // 4), k) if storage == "2bit" else (n, -(-k // 5)), ("U8",), (n, k))
+    rows = -(-n // 4) if storage == "2bit" else n
+    return _Expected((rows, packing(storage).size_bytes(n, k) // rows), ("U8",), (n, k))
 
 
 def expected_tensors(config: ModelConfig, storage: Storage = "2bit") -> dict[str, _Expected]:
@@ -133,7 +135,7 @@ class _Reader:
         return TernaryOnDemand(packed=packed, n=n, k=k, scale=np.float32(scale))
 
     def packed(self, name: str, n: int, k: int) -> Callable[[], UInt8]:
-        """Reads checked 2-bit codes: the stored bytes themselves, or five-trit bytes repacked."""
+        """Reads checked 2-bit codes: the stored bytes themselves, or others repacked."""
         if self.storage == "2bit":
             try:
                 for piece in self.file.pieces(name):
@@ -142,13 +144,13 @@ class _Reader:
                 check_packed(self.file.array(name))  # tells row and column
                 raise
             return partial(self.file.read, name)
-        convention: TritConvention = "sign" if self.storage == "trits5_sign" else "offset"
-        if any(piece.max() >= TRIT_VALUES for piece in self.file.pieces(name)):
-            unpack_trits(self.file.array(name), k, convention)  # raises, with row and column
+        layout = packing(self.storage)
+        if not layout.binary and any(piece.max() >= TRIT_VALUES for piece in self.file.pieces(name)):
+            layout.unpack(self.file.array(name), n, k)  # raises, with row and column
 
         def repacked() -> UInt8:
             stored = self.file.read(name)
-            return pack_hf_rows(lambda low, high: unpack_trits(stored[low:high], k, convention), n, k)
+            return pack_hf_rows(lambda low, high: layout.unpack(stored[low:high], high - low, k), n, k)
 
         return repacked
 

@@ -69,7 +69,7 @@ def _generator(seed: int, name: str) -> np.random.Generator:
 def _linear(config: ModelConfig, rules: Contract, seed: int, name: str, n: int, k: int) -> LinearWeight:
     if not config.quantised:
         return _float_weight(config, seed, name, n, k, k**-0.5)
-    values = 2 if config.weight_bits_per_weight == 1 else 3
+    values = 2 if config.binary else 3
     # A sum of K products of unit variance and variance `occupied` comes out near unit variance.
     occupied = 2 / 3 if values == 3 else 1.0
     mean = bf16_to_f32(f32_to_bf16(np.array([(occupied * k) ** -0.5], dtype=np.float32)))[0]

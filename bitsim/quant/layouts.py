@@ -1,4 +1,4 @@
-"""The byte layouts of ternary weights by name, with their bits per weight as exact fractions.
+"""The byte layouts of ternary and binary weights by name, with their bits per weight as exact fractions.
 
 | name | bits per weight | where |
 |---|---|---|
@@ -7,6 +7,7 @@
 | `tq1_0` | 1 + 11/16 | GGUF; float16 scale per 256 |
 | `i2_s_x86`, `i2_s_arm` | 2 | bitnet.cpp's GGUF; one float32 scale per tensor, not counted |
 | `trits5_offset`, `trits5_sign` | 8/5 | five trits per byte, two conventions |
+| `1bit` | 1 | binary weights, eight signs per byte |
 """
 
 from collections.abc import Callable
@@ -16,13 +17,14 @@ from fractions import Fraction
 from bitsim.errors import UnknownNameError
 from bitsim.quant.i2s import i2s_bytes, pack_i2s, unpack_i2s
 from bitsim.quant.packing import Int8, UInt8, pack_hf, unpack_hf
+from bitsim.quant.signs import pack_signs, unpack_signs
 from bitsim.quant.tq import BLOCK, TQ1_0_BYTES, TQ2_0_BYTES, pack_tq1_0, pack_tq2_0, unpack_tq1_0, unpack_tq2_0
 from bitsim.quant.trits import pack_trits, unpack_trits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packing:
-    """A lossless byte layout of ternary codes.
+    """A lossless byte layout of ternary codes, or if `binary` of codes -1 and +1 only.
 
     * `bits_per_weight`: of whole blocks, block scales included; padding comes on top.
     * `pack(codes)`: int8 (N, K) -> uint8; formats with block scales get scale 1.
@@ -35,6 +37,7 @@ class Packing:
     pack: Callable[[Int8], UInt8]
     unpack: Callable[[UInt8, int, int], Int8]
     size_bytes: Callable[[int, int], int]
+    binary: bool = False
 
 
 PACKINGS = {
@@ -88,6 +91,14 @@ PACKINGS = {
             pack=lambda codes: pack_trits(codes, "sign"),
             unpack=lambda data, n, k: unpack_trits(data, k, "sign"),
             size_bytes=lambda n, k: n * -(-k // 5),
+        ),
+        Packing(
+            name="1bit",
+            bits_per_weight=Fraction(1),
+            pack=pack_signs,
+            unpack=lambda data, n, k: unpack_signs(data, k),
+            size_bytes=lambda n, k: n * -(-k // 8),
+            binary=True,
         ),
     )
 }

@@ -61,8 +61,8 @@ class Recorder(ReferenceExecutor):
 class Compared:
     """One chip's BitLinear datapath on the recorded linears.
 
-    `outputs`: "identical" to the int64 matmul; "rounded" by a datapath that is not exact; "overflowed": exact, but some
-    sum left its register; "refused": the datapath takes no such operands, for `reason`, and nothing was counted.
+    `outputs`: "identical" to the int64 matmul; "rounded" by a datapath that is not exact; "overflowed": exact, but sums
+    left their registers; "refused": the datapath takes no such operands, for `reason`, and nothing was counted.
     `differing` of `values` outputs are not the exact sums, by at most `largest_error` where they are finite.
     """
 
@@ -251,7 +251,7 @@ def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], toggles: To
         values, differing = values + y.size, differing + int(wrong.sum())
         errors = np.abs(y[wrong].astype(np.float64) - call.y[wrong])
         largest = max(largest, float(errors[np.isfinite(errors)].max(initial=0.0)))
-    outcome: Outputs = "rounded" if not exact else "overflowed" if executor.overflowed else "identical"
+    outcome: Outputs = "identical" if not differing else "overflowed" if exact else "rounded"
     return Compared(
         chip=chip,
         exact=exact,

@@ -56,7 +56,7 @@ def estimate(
     chip = load_chip(chip)
     config = model.config
     used = statistics or default_statistics()
-    if config.weight_bits_per_weight == 1:
+    if config.binary:
         used = replace(used, weight_zeros=0.0, source=f"{used.source}; binary weights have no zeros")
     rules = recipe(numerics or config.default_numerics)
     check_numerics(config, rules)

@@ -19,7 +19,7 @@ from bitsim.quant.layouts import packing
 from tests.model.gguf_bytes import gguf_bytes, metadata, model_codes, model_tensors
 from tests.model.tiny_models import FLOAT_CONFIG, GOLDEN, TINY, tiny_config, write_checkpoint
 
-WAYS = [(file_format, name) for file_format, names in PACKINGS_OF.items() for name in names]
+WAYS = [(file_format, name) for file_format, names in PACKINGS_OF.items() for name in names if name != "1bit"]
 NORMS = ("input_norm", "attn_sub_norm", "post_attention_norm", "ffn_sub_norm")
 
 
@@ -40,7 +40,8 @@ def source(request, tmp_path):
 
 
 def assert_same_model(got, want):
-    assert replace(got.config, name="") == replace(want.config, name="")
+    bits = want.config.weight_bits_per_weight  # they are the packing's
+    assert replace(got.config, name="", weight_bits_per_weight=bits) == replace(want.config, name="")
     assert got.tokenizer_class == want.tokenizer_class
     for ours, theirs in zip(got.weights.layers, want.weights.layers, strict=True):
         for a, b in zip(ours.linears(), theirs.linears(), strict=True):
@@ -64,6 +65,7 @@ def test_there_and_back_is_lossless(source, tmp_path, file_format, name):
     assert_same_model(there, source)
     layout = packing(PACKINGS_OF[file_format][name])
     assert there.packing == layout.name
+    assert there.config.weight_bits_per_weight == layout.bits_per_weight
     for record in linear_contents(there):
         tail = 32 if layout.name.startswith("i2_s") else 0
         assert record.size_bytes == layout.size_bytes(record.n, record.k) + tail
@@ -99,6 +101,18 @@ def test_master_weights_pack_to_the_reference_bytes(tmp_path):
         np.testing.assert_array_equal(got.array(tensor), want.array(tensor))
 
 
+def test_binary_weights_are_stored_in_one_bit(tmp_path):
+    source = open_source("tiny-b1")
+    convert(source, tmp_path / "1bit", "hf", "1bit")
+    there = load_checkpoint(tmp_path / "1bit")
+    assert_same_model(there, source)
+    config = there.config
+    for (_, n, k), record in zip(list(config.linear_shapes()) * config.num_layers, linear_contents(there), strict=True):
+        assert 8 * record.size_bytes == config.stored_weight_bits(n, k) == n * k
+    with pytest.raises(CheckpointError, match="expected binary weights"):
+        convert(open_source("tiny-b158"), tmp_path / "no", "hf", "1bit")
+
+
 @pytest.mark.parametrize("name", ["1.6bit", "trits5_sign"])
 def test_shapes_that_fill_no_byte(tmp_path, name):
     source = load_checkpoint(TINY)
@@ -114,7 +128,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(source, tmp_path):
 
     tiny = load_checkpoint(TINY)
     refused(CheckpointError, r"tiny: blk\.0\.attn_q.*multiple of 256, got 48", tiny, "m.gguf", "gguf", "tq2_0")
-    refused(OutputError, "format hf has 2bit, 1.6bit", source, "m", "hf", "tq2_0")
+    refused(OutputError, "format hf has 2bit, 1bit, 1.6bit", source, "m", "hf", "tq2_0")
     refused(OutputError, "format gguf has tq2_0", source, "m.gguf", "gguf", "2bit")
     refused(OutputError, r"ends in \.gguf", source, "m", "gguf", "tq2_0")
     odd = replace(source, config=replace(source.config, rope_theta=500000.123456789))

@@ -67,6 +67,15 @@ def trits5(rows, trit_of_code):
     return data
 
 
+def signs(rows):
+    """Eight weights per byte along K, the first in the lowest bit, 1 for +1."""
+    packed = [
+        [sum(1 << j for j, code in enumerate(row[i : i + 8]) if code > 0) for i in range(0, len(row), 8)]
+        for row in rows
+    ]
+    return bytes(byte for row in packed for byte in row)
+
+
 NAIVE = {
     "2bit": hf,
     "tq2_0": tq2_0,
@@ -75,4 +84,5 @@ NAIVE = {
     "i2_s_arm": lambda rows: i2s(rows, 64),
     "trits5_offset": lambda rows: trits5(rows, {-1: 0, 0: 1, 1: 2}),
     "trits5_sign": lambda rows: trits5(rows, {-1: 2, 0: 0, 1: 1}),
+    "1bit": signs,
 }

@@ -26,6 +26,10 @@ MODELS = ("tiny-b158", "tiny-fp16")
 UNPRICED = {"cpu_simd": r"simd\.", "tensor_core": r"mma\.ampere"}
 KINDS = {name: load_chip(name).bitlinear.kind for name in chip_names()}
 PRICED = [name for name, kind in KINDS.items() if kind not in UNPRICED]
+PAIRS = [(model, chip) for model in MODELS for chip in chip_names()]
+PAIRS += [(model, "ternary-ws-64x64") for model in ("tiny-b1", "tiny-a48", "tiny-v2")]
+every_pair = pytest.mark.parametrize(("model", "chip"), PAIRS)
+priced_pair = pytest.mark.parametrize(("model", "chip"), [pair for pair in PAIRS if pair[1] in PRICED])
 
 
 @cache
@@ -38,8 +42,7 @@ def estimated(model: str, chip: str) -> Result:
     return bitsim.estimate(model, chip, prefill=len(PROMPT), decode=3)
 
 
-@pytest.mark.parametrize("chip", chip_names())
-@pytest.mark.parametrize("model", MODELS)
+@every_pair
 def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: str) -> None:
     executed, guessed = ran(model, chip), estimated(model, chip)
     skips = load_chip(chip).bitlinear.cycles_vary
@@ -51,8 +54,7 @@ def test_law_3_estimate_equals_run_on_data_independent_events(model: str, chip: 
         assert real.events.data_independent() == shape.events.data_independent()
 
 
-@pytest.mark.parametrize("chip", PRICED)
-@pytest.mark.parametrize("model", MODELS)
+@priced_pair
 def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, chip: str) -> None:
     for result in (ran(model, chip), estimated(model, chip)):
         table = result.frame("energy")
