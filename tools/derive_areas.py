@@ -11,8 +11,8 @@ flip-flops are added.
 * `popcount.add_bit`: the XNOR popcounts likewise, XNOR gates included: 183 bits of adder for 64 lanes (study A), 88 for
   32 (study B), and 16 of the accumulator.
 * `adder.bit`: study B's adders of 8, 20 and 32 bits, per bit: smallest, median, largest.
-* `lut.g{g}_half.read`: study A's lookup into half a table less its ternary PE of 24 bits, which has the same
-  accumulator.
+* `lut.g{g}_half.read`, `lut.b4_t10.read`: study A's lookups into half a ternary or a mirrored binary table less its
+  ternary PE of 24 bits, which has the same accumulator.
 * SRAM at 45 nm: CACTI's itrs-hp, as the energies. SRAM at 7 nm, which CACTI doesn't reach: low = nominal = CACTI's
   itrs-lop at 32 nm times the area factor of 32 nm to 7 nm, 0.13 (Stillmaker & Baas 2017), which is made for logic; high
   = CACTI's itrs-lop at 22 nm as it is, because SRAM has shrunk less than logic.
@@ -92,12 +92,12 @@ def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
     areas["popcount.add_bit"] = spread(per_bit(area_b("xnor32"), 16, 88), per_bit(area_a("xnor64_acc16"), 16, 183))
     adders = [area_b(f"add{bits}") / bits for bits in (8, 20, 32)]
     areas["adder.bit"] = min(adders), median(adders), max(adders)
-    for g in range(2, 6):
-        lane, accumulator = area_a(f"lutread_t_g{g}_TS"), area_a("tacc_a8_acc24")
+    lookups = {f"lut.g{g}_half.read": f"lutread_t_g{g}_TS" for g in range(2, 6)}
+    for part, unit in (lookups | {"lut.b4_t10.read": "lutread_b_g4_TS"}).items():
+        lane, accumulator = area_a(unit), area_a("tacc_a8_acc24")
         assert lane is not None
         assert accumulator is not None
-        lookup = lane - accumulator
-        areas[f"lut.g{g}_half.read"] = lookup, lookup, lookup
+        areas[part] = (lane - accumulator,) * 3
     return areas
 
 

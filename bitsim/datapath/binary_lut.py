@@ -56,6 +56,7 @@ import numpy as np
 from bitsim.datapath.accumulation import Accumulation, Register, Summed, accumulate
 from bitsim.datapath.base import Array, Range, Streams, arithmetic_events
 from bitsim.datapath.kernels.binary_lut import Lookups, binary_lookups
+from bitsim.datapath.lanes import WeightFacts, in_groups, weight_facts
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
 from bitsim.events import Events
@@ -71,17 +72,10 @@ SIGNS = np.array([[1 - 2 * (position >> b & 1) for b in range(GROUP)] for positi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeFacts:
-    """The codes (N, 2, tables of a token), and bits that flip in the registers that hold them in turn."""
+    """The codes (N, 2, tables of a token), and the flips of the registers that hold them in turn."""
 
     codes: Array
-    enter: int
-    within: int
-    again: int
-    leave: int
-
-    def toggles(self, tokens: int) -> int:
-        """Toggles when the codes pass once for each token."""
-        return self.enter + tokens * self.within + (tokens - 1) * self.again + self.leave
+    held: WeightFacts
 
 
 class BinaryLut(CountedDatapath[BinaryLutSpec]):
@@ -131,12 +125,26 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
         widths = ((spec.tables >> level) * (spec.table_bits + level) for level in range(1, spec.levels + 1))
         return sum(widths) + spec.acc_bits
 
+    @property
+    def build_bits(self) -> int:
+        """Bits of the adders that build one table."""
+        return BUILD_BITS + (ENTRIES * self.spec.table_bits if self.spec.dropped_bits else 0)
+
+    def parts(self) -> Mapping[str, int]:
+        """Builders, selections and the signed adders behind them, and all registers; what clamps is not counted."""
+        spec, bits = self.spec, self._register_bits
+        return {
+            "adder.bit": spec.tables * self.build_bits,
+            f"lut.b{GROUP}_t{spec.table_bits}.read": spec.lanes * spec.tables,
+            "tree.add_bit": spec.lanes * self.adder_bits(),
+            "reg.bit": bits["act"] + bits["table"] + spec.lanes * (bits["index"] + bits["psum"]),
+        }
+
     def data_independent(self, m: int, k: int, n: int) -> Events:
         spec, steps = self.spec, self.steps(m, k)
-        build = BUILD_BITS + (ENTRIES * spec.table_bits if spec.dropped_bits else 0)
         lookups = PLANES * steps * n
         counts = {
-            "lut.build.add_bits": steps * self.tiles(n) * spec.tables * build,
+            "lut.build.add_bits": steps * self.tiles(n) * spec.tables * self.build_bits,
             f"lut.b{GROUP}_t{spec.table_bits}.read": lookups * spec.tables,
             f"tree.depth{spec.levels + 1}.add_bits": lookups * self.adder_bits(),
             "reg.clock": self._clocked_bits(m, k, n),
@@ -176,15 +184,9 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
 
     def weight_facts(self, codes: Array) -> CodeFacts:
         planes = self.codes(codes)
-        n = planes.shape[0]
-        passing = planes.reshape(n, PLANES, -1, self.spec.tables).swapaxes(1, 2).reshape(n, -1, self.spec.tables)
-        return CodeFacts(
-            codes=planes,
-            enter=_ones(passing[:, 0]),
-            within=_ones(passing[:, 1:] ^ passing[:, :-1]),
-            again=_ones(passing[:, -1] ^ passing[:, 0]),
-            leave=_ones(passing[:, -1]),
-        )
+        n, tables = planes.shape[0], self.spec.tables
+        passing = planes.reshape(n, PLANES, -1, tables).swapaxes(1, 2).reshape(n, -1)
+        return CodeFacts(codes=planes, held=weight_facts(passing, tables))
 
     def built(self, acts: Array) -> Array:
         """The entries of all tables of `acts` (M, K), int16 (M, tables of a token, 8)."""
@@ -202,7 +204,7 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
         return {
             "reg.act.toggle": tiles * stream_toggles(passing.view(np.uint8), 0),
             "reg.table.toggle": tiles * stream_toggles(tables.astype(np.uint16), 0),
-            "reg.index.toggle": weights.facts.toggles(acts.shape[0]),
+            "reg.index.toggle": weights.facts.held.toggles(acts.shape[0]),
         }
 
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
@@ -239,11 +241,4 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
 
     def _groups(self, values: Array) -> Array:
         """(rows, K) -> (rows, tables of a token, 4), zeros beyond K."""
-        rows, k = values.shape
-        padded = np.zeros((rows, self.steps(1, k) * self.spec.group), values.dtype)
-        padded[:, :k] = values
-        return padded.reshape(rows, -1, GROUP)
-
-
-def _ones(patterns: Array) -> int:
-    return int(np.bitwise_count(patterns).sum(dtype=np.int64))
+        return in_groups(values, self.spec.group).reshape(values.shape[0], -1, GROUP)

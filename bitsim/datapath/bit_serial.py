@@ -163,6 +163,19 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
         """Bits of the adders that work on one plane in one cell."""
         return self.tree_bits + self.spec.serial_bits + (0 if self.zero_weights else self.spec.levels + 2)
 
+    def parts(self) -> Mapping[str, int]:
+        """Adders with the lanes' masks, bit by bit, and all registers; finding zero planes is not counted.
+
+        Binary weights: the tree that counts the ones of a plane is there once per row.
+        """
+        spec = self.spec
+        shared = 0 if self.zero_weights else spec.rows * self.tree_bits
+        cell, weights = spec.serial_bits + spec.acc_bits, spec.weight_bits * spec.lanes
+        return {
+            "serial.add_bit": spec.rows * spec.cols * (self.cell_bits + spec.acc_bits) + shared,
+            "reg.bit": spec.rows * spec.lanes + spec.cols * (weights + spec.rows * cell),
+        }
+
     def data_independent(self, m: int, k: int, n: int) -> Events:
         spec, walk = self.spec, self.walk(m, k, n)
         weights = (walk.blocks * walk.groups + 1) * spec.weight_bits * spec.lanes

@@ -123,6 +123,15 @@ class Popcount(CountedDatapath[PopcountSpec]):
         tree = sum((spec.lanes >> level) * (level + 1) for level in range(1, spec.levels + 1))
         return spec.code_bits * tree + spec.sum_bits + spec.acc_bits
 
+    def parts(self) -> Mapping[str, int]:
+        """Adders with their share of the XNOR gates, or of the masks of ternary operands, and all registers."""
+        spec, operand = self.spec, self.spec.code_bits * self.spec.lanes
+        adder = "popcount.add_bit" if spec.operands == "binary" else "popcount.mask_add_bit"
+        return {
+            adder: spec.cols * self.adder_bits,
+            "reg.bit": operand + spec.cols * (operand + spec.tokens * spec.acc_bits),
+        }
+
     def data_independent(self, m: int, k: int, n: int) -> Events:
         counts = {f"popcount.depth{self.spec.depth}.add_bits": self.walk(m, k, n).passes * self.adder_bits * n}
         counts["reg.clock"] = sum(self.chances(m, k, n).values())

@@ -131,6 +131,17 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
             weight_writes=k * n * WEIGHT_BITS, weight_reads=0, act_reads=0, psum_reads=sums, psum_writes=sums
         )
 
+    def parts(self) -> Mapping[str, int]:
+        """Windows, the signed adder of each lane and column, the trees that merge lanes, and all registers."""
+        spec = self.spec
+        lanes, column = spec.lanes * spec.cols, spec.lanes * (WEIGHT_BITS + spec.lane_bits) + spec.acc_bits
+        return {
+            "lane.look_bit": spec.lanes * spec.lookahead * ACT_BITS,
+            "tree.add_bit": lanes * spec.lane_bits,
+            "adder.bit": spec.cols * spec.merge_bits,
+            "reg.bit": ACT_BITS * self._act_registers + spec.cols * column,
+        } | ({"gate": lanes} if spec.weight_gating else {})
+
     def data_independent(self, m: int, k: int, n: int) -> Events:
         return arithmetic_events("int8", m, k, n, multiplies=False)
 

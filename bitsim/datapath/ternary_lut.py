@@ -136,6 +136,19 @@ class TernaryLut(CountedDatapath[TernaryLutSpec]):
         tree = sum((spec.tables >> level) * (spec.entry_bits + level) for level in range(1, levels + 1))
         return tree + spec.acc_bits, levels + 1
 
+    def parts(self) -> Mapping[str, int]:
+        """Builders, tables, selections and the signed adders behind them; an SRAM is double-buffered in every lane."""
+        spec, registers = self.spec, ACT_BITS * self.spec.group
+        registers += spec.lanes * (spec.tables * spec.index_bits + spec.reuse * spec.acc_bits)
+        counts = {
+            "adder.bit": spec.tables * (spec.entries - spec.g) * spec.entry_bits,
+            "tree.add_bit": spec.lanes * self.adder_bits()[0],
+        }
+        if spec.storage == "sram":
+            return counts | {"reg.bit": registers, "lut.sram.bit": 2 * spec.lanes * self.table_bits}
+        selections = {f"lut.g{spec.g}_{spec.table}.read": spec.lanes * spec.tables}
+        return counts | selections | {"reg.bit": registers + self.table_bits}
+
     def data_independent(self, m: int, k: int, n: int) -> Events:
         spec, steps = self.spec, self.steps(m, k)
         builds = steps * sum(self.tiles(n).values()) * spec.tables

@@ -240,6 +240,8 @@ def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], toggles: To
         except OperandError as error:
             return Compared(chip=chip, exact=exact, outputs="refused", areas=areas, reason=str(error))
         wrong = y != call.y
+        if call.live is not None:
+            wrong &= call.live
         if wrong.any() and exact and call.op.name not in executor.overflowed:
             m, n = (int(i) for i in np.argwhere(wrong)[0])
             raise OutputMismatchError(

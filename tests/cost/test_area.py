@@ -5,9 +5,17 @@ from typing import Any
 import pytest
 
 from bitsim.cost.area import Area, chip_area, total_area
+from bitsim.datapath.registry import build_datapath
 from bitsim.datapath.template import CountedDatapath
 from bitsim.hw import Chip, chip_names, load_chip
-from bitsim.hw.datapaths import AdderTreeSpec, PEArraySpec
+from bitsim.hw.datapaths import (
+    AdderTreeSpec,
+    BitSerialSpec,
+    PEArraySpec,
+    PopcountSpec,
+    SparseArraySpec,
+    TernaryLutSpec,
+)
 
 
 def nominal(chip: Chip, component: str) -> float:
@@ -82,6 +90,59 @@ def test_a_datapath_that_does_not_tell_its_parts_has_no_area(monkeypatch: pytest
     parts = [part for part in chip_area(load_chip("adder-tree-16x256")) if part.component == "bitlinear"]
     assert [part.area for part in parts] == [None]
     assert parts[0].reason == "datapaths of kind 'adder_tree' do not tell what they are built of"
+
+
+@pytest.mark.parametrize("name", ["adder-tree-16x256", "ternary-lut-g3", "ternary-lut-g4-sram", "binary-lut-b4"])
+def test_all_registers_that_are_clocked_take_area(name: str) -> None:
+    """Without clock gating every register bit is clocked in every cycle."""
+    spec = load_chip(name).bitlinear
+    datapath: Any = build_datapath(type(spec).model_validate(spec.model_dump() | {"clock_gating": False}))
+    shape = 3, 100, 2 * datapath.tile_columns + 1
+    assert datapath.count(*shape)["reg.clock"] == datapath.cycles(*shape) * datapath.parts()["reg.bit"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        (
+            BitSerialSpec(kind="bit_serial", lanes=16, rows=2, cols=3, acc_bits=24),
+            {
+                "serial.add_bit": 6 * (8 * 3 + 4 * 4 + 2 * 5 + 6 + 13 + 24),
+                "reg.bit": 2 * 16 + 3 * 16 * 2 + 6 * (13 + 24),
+            },
+        ),
+        (
+            PopcountSpec(kind="popcount", operands="binary", lanes=8, cols=3, tokens=2, acc_bits=16),
+            {"popcount.add_bit": 3 * (4 * 2 + 2 * 3 + 4 + 5 + 16), "reg.bit": 8 + 3 * (8 + 2 * 16)},
+        ),
+        (
+            PopcountSpec(kind="popcount", operands="ternary", lanes=8, cols=1, tokens=1, acc_bits=16),
+            {"popcount.mask_add_bit": 2 * (4 * 2 + 2 * 3 + 4) + 5 + 16, "reg.bit": 16 + 16 + 16},
+        ),
+        (
+            SparseArraySpec(kind="sparse_array", lanes=2, cols=3, depth=2, lookahead=1, acc_bits=12),
+            {
+                "lane.look_bit": 2 * 8,
+                "tree.add_bit": 6 * 10,
+                "adder.bit": 3 * (11 + 12),
+                "reg.bit": 8 * (4 + 2) + 3 * (2 * (2 + 10) + 12),
+                "gate": 6,
+            },
+        ),
+        (
+            TernaryLutSpec(kind="ternary_lut", g=2, table="half", storage="sram", tables=2, lanes=3, acc_bits=16),
+            {
+                "adder.bit": 2 * 2 * 9,
+                "tree.add_bit": 3 * (10 + 16),
+                "reg.bit": 8 * 4 + 3 * (2 * 4 + 16),
+                "lut.sram.bit": 2 * 3 * 2 * 4 * 9,
+            },
+        ),
+    ],
+    ids=lambda value: getattr(value, "unit", ""),
+)
+def test_parts_are_those_counted_by_hand(spec: Any, parts: dict[str, int]) -> None:
+    assert build_datapath(spec).parts() == parts
 
 
 def sized(capacity: float) -> Chip:

@@ -1,5 +1,6 @@
 """One layer stack on several datapaths: the same sums, priced and sized, and what is missing said."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from bitsim.datapath.template import CountedDatapath
 from bitsim.errors import ConfigError, OperandError, OutputMismatchError
 from bitsim.hw import load_chip
 from bitsim.model.checkpoint import load_model
+from bitsim.study import compare
 from bitsim.study.compare import Comparison, compare_datapaths, recorded
 from bitsim.study.compare_figure import comparison_figure
 
@@ -87,6 +89,15 @@ def test_overflows_and_refused_operands_are_rows_of_their_own(monkeypatch: pytes
     assert (record["outputs"], record["cycles"], record["utilisation"]) == ("refused", None, None)
     assert "x: too wide" in record["notes"]
     assert comparison_figure(comparison)["compare.pdf"].startswith(b"%PDF")
+
+
+def test_outputs_that_are_not_needed_may_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, tokens = recorded(load_model("tiny-b158"), 2)
+    needed = [replace(call, live=np.arange(call.y.size).reshape(call.y.shape) % 3 == 0) for call in calls[:2]]
+    monkeypatch.setattr(compare, "recorded", lambda model, limit: (needed, tokens))
+    row = small(["sparse-array-16x256"]).rows[0]
+    assert (row.outputs, row.differing) == ("identical", 0)
+    assert row.macs == sum(call.y.size * call.op.k for call in calls[:2])
 
 
 def test_the_figure_is_png_and_pdf_and_repeatable() -> None:
