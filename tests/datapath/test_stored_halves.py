@@ -39,14 +39,18 @@ def test_a_stored_matrix_counts_as_one_that_was_laid_out(dtype: Dtype, dataflow:
         assert got.events == expected.events
 
 
-@given(st.data(), array_specs(), st.integers(1, 4), st.sampled_from(TOGGLES))
-def test_many_pairs_at_once_are_the_pairs_one_by_one(data: Any, spec: Any, repeat: int, toggles: Toggles) -> None:
+@given(st.data(), array_specs(), st.sampled_from([(1, 1), (4, 4), (4, 2), (3, 1)]), st.sampled_from(TOGGLES))
+def test_many_pairs_at_once_are_the_pairs_one_by_one(data: Any, spec: Any, heads: Any, toggles: Toggles) -> None:
     x, w = data.draw(operands(spec))
+    repeat, own = heads
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     xs = np.stack([rng.permutation(x, axis=1) for _ in range(repeat)])
-    ws = np.stack([rng.permutation(w, axis=1) for _ in range(repeat)])
+    ws = np.stack([rng.permutation(w, axis=1) for _ in range(own)])
     array = build_datapath(spec)
-    one_by_one = [array.observe(a, b, toggles=toggles, seed=3) for a, b in zip(xs, ws, strict=True)]
+    one_by_one = [
+        array.observe(a, b, toggles=toggles, seed=3)
+        for a, b in zip(xs, np.repeat(ws, repeat // own, axis=0), strict=True)
+    ]
     at_once = array.observe_all(xs, ws, toggles=toggles, seed=3)
     assert at_once.events == total([one.events for one in one_by_one])
     assert at_once.cycles == sum(one.cycles for one in one_by_one)
