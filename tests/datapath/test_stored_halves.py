@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bitsim.datapath.base import Toggles
 from bitsim.datapath.formats import round_to_half
 from bitsim.datapath.kernels.half_patterns import half_patterns
-from bitsim.datapath.kernels.weight_chain import chain_toggles
+from bitsim.datapath.kernels.weight_chain import chain_run, chain_toggles
 from bitsim.datapath.registry import build_datapath
 from bitsim.events import total
 from bitsim.model.config import Dtype
@@ -77,7 +77,7 @@ def shifted_in(patterns: Any, rows: int) -> int:
 @given(st.integers(0, 99), st.integers(1, 70), st.integers(1, 40), st.integers(1, 20))
 def test_chain_toggles_are_those_of_registers_that_shift(seed: int, n: int, k: int, rows: int) -> None:
     patterns = np.random.default_rng(seed).integers(0, 65536, (n, k)).astype(np.uint16)
-    assert chain_toggles(patterns, rows) == shifted_in(patterns, rows)
+    assert chain_toggles(patterns, rows) == chain_run(patterns, rows) == shifted_in(patterns, rows)
 
 
 def test_long_chains_do_not_wrap() -> None:
