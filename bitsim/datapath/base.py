@@ -206,7 +206,7 @@ class Datapath(Protocol):
         ...
 
     def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
-        """`observe` on many pairs, `x` (R, M, K) and `w` (R, N, K), one after another, added up."""
+        """`observe` on many pairs, added up: `x` (R, M, K), `w` (S, N, K), each for R / S of `x` in a row."""
         ...
 
     def count(self, m: int, k: int, n: int) -> Events:

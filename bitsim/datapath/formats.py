@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim.datapath.base import Array, as_matrix
-from bitsim.datapath.kernels.half_patterns import half_patterns
-from bitsim.datapath.kernels.team import team
+from bitsim.datapath.kernels.half_patterns import half_patterns, half_run
 from bitsim.errors import OperandError
 
 _WORTH_A_KERNEL = 2**12
@@ -64,8 +63,7 @@ def round_to_half(values: Array) -> npt.NDArray[np.float16]:
     if values.dtype == np.float32 and values.size >= _WORTH_A_KERNEL:
         patterns = np.empty(values.shape, dtype=np.uint16)
         bits = np.ascontiguousarray(values).reshape(-1).view(np.uint32)
-        with team(values.size, _WORTH_A_TEAM):
-            nans = half_patterns(bits, patterns.reshape(-1))
+        nans = (half_patterns if values.size >= _WORTH_A_TEAM else half_run)(bits, patterns.reshape(-1))
         if not nans:
             return patterns.view(np.float16)
     with np.errstate(over="ignore", invalid="ignore"):

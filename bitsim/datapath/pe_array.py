@@ -25,7 +25,7 @@ which two thirds or more are 0.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -156,14 +156,16 @@ class PEArray(CountedDatapath[PEArraySpec]):
     def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
         if self.exact:
             return super().observe_all(x, w, toggles=toggles, seed=seed)
-        (repeat, m, k), n = x.shape, w.shape[1]
+        (repeat, m, k), n, sharing = x.shape, w.shape[1], len(x) // len(w)
         acts = fp16_operand("x", x.reshape(-1, k)).reshape(x.shape)
         codes = fp16_operand("w", w.reshape(-1, k))
-        stack = PreparedWeights(operand=codes, n=n, k=k, facts=self.weight_facts(codes))
+        facts = self.weight_facts(codes)
+        stack = PreparedWeights(operand=codes, n=n, k=k, facts=replace(facts, toggles=facts.toggles * sharing))
         events, counted = self.count(m, k, n) * repeat + Events(self.cheap_events(acts, stack)), 0
         if toggles != "off":
-            for one, matrix in zip(acts, codes.reshape(w.shape), strict=True):
-                weights = PreparedWeights(operand=matrix, n=n, k=k, facts=None)
+            matrices = codes.reshape(w.shape)
+            for i, one in enumerate(acts):
+                weights = PreparedWeights(operand=matrices[i // sharing], n=n, k=k, facts=None)
                 dear, columns = self._dear_events(one, weights, toggles, seed, None)
                 events, counted = events + dear, counted + columns
         return Observation(events=events, cycles=repeat * self._timed(m, k, n), toggle_columns=counted)

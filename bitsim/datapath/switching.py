@@ -9,8 +9,7 @@ import numpy as np
 from bitsim.datapath.base import Array
 from bitsim.datapath.kernels.saturating import os_saturating_toggles, ws_saturating_toggles
 from bitsim.datapath.kernels.simd_half import HALF_NAN
-from bitsim.datapath.kernels.team import team
-from bitsim.datapath.kernels.weight_chain import chain_toggles
+from bitsim.datapath.kernels.weight_chain import chain_run, chain_toggles
 from bitsim.datapath.sums import array_sums
 from bitsim.datapath.toggles import (
     acc_toggles_os,
@@ -45,8 +44,7 @@ def weight_toggles(patterns: Array, rows: int | None) -> int:
     if rows is None:
         blocks = (patterns[i : i + _BLOCK_COLUMNS] for i in range(0, len(patterns), _BLOCK_COLUMNS))
         return sum(stream_toggles(block, 1) for block in blocks)
-    with team(patterns.size, _WORTH_A_TEAM):
-        return int(chain_toggles(patterns, rows))
+    return int((chain_toggles if patterns.size >= _WORTH_A_TEAM else chain_run)(patterns, rows))
 
 
 def drain_toggles(sums: Array, rows: int, bits: int) -> int:

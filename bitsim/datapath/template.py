@@ -134,8 +134,9 @@ class CountedDatapath(ABC, Generic[Spec]):
         return Observation(events=events, cycles=self.executed_cycles(acts, weights), toggle_columns=columns)
 
     def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
-        """`observe` on many pairs, `x` (R, M, K) and `w` (R, N, K), one after another, added up."""
-        done = [self.observe(a, b, toggles=toggles, seed=seed) for a, b in zip(x, w, strict=True)]
+        """`observe` on many pairs, added up: `x` (R, M, K), `w` (S, N, K), each for R / S of `x` in a row."""
+        shared = np.repeat(w, len(x) // len(w), axis=0)
+        done = [self.observe(a, b, toggles=toggles, seed=seed) for a, b in zip(x, shared, strict=True)]
         return Observation(
             events=total([one.events for one in done]),
             cycles=sum(one.cycles for one in done),

@@ -24,7 +24,10 @@ class Executor(Protocol):
         """
 
     def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
-        """`a` float32 (R, M, K) times `b`: float32 (R, N, K) or a stored (N, K) weight with R = 1 -> (R, M, N)."""
+        """`a` float32 (R, M, K) times `b`: float32 (S, N, K) or a stored (N, K) weight with R = 1 -> (R, M, N).
+
+        Each of the S matrices serves R / S of `a` in a row: the query heads that share a KV head.
+        """
 
     def vector(self, op: Operator) -> None:
         """Every operator that is not a matmul: vector unit, KV cache, embedding. The model computes its values."""
@@ -40,7 +43,7 @@ class ReferenceExecutor:
         if isinstance(b, FloatWeight):
             blocks = [_wide(a, b.rows(i, i + _BLOCK_ROWS)[None]) for i in range(0, b.n, _BLOCK_ROWS)]
             return np.concatenate(blocks, axis=2)
-        return _wide(a, b)
+        return _wide(a, np.repeat(b, len(a) // len(b), axis=0))
 
     def vector(self, op: Operator) -> None:
         pass

@@ -175,11 +175,10 @@ class _Step:
         self.vector("kv_write")
         self.vector("kv_read")
         keys, values = self.cache.append(layer, k, v)
-        groups = config.num_heads // config.num_kv_heads
-        scores = self._wide(self._next("qk"), q, np.repeat(keys, groups, axis=0))
+        scores = self._wide(self._next("qk"), q, keys)
         self.vector("softmax")
         p = self._softmax(scores)
-        y = self._wide(self._next("pv"), p, np.repeat(values, groups, axis=0).swapaxes(1, 2))
+        y = self._wide(self._next("pv"), p, values.swapaxes(1, 2))
         y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
         if config.sub_norms:
             y = self.norm("attn_sub_norm", y, w.attn_sub_norm)

@@ -64,7 +64,7 @@ class ChipExecutor:
     def wide(self, op: Operator, a: Array, b: Array | FloatWeight) -> Array:
         datapath, toggles, seed = self.placement.wide, self._toggles, self._seed
         if self._wide_on_datapath:
-            weights = [self._stored(op, b)] if isinstance(b, FloatWeight) else b
+            weights = [self._stored(op, b)] if isinstance(b, FloatWeight) else np.repeat(b, len(a) // len(b), axis=0)
             executions = [datapath.execute(x, w, toggles=toggles, seed=seed) for x, w in zip(a, weights, strict=True)]
             self._book(op, executions)
             return np.stack([done.y for done in executions])

@@ -31,7 +31,8 @@ class OperatorLedger:
             row = OperatorRow(phase=op.phase, name=op.name, kind=op.kind, layer=op.layer)
             account = self._accounts[op.phase, op.name] = _Account(row)
         account.row.calls += 1
-        account.row.macs += op.macs
+        if op.m:
+            account.row.macs += op.macs
         known = account.places.get(id(placed))
         account.places[id(placed)] = (placed, 1 if known is None else known[1] + 1)
         counts = account.counts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bitsim.datapath.base import Toggles
 from bitsim.datapath.formats import round_to_half
 from bitsim.datapath.kernels.half_patterns import half_patterns
-from bitsim.datapath.kernels.weight_chain import chain_toggles
+from bitsim.datapath.kernels.weight_chain import chain_run, chain_toggles
 from bitsim.datapath.registry import build_datapath
 from bitsim.events import total
 from bitsim.model.config import Dtype
@@ -39,14 +39,18 @@ def test_a_stored_matrix_counts_as_one_that_was_laid_out(dtype: Dtype, dataflow:
         assert got.events == expected.events
 
 
-@given(st.data(), array_specs(), st.integers(1, 4), st.sampled_from(TOGGLES))
-def test_many_pairs_at_once_are_the_pairs_one_by_one(data: Any, spec: Any, repeat: int, toggles: Toggles) -> None:
+@given(st.data(), array_specs(), st.sampled_from([(1, 1), (4, 4), (4, 2), (3, 1)]), st.sampled_from(TOGGLES))
+def test_many_pairs_at_once_are_the_pairs_one_by_one(data: Any, spec: Any, heads: Any, toggles: Toggles) -> None:
     x, w = data.draw(operands(spec))
+    repeat, own = heads
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     xs = np.stack([rng.permutation(x, axis=1) for _ in range(repeat)])
-    ws = np.stack([rng.permutation(w, axis=1) for _ in range(repeat)])
+    ws = np.stack([rng.permutation(w, axis=1) for _ in range(own)])
     array = build_datapath(spec)
-    one_by_one = [array.observe(a, b, toggles=toggles, seed=3) for a, b in zip(xs, ws, strict=True)]
+    one_by_one = [
+        array.observe(a, b, toggles=toggles, seed=3)
+        for a, b in zip(xs, np.repeat(ws, repeat // own, axis=0), strict=True)
+    ]
     at_once = array.observe_all(xs, ws, toggles=toggles, seed=3)
     assert at_once.events == total([one.events for one in one_by_one])
     assert at_once.cycles == sum(one.cycles for one in one_by_one)
@@ -73,7 +77,7 @@ def shifted_in(patterns: Any, rows: int) -> int:
 @given(st.integers(0, 99), st.integers(1, 70), st.integers(1, 40), st.integers(1, 20))
 def test_chain_toggles_are_those_of_registers_that_shift(seed: int, n: int, k: int, rows: int) -> None:
     patterns = np.random.default_rng(seed).integers(0, 65536, (n, k)).astype(np.uint16)
-    assert chain_toggles(patterns, rows) == shifted_in(patterns, rows)
+    assert chain_toggles(patterns, rows) == chain_run(patterns, rows) == shifted_in(patterns, rows)
 
 
 def test_long_chains_do_not_wrap() -> None:

@@ -44,13 +44,20 @@ def _tile_toggles(tile: Any) -> Any:
     return toggles
 
 
+@kernel
+def chain_run(patterns: Any, rows: int) -> Any:
+    """As `chain_toggles`, on the calling thread."""
+    toggles = np.int64(0)
+    for n in range(patterns.shape[0]):
+        for k in range(0, patterns.shape[1], rows):
+            toggles += _tile_toggles(patterns[n, k : min(k + rows, patterns.shape[1])])
+    return toggles
+
+
 @parallel_kernel
-def chain_toggles(patterns: Any, rows: int) -> int:
+def chain_toggles(patterns: Any, rows: int) -> Any:
     """patterns: uint16 (N, K); every tile of `rows` of K enters a reset chain of `rows` registers."""
-    n_total, k_total = patterns.shape
-    toggles = 0
+    n_total, toggles = patterns.shape[0], np.int64(0)
     for block in numba.prange((n_total + _ROWS_OF_A_THREAD - 1) // _ROWS_OF_A_THREAD):
-        for n in range(_ROWS_OF_A_THREAD * block, min(n_total, _ROWS_OF_A_THREAD * (block + 1))):
-            for k in range(0, k_total, rows):
-                toggles += _tile_toggles(patterns[n, k : min(k + rows, k_total)])
+        toggles += chain_run(patterns[_ROWS_OF_A_THREAD * block : _ROWS_OF_A_THREAD * (block + 1)], rows)
     return toggles
