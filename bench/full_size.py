@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import numba
 import numpy as np
@@ -49,7 +50,7 @@ def bench_file(path: Path) -> None:
 
 
 def seconds(*functions: Callable[[], object]) -> list[float]:
-    """Best time of each function; they take turns. One thread: CPU time, which other load hardly disturbs."""
+    """Median time of each function; they take turns. One thread: CPU time, which other load hardly disturbs."""
     clock = time.process_time if numba.get_num_threads() == 1 else time.perf_counter
     times: list[list[float]] = [[] for _ in functions]
     for round_ in range(WARM_UP + ROUNDS):
@@ -58,7 +59,7 @@ def seconds(*functions: Callable[[], object]) -> list[float]:
             function()
             if round_ >= WARM_UP:
                 taken.append(clock() - start)
-    return [min(taken) for taken in times]
+    return [median(taken) for taken in times]
 
 
 def bench_decode(path: Path) -> None:
