@@ -84,7 +84,8 @@ class CountedDatapath(ABC, Generic[Spec]):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        return () if self.exact else ("is not exact: it rounds as it sums",)
+        held = ("holds all weights: they are not read from DRAM, and those of every model are taken to fit",)
+        return (() if self.exact else ("is not exact: it rounds as it sums",)) + (held if self.holds_weights else ())
 
     def prepare(self, w: Array | PackedTernary) -> PreparedWeights:
         """Check the weights and lay them out: `w` (N, K), ternary codes packed or not."""

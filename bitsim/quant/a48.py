@@ -12,7 +12,7 @@ from bitsim.quant.b158 import int8_absmax
 from bitsim.quant.base import Contract, absmax_work, absmean_work, multiply_scales, store_mean
 from bitsim.quant.fp4 import E1M2, E2M1
 from bitsim.quant.scaled import ScaledQuantiser
-from bitsim.quant.topk import TopKQuantiser, topk_work
+from bitsim.quant.topk import TOPK_ASSUMED, TopKQuantiser, topk_work
 from bitsim.quant.weights import ternarise_added
 
 _PAPER = "arXiv 2411.04965 section 2"
@@ -36,6 +36,7 @@ A48_TOPK_INT8 = replace(
     name="a48_topk_int8",
     quantise_activations=TopKQuantiser(quantiser=INT8_ABSMAX),
     quantise_work=topk_work,
+    assumed=TOPK_ASSUMED,
     source=f"{_PAPER}, Q_INT8 and mask (o_proj); of equal values at the boundary the lowest indices stay",
 )
 A48_TOPK_INT8_KEEP_ALL = replace(
@@ -43,6 +44,7 @@ A48_TOPK_INT8_KEEP_ALL = replace(
     name="a48_topk_int8_keep_all",
     quantise_activations=TopKQuantiser(quantiser=INT8_ABSMAX, ties="keep_all"),
     quantise_work=topk_work,
+    assumed=TOPK_ASSUMED,
     source=f"{_PAPER}, Q_INT8 and mask (o_proj); all equal values at the boundary stay",
 )
 A48_INT4 = replace(

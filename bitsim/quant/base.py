@@ -54,6 +54,7 @@ class Contract:
       is wider than `activation_bits` says: an E2M1 value is one of 15 integers in -12..12.
     * `power_of_two`: whether K must be a power of two (a Hadamard transform).
     * `quantise_work(k)`: what the vector unit does to quantise one token of K values.
+    * `assumed`: what `quantise_work` takes for granted that no source says; empty if nothing.
     * `source`: where the formula is written. `evidence`: what this implementation was found equal to.
     """
 
@@ -67,6 +68,7 @@ class Contract:
     code_range: tuple[int, int] = (-128, 127)
     power_of_two: bool = False
     quantise_work: VectorWork = absmax_work
+    assumed: str = ""
     source: str = ""
     evidence: str = ""
 

@@ -32,11 +32,13 @@ def topk_mask(x: Float32, ties: Ties = "lowest_index") -> Bool:
     return mask
 
 
-def topk_work(k: int) -> dict[str, int]:
-    """Vector operations of absmax and mask: `absmax_work`, and a search for the threshold by bisecting the codes.
+TOPK_ASSUMED = "TopK takes 8 comparisons a value: 7 passes that bisect the 8-bit magnitudes, and one for the mask"
 
-    The paper does not say how the largest half is found. Assumed here: 7 passes over the 8-bit magnitudes, one
-    comparison a value each, and one more to apply the threshold.
+
+def topk_work(k: int) -> dict[str, int]:
+    """Vector operations of absmax and mask: `absmax_work`, and the search for the threshold.
+
+    The paper does not say how the largest half is found: `TOPK_ASSUMED`.
     """
     return {"max": k + 8 * k, "div": 1, "cvt": k}
 

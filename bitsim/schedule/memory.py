@@ -35,7 +35,6 @@ class StreamingMemory:
     assumptions: tuple[str, ...] = (
         "memory: activations and partial sums always fit their buffers",
         "memory: every pass reads all weights from DRAM once, nothing is kept between passes",
-        "memory: weights in ROM are not read from DRAM, and those of every model fit",
         "timing: scale multipliers at the array's edges keep up with it and take no cycles of their own",
         "memory: operators run one after another; DRAM transfers overlap with the same operator's compute",
     )

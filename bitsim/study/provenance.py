@@ -4,7 +4,7 @@ from bitsim import __version__
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
 from bitsim.model.zoo import zoo_entry, zoo_names
-from bitsim.quant.kv import kv_stored_bits
+from bitsim.quant.kv import STEP_BITS, kv_stored_bits
 from bitsim.quant.recipes import Recipe, recipe
 from bitsim.schedule.place import Placement
 
@@ -46,6 +46,9 @@ def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int, batch: 
         occupied = "" if narrow else "occupy the datapath's 8-bit registers and adders and "
         in_papers = " by the arithmetic convention" if narrow else ""
         notes.append(f"4-bit activation codes {occupied}are priced as INT8{in_papers}")
+    notes += [f"vector unit, assumed: {what}" for what in sorted({c.assumed for c in rules.contracts} - {""})]
+    if rules.kv is not None:
+        notes.append(f"KV cache {rules.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
     if model.name in zoo_names():

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from bitsim.errors import ConfigError
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.zoo import zoo_config, zoo_names
-from tests.model.tiny_models import CONFIG, CONFIGS, FLOAT_CONFIG
+from bitsim.quant.kv import KV_FORMATS
+from bitsim.quant.recipes import recipe
+from tests.model.tiny_models import A48_CONFIG, B1_CONFIG, CONFIG, CONFIGS, FLOAT_CONFIG, V2_CONFIG
 
 configs = st.sampled_from(list(CONFIGS.values()))
 steps = st.tuples(st.integers(1, 20), st.integers(0, 30), st.integers(1, 4))
@@ -102,6 +105,62 @@ def test_one_block_by_hand():
     assert next(op for op in gelu if op.name.endswith("up_proj")).weight_bits == 44 * 32
 
 
+def test_quantisers_and_norms_of_the_family_by_hand():
+    """3 tokens: hidden 32, FFN 44 (v2: 64). A Hadamard transform of 2^m values takes m 2^m additions."""
+
+    def work(config, name):
+        operators = forward_operators(config, phase="prefill", tokens=3, context=3)
+        return next(op.vector for op in operators if op.name == f"layers.0.{name}")
+
+    assert work(B1_CONFIG, "input_layernorm") == {"mul": 3 * 64, "add": 3 * 96, "rsqrt": 3}
+    assert work(B1_CONFIG, "mlp.down_quantise") == {"max": 3 * 44, "cvt": 3 * 44, "div": 3}
+    assert work(A48_CONFIG, "self_attn.quantise") == {"add": 96, "cvt": 96, "div": 3}
+    assert work(A48_CONFIG, "self_attn.o_quantise") == {"max": 9 * 96, "cvt": 96, "div": 3}
+    assert work(A48_CONFIG, "mlp.quantise") == {"add": 96, "cvt": 96, "div": 3}
+    assert work(A48_CONFIG, "mlp.down_quantise") == {"max": 3 * 44, "cvt": 3 * 44, "div": 3}
+    assert work(V2_CONFIG, "self_attn.o_quantise") == {"add": 96 + 5 * 96, "mul": 96, "cvt": 96, "div": 3}
+    assert work(V2_CONFIG, "mlp.down_quantise") == {"add": 192 + 6 * 192, "mul": 192, "cvt": 192, "div": 3}
+
+
+def test_additions_of_a_hadamard_transform_are_those_of_its_definition():
+    """Counted by numbers that count, in the recursion `[H a + H b; H a - H b]`."""
+
+    class Counting:
+        additions = 0
+
+        def __add__(self, other):
+            Counting.additions += 1
+            return self
+
+        __sub__ = __add__
+
+    def transform(part):
+        if len(part) == 1:
+            return part
+        a, b = transform(part[: len(part) // 2]), transform(part[len(part) // 2 :])
+        return [p + q for p, q in zip(a, b, strict=True)] + [p - q for p, q in zip(a, b, strict=True)]
+
+    for size in (1, 2, 8, 64):
+        Counting.additions = 0
+        transform([Counting()] * size)
+        hadamard = recipe("v2_a8").down.quantise_work(size)
+        assert hadamard.get("add", 0) == Counting.additions
+
+
+def test_quantised_kv_traffic_by_hand():
+    """2 KV heads of 8; 3-bit codes, 8 bits at position 0, 16-bit steps: what the first two and the next token move."""
+    kv = KV_FORMATS["kv3_bos8"]
+
+    def moved(tokens, context):
+        operators = forward_operators(CONFIG, phase="decode", tokens=tokens, context=context, kv=kv)
+        layer = [op for op in operators if op.layer == 1 and op.kind == "kv"]
+        return sum(op.kv_write_bits for op in layer), sum(op.kv_read_bits for op in layer)
+
+    first, other = 2 * 2 * (8 * 8 + 16), 2 * 2 * (8 * 3 + 16)
+    assert moved(2, 2) == (first + other, first + other)
+    assert moved(1, 3) == (other, first + 2 * other)
+
+
 def test_merged_heads_are_the_papers_shapes():
     """arXiv 2310.11453: QK^T is (s, d, s) and PV is (s, s, d)."""
     config = zoo_config("fp16-6.7b")
@@ -117,6 +176,10 @@ def test_weight_bits_follow_the_packing():
     odd = replace(CONFIG, intermediate_size=45)
     operators = {op.name: op for op in forward_operators(odd, phase="decode", tokens=1, context=1)}
     assert operators["layers.0.mlp.up_proj"].weight_bits == 8 * 12 * 32  # 45 rows are stored as 48
+    for bits, row_bytes in ((Fraction(8, 5), 7), (Fraction(27, 16), 7), (Fraction(1), 4)):  # 32 weights, whole bytes
+        packed = replace(odd, weight_bits_per_weight=bits)
+        operators = {op.name: op for op in forward_operators(packed, phase="decode", tokens=1, context=1)}
+        assert operators["layers.0.mlp.up_proj"].weight_bits == 8 * 45 * row_bytes
     config = zoo_config("bitnet-b158-2b4t")
     operators = forward_operators(config, phase="decode", tokens=1, context=1)
     assert sum(op.weight_bits for op in operators if op.kind == "linear") == 2 * 2_084_044_800
