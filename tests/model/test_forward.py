@@ -52,6 +52,23 @@ def test_executes_what_is_listed(config):
         assert low <= q.min() <= q.max() <= high
 
 
+def test_every_linear_is_quantised_by_its_own_contract():
+    called = []
+
+    def named(contract, name):
+        def quantise(x):
+            called.append(name)
+            return contract.quantise_activations(x)
+
+        return replace(contract, quantise_activations=quantise)
+
+    rules, parts = recipe("a48"), ("qkv", "o", "gate_up", "down")
+    rules = replace(rules, **{part: named(getattr(rules, part), part) for part in parts})
+    model = random_model(A48_CONFIG, 4)
+    forward(A48_CONFIG, model.weights, TOKENS, KVCache(A48_CONFIG), ReferenceExecutor(), rules)
+    assert called == list(parts) * A48_CONFIG.num_layers
+
+
 class Scrambler(Recorder):
     """Returns nonsense for outputs that are said not to be needed."""
 

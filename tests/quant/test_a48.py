@@ -190,6 +190,34 @@ def test_recipes_are_made_of_registered_contracts_of_one_class(name):
     assert entry.name == name
 
 
+PAPERS = [
+    # arXiv 2310.11453 section 2.1: [0, Qb] for the linear before the non-linearity.
+    ("b1_nonnegative_ffn", "b1", "b1", "b1_nonnegative", "b1", None),
+    # arXiv 2411.04965 section 2 and figure 6; BOS heads of the 3-bit cache at 4 bits.
+    ("a48", "a48_int4", "a48_topk_int8", "a48_int4", "a48_int8", None),
+    ("a48_kv3", "a48_int4", "a48_topk_int8", "a48_int4", "a48_int8", (3, 4)),
+    ("a48_full_int4", "a48_int4", "a48_topk_int8", "a48_int4", "a48_int4_down", None),
+    ("a48_fp4", "a48_e2m1", "a48_e2m1", "a48_e2m1", "a48_int8", None),
+    # arXiv 2504.18415 section 2; BOS at 8 bits.
+    ("v2_a8", "v2_int8", "v2_hadamard_int8", "v2_int8", "v2_hadamard_int8", None),
+    ("v2_a4", "v2_int4", "v2_hadamard_int4", "v2_int4", "v2_hadamard_int4", None),
+    ("v2_a4_kv3", "v2_int4", "v2_hadamard_int4", "v2_int4", "v2_hadamard_int4", (3, 8)),
+]
+
+
+@pytest.mark.parametrize(("name", "qkv", "o", "gate_up", "down", "kv"), PAPERS)
+def test_recipes_are_the_papers(name, qkv, o, gate_up, down, kv):
+    entry = recipe(name)
+    linears = ("self_attn.k_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+    assert [entry.of(linear).name for linear in linears] == [qkv, o, gate_up, gate_up, down]
+    assert (entry.kv and (entry.kv.bits, entry.kv.bos_bits)) == kv
+    assert entry.gate_first == name.startswith("a48")
+
+
+def test_every_recipe_is_checked_against_its_paper():
+    assert {row[0] for row in PAPERS} == set(RECIPES)
+
+
 def test_unknown_recipe():
     with pytest.raises(UnknownNameError, match="did you mean"):
         recipe("a4.8")

@@ -37,6 +37,22 @@ def ran(model: str, chip: str) -> Result:
     return bitsim.run(model, chip, prompt=PROMPT, new_tokens=3)
 
 
+def test_law_3_holds_for_quantised_kv_caches() -> None:
+    chip, numerics = "ternary-ws-64x64", "a48_kv3"
+    executed = bitsim.run("tiny-a48", chip, prompt=PROMPT, new_tokens=3, numerics=numerics)
+    guessed = bitsim.estimate("tiny-a48", chip, prefill=len(PROMPT), decode=3, numerics=numerics)
+    for real, shape in zip(executed.rows, guessed.rows, strict=True):
+        assert real.events.data_independent() == shape.events.data_independent()
+    read = executed.events["dram.kv.read_bits"]
+    assert 4 * read < ran("tiny-a48", chip).events["dram.kv.read_bits"] < 5 * read
+
+
+def test_an_evaluation_keeps_the_kv_cache_that_its_numerics_say() -> None:
+    scores = [bitsim.evaluate("tiny-a48", "ternary-ws-64x64", numerics=n, limit=200) for n in ("a48", "a48_kv3")]
+    assert [score.kv for score in scores] == ["32", "kv3_bos4"]
+    assert scores[0].bits_per_byte != scores[1].bits_per_byte
+
+
 @cache
 def estimated(model: str, chip: str) -> Result:
     return bitsim.estimate(model, chip, prefill=len(PROMPT), decode=3)
