@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitsim.cost.prices import LEVELS, sram_between
+from bitsim.cost.spread import Spread
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import BUFFERS, Chip
@@ -14,16 +15,10 @@ from bitsim.hw.constants import Constant
 UM2_PER_MM2 = 1e6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Area:
+class Area(Spread):
     """Area in um2, as a range."""
 
-    low: float = 0.0
-    nominal: float = 0.0
-    high: float = 0.0
-
-    def __add__(self, other: "Area") -> "Area":
-        return Area(low=self.low + other.low, nominal=self.nominal + other.nominal, high=self.high + other.high)
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

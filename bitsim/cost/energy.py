@@ -5,20 +5,15 @@ from dataclasses import dataclass
 
 from bitsim.cost.conventions import Convention
 from bitsim.cost.prices import PriceList
+from bitsim.cost.spread import Spread
 from bitsim.events import Events, event_component
 from bitsim.model.operators import Kind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Energy:
+class Energy(Spread):
     """Energy in pJ, as a range."""
 
-    low: float = 0.0
-    nominal: float = 0.0
-    high: float = 0.0
-
-    def __add__(self, other: "Energy") -> "Energy":
-        return Energy(low=self.low + other.low, nominal=self.nominal + other.nominal, high=self.high + other.high)
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import integer_operand
-from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, limit, paper_additions
+from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_tiles, limit
 from bitsim.hw.datapaths.adder_tree import AdderTreeSpec
 
 WEIGHT_CODES = {0: 0b00, 1: 0b01, -1: 0b11}  # bit 0 passes the activation on, bit 1 inverts it
@@ -66,14 +66,8 @@ class Tree:
 def run(x: Array, w: Array, spec: AdderTreeSpec) -> Outcome:
     """One matmul on the trees."""
     acts, weights = in_order(integer_operand("x", x, -128, 127)), in_order(integer_operand("w", w, -1, 1))
-    ledger = Ledger()
-    y = [[0] * len(weights) for _ in acts]
-    for n0 in range(0, len(weights), spec.trees):
-        run_tile(acts, weights, range(n0, min(n0 + spec.trees, len(weights))), spec, ledger, y)
-    paper_additions(ledger, len(acts), len(acts[0]), len(weights))
-    ledger.moved["weight_writes"] = 2 * len(weights) * len(weights[0])
-    ledger.moved["psum_reads"] = ledger.moved["psum_writes"]  # by the vector unit
-    return ledger.outcome(y)
+    written = 2 * len(weights) * len(weights[0])
+    return in_tiles(acts, weights, spec.trees, spec, run_tile, written)
 
 
 def run_tile(

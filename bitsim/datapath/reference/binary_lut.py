@@ -4,7 +4,7 @@ from itertools import product
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import integer_operand
-from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, limit, paper_additions
+from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_tiles, limit
 from bitsim.hw.datapaths.binary_lut import BinaryLutSpec
 
 PLANE_SIGNS = {1: (1, 1), 0: (1, -1), -1: (-1, -1)}
@@ -83,15 +83,8 @@ class Lane:
 def run(x: Array, w: Array, spec: BinaryLutSpec) -> Outcome:
     """One matmul on the engine."""
     acts, weights = in_order(integer_operand("x", x, -128, 127)), in_order(integer_operand("w", w, -1, 1))
-    ledger = Ledger()
-    y = [[0] * len(weights) for _ in acts]
-    for n0 in range(0, len(weights), spec.lanes):
-        run_tile(acts, weights, range(n0, min(n0 + spec.lanes, len(weights))), spec, ledger, y)
-    for row in weights:
-        ledger.moved["weight_writes"] += 2 * 4 * len(range(0, len(row), 4))
-    ledger.moved["psum_reads"] = ledger.moved["psum_writes"]  # by the vector unit
-    paper_additions(ledger, len(acts), len(acts[0]), len(weights))
-    return ledger.outcome(y)
+    written = sum(2 * 4 * len(range(0, len(row), 4)) for row in weights)
+    return in_tiles(acts, weights, spec.lanes, spec, run_tile, written)
 
 
 def run_tile(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import integer_operand
-from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, limit, paper_additions
+from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_tiles, limit
 from bitsim.hw.datapaths.bit_serial import BitSerialSpec
 
 # Ternary: bit 0 passes the activation's bit on, bit 1 negates it. Binary: the bit says that the weight is 1.
@@ -72,14 +72,8 @@ def run(x: Array, w: Array, spec: BitSerialSpec) -> Outcome:
     least = -(1 << (spec.act_bits - 1))
     acts = in_order(integer_operand("x", x, least, -least - 1))
     weights = in_order(integer_operand("w", w, -1, 1, zero=spec.weights == "ternary"))
-    ledger = Ledger()
-    y = [[0] * len(weights) for _ in acts]
-    for n0 in range(0, len(weights), spec.cols):
-        run_tile(acts, weights, range(n0, min(n0 + spec.cols, len(weights))), spec, ledger, y)
-    paper_additions(ledger, len(acts), len(acts[0]), len(weights))
-    ledger.moved["weight_writes"] = spec.weight_bits * len(weights) * len(weights[0])
-    ledger.moved["psum_reads"] = ledger.moved["psum_writes"]  # by the vector unit
-    return ledger.outcome(y)
+    written = spec.weight_bits * len(weights) * len(weights[0])
+    return in_tiles(acts, weights, spec.cols, spec, run_tile, written)
 
 
 def run_tile(

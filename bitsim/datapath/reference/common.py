@@ -1,8 +1,9 @@
 """What the twins share: the ledger of what happened, and registers of limited width."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from bitsim.datapath.base import Array, Streams
 from bitsim.events import Events
 
 Position = tuple[int, int, int]
+Spec = TypeVar("Spec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +85,23 @@ def paper_additions(ledger: Ledger, m: int, k: int, n: int) -> None:
     """The additions as the papers count them: each output adds up K products of INT8 activations."""
     for _ in range(m * n):
         ledger.counts["add.int8"] += k - 1
+
+
+Tile = Callable[[list[list[int]], list[list[int]], range, Spec, Ledger, list[list[int]]], None]
+
+
+def in_tiles(
+    acts: list[list[int]], weights: list[list[int]], width: int, spec: Spec, run_tile: Tile[Spec], weight_writes: int
+) -> Outcome:
+    """One matmul in tiles of `width` outputs, each of which `run_tile(acts, weights, columns, spec, ledger, y)` adds.
+
+    The weights come into their buffer once, as `weight_writes` bits; the vector unit reads the sums back.
+    """
+    ledger = Ledger()
+    y = [[0] * len(weights) for _ in acts]
+    for n0 in range(0, len(weights), width):
+        run_tile(acts, weights, range(n0, min(n0 + width, len(weights))), spec, ledger, y)
+    paper_additions(ledger, len(acts), len(acts[0]), len(weights))
+    ledger.moved["weight_writes"] = weight_writes
+    ledger.moved["psum_reads"] = ledger.moved["psum_writes"]
+    return ledger.outcome(y)

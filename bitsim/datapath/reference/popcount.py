@@ -2,7 +2,7 @@
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import integer_operand
-from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, limit, paper_additions
+from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_tiles, limit
 from bitsim.hw.datapaths.popcount import PopcountSpec
 
 # Binary: the bit says that the value is 1. Ternary: bit 0 says that it is not 0, bit 1 that it is negative.
@@ -13,14 +13,8 @@ def run(x: Array, w: Array, spec: PopcountSpec) -> Outcome:
     """One matmul on the array."""
     zero = spec.operands == "ternary"
     acts, weights = (in_order(integer_operand(name, v, -1, 1, zero=zero)) for name, v in (("x", x), ("w", w)))
-    ledger = Ledger()
-    y = [[0] * len(weights) for _ in acts]
-    for n0 in range(0, len(weights), spec.cols):
-        run_tile(acts, weights, range(n0, min(n0 + spec.cols, len(weights))), spec, ledger, y)
-    paper_additions(ledger, len(acts), len(acts[0]), len(weights))
-    ledger.moved["weight_writes"] = spec.code_bits * len(weights) * len(weights[0])
-    ledger.moved["psum_reads"] = ledger.moved["psum_writes"]  # by the vector unit
-    return ledger.outcome(y)
+    written = spec.code_bits * len(weights) * len(weights[0])
+    return in_tiles(acts, weights, spec.cols, spec, run_tile, written)
 
 
 def run_tile(

@@ -5,7 +5,7 @@ from itertools import product
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import integer_operand
-from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, limit, paper_additions
+from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_tiles, limit
 from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
 
 Rows = list[list[int]]
@@ -105,16 +105,8 @@ class Lane:
 def run(x: Array, w: Array, spec: TernaryLutSpec) -> Outcome:
     """One matmul on the engine."""
     acts, weights = in_order(integer_operand("x", x, -128, 127)), in_order(integer_operand("w", w, -1, 1))
-    ledger = Ledger()
-    y = [[0] * len(weights) for _ in acts]
-    width = spec.lanes * spec.reuse
-    for n0 in range(0, len(weights), width):
-        run_tile(acts, weights, range(n0, min(n0 + width, len(weights))), spec, ledger, y)
-    for row in weights:
-        ledger.moved["weight_writes"] += spec.index_bits * len(range(0, len(row), spec.g))
-    ledger.moved["psum_reads"] = ledger.moved["psum_writes"]  # by the vector unit
-    paper_additions(ledger, len(acts), len(acts[0]), len(weights))
-    return ledger.outcome(y)
+    written = sum(spec.index_bits * len(range(0, len(row), spec.g)) for row in weights)
+    return in_tiles(acts, weights, spec.lanes * spec.reuse, spec, run_tile, written)
 
 
 def run_tile(acts: Rows, weights: Rows, columns: range, spec: TernaryLutSpec, ledger: Ledger, y: Rows) -> None:
