@@ -1,34 +1,24 @@
 """The areas in the technology files follow from the measured tables, where those are at hand."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-import yaml
 
 from bitsim.hw import load_technology, technology_names
+from tests.hw.measured_tables import load_tool, measured_tables, needs_tables
 
-ROOT = Path(__file__).parents[2]
-TABLES = ROOT.parent / "shared" / "facts" / "energy_tables.yaml"
-pytestmark = pytest.mark.skipif(not TABLES.exists(), reason=f"needs the measured tables at {TABLES}")
+pytestmark = needs_tables
 
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(TABLES.read_text(encoding="utf-8"))
-    return loaded
+    return measured_tables()
 
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("derive_areas", ROOT / "tools" / "derive_areas.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("derive_areas")
 
 
 @pytest.mark.parametrize("name", technology_names())

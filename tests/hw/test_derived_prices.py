@@ -1,13 +1,10 @@
 """The numbers in the technology files follow from the measured tables, where those are at hand."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from bitsim.datapath.adder_tree import AdderTree
 from bitsim.datapath.binary_lut import BinaryLut
@@ -15,26 +12,19 @@ from bitsim.datapath.popcount import Popcount
 from bitsim.datapath.ternary_lut import TernaryLut
 from bitsim.hw import load_technology, technology_names
 from bitsim.hw.datapaths import AdderTreeSpec, BinaryLutSpec, PopcountSpec, TernaryLutSpec
+from tests.hw.measured_tables import load_tool, measured_tables, needs_tables
 
-ROOT = Path(__file__).parents[2]
-TABLES = ROOT.parent / "shared" / "facts" / "energy_tables.yaml"
-pytestmark = pytest.mark.skipif(not TABLES.exists(), reason=f"needs the measured tables at {TABLES}")
+pytestmark = needs_tables
 
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(TABLES.read_text(encoding="utf-8"))
-    return loaded
+    return measured_tables()
 
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("derive_prices", ROOT / "tools" / "derive_prices.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("derive_prices")
 
 
 @pytest.fixture(scope="module")

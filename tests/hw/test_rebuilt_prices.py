@@ -14,21 +14,19 @@ registers are study B's alone, those of gates the lower (`low`) or higher (`high
 registers can then be equal to neither study. Its `low` lies between the studies, its `high` up to 20 % above study A's.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from bitsim.datapath.adder_tree import AdderTree
 from bitsim.datapath.pe_array import PEArray
 from bitsim.events import Events, total
 from bitsim.hw import load_technology, technology_names
 from bitsim.hw.datapaths import AdderTreeSpec, PEArraySpec
+from tests.hw.measured_tables import measured_tables, needs_tables
 
-TABLES = Path(__file__).parents[3] / "shared" / "facts" / "energy_tables.yaml"
-pytestmark = pytest.mark.skipif(not TABLES.exists(), reason=f"needs the measured tables at {TABLES}")
+pytestmark = needs_tables
 LIBRARIES = {"45nm": "nangate45", "7nm": "asap7"}
 DEPTH, HELD = 128, 100  # study B: depths, vectors per weight
 CYCLES, RUNS = 600, 16  # study A: vectors, here drawn so often
@@ -44,8 +42,7 @@ BOTH = [unit for unit, (_, _, _, other) in PES.items() if other]
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(TABLES.read_text(encoding="utf-8"))
-    return loaded
+    return measured_tables()
 
 
 def study_b(pe: str, acc_bits: int, act_bits: int) -> Events:
