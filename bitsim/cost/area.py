@@ -9,7 +9,7 @@ from bitsim.cost.prices import LEVELS, sram_between
 from bitsim.cost.spread import Spread
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError
-from bitsim.hw.chip import BUFFERS, Chip
+from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
 
 UM2_PER_MM2 = 1e6
@@ -49,7 +49,7 @@ def chip_area(chip: Chip) -> tuple[PartArea, ...]:
     vector |= dict.fromkeys((f"{op}.{chip.vector.format}" for op in ("max", "cvt")), chip.vector.lanes)
     parts = [*_datapath(chip, "bitlinear"), *_datapath(chip, "wide")]
     parts += [_cells(chip, "vector", part, count) for part, count in vector.items()]
-    return (*parts, *(_buffer(chip, name) for name in BUFFERS))
+    return (*parts, *(_buffer(chip, name) for name in chip.memory.names))
 
 
 def total_area(parts: Iterable[PartArea]) -> Area:
@@ -88,7 +88,7 @@ def _cells(chip: Chip, component: str, part: str, count: int) -> PartArea:
 
 
 def _buffer(chip: Chip, name: str) -> PartArea:
-    component, capacity = f"sram {name}", f"{chip.memory.buffer(name).capacity.nominal:g} kB"
+    component, capacity = f"sram {name}", f"{chip.memory.level(name).capacity.nominal:g} kB"
     try:
         below, above, t = sram_between(chip, name)
     except ConfigError as error:

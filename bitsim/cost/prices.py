@@ -7,7 +7,7 @@ from typing import Literal
 
 from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.events import event_kind
-from bitsim.hw.chip import BUFFERS, Chip
+from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.technology import SramRow
 
@@ -69,7 +69,7 @@ class PriceList:
     def _sram(self, buffer: str, access: Literal["read", "write", "leakage"]) -> Price:
         """Energy per bit of an access (pJ), or leakage power (mW), of one buffer."""
         below, above, t = sram_between(self.chip, buffer)
-        described = self.chip.memory.buffer(buffer)
+        described = self.chip.memory.level(buffer)
         lower, upper = (
             _of(getattr(row, access), f"{self.tech.name}: sram {row.capacity_kb:g} kB.{access}")
             for row in (below, above)
@@ -82,7 +82,7 @@ class PriceList:
 
     def leakage_mw(self) -> Price:
         """Leakage power of all buffers in mW, which is pJ per ns."""
-        parts = [self._sram(name, "leakage") for name in BUFFERS]
+        parts = [self._sram(name, "leakage") for name in self.chip.memory.names]
         return Price(
             low=sum(p.low for p in parts),
             nominal=sum(p.nominal for p in parts),
@@ -107,7 +107,7 @@ def sram_between(chip: Chip, buffer: str) -> tuple[SramRow, SramRow, float]:
 
     Raises `ConfigError` outside of the grid.
     """
-    described = chip.memory.buffer(buffer)
+    described = chip.memory.level(buffer)
     capacity, width = described.capacity.nominal, described.width_bits
     grid = sorted((row for row in chip.tech.sram if row.width_bits == width), key=lambda row: row.capacity_kb)
     if not grid or not grid[0].capacity_kb <= capacity <= grid[-1].capacity_kb:

@@ -67,11 +67,12 @@ class Walk:
     blocks: int
     tiles: int
     passes: int
-    used_accumulators: int
 
 
 class AdderTree(CountedDatapath[AdderTreeSpec]):
     """Adder trees as their `AdderTreeSpec` describes them."""
+
+    takes_arrays = True
 
     @property
     def accumulation(self) -> Accumulation:
@@ -82,6 +83,10 @@ class AdderTree(CountedDatapath[AdderTreeSpec]):
     def tile_columns(self) -> int:
         return self.spec.trees
 
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        return self.spec.tokens, self.spec.lanes, self.tile_columns
+
     def walk(self, m: int, k: int, n: int) -> Walk:
         spec = self.spec
         groups = -(-k // spec.lanes)
@@ -90,7 +95,6 @@ class AdderTree(CountedDatapath[AdderTreeSpec]):
             blocks=-(-m // spec.tokens),
             tiles=-(-n // spec.trees),
             passes=m * groups,
-            used_accumulators=min(m, spec.tokens),
         )
 
     def cycles(self, m: int, k: int, n: int) -> int:
@@ -146,7 +150,7 @@ class AdderTree(CountedDatapath[AdderTreeSpec]):
         if not spec.clock_gating:
             return self.cycles(m, k, n) * (acts + spec.trees * (weights + ranks + spec.tokens * spec.acc_bits))
         per_tree = (walk.blocks * walk.groups + 1) * weights + (walk.passes + 1) * ranks
-        per_tree += (walk.passes + walk.used_accumulators) * spec.acc_bits
+        per_tree += (walk.passes + min(m, spec.tokens)) * spec.acc_bits
         return walk.tiles * (walk.passes + 1) * acts + n * per_tree
 
     def chances(self, m: int, k: int, n: int) -> Mapping[str, int]:
@@ -154,7 +158,7 @@ class AdderTree(CountedDatapath[AdderTreeSpec]):
         updates = {
             "reg.act.toggle": walk.tiles * (walk.passes + 1) * ACT_BITS * spec.lanes,
             "reg.weight.toggle": n * (walk.blocks * walk.groups + 1) * WEIGHT_BITS * spec.lanes,
-            "reg.psum.toggle": n * (walk.passes + walk.used_accumulators) * spec.acc_bits,
+            "reg.psum.toggle": n * (walk.passes + min(m, spec.tokens)) * spec.acc_bits,
         }
         ranks = self.rank_bits().items()
         return updates | {f"reg.tree{level}.toggle": n * (walk.passes + 1) * bits for level, bits in ranks}

@@ -134,7 +134,7 @@ class Statistics:
         return {event: round(number * known[event]) for event, number in chances.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Streams:
     """Bits that one matmul moves between a datapath and the buffers around it.
 
@@ -147,6 +147,26 @@ class Streams:
     act_reads: int
     psum_reads: int
     psum_writes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileCosts:
+    """Cycles of many tiles, and the bits that they move between the datapath and the buffers: int64 arrays."""
+
+    cycles: Array
+    weight_reads: Array
+    act_reads: Array
+    psum_reads: Array
+    psum_writes: Array
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], cycles: Array, streams: "Streams") -> "TileCosts":
+        """All of one `shape`; `streams` holds arrays or numbers."""
+        moved = (streams.weight_reads, streams.act_reads, streams.psum_reads, streams.psum_writes)
+        spread = [np.broadcast_to(np.asarray(values, dtype=np.int64), shape) for values in (cycles, *moved)]
+        return cls(
+            cycles=spread[0], weight_reads=spread[1], act_reads=spread[2], psum_reads=spread[3], psum_writes=spread[4]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +243,25 @@ class Datapath(Protocol):
 
     def streams(self, m: int, k: int, n: int) -> Streams:
         """What one matmul reads from the buffers and writes to them."""
+        ...
+
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        """M, K and N of its smallest unit of work: tiles that are no multiples of it leave parts of it idle."""
+        ...
+
+    def tile_costs(self, m: Array, k: Array, n: Array) -> TileCosts:
+        """`cycles` and `streams` of many shapes: int64 arrays that broadcast."""
+        ...
+
+    @property
+    def act_bits(self) -> int:
+        """Bits of an activation in its buffer."""
+        ...
+
+    @property
+    def sum_bits(self) -> int:
+        """Bits of a partial sum in its buffer."""
         ...
 
     def parts(self) -> Mapping[str, int] | None:

@@ -81,6 +81,8 @@ class CodeFacts:
 class BinaryLut(CountedDatapath[BinaryLutSpec]):
     """Bit-serial tables as their `BinaryLutSpec` describes them."""
 
+    takes_arrays = True
+
     @property
     def exact(self) -> bool:
         return not self.spec.dropped_bits
@@ -97,6 +99,10 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
     @property
     def tile_columns(self) -> int:
         return self.spec.lanes
+
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        return 1, self.spec.group, self.tile_columns
 
     def steps(self, m: int, k: int) -> int:
         """Sets of tables that are built per tile."""

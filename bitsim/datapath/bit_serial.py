@@ -72,12 +72,11 @@ from bitsim.hw.datapaths.bit_serial import BitSerialSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """How one matmul passes through the cells; `used_rows`: rows of cells that see a token."""
+    """How one matmul passes through the cells."""
 
     groups: int
     blocks: int
     tiles: int
-    used_rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +100,8 @@ class Planes:
 class BitSerial(CountedDatapath[BitSerialSpec]):
     """An array of bit-serial cells as its `BitSerialSpec` describes it."""
 
+    takes_arrays = True
+
     def __init__(self, spec: BitSerialSpec) -> None:
         super().__init__(spec)
         most = (1 << (spec.act_bits - 1)) - 1
@@ -116,13 +117,16 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
     def tile_columns(self) -> int:
         return self.spec.cols
 
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        return self.spec.rows, self.spec.lanes, self.tile_columns
+
     def walk(self, m: int, k: int, n: int) -> Walk:
         spec = self.spec
         return Walk(
             groups=-(-k // spec.lanes),
             blocks=-(-m // spec.rows),
             tiles=-(-n // spec.cols),
-            used_rows=min(m, spec.rows),
         )
 
     def cycles(self, m: int, k: int, n: int) -> int:
@@ -179,23 +183,23 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
     def data_independent(self, m: int, k: int, n: int) -> Events:
         spec, walk = self.spec, self.walk(m, k, n)
         weights = (walk.blocks * walk.groups + 1) * spec.weight_bits * spec.lanes
-        accumulators = (m * walk.groups + walk.used_rows) * spec.acc_bits
+        accumulators = (m * walk.groups + min(m, spec.rows)) * spec.acc_bits
         counts = {f"acc.add.int{spec.acc_bits}": m * walk.groups * n, "reg.clock": n * (weights + accumulators)}
         return Events(counts) + arithmetic_events("int8", m, k, n, multiplies=False)
 
     def chances(self, m: int, k: int, n: int) -> Mapping[str, int]:
         spec, walk = self.spec, self.walk(m, k, n)
-        counts = self._per_plane(m * walk.groups * spec.act_bits, walk, n)
+        counts = self._per_plane(m * walk.groups * spec.act_bits, min(m, spec.rows), walk, n)
         return counts | {
             "reg.act.toggle": counts["reg.act.clock"],
             "reg.serial.toggle": counts["reg.serial.clock"],
-            "reg.psum.toggle": n * (m * walk.groups + walk.used_rows) * spec.acc_bits,
+            "reg.psum.toggle": n * (m * walk.groups + min(m, spec.rows)) * spec.acc_bits,
             "reg.weight.toggle": n * (walk.blocks * walk.groups + 1) * spec.weight_bits * spec.lanes,
         }
 
-    def _per_plane(self, passes: int, walk: Walk, n: int) -> dict[str, int]:
-        """What happens as often as tokens pass planes to the cells of their row, and once more to return to zero."""
-        updates = passes + walk.used_rows
+    def _per_plane(self, passes: int, rows: int, walk: Walk, n: int) -> dict[str, int]:
+        """What happens as often as tokens pass planes to the cells of their row, and once more per used row."""
+        updates = passes + rows
         shared = 0 if self.zero_weights else walk.tiles * self.tree_bits
         return {
             self.add_event: passes * (self.cell_bits * n + shared),
@@ -227,8 +231,8 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
         m = acts.shape[0]
         walk, planes = self.walk(m, weights.k, weights.n), self.planes(acts)
         tokens = np.minimum(self.spec.rows, m - self.spec.rows * np.arange(walk.blocks))
-        entering = sum(self._entering_toggles(planes, row) for row in range(walk.used_rows))
-        return self._per_plane(int(tokens @ planes.steps), walk, weights.n) | {
+        entering = sum(self._entering_toggles(planes, row) for row in range(min(m, self.spec.rows)))
+        return self._per_plane(int(tokens @ planes.steps), min(m, self.spec.rows), walk, weights.n) | {
             "reg.act.toggle": walk.tiles * entering,
             "reg.weight.toggle": weights.facts.toggles(walk.blocks),
         }

@@ -106,6 +106,10 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
     def tile_columns(self) -> int:
         return WHOLE_ROW
 
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        return 1, self.spec.step_k, self.spec.block_n
+
     def padded(self, k: int, n: int) -> tuple[int, int]:
         """K and N of the matmul that the kernel computes; raises `OperandError` for those that it can't."""
         spec = self.spec

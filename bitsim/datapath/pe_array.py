@@ -26,7 +26,6 @@ which two thirds or more are 0.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -57,13 +56,10 @@ class WeightFacts:
     toggles: int
 
 
-@lru_cache(maxsize=4096)
-def _tiling(spec: PEArraySpec, m: int, k: int, n: int) -> Tiling:
-    return Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=m, k=k, n=n)
-
-
 class PEArray(CountedDatapath[PEArraySpec]):
     """An R x C array as its `PEArraySpec` describes it."""
+
+    takes_arrays = True
 
     def __init__(self, spec: PEArraySpec) -> None:
         super().__init__(spec)
@@ -85,8 +81,13 @@ class PEArray(CountedDatapath[PEArraySpec]):
     def tile_columns(self) -> int:
         return self.spec.cols
 
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        stationary = self.spec.dataflow == "weight_stationary"
+        return (1, self.spec.rows, self.spec.cols) if stationary else (self.spec.rows, 1, self.spec.cols)
+
     def tiling(self, m: int, k: int, n: int) -> Tiling:
-        return _tiling(self.spec, m, k, n)
+        return Tiling(dataflow=self.spec.dataflow, rows=self.spec.rows, cols=self.spec.cols, m=m, k=k, n=n)
 
     def cycles(self, m: int, k: int, n: int) -> int:
         return self.tiling(m, k, n).cycles

@@ -68,11 +68,12 @@ class Walk:
     passes: int
     loads: int
     blocks: int
-    used_accumulators: int
 
 
 class Popcount(CountedDatapath[PopcountSpec]):
     """A popcount array as its `PopcountSpec` describes it."""
+
+    takes_arrays = True
 
     act_range = (-1, 1)
 
@@ -89,6 +90,10 @@ class Popcount(CountedDatapath[PopcountSpec]):
     def tile_columns(self) -> int:
         return self.spec.cols
 
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        return self.spec.tokens, self.spec.lanes, self.tile_columns
+
     def walk(self, m: int, k: int, n: int) -> Walk:
         spec = self.spec
         groups, blocks = -(-k // spec.lanes), -(-m // spec.tokens)
@@ -97,7 +102,6 @@ class Popcount(CountedDatapath[PopcountSpec]):
             passes=m * groups,
             loads=blocks * groups,
             blocks=blocks,
-            used_accumulators=min(m, spec.tokens),
         )
 
     def cycles(self, m: int, k: int, n: int) -> int:
@@ -144,7 +148,7 @@ class Popcount(CountedDatapath[PopcountSpec]):
         return {
             "reg.act.toggle": walk.tiles * (walk.passes + 1) * lanes,
             "reg.weight.toggle": n * (walk.loads + 1) * lanes,
-            "reg.psum.toggle": n * (walk.passes + walk.used_accumulators) * spec.acc_bits,
+            "reg.psum.toggle": n * (walk.passes + min(m, spec.tokens)) * spec.acc_bits,
         }
 
     def patterns(self, codes: Array) -> Array:

@@ -88,6 +88,10 @@ class RomArray(CountedDatapath[RomArraySpec]):
     def tile_columns(self) -> int:
         return self.spec.cols
 
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        return 1, self.spec.rows * self.spec.banks, self.tile_columns
+
     def slices(self, k: int) -> list[slice]:
         """The slices of K, one per bank."""
         return [slice(k0, min(k0 + self.spec.rows, k)) for k0 in range(0, k, self.spec.rows)]

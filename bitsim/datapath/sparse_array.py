@@ -101,6 +101,10 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
     def tile_columns(self) -> int:
         return self.spec.tile_columns
 
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        return 1, self.spec.interval, self.tile_columns
+
     def turns(self, m: int, n: int, live: Array | None = None) -> Turns:
         """The passes of `m` tokens through the tiles of `n` outputs; `live`: bool (M, N), None: all are needed."""
         spec = self.spec

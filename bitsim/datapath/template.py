@@ -5,14 +5,25 @@ A class of datapaths fills in the methods of the second half; see docs/adding_a_
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from bitsim.datapath.accumulation import Accumulation, Summed, accumulate
-from bitsim.datapath.base import Array, Deviation, Execution, Observation, Overflow, Range, Statistics, Streams, Toggles
+from bitsim.datapath.base import (
+    Array,
+    Deviation,
+    Execution,
+    Observation,
+    Overflow,
+    Range,
+    Statistics,
+    Streams,
+    TileCosts,
+    Toggles,
+)
 from bitsim.datapath.formats import integer_operand, round_to_half
 from bitsim.datapath.matmul import int8_matmul, ternary_matmul
 from bitsim.datapath.packed import PackedTernary
@@ -60,7 +71,8 @@ class CountedDatapath(ABC, Generic[Spec]):
     `act_range`, `weight_range`: the integers that are legal operands; weights of -1..1 are laid out at 2 bits each.
     `zero_acts`, `zero_weights`: whether 0 is one of them (False for operands that are -1 or 1).
     `leaves_out_outputs`: outputs that are not `live` cost nothing; otherwise all are computed.
-    `holds_weights`: see `bitsim.datapath.base.Datapath`.
+    `holds_weights`: see `bitsim.datapath.base.Datapath`. `takes_arrays`: `cycles` and `streams` also work element by
+    element on int64 arrays of shapes.
     """
 
     act_range: tuple[int, int] = (-128, 127)
@@ -69,6 +81,7 @@ class CountedDatapath(ABC, Generic[Spec]):
     zero_weights: bool = True
     leaves_out_outputs: bool = False
     holds_weights: bool = False
+    takes_arrays: bool = False
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -217,6 +230,11 @@ class CountedDatapath(ABC, Generic[Spec]):
     def tile_columns(self) -> int:
         """Output columns that are computed side by side; dear toggles are sampled in tiles of so many."""
 
+    @property
+    @abstractmethod
+    def grain(self) -> tuple[int, int, int]:
+        """M, K and N of its smallest unit of work: tiles that are no multiples of it leave parts of it idle."""
+
     @abstractmethod
     def cycles(self, m: int, k: int, n: int) -> int:
         """Clock cycles of one matmul; where they depend on the operands, those of operands without zeros."""
@@ -249,6 +267,28 @@ class CountedDatapath(ABC, Generic[Spec]):
         """
 
     # What most classes leave as it is. --------------------------------------------------------------------------------
+
+    def tile_costs(self, m: Array, k: Array, n: Array) -> TileCosts:
+        """`cycles` and `streams` of many shapes: int64 arrays that broadcast."""
+        sizes = np.broadcast_arrays(*(np.asarray(size, dtype=np.int64) for size in (m, k, n)))
+        if self.takes_arrays:
+            at_once: Any = self
+            return TileCosts.of(sizes[0].shape, at_once.cycles(*sizes), at_once.streams(*sizes))
+        shapes = list(zip(*(size.ravel().tolist() for size in sizes), strict=True))
+        cycles = np.array([self.cycles(*shape) for shape in shapes]).reshape(sizes[0].shape)
+        each = [astuple(self.streams(*shape)) for shape in shapes]
+        moved: Any = np.array(each, dtype=np.int64).T.reshape(-1, *sizes[0].shape)
+        return TileCosts.of(sizes[0].shape, cycles, Streams(*moved))
+
+    @property
+    def act_bits(self) -> int:
+        """Bits of an activation in its buffer."""
+        return self.spec.widest_act if self.spec.integer else 16
+
+    @property
+    def sum_bits(self) -> int:
+        """Bits of a partial sum in its buffer: those of the widest accumulator."""
+        return max(self.registers().values(), default=self.spec.acc_bits)
 
     def parts(self) -> Mapping[str, int] | None:
         """What it is built of: how many of each part, by the names in a technology's `areas`; None: not told.

@@ -88,6 +88,10 @@ class TernaryLut(CountedDatapath[TernaryLutSpec]):
     def tile_columns(self) -> int:
         return self.spec.lanes * self.spec.reuse
 
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        return 1, self.spec.group, self.tile_columns
+
     def steps(self, m: int, k: int) -> int:
         """Sets of tables that are built per tile."""
         return m * -(-k // self.spec.group)

@@ -10,6 +10,7 @@ from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw.constants import Constant, Described, Evidence, Text, constants_in, in_unit
 from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
 from bitsim.hw.library import FromFile, built_in_names, is_path, open_source
+from bitsim.hw.memory import MemorySpec
 from bitsim.hw.source import Source, problem, validate
 from bitsim.hw.technology import Technology, load_technology
 
@@ -17,7 +18,6 @@ VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]
 # Operations that have a price of their own: the additions and multiplications that each of them is.
 ELEMENTARY: dict[VectorOp, tuple[int, int]] = {"add": (1, 0), "mul": (0, 1), "max": (0, 0), "cvt": (0, 0)}
 VECTOR_OPS: tuple[VectorOp, ...] = ("add", "mul", "max", "exp", "rsqrt", "div", "cvt")
-BUFFERS = ("weights", "acts", "psums")
 
 
 class OpCost(Described):
@@ -50,38 +50,6 @@ class VectorSpec(Described):
     lanes: Annotated[int, Field(ge=1, le=65536)]
     format: Literal["fp16"]
     costs: Annotated[dict[VectorOp, OpCost], AfterValidator(_complete)]
-
-
-class BufferSpec(Described):
-    """An on-chip SRAM, accessed `width_bits` at a time. 1 kB = 1024 bytes."""
-
-    capacity: Annotated[Constant, in_unit("kB", positive=True)]
-    width_bits: Annotated[int, Field(ge=1, le=4096)]
-
-
-class DramSpec(Described):
-    """The DRAM: peak `bandwidth`, the `efficiency` that is reached of it, `energy` per bit. 1 GB = 10^9 bytes."""
-
-    bandwidth: Annotated[Constant, in_unit("GB/s", positive=True)]
-    efficiency: Annotated[Constant, in_unit("ratio", positive=True, at_most=1.0)]
-    energy: Annotated[Constant, in_unit("pJ/bit")]
-    capacity: Annotated[Constant, in_unit("GB", positive=True)]
-
-
-class MemorySpec(Described):
-    """Memory levels: a buffer each for weights, activations and partial sums, and DRAM."""
-
-    weights: BufferSpec
-    acts: BufferSpec
-    psums: BufferSpec
-    dram: DramSpec
-
-    def buffer(self, name: str) -> BufferSpec:
-        """The buffer that events call `name`; raises `UnknownNameError`."""
-        if name not in BUFFERS:
-            raise UnknownNameError("buffer", name, BUFFERS)
-        found: BufferSpec = getattr(self, name)
-        return found
 
 
 def _wide(spec: DatapathDescription) -> DatapathDescription:

@@ -99,7 +99,7 @@ def forward_operators(
       does in its energy table; the MACs are the same.
     * The head gives logits for every executed position. Embedding and head are FP16.
 
-    KV traffic: a step writes the keys and values of its `tokens`, then reads those of all `context` positions.
+    KV traffic: a step writes the keys and values of its `tokens`; QK^T and PV read those of all `context` positions.
     Vector operators read their inputs from the activation buffer once and write their outputs once, norm weights apart;
     keys and values that are read go to the matmul unit's own buffer.
     """
@@ -181,47 +181,51 @@ def _attention(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> I
 
 def _attend(step: _Step, layer: int) -> Iterator[Operator]:
     """All that depends on the positions before the step: the KV cache and the attention over it."""
-    yield from _kv_cache(step, layer)
+    yield _kv_write(step, layer)
     yield _attention_matmul(step, layer, "qk")
     length = step.context
     per_row: Vector = {"mul": 2 * length, "max": length, "add": 2 * length, "exp": length, "div": 1}
     name = f"layers.{layer}.self_attn.softmax"
-    yield step.vector("softmax", name, layer, per_row, length, heads=step.config.num_heads)
+    scores = step.vector("softmax", name, layer, per_row, length, heads=step.config.num_heads)
+    yield replace(scores, pieces=step.config.num_kv_heads * step.batch)
     yield _attention_matmul(step, layer, "pv")
 
 
-def _kv_cache(step: _Step, layer: int) -> Iterator[Operator]:
-    """Store the new keys and values, then fetch all of them."""
-    at, config = f"layers.{layer}.self_attn.", step.config
-    first = step.context - step.tokens
-    per_head = [kv_stored_bits(step.kv, config.head_dim, *span) for span in ((first, step.tokens), (0, step.context))]
-    written, read = (2 * config.num_kv_heads * step.batch * bits for bits in per_head)
-    yield Operator(
-        name=f"{at}kv_write",
+def _kv_write(step: _Step, layer: int) -> Operator:
+    """Store the new keys and values."""
+    config = step.config
+    return Operator(
+        name=f"layers.{layer}.self_attn.kv_write",
         kind="kv",
         phase=step.phase,
         layer=layer,
-        kv_write_bits=written,
+        kv_write_bits=2 * config.num_kv_heads * step.batch * _kv_bits(step, step.context - step.tokens, step.tokens),
         values_read=2 * config.kv_size * step.rows,
     )
-    yield Operator(name=f"{at}kv_read", kind="kv", phase=step.phase, layer=layer, kv_read_bits=read)
+
+
+def _kv_bits(step: _Step, first: int, positions: int) -> int:
+    """Stored bits of the keys, or the values, of one head."""
+    return kv_stored_bits(step.kv, step.config.head_dim, first, positions)
 
 
 def _attention_matmul(step: _Step, layer: int, kind: Literal["qk", "pv"]) -> Operator:
-    """QK^T (n = context) or PV (k = context) for all heads."""
-    heads, width = step.config.num_heads, step.config.head_dim
+    """QK^T (n = context) or PV (k = context): one matmul per KV head, on the tokens of all heads that share it."""
+    config = step.config
+    heads, sharing, width = config.num_kv_heads, config.num_heads // config.num_kv_heads, config.head_dim
     if step.merge_heads:
-        heads, width = 1, heads * width
+        heads, sharing, width = 1, 1, config.num_heads * width
     return Operator(
         name=f"layers.{layer}.self_attn.{kind}",
         kind=kind,
         phase=step.phase,
         layer=layer,
-        m=step.tokens,
+        m=step.tokens * sharing,
         k=width if kind == "qk" else step.context,
         n=step.context if kind == "qk" else width,
         repeat=heads * step.batch,
         weight_format="activation",
+        kv_read_bits=config.num_kv_heads * step.batch * _kv_bits(step, 0, step.context),
     )
 
 

@@ -173,12 +173,12 @@ class _Step:
         self.vector("rope")
         q, k = rotate(q, self._cos, self._sin), rotate(k, self._cos, self._sin)
         self.vector("kv_write")
-        self.vector("kv_read")
         keys, values = self.cache.append(layer, k, v)
-        scores = self._wide(self._next("qk"), q, keys)
+        scores = self._wide(self._next("qk"), self._sharing(q), keys)
         self.vector("softmax")
-        p = self._softmax(scores)
-        y = self._wide(self._next("pv"), p, values.swapaxes(1, 2))
+        p = self._softmax(scores.reshape(config.num_heads, self.tokens, -1))
+        y = self._wide(self._next("pv"), self._sharing(p), values.swapaxes(1, 2))
+        y = y.reshape(config.num_heads, self.tokens, config.head_dim)
         y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
         if config.sub_norms:
             y = self.norm("attn_sub_norm", y, w.attn_sub_norm)
@@ -189,6 +189,10 @@ class _Step:
     def _heads(self, x: Float32, heads: int) -> Float32:
         """(T, heads * head_dim) -> (heads, T, head_dim)."""
         return x.reshape(self.tokens, heads, self.config.head_dim).swapaxes(0, 1)
+
+    def _sharing(self, x: Float32) -> Float32:
+        """(heads, T, width) -> (KV heads, T of all heads that share one, width)."""
+        return x.reshape(self.config.num_kv_heads, -1, x.shape[-1])
 
     def _softmax(self, scores: Float32) -> Float32:
         """Softmax of the scaled scores (heads, T, context), future positions masked."""

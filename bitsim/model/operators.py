@@ -29,7 +29,9 @@ class Operator:
     * `weight_bits`: stored bits of the (N, K) operand over all repetitions, as read from DRAM (from the packing,
       so that fractional bits per weight are exact); 0 for activations.
     * `vector`: operations of the vector unit; `values_read`, `values_written`: numbers that it takes from and puts
-      into the activation buffer. `kv_read_bits`, `kv_write_bits`: KV cache traffic in DRAM.
+      into the activation buffer. `kv_read_bits`, `kv_write_bits`: stored bits of the KV cache that it needs and adds.
+    * `pieces`: parts in which a vector operator's tensors are made and used up, as the scores of each KV head are; for
+      a matmul these are its repetitions.
     * `dram_read_bits`: other bits that the operator must read from DRAM (rows of the embedding).
     """
 
@@ -49,6 +51,7 @@ class Operator:
     kv_read_bits: int = 0
     kv_write_bits: int = 0
     dram_read_bits: int = 0
+    pieces: int = 1
 
     @property
     def is_matmul(self) -> bool:

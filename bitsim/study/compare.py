@@ -24,7 +24,7 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
 from bitsim.quant.packing import TernaryWeight
 from bitsim.quant.recipes import recipe
-from bitsim.schedule.place import Placement
+from bitsim.schedule.place import ASSUMPTIONS, Placement
 from bitsim.study.evaluate import HELD_OUT
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.provenance import inputs_of
@@ -276,7 +276,7 @@ def _result(chip: Chip, model: Model, executor: ChipExecutor, tokens: int, toggl
         chip=chip,
         rows=executor.ledger.rows(),
         inputs=inputs_of(model, chip, numerics=model.config.default_numerics),
-        notes=(*notes, *executor.placement.memory.assumptions),
+        notes=(*notes, *ASSUMPTIONS),
         prompt_tokens=tokens,
         new_tokens=0,
     )

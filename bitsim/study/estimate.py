@@ -1,5 +1,6 @@
 """Estimate: a model's shapes on a chip, without weights. Same operators, placement and prices as `run`."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
@@ -15,8 +16,9 @@ from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import check_numerics
 from bitsim.model.operators import Operator, Phase
 from bitsim.quant.recipes import recipe
-from bitsim.schedule.memory import MemoryModel
-from bitsim.schedule.place import Placement
+from bitsim.schedule import Objective
+from bitsim.schedule.place import ASSUMPTIONS, Placed, Placement
+from bitsim.study.goal import placement_for
 from bitsim.study.ledger import OperatorLedger
 from bitsim.study.provenance import inputs_of, notes_on, remarks_on
 from bitsim.study.result import Result
@@ -40,14 +42,14 @@ def estimate(
     merge_heads: bool = False,
     numerics: str | None = None,
     statistics: Statistics | None = None,
-    memory: MemoryModel | None = None,
+    objective: Objective = "latency",
 ) -> Result:
     """Events, cycles and energy of `prefill` prompt tokens and `decode` new ones, for `batch` sequences.
 
     Data-dependent events come from `statistics` (default: measured on tiny-b158, see `bitsim.study.statistics`); all
     others are exact and equal those of `run`. `numerics`: a contract or recipe by name; None takes the model's own.
-    `merge_heads`: count attention as one matmul over all heads, as the
-    energy table of arXiv 2310.11453 does. `memory`: another model of what moves where. A phase of 0 tokens is empty.
+    `merge_heads`: count attention as one matmul over all heads, as the energy table of arXiv 2310.11453 does.
+    `objective`: what tiles and loop orders are chosen for. A phase of 0 tokens is empty.
     """
     for name, value, least in (("prefill", prefill, 0), ("decode", decode, 0), ("batch", batch, 1)):
         if not isinstance(value, int) or value < least:
@@ -66,7 +68,7 @@ def estimate(
             f"numerics {rules.name} have codes of {widest} bits, {chip.name} takes activations of at most "
             f"{chip.bitlinear.widest_act} (choose other numerics or another chip)"
         )
-    placement, ledger = Placement(chip, memory), OperatorLedger()
+    placement, ledger = placement_for(chip, objective), OperatorLedger()
     one_layer = replace(config, num_layers=1)
 
     def book(phase: Phase, tokens: int, context: int) -> None:
@@ -81,7 +83,7 @@ def estimate(
             merge_heads=merge_heads,
         ):
             placed = placement.place(op)
-            ledger.add(op, placed, placed.array_events + expected_events(placement, op, used))
+            ledger.add(op, placed, placed.array_events + expected_events(placement, op, placed, used))
 
     if prefill:
         book("prefill", prefill, prefill)
@@ -91,13 +93,13 @@ def estimate(
         mode="estimate",
         chip=chip,
         rows=tuple(all_layers(ledger.rows(), config.num_layers)),
-        inputs=inputs_of(model, chip, numerics=rules.name) | {"memory": placement.memory.name},
+        inputs=inputs_of(model, chip, numerics=rules.name) | {"objective": objective},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
             *((SLOWEST,) if chip.bitlinear.cycles_vary else ()),
             *notes_on(model, chip, rules, positions=prefill + decode, batch=batch),
             *remarks_on(model, placement),
-            *placement.memory.assumptions,
+            *ASSUMPTIONS,
         ),
         prompt_tokens=prefill,
         new_tokens=decode,
@@ -105,11 +107,13 @@ def estimate(
     )
 
 
-def expected_events(placement: Placement, op: Operator, statistics: Statistics) -> Events:
-    """The data-dependent events of all repetitions of a matmul, as the statistics predict them."""
-    if not op.is_matmul:
-        return Events()
-    return placement.datapath(op).expect(op.m, op.k, op.n, statistics) * op.repeat
+def expected_events(placement: Placement, op: Operator, placed: Placed, statistics: Statistics) -> Events:
+    """The data-dependent events of all calls that a matmul makes, as the statistics predict them."""
+    events, datapath = Events(), placement.datapath(op) if op.is_matmul else None
+    if datapath is not None:
+        for size, calls in Counter(placed.blocks).items():
+            events += datapath.expect(size, op.k, op.n, statistics) * (calls * op.repeat)
+    return events
 
 
 def all_layers(rows: Iterable[OperatorRow], layers: int) -> Iterator[OperatorRow]:

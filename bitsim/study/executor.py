@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
+from itertools import accumulate, chain, pairwise
 from operator import add
 from typing import Any
 
@@ -53,25 +54,43 @@ class ChipExecutor:
         with naming(op):
             if op.name not in self._prepared:
                 self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
-            done = datapath.execute(x_q, self._prepared[op.name], toggles=self._toggles, seed=self._seed, live=live)
-        self._book(op, [done])
-        if done.deviation is not None:
-            before = self.deviations.get(op.kind)
-            self.deviations[op.kind] = done.deviation if before is None else before + done.deviation
+            prepared, toggles, seed = self._prepared[op.name], self._toggles, self._seed
+            calls = [
+                datapath.execute(
+                    x_q[rows], prepared, toggles=toggles, seed=seed, live=None if live is None else live[rows]
+                )
+                for rows in self._calls(op)
+            ]
+        self._book(op, calls)
+        for done in calls:
+            if done.deviation is not None:
+                before = self.deviations.get(op.kind)
+                self.deviations[op.kind] = done.deviation if before is None else before + done.deviation
         self.ledger.add_live_macs(op, live_macs(x_q, weight.n, live))
-        return done.y
+        return calls[0].y if len(calls) == 1 else np.concatenate([done.y for done in calls])
+
+    def _calls(self, op: Operator) -> list[slice]:
+        """The tokens of each call of the datapath, as the plan splits them."""
+        ends = list(accumulate(self._place(op).blocks))
+        return [slice(start, end) for start, end in pairwise([0, *ends])]
 
     def wide(self, op: Operator, a: Array, b: Array | FloatWeight) -> Array:
         datapath, toggles, seed = self.placement.wide, self._toggles, self._seed
         if self._wide_on_datapath:
             weights = [self._stored(op, b)] if isinstance(b, FloatWeight) else np.repeat(b, len(a) // len(b), axis=0)
-            executions = [datapath.execute(x, w, toggles=toggles, seed=seed) for x, w in zip(a, weights, strict=True)]
-            self._book(op, executions)
-            return np.stack([done.y for done in executions])
-        if isinstance(b, FloatWeight):
-            self._book(op, [datapath.observe(a[0], self._stored(op, b), toggles=toggles, seed=seed)])
-        else:
-            self._book(op, [datapath.observe_all(a, b, toggles=toggles, seed=seed)])
+            parts = [
+                [datapath.execute(x[rows], w, toggles=toggles, seed=seed) for rows in self._calls(op)]
+                for x, w in zip(a, weights, strict=True)
+            ]
+            self._book(op, list(chain.from_iterable(parts)))
+            return np.stack([np.concatenate([done.y for done in calls]) for calls in parts])
+        observed: list[Observation] = []
+        for rows in self._calls(op):
+            if isinstance(b, FloatWeight):
+                observed.append(datapath.observe(a[0, rows], self._stored(op, b), toggles=toggles, seed=seed))
+            else:
+                observed.append(datapath.observe_all(a[:, rows], b, toggles=toggles, seed=seed))
+        self._book(op, observed)
         return float_matmul(a, b)
 
     def _stored(self, op: Operator, weight: FloatWeight) -> Any:
@@ -91,7 +110,7 @@ class ChipExecutor:
         recent = self._recent.get(id(op))
         if recent is not None:
             return recent[1]
-        shape = (op.kind, op.m, op.k, op.n, op.repeat, op.weight_format, op.weight_bits)
+        shape = (op.kind, op.phase, op.m, op.k, op.n, op.repeat, op.pieces, op.weight_format, op.weight_bits)
         moved = (op.values_read, op.values_written, op.kv_read_bits, op.kv_write_bits, op.dram_read_bits)
         key = (*shape, *moved, *op.vector.items())
         placed = self._placed.get(key)
@@ -102,25 +121,27 @@ class ChipExecutor:
         self._recent[id(op)] = (op, placed)
         return placed
 
-    def _book(self, op: Operator, executions: Sequence[Observation]) -> None:
+    def _book(self, op: Operator, calls: Sequence[Observation]) -> None:
+        """Book the calls of one operator: all blocks of tokens of the first repetition, then of the next."""
         self._step_tokens = op.m
-        for done in executions:
+        starts = [rows.start for rows in self._calls(op)]
+        for i, done in enumerate(calls):
             if done.first_overflow is not None:
                 count = sum(n for event, n in done.events.items() if event.startswith("overflow."))
-                first = replace(done.first_overflow, m=self._position + done.first_overflow.m)
+                token = self._position + starts[i % len(starts)] + done.first_overflow.m
+                first = replace(done.first_overflow, m=token)
                 before = self.overflowed.get(op.name, (0, first))
                 self.overflowed[op.name] = (before[0] + count, before[1])
-        counted = sum(done.toggle_columns for done in executions)
-        if counted < op.n * op.repeat:
+        counted, columns = sum(done.toggle_columns for done in calls), op.n * op.repeat * len(starts)
+        if counted < columns:
             before_counted, before_all = self.sampled.get(op.kind, (0, 0))
-            self.sampled[op.kind] = (before_counted + counted, before_all + op.n * op.repeat)
-        events = executions[0].events if len(executions) == 1 else total([done.events for done in executions])
-        self.ledger.add(op, self._placed_as_executed(op, executions), events)
+            self.sampled[op.kind] = (before_counted + counted, before_all + columns)
+        events = calls[0].events if len(calls) == 1 else total([done.events for done in calls])
+        self.ledger.add(op, self._placed_as_executed(op, calls), events)
 
-    def _placed_as_executed(self, op: Operator, executions: Sequence[Observation]) -> Placed:
+    def _placed_as_executed(self, op: Operator, calls: Sequence[Observation]) -> Placed:
         """Where `op` goes, and how long it takes there on these operands."""
-        placed, busy = self._place(op), sum(done.cycles for done in executions)
-        return placed if busy == placed.unit_cycles else replace(placed, unit_cycles=busy)
+        return self.placement.paced(op, self._place(op), sum(done.cycles for done in calls))
 
     @property
     def deviation(self) -> Deviation | None:

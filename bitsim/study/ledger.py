@@ -28,7 +28,7 @@ class OperatorLedger:
         """Book one execution of `op`: where it was placed, and the events of its unit as `counted` for it."""
         account = self._accounts.get((op.phase, op.name))
         if account is None:
-            row = OperatorRow(phase=op.phase, name=op.name, kind=op.kind, layer=op.layer)
+            row = OperatorRow(phase=op.phase, name=op.name, kind=op.kind, layer=op.layer, bitlinear=op.is_bitlinear)
             account = self._accounts[op.phase, op.name] = _Account(row)
         account.row.calls += 1
         if op.m:
@@ -50,12 +50,16 @@ class OperatorLedger:
 
 
 def _finished(account: _Account) -> OperatorRow:
-    row, events, waits = account.row, Events(), Counter[str]()
-    row.cycles = row.unit_cycles = 0
+    row, events, waits, plans = account.row, Events(), Counter[str](), Counter[str]()
+    row.cycles = row.unit_cycles = row.least_cycles = 0
     for placed, times in account.places.values():
         events += placed.events * times
         row.cycles += placed.cycles * times
         row.unit_cycles += placed.unit_cycles * times
+        row.least_cycles += placed.least_cycles * times
         waits[placed.bound] += placed.cycles * times
+        if placed.plan is not None:
+            plans[placed.plan.text()] += placed.cycles * times
     row.events, row.bound = events + Events(account.counts), waits.most_common(1)[0][0]
+    row.plan = plans.most_common(1)[0][0] if plans else ""
     return row

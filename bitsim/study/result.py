@@ -15,7 +15,7 @@ from bitsim.events import Events, total
 from bitsim.hw.chip import Chip, OpCost
 from bitsim.hw.constants import Constant
 from bitsim.model.operators import Phase
-from bitsim.study.rows import OperatorRow, sparsity
+from bitsim.study.rows import OperatorRow, memory_bytes, sparsity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,12 +168,25 @@ class Result:
                 "time_s": row.cycles * self._cycle_ns * 1e-9,
                 "unit_cycles": row.unit_cycles,
                 "bound": row.bound,
-                "dram_read_bytes": sum(n for e, n in row.events.items() if e[:5] == "dram." and "read" in e) / 8,
+                "bound_cycles": row.least_cycles,
+                "gap": row.cycles / row.least_cycles - 1 if row.least_cycles else 0.0,
+                "utilisation": self._utilisation(row),
+                "plan": row.plan or None,
+            }
+            | memory_bytes(row, self.chip)
+            | {
                 "sparsity": None if row.live_macs is None else 1 - row.live_macs / row.macs,
             }
             | {f"energy_{c}_pj": energies.get((row.phase, row.name, c), 0.0) for c in self.priced}
             for row in self.rows
         ]
+
+    def _utilisation(self, row: OperatorRow) -> float | None:
+        """Of a matmul, its MACs over those that its datapath could do in the same time; None for all else."""
+        if not row.macs or not row.cycles:
+            return None
+        spec = self.chip.bitlinear if row.bitlinear else self.chip.wide
+        return row.macs / (row.cycles * spec.macs_per_cycle)
 
     def _event_records(self) -> list[dict[str, Any]]:
         return [

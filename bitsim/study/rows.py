@@ -4,12 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bitsim.events import Events
+from bitsim.hw.chip import Chip
 from bitsim.model.operators import Kind, Phase
 
 
 @dataclass(slots=True, kw_only=True)
 class OperatorRow:
     """All executions of one operator in one phase, added up.
+
+    `cycles`: from start to end; `unit_cycles`: those in which its unit works; `least_cycles`: their best lower bound.
+    `bound`: what it waits for; `plan`: tiles and loops of a matmul (of its longest executions, if they differ).
 
     `live_macs`: of an executed quantised linear, the products of non-zero activation codes that enter an output which
     is needed (all are, but for up_proj where the gate is computed first); None for all other operators.
@@ -19,13 +23,27 @@ class OperatorRow:
     name: str
     kind: Kind
     layer: int | None
+    bitlinear: bool = False
     calls: int = 0
     macs: int = 0
     cycles: int = 0
     unit_cycles: int = 0
+    least_cycles: int = 0
     live_macs: int | None = None
     bound: str = ""
+    plan: str = ""
     events: Events = field(default_factory=Events)
+
+
+def memory_bytes(row: OperatorRow, chip: Chip) -> dict[str, float]:
+    """Bytes that each memory of the chip gives and takes: `dram_read_bytes`, `weights_write_bytes` and so on."""
+    moved = {f"{name}_{way}_bytes": 0.0 for name in (*chip.memory.names, "dram") for way in ("read", "write")}
+    for event, count in row.events.items():
+        place, *names, what = event.split(".")
+        if place in ("sram", "dram"):
+            key = f"{names[0] if place == 'sram' else place}_{what.partition('_')[0]}_bytes"
+            moved[key] = moved.get(key, 0.0) + count / 8
+    return moved
 
 
 # The columns of arXiv 2411.04965 Table 2.

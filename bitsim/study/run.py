@@ -12,9 +12,10 @@ from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.generate import generate
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer
 from bitsim.quant.recipes import Recipe, recipe
-from bitsim.schedule.memory import MemoryModel
-from bitsim.schedule.place import Placement
+from bitsim.schedule import Objective
+from bitsim.schedule.place import ASSUMPTIONS
 from bitsim.study.executor import ChipExecutor
+from bitsim.study.goal import placement_for
 from bitsim.study.provenance import inputs_of, notes_on, remarks_on
 from bitsim.study.result import Result
 from bitsim.study.threads import kernels_first
@@ -36,7 +37,7 @@ def run(
     toggles: Toggles = "sample",
     wide: Wide = "float32",
     random_weights: int | None = None,
-    memory: MemoryModel | None = None,
+    objective: Objective = "latency",
     on_token: Callable[[int, str], None] | None = None,
 ) -> Result:
     """Prefill a prompt, decode `new_tokens`, one step each, and count what the chip does.
@@ -48,7 +49,7 @@ def run(
       ("exact"), on an eighth of the column tiles (at most 8) scaled up ("sample") or not at all ("off"). `wide`: values
       of QK^T, PV and head in the contract's float32 or as the wide datapath rounds them; both are counted on the
       datapath.
-    * `random_weights`: a seed; runs a shape that has no checkpoint. `memory`: another model of what moves where.
+    * `random_weights`: a seed; runs a shape that has no checkpoint. `objective`: what tiles and loop orders are for.
     * `on_token`: called with each new token and its text, before the token is executed.
 
     Returns a `Result` with `tokens` (prompt and new), `logits` (one row per executed position), events and cycles.
@@ -65,7 +66,7 @@ def run(
     if random_weights is not None:
         model = random_model(model.config, random_weights)
     rules = recipe(numerics or model.config.default_numerics)
-    executor = ChipExecutor(Placement(chip, memory), toggles=toggles, wide=wide, seed=seed)
+    executor = ChipExecutor(placement_for(chip, objective), toggles=toggles, wide=wide, seed=seed)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
 
     def announce(token: int) -> None:
@@ -90,7 +91,7 @@ def run(
         rows=executor.ledger.rows(),
         inputs=inputs_of(model, chip, numerics=rules.name)
         | {"wide": wide, "toggles": toggles, "seed": str(seed), "temperature": str(temperature)}
-        | {"memory": executor.placement.memory.name}
+        | {"objective": objective}
         | ({} if random_weights is None else {"random_weights": str(random_weights)}),
         notes=(
             *notes_on(model, chip, rules, positions=len(done)),
@@ -153,4 +154,4 @@ def notes_of(executor: ChipExecutor, model: Model, rules: Recipe, *, toggles: To
     if len(executor.overflowed) > SHOWN_OVERFLOWS:
         total = sum(count for count, _ in executor.overflowed.values())
         notes.append(f"overflow: {len(executor.overflowed)} operators overflowed, {total:,} times in all")
-    return (*notes, *executor.placement.memory.assumptions)
+    return (*notes, *ASSUMPTIONS)

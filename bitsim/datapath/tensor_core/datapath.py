@@ -72,6 +72,8 @@ class Tiles:
 class TensorCores(CountedDatapath[TensorCoreSpec]):
     """Tensor cores as their `TensorCoreSpec` describes them."""
 
+    takes_arrays = True
+
     def __init__(self, spec: TensorCoreSpec) -> None:
         super().__init__(spec)
         if spec.integer:
@@ -90,6 +92,10 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
     @property
     def tile_columns(self) -> int:
         return self.spec.units * self.spec.shape[1]
+
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        return self.spec.shape[0] * self.spec.row_tiles, self.spec.shape[2], self.tile_columns
 
     def tiles(self, m: int, k: int, n: int) -> Tiles:
         (tile_m, tile_n, tile_k), spec = self.spec.shape, self.spec

@@ -1,0 +1,132 @@
+"""The memories of a chip as data: on-chip levels from the datapath outwards, and the DRAM behind them.
+
+A level holds one operand of a matmul or several: a level for `weights` and another for `acts` are buffers side by side,
+a level for all three outside of them is a shared (global) SRAM. An operand moves from DRAM through the levels that hold
+it, the last one in the file first. A level's `rank` is its place in that order: those of rank 0 are read and written by
+the datapath, those of rank 1 feed them, and so on.
+"""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bitsim.errors import UnknownNameError
+from bitsim.hw.constants import Constant, Described, Text, in_unit
+from bitsim.hw.source import problem
+
+Held = Literal["weights", "acts", "psums"]
+OPERANDS: tuple[Held, ...] = ("weights", "acts", "psums")
+BITS_PER_KB = 8 * 1024
+_AGREES = 0.01  # a bandwidth that is given twice must agree within 1 %
+
+
+class LevelSpec(Described):
+    """An on-chip SRAM of `ports` ports, each `width_bits` wide and used once per cycle. 1 kB = 1024 bytes.
+
+    `holds`: the operands that pass through it. `double_buffered`: half of it is filled or emptied while the datapath
+    works on the other half, otherwise the datapath waits. `resident`: it holds all weights of a model from the start.
+    """
+
+    name: Annotated[Text, Field(pattern="^[a-z][a-z0-9_]*$")]
+    holds: Annotated[tuple[Held, ...], Field(min_length=1, strict=False)]
+    capacity: Annotated[Constant, in_unit("kB", positive=True)]
+    width_bits: Annotated[int, Field(ge=1, le=4096)]
+    ports: Annotated[int, Field(ge=1, le=4096)] = 1
+    double_buffered: bool = True
+    resident: bool = False
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "LevelSpec":
+        if len(set(self.holds)) < len(self.holds):
+            raise problem(f"names an operand twice (got {', '.join(self.holds)})", key="holds")
+        if self.resident and self.holds != ("weights",):
+            raise problem(f"only a level that holds weights and nothing else can be (it holds {', '.join(self.holds)})")
+        return self
+
+    @property
+    def capacity_bits(self) -> int:
+        return math.floor(self.capacity.nominal * BITS_PER_KB)
+
+    @property
+    def bits_per_cycle(self) -> int:
+        """What all ports together move in one cycle."""
+        return self.ports * self.width_bits
+
+
+class DramSpec(Described):
+    """The memory behind all levels. 1 GB = 10^9 bytes.
+
+    `bandwidth`: its peak, and `efficiency` what is reached of it; `pins` and `pin_rate`, if given, must give the same
+    peak. `latency`: from the request of a tile to its first bit, not overlapped with other transfers; where it is part
+    of the measured efficiency it is 0. `energy` per bit.
+    """
+
+    bandwidth: Annotated[Constant, in_unit("GB/s", positive=True)]
+    efficiency: Annotated[Constant, in_unit("ratio", positive=True, at_most=1.0)]
+    latency: Annotated[Constant, in_unit("ns")]
+    energy: Annotated[Constant, in_unit("pJ/bit")]
+    capacity: Annotated[Constant, in_unit("GB", positive=True)]
+    pins: Annotated[int | None, Field(ge=1, le=65536)] = None
+    pin_rate: Annotated[Constant, in_unit("Gbit/s", positive=True)] | None = None
+
+    @model_validator(mode="after")
+    def _one_peak(self) -> "DramSpec":
+        if (self.pins is None) != (self.pin_rate is None):
+            raise problem("expected both pins and pin_rate, or neither")
+        if self.pins is not None and self.pin_rate is not None:
+            peak = self.pins * self.pin_rate.nominal / 8
+            if abs(peak - self.bandwidth.nominal) > _AGREES * peak:
+                raise problem(
+                    f"contradicts pins and pin_rate: {self.pins} x {self.pin_rate.nominal:g} Gbit/s are {peak:g} GB/s "
+                    f"(got {self.bandwidth.nominal:g})",
+                    key="bandwidth",
+                )
+        return self
+
+    @property
+    def capacity_bytes(self) -> int:
+        return math.floor(self.capacity.nominal * 1e9)
+
+
+class MemorySpec(Described):
+    """On-chip levels, from the datapath outwards, and the DRAM."""
+
+    levels: Annotated[tuple[LevelSpec, ...], Field(min_length=1, strict=False)]
+    dram: DramSpec
+
+    @model_validator(mode="after")
+    def _complete(self) -> "MemorySpec":
+        if len(set(self.names)) < len(self.names) or "dram" in self.names:
+            raise problem(
+                f"names must differ from each other and from dram (got {', '.join(self.names)})", key="levels"
+            )
+        for operand in OPERANDS:
+            if not self.chain(operand):
+                raise problem(f"no level holds the {operand}: each operand needs one", key="levels")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(level.name for level in self.levels)
+
+    def level(self, name: str) -> LevelSpec:
+        """The level that events call `name`; raises `UnknownNameError`."""
+        for level in self.levels:
+            if level.name == name:
+                return level
+        raise UnknownNameError("memory level", name, self.names)
+
+    def chain(self, operand: Held) -> tuple[LevelSpec, ...]:
+        """The levels that hold an operand, from the datapath outwards."""
+        return tuple(level for level in self.levels if operand in level.holds)
+
+    def ranks(self) -> tuple[tuple[LevelSpec, ...], ...]:
+        """The levels by rank: a level lies one rank outside of all earlier ones that hold one of its operands."""
+        rank: dict[str, int] = {}
+        for i, level in enumerate(self.levels):
+            inside = [rank[other.name] for other in self.levels[:i] if set(other.holds) & set(level.holds)]
+            rank[level.name] = max(inside, default=-1) + 1
+        return tuple(
+            tuple(level for level in self.levels if rank[level.name] == r) for r in range(max(rank.values()) + 1)
+        )

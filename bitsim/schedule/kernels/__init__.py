@@ -1,0 +1,1 @@
+"""The closed form of one tile loop nest, compiled."""
