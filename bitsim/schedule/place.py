@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from bitsim.datapath.base import Datapath, scale_events
@@ -37,7 +37,8 @@ class Placed:
     * `unit`: what does the work ("array" or "vector"); `unit_cycles`: how long it is busy; `cycles`: from start to end.
     * `occupied`: cycles that the unit and each memory would need if nothing else took time; `bounds`: the least that
       any schedule needs of them.
-    * `plan`: of a matmul; `blocks`: the tokens of its calls of the datapath.
+    * `plan`: of a matmul; `blocks`: the tokens of its calls of the datapath, in which K and N are whole; `call_cycles`:
+      what these take on operands without zeros.
     """
 
     events: Events
@@ -49,7 +50,7 @@ class Placed:
     bounds: Mapping[str, int]
     plan: Plan | None = None
     blocks: tuple[int, ...] = ()
-    matmul: Matmul | None = field(default=None, repr=False)
+    call_cycles: int = 0
 
     @property
     def bound(self) -> str:
@@ -95,10 +96,8 @@ class Placement:
             return self._matmul(op, Fraction(1)) if op.is_matmul else self._vector(op)
 
     def paced(self, op: Operator, placed: Placed, busy: int) -> Placed:
-        """`placed` with a datapath that was busy for `busy` cycles on the operands at hand, evenly over all tiles."""
-        if busy == placed.unit_cycles:
-            return placed
-        return self._matmul(op, Fraction(busy, placed.unit_cycles))
+        """`placed` with calls that took `busy` cycles on the operands at hand: all tiles take so much less or more."""
+        return placed if busy == placed.call_cycles else self._matmul(op, Fraction(busy, placed.call_cycles))
 
     def _vector(self, op: Operator) -> Placed:
         work, busy = vector_work(self.chip, op)
@@ -134,7 +133,7 @@ class Placement:
             bounds={"array": min(peak, work.busy)} | self._occupied(self._compulsory(matmul, datapath, moved)),
             plan=plan,
             blocks=blocks,
-            matmul=matmul,
+            call_cycles=sum(datapath.cycles(size, op.k, op.n) for size in blocks) * op.repeat,
         )
 
     def _occupied(self, events: Events) -> dict[str, int]:

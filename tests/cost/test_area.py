@@ -16,6 +16,7 @@ from bitsim.hw.datapaths import (
     SparseArraySpec,
     TernaryLutSpec,
 )
+from tests.chips import with_level
 
 
 def nominal(chip: Chip, component: str) -> float:
@@ -146,11 +147,7 @@ def test_parts_are_those_counted_by_hand(spec: Any, parts: dict[str, int]) -> No
 
 
 def sized(capacity: float) -> Chip:
-    chip = load_chip("ternary-ws-64x64").with_technology("45nm")
-    buffer = chip.memory.acts
-    constant = buffer.capacity.model_copy(update=dict.fromkeys(("value", "low", "nominal", "high"), capacity))
-    memory = chip.memory.model_copy(update={"acts": buffer.model_copy(update={"capacity": constant})})
-    return chip.model_copy(update={"memory": memory})
+    return with_level(load_chip("ternary-ws-64x64").with_technology("45nm"), "acts", capacity=capacity)
 
 
 def test_sram_between_two_capacities_lies_between_their_areas_and_outside_of_the_grid_has_none() -> None:

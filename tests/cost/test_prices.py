@@ -9,6 +9,7 @@ from bitsim.cost import CONVENTIONS, OperatorCost, PriceList, price_operator
 from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
 from bitsim.events import Events
 from bitsim.hw import load_chip
+from tests.chips import with_level
 
 CHIP = load_chip("ternary-ws-64x64")
 
@@ -65,11 +66,7 @@ def test_sram_between_two_capacities_lies_on_a_line_over_log_capacity_and_never_
     node = CHIP.with_technology("45nm")
 
     def sized(kilobytes: float) -> PriceList:
-        capacity = node.memory.acts.capacity.model_copy(
-            update={"value": kilobytes, "low": kilobytes, "nominal": kilobytes, "high": kilobytes}
-        )
-        acts = node.memory.acts.model_copy(update={"capacity": capacity})
-        return PriceList(node.model_copy(update={"memory": node.memory.model_copy(update={"acts": acts})}))
+        return PriceList(with_level(node, "acts", capacity=kilobytes))
 
     low, middle, high = (sized(kb).must_price("sram.acts.read_bits", 1, "x").nominal for kb in (8, 16, 32))
     assert middle == pytest.approx((low + high) / 2)

@@ -227,7 +227,7 @@ def test_malformed(here: Path, content: str, start: str) -> None:
         ("technology: 7nm", "technology: my/8nm.yaml", "x.yaml:3: technology: file not found (my/8nm.yaml)"),
         ("unit: GHz", "unit: MHz", "x.yaml:4: clock.unit: must be 'GHz' (got 'MHz')"),
         ("value: 1.0, unit: GHz", "value: 0, unit: GHz", "x.yaml:4: clock.value: must be > 0 (got 0)"),
-        ("value: 0.85", "value: 85", "x.yaml:69: memory.dram.efficiency.value: must be <= 1 (got 85)"),
+        ("value: 0.85", "value: 85", "x.yaml:80: memory.dram.efficiency.value: must be <= 1 (got 85)"),
         (
             "    exp:",
             "    expo:",
@@ -290,5 +290,5 @@ def test_technology_beside_the_chip(here: Path) -> None:
 
 
 def test_unknown_buffer() -> None:
-    with pytest.raises(UnknownNameError, match=r"^unknown buffer 'act'; did you mean acts\?$"):
-        load_chip("ternary-ws-64x64").memory.buffer("act")
+    with pytest.raises(UnknownNameError, match=r"^unknown memory level 'act'; did you mean acts\?$"):
+        load_chip("ternary-ws-64x64").memory.level("act")

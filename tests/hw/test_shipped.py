@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bitsim.cost.prices import PriceList
+from bitsim.cost.prices import PriceList, sram_between
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import UnknownNameError
 from bitsim.events import event_kind
@@ -67,9 +67,9 @@ def test_every_technology_prices_every_chip(chip_name: str, technology: str) -> 
     prices = PriceList(chip)
     families = {event.split(".")[0] for event in needed if prices.price(event) is None}
     assert families == UNPRICED.get(chip.bitlinear.kind, set())
-    grid = {(row.capacity_kb, row.width_bits) for row in chip.tech.sram}
-    buffers = [chip.memory.buffer(name) for name in ("weights", "acts", "psums")]
-    assert {(buffer.capacity.nominal, buffer.width_bits) for buffer in buffers} <= grid
+    for name in chip.memory.names:
+        below, above, _ = sram_between(chip, name)
+        assert below.capacity_kb <= chip.memory.level(name).capacity.nominal <= above.capacity_kb
 
 
 def test_with_technology_changes_only_the_technology() -> None:

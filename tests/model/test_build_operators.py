@@ -71,8 +71,8 @@ def test_one_block_by_hand():
     operators = {op.name: op for op in forward_operators(CONFIG, phase="prefill", tokens=3, context=8)}
     q, qk, pv = (operators[f"layers.1.self_attn.{name}"] for name in ("q_proj", "qk", "pv"))
     assert (q.m, q.k, q.n, q.repeat, q.weight_format, q.weight_bits) == (3, 32, 32, 1, "ternary", 2 * 32 * 32)
-    assert (qk.m, qk.k, qk.n, qk.repeat, qk.weight_bits) == (3, 8, 8, 4, 0)
-    assert (pv.m, pv.k, pv.n, pv.repeat) == (3, 8, 8, 4)
+    assert (qk.m, qk.k, qk.n, qk.repeat, qk.weight_bits) == (6, 8, 8, 2, 0)
+    assert (pv.m, pv.k, pv.n, pv.repeat) == (6, 8, 8, 2)
     assert operators["layers.0.input_layernorm"].vector == {"mul": 3 * 96, "add": 3 * 32, "rsqrt": 3}
     assert operators["layers.0.self_attn.quantise"].vector == {"max": 96, "cvt": 96, "div": 3}
     assert operators["layers.0.self_attn.rope"].vector == {"mul": 2 * 3 * 48, "add": 3 * 48}
@@ -92,7 +92,9 @@ def test_one_block_by_hand():
     assert moved["layers.0.self_attn.softmax"] == (rows * 8, rows * 8)
     assert moved["layers.0.self_attn.rope"] == (3 * 48, 3 * 48)
     assert moved["layers.0.self_attn.kv_write"] == (3 * 2 * 16, 0)
-    assert moved["layers.0.self_attn.kv_read"] == moved["layers.0.self_attn.q_proj"] == (0, 0)
+    assert moved["layers.0.self_attn.qk"] == moved["layers.0.self_attn.q_proj"] == (0, 0)
+    assert operators["layers.0.self_attn.softmax"].pieces == 2
+    assert qk.kv_read_bits == pv.kv_read_bits == 8 * 16 * 16
     assert operators["embed_tokens"].values_written == 96
     assert operators["lm_head"].weight_bits == 16 * 50 * 32
     silu = {op.name: op for op in forward_operators(FLOAT_CONFIG, phase="decode", tokens=1, context=8)}
@@ -153,7 +155,7 @@ def test_quantised_kv_traffic_by_hand():
 
     def moved(tokens, context):
         operators = forward_operators(CONFIG, phase="decode", tokens=tokens, context=context, kv=kv)
-        layer = [op for op in operators if op.layer == 1 and op.kind == "kv"]
+        layer = [op for op in operators if op.layer == 1 and op.kind in ("kv", "qk", "pv")]
         return sum(op.kv_write_bits for op in layer), sum(op.kv_read_bits for op in layer)
 
     first, other = 2 * 2 * (8 * 8 + 16), 2 * 2 * (8 * 3 + 16)
