@@ -80,6 +80,7 @@ class Mapper:
             legs.timing,
             (legs.room, legs.held, legs.double),
             legs.prices(self.goal.per_bit),
+            self.goal.objective == "latency" and len(transfers) == 1,
             (times, energies, keeps),
         )
         searched = int(np.count_nonzero(times >= 0))

@@ -14,7 +14,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
 from bitsim.schedule.mapper import Goal, Mapper
 from bitsim.schedule.matmul import Matmul, matmul_of
-from bitsim.schedule.plan import Plan
+from bitsim.schedule.plan import Plan, Schedule
 from bitsim.schedule.traffic import traffic
 from bitsim.schedule.transfers import DRAM, bits_per_cycle
 from bitsim.schedule.vector import vector_traffic, vector_work
@@ -35,8 +35,9 @@ class Placed:
     * `events`: scales, vector unit and traffic; `array_events`: the data-independent events of its datapath, which a
       run replaces by those of the execution.
     * `unit`: what does the work ("array" or "vector"); `unit_cycles`: how long it is busy; `cycles`: from start to end.
-    * `occupied`: cycles that the unit and each memory would need if nothing else took time; `bounds`: the least that
-      any schedule needs of them.
+    * `needs`: work of the unit (cycles of the array, lane cycles of the vector unit) and bits that each memory moves;
+      `least`: the least of these in any schedule, with the MACs of a matmul under "peak". `rates`: how much of each is
+      done in a cycle.
     * `plan`: of a matmul; `blocks`: the tokens of its calls of the datapath, in which K and N are whole; `call_cycles`:
       what these take on operands without zeros.
     """
@@ -46,16 +47,28 @@ class Placed:
     unit: str
     unit_cycles: int
     cycles: int
-    occupied: Mapping[str, int]
-    bounds: Mapping[str, int]
+    needs: Mapping[str, int]
+    least: Mapping[str, int]
+    rates: Mapping[str, Fraction]
     plan: Plan | None = None
     blocks: tuple[int, ...] = ()
     call_cycles: int = 0
 
     @property
+    def occupied(self) -> dict[str, int]:
+        """Cycles that the unit and each memory would need if nothing else took time."""
+        return {name: -int(-amount // self.rates[name]) for name, amount in self.needs.items()}
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """Lower bounds of the cycles: the peak rate of the datapath, and compulsory traffic of each memory."""
+        return {name: -int(-amount // self.rates[name]) for name, amount in self.least.items()}
+
+    @property
     def bound(self) -> str:
         """What the operator waits for."""
-        return max(self.occupied, key=lambda name: self.occupied[name])
+        occupied = self.occupied
+        return max(occupied, key=lambda name: occupied[name])
 
     @property
     def least_cycles(self) -> int:
@@ -84,67 +97,75 @@ class Placement:
         self.chip = chip
         self.bitlinear: Datapath = build_datapath(chip.bitlinear)
         self.wide: Datapath = build_datapath(chip.wide)
+        self._places: dict[tuple[object, ...], Placed] = {}
         self._mappers = {id(path): Mapper(chip, path, goal) for path in (self.bitlinear, self.wide)}
         self._rates = {name: bits_per_cycle(chip, name) for name in (*chip.memory.names, DRAM)}
+        self._rates |= {"array": Fraction(1), "vector": Fraction(chip.vector.lanes)}
 
     def datapath(self, op: Operator) -> Datapath:
         """The datapath that computes a matmul operator."""
         return self.bitlinear if op.is_bitlinear else self.wide
 
+    def schedule(self, op: Operator) -> tuple[Matmul, Plan, Schedule]:
+        """A matmul operator as its mapper sees it, the plan that it has, and what evaluates plans."""
+        mapper = self._mappers[id(self.datapath(op))]
+        matmul = matmul_of(op, self.datapath(op), self.chip.memory)
+        return matmul, mapper.plan(representative(matmul, op)), mapper.schedule
+
     def place(self, op: Operator) -> Placed:
-        with naming(op):
-            return self._matmul(op, Fraction(1)) if op.is_matmul else self._vector(op)
+        """Operators that differ in name and layer only share their place."""
+        key = (op.kind, op.phase, *op.shape)
+        if key not in self._places:
+            with naming(op):
+                self._places[key] = self._matmul(op, Fraction(1)) if op.is_matmul else self._vector(op)
+        return self._places[key]
+
+    def cut_plans(self) -> list[tuple[str, float]]:
+        """Of each place whose plan comes from a cut search: what was left out, and the gap to the best bound."""
+        plans = [(placed.plan, placed.gap) for placed in self._places.values()]
+        return [(plan.cut, gap) for plan, gap in plans if plan is not None and plan.cut]
 
     def paced(self, op: Operator, placed: Placed, busy: int) -> Placed:
         """`placed` with calls that took `busy` cycles on the operands at hand: all tiles take so much less or more."""
         return placed if busy == placed.call_cycles else self._matmul(op, Fraction(busy, placed.call_cycles))
 
     def _vector(self, op: Operator) -> Placed:
-        work, busy = vector_work(self.chip, op)
-        events = vector_traffic(self.chip, op)
-        occupied = {"vector": busy} | self._occupied(events)
+        work, lane_cycles = vector_work(self.chip, op)
+        moved = vector_traffic(self.chip, op)
+        needs = {"vector": lane_cycles} | bits_by_memory(moved)
+        busy = -(-lane_cycles // self.chip.vector.lanes)
         return Placed(
-            events=events + work,
+            events=moved + work,
             array_events=Events(),
             unit="vector",
             unit_cycles=busy,
-            cycles=max(occupied.values()),
-            occupied=occupied,
-            bounds=occupied,
+            cycles=max(-int(-amount // self._rates[name]) for name, amount in needs.items()),
+            needs=needs,
+            least=needs,
+            rates=self._rates,
         )
 
     def _matmul(self, op: Operator, pace: Fraction) -> Placed:
-        datapath, mapper = self.datapath(op), self._mappers[id(self.datapath(op))]
-        matmul = matmul_of(op, datapath, self.chip.memory)
-        plan = mapper.plan(representative(matmul, op))
-        transfers = mapper.schedule.transfers(matmul)
-        work = mapper.schedule.work(matmul, plan, transfers, pace)
+        datapath, (matmul, plan, schedule) = self.datapath(op), self.schedule(op)
+        transfers = schedule.transfers(matmul)
+        work = schedule.work(matmul, plan, transfers, pace)
         moved = traffic(transfers, self.chip.memory, work)
         blocks = tuple(plan.blocks(matmul.m))
-        spec = self.chip.bitlinear if op.is_bitlinear else self.chip.wide
-        peak = -(-op.macs // spec.macs_per_cycle)
+        peak = (self.chip.bitlinear if op.is_bitlinear else self.chip.wide).macs_per_cycle
+        macs = min(op.macs, work.busy * peak)  # skipping can beat the peak rate
         return Placed(
             events=moved + scale_events(op),
             array_events=total_of(datapath, blocks, op),
             unit="array",
             unit_cycles=work.busy,
             cycles=work.cycles,
-            occupied={"array": work.busy} | self._occupied(moved),
-            bounds={"array": min(peak, work.busy)} | self._occupied(self._compulsory(matmul, datapath, moved)),
+            needs={"array": work.busy} | bits_by_memory(moved),
+            least={"peak": macs} | bits_by_memory(self._compulsory(matmul, datapath, moved)),
+            rates=self._rates | {"peak": Fraction(peak)},
             plan=plan,
             blocks=blocks,
             call_cycles=sum(datapath.cycles(size, op.k, op.n) for size in blocks) * op.repeat,
         )
-
-    def _occupied(self, events: Events) -> dict[str, int]:
-        """Cycles of the DRAM and of each on-chip memory for these bits alone."""
-        bits: dict[str, int] = {}
-        for event, count in events.items():
-            parts = event.split(".")
-            if parts[0] in ("sram", DRAM):
-                memory = DRAM if parts[0] == DRAM else parts[1]
-                bits[memory] = bits.get(memory, 0) + count
-        return {memory: -int(-count // self._rates[memory]) for memory, count in bits.items()}
 
     def _compulsory(self, matmul: Matmul, datapath: Datapath, moved: Events) -> Events:
         """The least traffic of any schedule: each operand once between chip and DRAM, and what one whole call reads.
@@ -164,6 +185,17 @@ class Placement:
             event = f"sram.{memory.chain(operand)[0].name}.{direction}_bits"  # type: ignore[arg-type]
             least[event] = least.get(event, 0) + bits * repeat
         return Events({event: min(bits, moved[event]) for event, bits in least.items()})
+
+
+def bits_by_memory(events: Events) -> dict[str, int]:
+    """Bits that the DRAM and each on-chip memory move."""
+    bits: dict[str, int] = {}
+    for event, count in events.items():
+        place, name = event.split(".")[:2]
+        if place in ("sram", DRAM):
+            memory = DRAM if place == DRAM else name
+            bits[memory] = bits.get(memory, 0) + count
+    return bits
 
 
 def total_of(datapath: Datapath, blocks: tuple[int, ...], op: Operator) -> Events:
