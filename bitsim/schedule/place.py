@@ -13,7 +13,7 @@ from bitsim.events import Events
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
 from bitsim.schedule.mapper import Goal, Mapper
-from bitsim.schedule.matmul import Matmul, matmul_of
+from bitsim.schedule.matmul import VALUE_BITS, Matmul, matmul_of
 from bitsim.schedule.plan import Plan, Schedule
 from bitsim.schedule.traffic import traffic
 from bitsim.schedule.transfers import DRAM, bits_per_cycle
@@ -175,6 +175,7 @@ class Placement:
         memory, repeat = self.chip.memory, matmul.repeat
         least = {f"dram.{matmul.content}.read_bits": matmul.stored_bits if matmul.weights_move else 0}
         least["dram.acts.read_bits"] = 0 if matmul.acts_inside else matmul.m * matmul.k * matmul.act_bits * repeat
+        least["dram.acts.write_bits"] = 0 if matmul.outputs_inside else matmul.m * matmul.n * VALUE_BITS * repeat
         whole = datapath.streams(*matmul.dims)
         for operand, direction, bits in (
             ("weights", "read", whole.weight_reads),

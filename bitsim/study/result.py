@@ -192,12 +192,13 @@ class Result:
             for row in self.rows
         ]
 
+    def peak_macs(self, row: OperatorRow) -> int:
+        """MACs per cycle of the datapath that computes a matmul, when nothing idles."""
+        return (self.chip.bitlinear if row.bitlinear else self.chip.wide).macs_per_cycle
+
     def _utilisation(self, row: OperatorRow) -> float | None:
         """Of a matmul, its MACs over those that its datapath could do in the same time; None for all else."""
-        if not row.macs or not row.cycles:
-            return None
-        spec = self.chip.bitlinear if row.bitlinear else self.chip.wide
-        return row.macs / (row.cycles * spec.macs_per_cycle)
+        return row.macs / (row.cycles * self.peak_macs(row)) if row.macs and row.cycles else None
 
     def _event_records(self) -> list[dict[str, Any]]:
         return [
