@@ -70,7 +70,11 @@ EVENT_KINDS = (
         "a row between two registers",
     ),
     # lookup tables
-    _logic("lut.build.add_bits", "table building", "one bit of an adder that builds entries of a lookup table adds"),
+    _logic(
+        "lut.build.{depth}.add_bits",
+        "table building",
+        "one bit of an adder that builds entries of a lookup table adds; `depth2`: it takes what another adder gives",
+    ),
     _logic("lut.{table}.read", "table reads", "an entry is selected from a lookup table in registers, by its code"),
     _logic("lut.sram.read_bits", "table SRAM", "bits read from a lookup table in SRAM"),
     _logic("lut.sram.write_bits", "table SRAM", "bits of entries written to a lookup table in SRAM"),

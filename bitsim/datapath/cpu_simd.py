@@ -153,6 +153,10 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
         executed = Events(instructions(self.spec, m, *self.padded(k, n)))
         return executed + arithmetic_events("int8", m, k, n, multiplies=False)
 
+    @property
+    def no_parts(self) -> str:
+        return "are programs: no source gives the area of a CPU's core by itself"
+
     def chances(self, m: int, k: int, n: int) -> Mapping[str, int]:
         return {}
 
