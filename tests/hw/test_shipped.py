@@ -51,8 +51,8 @@ def test_names_used_in_events(name: str, unit: str, column_format: str) -> None:
     assert (spec.unit, spec.column_format) == (unit, column_format)
 
 
-# No source gives an energy per vector instruction, nor one of tensor cores; results on these chips say so.
-UNPRICED = {"cpu_simd": {"simd"}, "tensor_core": {"mma", "dequant", "regfile"}}
+# No source gives an energy per vector instruction; results on these chips say so.
+UNPRICED = {"cpu_simd": {"simd"}}
 
 
 @pytest.mark.parametrize("chip_name", chip_names())
