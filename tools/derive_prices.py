@@ -20,14 +20,15 @@ The studies are told about in tools/study_units.py, tensor cores in tools/derive
   much.
 * `lut.b4_t10.read`: likewise, from study A's lookup into 8 binary entries. Entries of 8 bits are taken to cost 8 / 10.
 * `lut.build.depth*.add_bits`: study A's table builders without registers and clock, per bit of adder. Depth 1 is the
-  builder of g = 2. What those of g = 3 and of the binary table take beyond their adders of depth 1 is depth 2: low = the
-  lesser zd, high = the larger ud, nominal = geometric mean. At 7 nm they were not synthesised: depth 2 is scaled as
-  depth 1. Deeper: on the straight line through depths 1 and 2.
+  builder of g = 2. What those of g = 3 and of the binary table take beyond their adders of depth 1 is depth 2: low =
+  the lesser zd, high = the larger ud, nominal = geometric mean. At 7 nm they were not synthesised: depth 2 is scaled
+  as depth 1. Deeper: on the straight line through depths 1 and 2.
 * `lut.sram.*_bits`: per bit of CACTI's smallest SRAM, 2 kB with 64-bit access; for 7 nm at 22 nm, as an upper stand-in.
 * `regfile.*_bits`: low likewise, nominal = CACTI's 8 kB with 256-bit access, high = the literature's 8 kB with 64 bits.
 * `serial.depth5.add_bits`, per bit of adder, from study A's bit-serial unit of 16 lanes (four levels and an accumulator
   of 24 bits, all of which work on each plane): low = zd, high = ud, both without registers and clock, nominal = their
-  geometric mean. Study B has no such unit; other depths have no source.
+  geometric mean. Study B has no such unit; other depths have no source. Its total is not rebuilt: it has one long
+  register that takes a shifted plane in each cycle, bitsim's cell has two short ones (bitsim/datapath/bit_serial.py).
 * `popcount.depth*.add_bits` and `serial.popcount_depth*.add_bits`, per bit of adder, XNOR gates included, as `pe.*`
   from study B's unit of 32 lanes (6 adders in a row) and study A's of 64 (7).
 * `lane.add_bits`, `merge.depth*.add_bits`: as `tree.*`. `lane.look_bits`: as a bit of B's 8-bit adder. `gate.closed`:
@@ -159,9 +160,7 @@ def sram_prices(tables: dict[str, Any], library: str) -> dict[str, Range]:
     )
     prices: dict[str, Range] = {}
     for way in ("read", "write"):
-        small, wide = (
-            1e3 * rows[(*SMALL_SRAM[library], *size)][f"{way}_pJ"] / size[1] for size in ((2, 64), (8, 256))
-        )
+        small, wide = (1e3 * rows[(*SMALL_SRAM[library], *size)][f"{way}_pJ"] / size[1] for size in ((2, 64), (8, 256)))
         prices[f"lut.sram.{way}_bits"] = small, small, small
         prices[f"regfile.{way}_bits"] = min(small, wide), wide, literature
     return prices
@@ -221,7 +220,9 @@ def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
     prices = bare_prices(units_b) | build_prices(tables, library) | sram_prices(tables, library)
     prices |= lookup_prices(units_a, pes["ternary_a8_acc24"], flops)
     for unit, price in pes.items():
-        prices |= {f"pe.{unit}.{action}": price for action in (("add", "sub", "skip") if "ternary" in unit else ("mac",))}
+        prices |= {
+            f"pe.{unit}.{action}": price for action in (("add", "sub", "skip") if "ternary" in unit else ("mac",))
+        }
     low, nominal, high = pes["ternary_a8_acc24"]
     for depth in range(1, TREE_DEPTH + 1):
         price = tree_price(units_a, units_b["tree16"], (low / 24, nominal / 24, high / 24), flops, depth)

@@ -20,7 +20,7 @@ blocks have deeper trees than 5 adders in a row.
 
 from bitsim.hw.datapaths.tensor_core import BITS, INTEGERS
 from bitsim.hw.tensor_core import load_tensor_core, tensor_core_names
-from tools.study_units import Range, Unit, gates, gates_a, glitching_gates
+from tools.study_units import Range, Unit, gates_a, glitching_gates
 
 LANES = 16  # of study A's dot products
 MULTIPLIERS = {  # units of study B
@@ -46,7 +46,12 @@ def units() -> dict[str, tuple[str, str, int, int]]:
                 found[f"{arch}_{name}_acc32"] = name, "int32", LANES, 0
             elif (unit := core.float_unit(name, name)) is not None:
                 for acc in unit.outputs:
-                    found[f"{arch}_{name}_acc{acc.removeprefix('fp')}"] = name, acc, unit.block_length, unit.alignment_bits
+                    found[f"{arch}_{name}_acc{acc.removeprefix('fp')}"] = (
+                        name,
+                        acc,
+                        unit.block_length,
+                        unit.alignment_bits,
+                    )
     return found
 
 
@@ -82,7 +87,7 @@ def _energy(kind: tuple[str, str, int, int], units_a: dict[str, Unit], units_b: 
 
 
 def areas(units_a: dict[str, Unit], units_b: dict[str, Unit], flop: float, adder: Range) -> dict[str, Range]:
-    """Part -> um2 of one multiply-accumulate per cycle; `flop`: of a flip-flop, `adder`: of one bit of a tree's adder."""
+    """Part -> um2 of one multiply-accumulate per cycle; `flop`: a flip-flop's, `adder`: that of a bit of a tree."""
     return {f"mma.{unit}.mac": _area(kind, units_a, units_b, flop, adder) for unit, kind in units().items()}
 
 

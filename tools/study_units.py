@@ -1,4 +1,4 @@
-"""What the derivations of prices and areas share: the units of the two gate-level studies, their stimuli and flip-flops.
+"""What the derivations of prices and areas share: the units of two gate-level studies, their stimuli and flip-flops.
 
 Study A (`pe_costs`): output-stationary stimulus, `zd` = zero delay, `ud` = unit delay (an upper bound on glitches);
 `reg_clk` is the energy of all flip-flops with their clock pins.
@@ -94,7 +94,9 @@ def flips_b(*, runs: int = 300, vectors: int = 1000, held: int = 100, seed: int 
 
 
 @cache
-def flips_a(acc_bits: int, *, lanes: int = 1, weights: Weights = "ternary", zeros: float = 1 / 3, held: bool = False) -> float:
+def flips_a(
+    acc_bits: int, *, lanes: int = 1, weights: Weights = "ternary", zeros: float = 1 / 3, held: bool = False
+) -> float:
     """Accumulator bits that flip per cycle under study A's stimulus: 600 vectors, here drawn 300 times.
 
     Each cycle adds the products of `lanes` activations N(0, 127 / 4) and weights, all of them new; `held`: the

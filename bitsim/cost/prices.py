@@ -40,8 +40,8 @@ class PriceList:
     """Prices of all events that can happen on `chip`.
 
     Synthesised logic (`datapath` ledger and vector unit, memory arrays apart) is pre-layout and multiplied by the
-    technology's layout factor; an SRAM access is priced by the buffer's capacity, between two capacities of the technology's grid on a
-    straight line over log(capacity), and never outside of the grid.
+    technology's layout factor; an SRAM access is priced by the buffer's capacity, between two capacities of the
+    technology's grid on a straight line over log(capacity), and never outside of the grid.
     """
 
     def __init__(self, chip: Chip) -> None:

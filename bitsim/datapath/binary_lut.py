@@ -39,11 +39,12 @@ output does nothing (without clock gating it is clocked). Codes are read anew fo
 
 Accumulators wrap or saturate (`overflow.acc`, at the first k of the group); they hold twice the output over 2^d.
 
-Events: `lut.build.depth{d}.add_bits`, 4 and 8 adders per table with d = 1 and 2, with rounding one more per entry; `lut.b4_t{bits}.read`, selection
-with its XORs; adders behind it as in adder trees, d = log2 G + 1 in a row: `tree.depth{d}.add_bits`; toggles of
-activations, entries (`reg.table`), codes (`reg.index`) and accumulators. Clamping is not counted. The adders that build
-are priced as those of ternary tables. Per bit, the synthesised `precompute_b_g4` (45 nm only) lies within their range
-without glitches, and with unit delays 1.55 times above its `high`.
+Events: `lut.build.depth{d}.add_bits`, 4 and 8 adders per table with d = 1 and 2, one more per entry to round;
+`lut.b4_t{bits}.read`, selection with its XORs; adders behind it as in adder trees, d = log2 G + 1 in a row:
+`tree.depth{d}.add_bits`; toggles of activations, entries (`reg.table`), codes (`reg.index`) and accumulators. Clamping
+is not counted. Building is priced by adders in a row, so that glitches of the second addition are in: events times
+prices rebuild the synthesised `precompute_b_g4` (45 nm only), and lookups into its table, within 15 %
+(tests/hw/test_rebuilt_lookups.py).
 
 Published: T-MAC (arXiv 2407.00088, CPU), LUT Tensor Core (arXiv 2408.06003); synthesised as `lutread_b_g4`.
 """

@@ -18,10 +18,12 @@ columns hold weight 0: they are no operations, but their registers pass values o
 Exact: the INT8 and ternary arrays equal the int64 matmul as long as no sum leaves `acc_bits` (counted and reported);
 the FP16 array rounds every product and every sum to binary16, k ascending, and is not exact.
 
-Priced from synthesised PEs (tools/derive_prices.py). Events times prices rebuild their energies within 15 %, with two
-exceptions (tests/hw/test_rebuilt_prices.py says why): at 7 nm the two studies disagree on flip-flops, so that `low`
-lies between them and `high` is up to 20 % above the higher; and one price for add, sub and skip overrates weights of
-which two thirds or more are 0.
+Priced from synthesised PEs (tools/derive_prices.py). Events times prices rebuild their energies within 15 %, `low` that
+of the lower study, `nominal` and `high` those with glitches (tests/hw/test_rebuilt_prices.py). Events can't do it for
+output-stationary arrays half of whose weights are 0, or more: a PE that skips after a skip switches nothing, so that
+gate energy falls with about 1 - zeros^2, and add, sub and skip have one price, the mean at a third of zeros. `low` is
+16 to 18 % too high at half of zeros, 30 to 35 % at 0.7, 65 to 74 % at 0.9. It would take an event for pairs of weights
+that follow each other. In weight-stationary arrays sums pass through a PE that skips, and it does switch.
 """
 
 from collections.abc import Mapping

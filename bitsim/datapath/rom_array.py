@@ -37,8 +37,7 @@ the column accumulators, whose registers are not counted (as in `bitsim.datapath
 priced. The read's price is an upper stand-in, all that BitROM spends on a MAC (hw_models/technology).
 
 Area: of the awake banks; sources for a bit of ROM lie far apart, at 7 nm by a factor of 50. Not modelled: how much ROM
-there is (all weights of any model fit), several columns of cells per accumulator,
-and adapters in SRAM (TOM).
+there is (all weights of any model fit), several columns of cells per accumulator, and adapters in SRAM (TOM).
 
 Published: BitROM (arXiv 2509.08542: 2048 x 1024, two weights per transistor, 65 nm), TOM (arXiv 2602.20662: standard-
 cell ROM, gated banks), ankhdjet (one transistor per weight).

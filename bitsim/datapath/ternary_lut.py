@@ -39,11 +39,15 @@ a lane without an output does nothing (without clock gating it is clocked). Code
 Exact for every operand in -128..127 and weights -1, 0, 1; entries can't overflow, accumulators wrap or saturate
 (`overflow.acc`, at the first k of the group).
 
-Events: `lut.build.depth{d}.add_bits`, d adders in a row from the copied activation; `lut.g{g}_{half,full}.read` (the selection from registers) or `lut.sram.*_bits`; the
-adders behind it, negation included, as in adder trees: `tree.depth{d}.add_bits`, d = log2 G + 1 in a row; toggles of
-entries, codes (`reg.index`), activations and accumulators. Price of a selection: what the synthesised lookup with its
-accumulator costs beyond a ternary PE of the same width, in the AND-OR style; a selection written as a variable
-part-select costs up to 4.5 times as much (tools/derive_prices.py). Wires from a table to its lanes have no price.
+Events: `lut.build.depth{d}.add_bits`, d adders in a row from the copied activation; `lut.g{g}_{half,full}.read` (the
+selection from registers) or `lut.sram.*_bits`; the adders behind it, negation included, as in adder trees:
+`tree.depth{d}.add_bits`, d = log2 G + 1 in a row; toggles of entries, codes (`reg.index`), activations and
+accumulators. Price of a selection: what the synthesised lookup with its accumulator costs beyond a ternary PE of the
+same width, in the AND-OR style; a selection written as a variable part-select costs up to 4.5 times as much
+(tools/derive_prices.py). Events times prices rebuild the synthesised lookups within 15 %, registers included, `low` for
+tables that are held and `high` for those that change in every cycle; and builders of g = 2 and 3 with their registers
+as measured (tests/hw/test_rebuilt_lookups.py). At 7 nm only the builder of g = 2 was synthesised; longer rows of adders
+are scaled from 45 nm, rows of more than two extrapolated. Wires from a table to its lanes have no price.
 
 Published: TeLLMe (g = 3, full), TENET's STL, Platinum, ternary-lut-dse (arXiv 2604.25183); synthesised as
 `lutread_t_g*` and `precompute_t_g*`.

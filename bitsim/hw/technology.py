@@ -61,8 +61,9 @@ class Technology(FromFile):
     """A price list for one node.
 
     `prices`: event -> energy of one event in pJ. Those of `pe.*`, `reg.*`, `acc.*`, `scale.*` and `vec.*` are
-    synthesised logic before layout, to be multiplied by `layout_factor`; `add.*` and `mul.*` are the papers' own and
-    stay as they are, and so do memory arrays (`lut.sram.*`, `regfile.*`, `rom.*`), here and in `areas`. An event without a price raises where it is priced (`bitsim.cost`).
+    synthesised logic before layout, to be multiplied by `layout_factor`; `add.*` and `mul.*` are the papers' own
+    and stay as they are, and so do memory arrays (`lut.sram.*`, `regfile.*`, `rom.*`), here and in `areas`. An
+    event without a price raises where it is priced (`bitsim.cost`).
 
     `supply`: the voltage at which logic was priced; needed only to scale to another node.
 

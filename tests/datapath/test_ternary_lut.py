@@ -49,7 +49,9 @@ def test_an_entry_of_more_than_one_term_is_one_addition(g: int, table: str, addi
     spec = lut(g=g, table=table, tables=1)
     built = building(spec, 1, g, 1)
     assert sum(built.values()) == additions * spec.entry_bits
-    assert len(built) == (g - 1 if table == "half" else g)  # lengths of rows of adders; -a - b needs one more than a + b
+    assert len(built) == (
+        g - 1 if table == "half" else g
+    )  # lengths of rows of adders; -a - b needs one more than a + b
 
 
 def test_outputs_share_the_tables_that_are_built() -> None:

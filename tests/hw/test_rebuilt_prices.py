@@ -2,7 +2,8 @@
 
 The whole way is used: the datapath executes, its events are counted, the technology's prices are applied. What is
 required of a price's levels: `nominal` is study B with glitches; `high` is study A with unit delays; `low` is the lower
-of both studies without delays and not above the other. Tables and their lookups are in test_rebuilt_lookups.py.
+of both studies without delays and not above the other. Tables and their lookups are in test_rebuilt_lookups.py. The
+bit-serial unit is no case: it has other registers than bitsim's cell (bitsim/datapath/bit_serial.py).
 
 Where event pricing can't do it, the case is marked as failing with the reason (strictly: one that began to pass would
 be reported); no tolerance is wider.
@@ -48,7 +49,9 @@ ZEROS = (
     "one price stands for add, sub and skip and for all bits of a tree; but an operand of 0 after one of 0 switches "
     "nothing, so that energy falls with 1 - zeros^2, and prices are means over weights of which a third are 0"
 )
-ONE_RUN = "study A's glitches with unit delays are those of one run: 0.998, 0.791, 0.649, 0.731 pJ at z = 0, 1/3, 1/2, 0.7"
+ONE_RUN = (
+    "study A's glitches with unit delays are those of one run: 0.998, 0.791, 0.649, 0.731 pJ at z = 0, 1/3, 1/2, 0.7"
+)
 CANT = {  # unit of study A, level, technology -> why events can't do it
     **{("tacc_a8_acc24_z0", "high", technology): ONE_RUN for technology in LIBRARIES},
     **{(f"tacc_a8_acc24_z{z}", level, tech): ZEROS for z in ("0.5", "0.9") for level in RUN for tech in LIBRARIES},
@@ -67,7 +70,10 @@ def tables() -> dict[str, Any]:
 
 def unit_a(tables: dict[str, Any], unit: str, technology: str) -> dict[str, float]:
     """Energy of a unit of study A per cycle in fJ, by level."""
-    lanes, numbers = tables["pe_costs"]["units"][unit]["lanes"], tables["pe_costs"]["units"][unit][LIBRARIES[technology]]
+    lanes, numbers = (
+        tables["pe_costs"]["units"][unit]["lanes"],
+        tables["pe_costs"]["units"][unit][LIBRARIES[technology]],
+    )
     return {level: 1e3 * lanes * numbers[f"pJ_mac_{run}"] for level, run in RUN.items()}
 
 
@@ -164,11 +170,13 @@ def test_a_lane_of_a_sparse_array_is_a_serial_ternary_pe(level: str, technology:
 
 @pytest.mark.parametrize("technology", technology_names())
 @pytest.mark.parametrize("level", RUN)
-@pytest.mark.parametrize(("unit", "number_format", "acc_bits"), [("idot16_8x8_acc32", "int8", 32), ("idot16_4x4_acc24", "int4", 24)])
+@pytest.mark.parametrize(
+    ("unit", "number_format", "acc_bits"), [("idot16_8x8_acc32", "int8", 32), ("idot16_4x4_acc24", "int4", 24)]
+)
 def test_dot_products_of_integer_tensor_cores(
     unit: str, number_format: str, acc_bits: int, level: str, technology: str, tables: dict[str, Any]
 ) -> None:
-    """16 products and an accumulator per cycle, as study A synthesised them; its INT4 unit accumulates 24 bits, not 32."""
+    """16 products and an accumulator per cycle, as study A synthesised them; its INT4 unit accumulates 24 bits."""
     rng, largest = np.random.default_rng(7), 127 if number_format == "int8" else 7
     x, w = (np.clip(np.rint(rng.normal(0, largest / 4, (RUNS, CYCLES, 16))), -largest, largest) for _ in range(2))
     sums = np.cumsum((x * w).sum(axis=2).astype(np.int64), axis=1)
