@@ -10,6 +10,9 @@ The studies are told about in tools/study_units.py, tensor cores in tools/derive
   have taken their `high`, so that gates and registers together are what was measured; nominal where that is more.
 * `pe.*`, gates only: low = min(A zd, B zero), nominal = B glitch - int_ff - clk, high as said. Study A has no PE of 20
   bits: the mean of its 16 and 24 bits stands for it.
+* `pe.*.idle`, a PE that holds its sum and meets weight 0 again: from study A's PEs of 24 bits with 0 to 0.9 of zeros z.
+  All but z^2 of their cycles are taken to cost what they do at 1/3; the least squares of what is left, in proportion to
+  that, times the price's low (zd) and high (ud). nominal is the geometric mean.
 * `tree.depth*.add_bits`, per bit of adder, sign selection included, by adders in a row between registers: 5 from the
   synthesised 16-lane trees (four levels and the accumulator's adder), 1 from the ternary PE of 24 bits, as `pe.*`; on a
   straight line between the two, because glitches grow from adder to adder. Deeper stages have no source.
@@ -104,6 +107,17 @@ def pe_prices(units_a: dict[str, Unit], units_b: dict[str, Unit], flops: FlipFlo
     prices["int8_acc32"] = pe_price(units_b["pe_i8_32"], units_a["mac_i8i8_acc32"], registers)
     prices["fp16_acc16"] = pe_price(units_b["pe_fp16"], None, 0)
     return prices
+
+
+def idle_share(units_a: dict[str, Unit], run: str) -> float:
+    """Gates of study A's PE of 24 bits that holds still, relative to those of one that works; `run`: zd or ud."""
+    working = gates_a(units_a["tacc_a8_acc24"], run)
+    shares = {0.0: "_z0", 1 / 3: "", 0.42: "_z0.42", 0.5: "_z0.5", 0.7: "_z0.7", 0.9: "_z0.9"}
+    left = {
+        zeros**2: gates_a(units_a[f"tacc_a8_acc24{name}"], run) / working - (1 - zeros**2)
+        for zeros, name in shares.items()
+    }
+    return sum(still * rest for still, rest in left.items()) / sum(still**2 for still in left)
 
 
 def tree_price(units_a: dict[str, Unit], unit_b: Unit, flat: Range, flops: FlipFlops, depth: int) -> Range:
@@ -223,6 +237,11 @@ def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
         prices |= {
             f"pe.{unit}.{action}": price for action in (("add", "sub", "skip") if "ternary" in unit else ("mac",))
         }
+    low_share, high_share = idle_share(units_a, "zd"), idle_share(units_a, "ud")
+    for bits in TERNARY_ACC_BITS:
+        low, _, high = pes[f"ternary_a8_acc{bits}"]
+        still, glitching = low_share * low, high_share * high
+        prices[f"pe.ternary_a8_acc{bits}.idle"] = still, sqrt(still * glitching), glitching
     low, nominal, high = pes["ternary_a8_acc24"]
     for depth in range(1, TREE_DEPTH + 1):
         price = tree_price(units_a, units_b["tree16"], (low / 24, nominal / 24, high / 24), flops, depth)
