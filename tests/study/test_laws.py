@@ -23,8 +23,11 @@ from tests.chips import amount
 
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
-# No source gives an energy per vector instruction, nor one of tensor cores.
-UNPRICED = {"cpu_simd": r"simd\.", "tensor_core": r"mma\.ampere"}
+# No source gives an energy per vector instruction.
+UNPRICED = {"cpu_simd": r"simd\."}
+# They leave out what activations of 0 make needless, and the papers count it: an operator almost all of whose
+# activations are 0 can take less than in the papers' convention (all of them together do not).
+SKIPPING = ("rom_array", "sparse_array")
 KINDS = {name: load_chip(name).bitlinear.kind for name in chip_names()}
 PRICED = [name for name, kind in KINDS.items() if kind not in UNPRICED]
 PAIRS = [(model, chip) for model in MODELS for chip in chip_names()]
@@ -90,7 +93,8 @@ def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, ch
 @pytest.mark.parametrize("chip", PRICED)
 def test_law_6_holds_for_every_operator(chip: str) -> None:
     table = ran("tiny-b158", chip).frame()
-    assert (table["energy_arithmetic_pj"] <= table["energy_datapath_pj"]).all()
+    if KINDS[chip] not in SKIPPING:
+        assert (table["energy_arithmetic_pj"] <= table["energy_datapath_pj"]).all()
     assert (table["energy_datapath_pj"] <= table["energy_system_pj"]).all()
 
 
