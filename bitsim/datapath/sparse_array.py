@@ -56,9 +56,9 @@ import numpy as np
 
 from bitsim.datapath.accumulation import Accumulation, Register, Summed
 from bitsim.datapath.base import Array, Statistics, Streams, arithmetic_events
+from bitsim.datapath.kernels.lane_schedule import slice_toggles
 from bitsim.datapath.kernels.sparse_array import sparse_toggles
 from bitsim.datapath.lane_schedule import LaneSchedule, lane_schedule
-from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
 from bitsim.events import Events
 from bitsim.hw.datapaths.sparse_array import ACT_BITS, SparseArraySpec
@@ -105,11 +105,15 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
         """The passes of `m` tokens through the tiles of `n` outputs; `live`: bool (M, N), None: all are needed."""
         spec = self.spec
         tiles = -(-n // spec.tile_columns)
-        padded = np.zeros((m, tiles * spec.tile_columns), np.bool_)
-        padded[:, :n] = True if live is None else live
-        waiting = padded.reshape(m, tiles, spec.outputs, spec.cols).sum(axis=2)
         widths = np.minimum(spec.tile_columns, n - spec.tile_columns * np.arange(tiles))
-        return Turns(passes=waiting.max(axis=2).T, columns=np.minimum(widths, spec.cols))
+        columns = np.minimum(widths, spec.cols)
+        if live is None:
+            passes = np.broadcast_to(-(-widths // spec.cols), (m, tiles)).T
+            return Turns(passes=passes, columns=columns)
+        padded = np.zeros((m, tiles * spec.tile_columns), np.bool_)
+        padded[:, :n] = live
+        waiting = padded.reshape(m, tiles, spec.outputs, spec.cols).sum(axis=2)
+        return Turns(passes=waiting.max(axis=2).T, columns=columns)
 
     def schedule(self, acts: Array) -> LaneSchedule:
         """When the lanes take which activation of `acts` (M, K)."""
@@ -216,7 +220,7 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
         return replace(summed, y=y) if not summed.overflows else self._needed_overflows(acts, weights, y)
 
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
-        return self._toggles(acts, w, np.ones((len(acts), len(w)), np.bool_), overflowed)
+        return self._toggles(acts, w, None, overflowed)
 
     def column_toggles(
         self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None
@@ -226,7 +230,7 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
         overflowed = summed is not None and bool(summed.overflows)
         return self._toggles(acts, weights.columns(columns, seed), weights.live[:, columns], overflowed)
 
-    def _toggles(self, acts: Array, w: Array, live: Array, overflowed: bool) -> Mapping[str, int]:
+    def _toggles(self, acts: Array, w: Array, live: Array | None, overflowed: bool) -> Mapping[str, int]:
         spec = self.spec
         psums, codes = sparse_toggles(
             acts,
@@ -262,21 +266,12 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
     def _act_toggles(self, acts: Array, turns: Turns) -> int:
         """Toggles of slices and picks; tiles that all tokens pass equally often are alike."""
         kinds, tiles = np.unique(turns.passes[turns.working], axis=0, return_counts=True)
+        lanes, depth = self.spec.lanes, self.spec.depth
+        entering = np.ascontiguousarray(acts)
         return sum(
-            int(number) * self._tile_act_toggles(acts, passes) for passes, number in zip(kinds, tiles, strict=True)
+            int(number) * int(slice_toggles(entering, np.ascontiguousarray(passes), lanes, depth))
+            for passes, number in zip(kinds, tiles, strict=True)
         )
-
-    def _tile_act_toggles(self, acts: Array, passes: Array) -> int:
-        spec, (m, k) = self.spec, acts.shape
-        padded = np.zeros((m, self._intervals(k) * spec.interval), np.uint8)
-        padded[:, :k] = acts
-        slices = np.repeat(padded, passes, axis=0).reshape(-1, spec.interval)
-        flips = stream_toggles(slices, 0)
-        for lane in range(spec.lanes):
-            picks = slices[:, lane * spec.depth : (lane + 1) * spec.depth].ravel()
-            picks = picks[picks != 0]
-            flips += stream_toggles(picks[:, None], 0) if picks.size else 0
-        return flips
 
 
 def meets_zero(taken: Array, weights: PreparedWeights) -> int:
