@@ -105,7 +105,7 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
         super().__init__(spec)
         most = (1 << (spec.act_bits - 1)) - 1
         self.act_range = (-most - 1, most)
-        self.zero_weights = spec.weights == "ternary"
+        self.zero_weights = spec.zero_weights
 
     @property
     def accumulation(self) -> Accumulation:

@@ -78,7 +78,7 @@ class Popcount(CountedDatapath[PopcountSpec]):
 
     def __init__(self, spec: PopcountSpec) -> None:
         super().__init__(spec)
-        self.zero_acts = self.zero_weights = spec.operands == "ternary"
+        self.zero_acts = self.zero_weights = spec.zero_weights
 
     @property
     def accumulation(self) -> Accumulation:

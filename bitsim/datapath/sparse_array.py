@@ -42,7 +42,8 @@ All registers are clocked only when they take a value (`reg.gated.clock`); the s
 the first cycle of an interval whether there is a product or not.
 
 Exact for every activation in -128..127 and weights -1, 0, 1 (needed outputs). Almost no event is data-independent.
-Estimates use rates measured on tiny-b158, a fifth of whose 8-bit codes are zero: for a4.8 execute a model.
+Estimates use rates measured on the shipped model of the same kind, averages over all its linears (a4.8 leaves out
+outputs of up_proj only); what gates save is estimated from the weights' zeros as if they were spread evenly.
 No such lane was synthesised: its adder is priced per bit like the ternary PE's, what finds activations is assumed.
 
 Published relatives: Cnvlutin and Bit-Tactical skip zeros in lanes with a window; ternary weights and the trees are as

@@ -21,7 +21,7 @@ from bitsim.study.ledger import OperatorLedger
 from bitsim.study.provenance import inputs_of, notes_on, remarks_on
 from bitsim.study.result import Result
 from bitsim.study.rows import OperatorRow
-from bitsim.study.statistics import default_statistics
+from bitsim.study.statistics import statistics_for
 
 SLOWEST = "cycles of linears are those of activations without zeros and all outputs needed: a run takes no more"
 
@@ -44,7 +44,7 @@ def estimate(
 ) -> Result:
     """Events, cycles and energy of `prefill` prompt tokens and `decode` new ones, for `batch` sequences.
 
-    Data-dependent events come from `statistics` (default: measured on tiny-b158, see `bitsim.study.statistics`); all
+    Data-dependent events come from `statistics` (default: measured on the shipped model of its kind, see `bitsim.study.statistics`); all
     others are exact and equal those of `run`. `numerics`: a contract or recipe by name; None takes the model's own.
     `merge_heads`: count attention as one matmul over all heads, as the
     energy table of arXiv 2310.11453 does. `memory`: another model of what moves where. A phase of 0 tokens is empty.
@@ -55,9 +55,7 @@ def estimate(
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     config = model.config
-    used = statistics or default_statistics()
-    if config.binary:
-        used = replace(used, weight_zeros=0.0, source=f"{used.source}; binary weights have no zeros")
+    used = statistics_for(config, chip, statistics)
     rules = recipe(numerics or config.default_numerics)
     check_numerics(config, rules)
     widest = max(contract.activation_bits for contract in rules.contracts)
