@@ -44,10 +44,10 @@ def estimate(
 ) -> Result:
     """Events, cycles and energy of `prefill` prompt tokens and `decode` new ones, for `batch` sequences.
 
-    Data-dependent events come from `statistics` (default: measured on the shipped model of its kind, see `bitsim.study.statistics`); all
-    others are exact and equal those of `run`. `numerics`: a contract or recipe by name; None takes the model's own.
-    `merge_heads`: count attention as one matmul over all heads, as the
-    energy table of arXiv 2310.11453 does. `memory`: another model of what moves where. A phase of 0 tokens is empty.
+    Data-dependent events come from `statistics` (default: measured on the shipped model of the same kind, see
+    `bitsim.study.statistics`); all others are exact and equal those of `run`. `numerics`: a contract or recipe by name;
+    None takes the model's own. `merge_heads`: count attention as one matmul over all heads, as the energy table of
+    arXiv 2310.11453 does. `memory`: another model of what moves where. A phase of 0 tokens is empty.
     """
     for name, value, least in (("prefill", prefill, 0), ("decode", decode, 0), ("batch", batch, 1)):
         if not isinstance(value, int) or value < least:

@@ -32,7 +32,7 @@ def popcounts(operands: str) -> Chip:
     return load_chip("ternary-ws-64x64").model_copy(update={"bitlinear": spec})
 
 
-@pytest.mark.parametrize("model", (*FAMILIES, "tiny-fp16"))
+@pytest.mark.parametrize("model", [*FAMILIES, "tiny-fp16"])
 @pytest.mark.parametrize("chip", chip_names())
 def test_every_kind_of_model_is_estimated_on_every_shipped_chip(chip: str, model: str) -> None:
     result = estimate(model, chip, prefill=5, decode=1)
@@ -57,7 +57,7 @@ def test_binary_bit_planes_are_estimated_for_binary_weights_only(model: str, ski
 @pytest.mark.parametrize("operands", ["binary", "ternary"])
 def test_popcounts_take_the_activations_of_no_family(model: str, operands: str) -> None:
     refused = (ConfigError, EstimateError)
-    with pytest.raises(refused, match="takes binary weights, -1 and 1|takes activations of at most [12]"):
+    with pytest.raises(refused, match=r"takes binary weights, -1 and 1|takes activations of at most [12]"):
         estimate(model, popcounts(operands), prefill=5, decode=1)
 
 

@@ -1,9 +1,9 @@
 """Toggles of the registers that see weights and running sums in a sparse array.
 
-32 columns side by side: the sum of a slice has 15 bits at most. A column that has nothing to do in a turn keeps all that
-it holds; its lanes of the vector are masked by `on` (0 or -1). Which outputs take their turn together depends on the
-token: unless all columns are at the same output, the weights that meet an activation are gathered. What activations a
-lane takes, and when, is the same for all columns and is listed once (`Picks`).
+32 columns side by side: the sum of a slice has 15 bits at most. A column that has nothing to do in a turn keeps all
+that it holds; its lanes of the vector are masked by `on` (0 or -1). Which outputs take their turn together depends on
+the token: unless all columns are at the same output, the weights that meet an activation are gathered. What activations
+a lane takes, and when, is the same for all columns and is listed once (`Picks`).
 """
 
 from typing import Any, NamedTuple
@@ -176,10 +176,10 @@ def _one_block(
 @kernel
 def _alike(chosen: Any, on: Any, there: int) -> bool:
     """Whether all `there` columns that have the output of the first one are on and at that output."""
+    same = True
     for j in range(there):
-        if not on[j] or chosen[j] != chosen[0]:
-            return False
-    return True
+        same = same and on[j] != 0 and chosen[j] == chosen[0]
+    return same
 
 
 @kernel
