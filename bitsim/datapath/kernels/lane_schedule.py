@@ -30,14 +30,14 @@ def look_ahead(x: Any, depth: int, lookahead: int, steps: Any, first: Any) -> No
 
 
 @kernel
-def slice_toggles(x: Any, passes: Any, lanes: int, depth: int) -> int:
+def slice_toggles(x: Any, passes: Any, lanes: int, depth: int) -> Any:
     """Toggled bits of the registers for slices and picks of a tile; all start and end at 0.
 
     x: uint8 (M, K); passes: int64 (M,), how often each token passes. In a pass all slices of an interval enter their
     `lanes` x `depth` registers, zeros beyond K, and the activations among them that are not 0 the lanes' picks.
     """
     held, picks = np.zeros(lanes * depth, np.uint8), np.zeros(lanes, np.uint8)
-    flips = 0
+    flips = np.int64(0)
     for m in range(x.shape[0]):
         if passes[m] > 0:
             flips += _pass(x[m], held, picks, depth)

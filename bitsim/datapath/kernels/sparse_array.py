@@ -175,10 +175,10 @@ def _one_block(
 
 @kernel
 def _alike(chosen: Any, on: Any, there: int) -> bool:
-    """Whether all `there` columns that have the output of the first one are on and at that output."""
+    """Whether exactly the first `there` columns, those that have the first one's output, are on, all at that output."""
     same = True
-    for j in range(there):
-        same = same and on[j] != 0 and chosen[j] == chosen[0]
+    for j in range(COLUMNS):
+        same = same and (on[j] != 0 and chosen[j] == chosen[0] if j < there else on[j] == 0)
     return same
 
 
