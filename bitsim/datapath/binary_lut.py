@@ -56,6 +56,8 @@ import numpy as np
 from bitsim.datapath.accumulation import Accumulation, Register, Summed, accumulate
 from bitsim.datapath.base import Array, Range, Streams, arithmetic_events
 from bitsim.datapath.kernels.binary_lut import Lookups, binary_lookups
+from bitsim.datapath.kernels.group_toggles import group_toggles
+from bitsim.datapath.kernels.rounded_lookups import rounded_lookups
 from bitsim.datapath.lanes import WeightFacts, in_groups, weight_facts
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
@@ -208,7 +210,15 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
         }
 
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
-        return {"reg.psum.toggle": self.look_up(acts, self.codes(w), self.spec.acc_bits).flips}
+        if not self._fits(acts):
+            return {"reg.psum.toggle": self.look_up(acts, self.codes(w), self.spec.acc_bits).flips}
+        if not self.exact:
+            return {"reg.psum.toggle": self._rounded(acts, self.codes(w))[1]}
+        group = self.spec.group
+        steps, signs = in_groups(acts, group), np.where(np.stack([w < 0, w < 1], axis=1), np.int8(-1), np.int8(1))
+        twice = np.repeat(steps, PLANES, axis=1).reshape(len(acts), -1)
+        planes = in_groups(signs.reshape(-1, w.shape[1]), group).reshape(len(w), PLANES, -1, group).swapaxes(1, 2)
+        return {"reg.psum.toggle": group_toggles(twice, planes.reshape(len(w), -1), group, 1, self.spec.acc_bits)}
 
     def look_up(self, acts: Array, codes: Array, acc_bits: int) -> Lookups:
         saturate = self.spec.overflow == "saturate"
@@ -218,16 +228,30 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
         """Codes with positions as the selection sees them: inverted where the sign is set."""
         return np.asarray(np.where(codes & 8, codes ^ 7, codes), np.uint8)
 
+    def _rounded(self, acts: Array, codes: Array) -> tuple[Array, int]:
+        """Accumulators (M, N) and their flips where none can overflow."""
+        spec, seen = self.spec, self.relative(codes)
+        plus = (SIGNS + 1).astype(np.uint8)[seen & 7]
+        return rounded_lookups(self._groups(acts), plus, seen >= ENTRIES, spec.tables, spec.dropped_bits, spec.acc_bits)
+
     def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
-        if self.exact and self._fits(acts):
+        spec, fits = self.spec, self._fits(acts)
+        if self.exact and fits:
             return accumulate(acts, weights.operand, self.accumulation, largest_weight=1)
-        spec, done = self.spec, self.look_up(acts, weights.facts.codes, self.spec.acc_bits)
+        if fits:
+            acc = self._rounded(acts, weights.facts.codes)[0].astype(np.int64)
+            return Summed(y=(acc << spec.dropped_bits) >> 1, overflows={})
+        done = self.look_up(acts, weights.facts.codes, spec.acc_bits)
         overflows = {"overflow.acc": done.overflows} if done.overflows else {}
         first = (done.first[0], done.first[1] * spec.group, done.first[2]) if done.first else None
         return Summed(y=(done.acc << spec.dropped_bits) >> 1, overflows=overflows, first=first)
 
     def _fits(self, acts: Array) -> bool:
-        return PLANES * int(np.abs(acts.astype(np.int64)).sum(axis=1).max()) < 1 << (self.spec.acc_bits - 1)
+        """Whether no sum of any weights can leave the accumulator; an entry is the sum of its magnitudes at most."""
+        entries = np.abs(self._groups(acts).astype(np.int64)).sum(axis=2)
+        if self.spec.dropped_bits:
+            entries = (entries + (1 << (self.spec.dropped_bits - 1))) >> self.spec.dropped_bits
+        return PLANES * int(entries.sum(axis=1).max()) < 1 << (self.spec.acc_bits - 1)
 
     def bounds(self, k: int) -> Mapping[str, Range]:
         """Twice the output over the weight of an entry's last bit; reached by -128 and equal signs."""

@@ -55,7 +55,6 @@ def estimate(
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     config = model.config
-    used = statistics_for(config, chip, statistics)
     rules = recipe(numerics or config.default_numerics)
     check_numerics(config, rules)
     widest = max(contract.activation_bits for contract in rules.contracts)
@@ -64,6 +63,7 @@ def estimate(
             f"numerics {rules.name} have codes of {widest} bits, {chip.name} takes activations of at most "
             f"{chip.bitlinear.widest_act} (choose other numerics or another chip)"
         )
+    used = statistics_for(config, chip, statistics)
     placement, ledger = Placement(chip, memory), OperatorLedger()
     one_layer = replace(config, num_layers=1)
 

@@ -56,8 +56,7 @@ def test_binary_bit_planes_are_estimated_for_binary_weights_only(model: str, ski
 @pytest.mark.parametrize("model", FAMILIES)
 @pytest.mark.parametrize("operands", ["binary", "ternary"])
 def test_popcounts_take_the_activations_of_no_family(model: str, operands: str) -> None:
-    refused = (ConfigError, EstimateError)
-    with pytest.raises(refused, match=r"takes binary weights, -1 and 1|takes activations of at most [12]"):
+    with pytest.raises(EstimateError, match=r"takes activations of at most [12] "):
         estimate(model, popcounts(operands), prefill=5, decode=1)
 
 
