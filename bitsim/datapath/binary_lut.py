@@ -70,6 +70,10 @@ BUILD_BITS = 4 * 9 + ENTRIES * 10  # four adders of two activations, then one ad
 UNLIMITED = 62
 # By position, the signs of a0..a3 in its entry: bit b of a position is 1 for -, a3 has +.
 SIGNS = np.array([[1 - 2 * (position >> b & 1) for b in range(GROUP)] for position in range(ENTRIES)], np.int16)
+# By code, four bytes in one number: the signs that it stands for, and twice the pluses of the entry that it looks up.
+_CODES = np.arange(2 * ENTRIES)
+CODE_SIGNS = (1 - 2 * (_CODES[:, None] >> np.arange(GROUP) & 1)).astype(np.int8).view(np.int32)[:, 0]
+CODE_PLUS = (SIGNS + 1)[np.where(_CODES & ENTRIES, ~_CODES, _CODES) % ENTRIES].astype(np.uint8).view(np.int32)[:, 0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +196,7 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
 
     def built(self, acts: Array) -> Array:
         """The entries of all tables of `acts` (M, K), int16 (M, tables of a token, 8)."""
-        entries = self._groups(acts).astype(np.int16) @ SIGNS.T
+        entries = (self._groups(acts).astype(np.float32) @ SIGNS.T.astype(np.float32)).astype(np.int16)
         dropped = self.spec.dropped_bits
         if not dropped:
             return entries
@@ -210,15 +214,24 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
         }
 
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
+        return {"reg.psum.toggle": self._code_toggles(acts, self.codes(w))}
+
+    def column_toggles(
+        self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None
+    ) -> Mapping[str, int]:
+        chosen = weights.facts.codes if columns.size == weights.n else weights.facts.codes[columns]
+        return {"reg.psum.toggle": self._code_toggles(acts, chosen)}
+
+    def _code_toggles(self, acts: Array, codes: Array) -> int:
+        """Flips of the accumulators for `codes` (n, 2, tables of a token)."""
         if not self._fits(acts):
-            return {"reg.psum.toggle": self.look_up(acts, self.codes(w), self.spec.acc_bits).flips}
+            return self.look_up(acts, codes, self.spec.acc_bits).flips
         if not self.exact:
-            return {"reg.psum.toggle": self._rounded(acts, self.codes(w))[1]}
+            return self._rounded(acts, codes)[1]
         group = self.spec.group
-        steps, signs = in_groups(acts, group), np.where(np.stack([w < 0, w < 1], axis=1), np.int8(-1), np.int8(1))
-        twice = np.repeat(steps, PLANES, axis=1).reshape(len(acts), -1)
-        planes = in_groups(signs.reshape(-1, w.shape[1]), group).reshape(len(w), PLANES, -1, group).swapaxes(1, 2)
-        return {"reg.psum.toggle": group_toggles(twice, planes.reshape(len(w), -1), group, 1, self.spec.acc_bits)}
+        twice = np.repeat(in_groups(acts, group), PLANES, axis=1).reshape(len(acts), -1)
+        planes = CODE_SIGNS[codes].reshape(len(codes), PLANES, -1, self.spec.tables).swapaxes(1, 2)
+        return group_toggles(twice, planes.reshape(len(codes), -1).view(np.int8), group, 1, self.spec.acc_bits)
 
     def look_up(self, acts: Array, codes: Array, acc_bits: int) -> Lookups:
         saturate = self.spec.overflow == "saturate"
@@ -230,9 +243,9 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
 
     def _rounded(self, acts: Array, codes: Array) -> tuple[Array, int]:
         """Accumulators (M, N) and their flips where none can overflow."""
-        spec, seen = self.spec, self.relative(codes)
-        plus = (SIGNS + 1).astype(np.uint8)[seen & 7]
-        return rounded_lookups(self._groups(acts), plus, seen >= ENTRIES, spec.tables, spec.dropped_bits, spec.acc_bits)
+        spec = self.spec
+        plus, negated = CODE_PLUS[codes], codes >> (GROUP - 1)
+        return rounded_lookups(self._groups(acts), plus, negated, spec.tables, spec.dropped_bits, spec.acc_bits)
 
     def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
         spec, fits = self.spec, self._fits(acts)
@@ -248,10 +261,13 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
 
     def _fits(self, acts: Array) -> bool:
         """Whether no sum of any weights can leave the accumulator; an entry is the sum of its magnitudes at most."""
+        limit = 1 << (self.spec.acc_bits - 1)
+        if self.bounds(acts.shape[1])["acc"].high < limit:
+            return True
         entries = np.abs(self._groups(acts).astype(np.int64)).sum(axis=2)
         if self.spec.dropped_bits:
             entries = (entries + (1 << (self.spec.dropped_bits - 1))) >> self.spec.dropped_bits
-        return PLANES * int(entries.sum(axis=1).max()) < 1 << (self.spec.acc_bits - 1)
+        return PLANES * int(entries.sum(axis=1).max()) < limit
 
     def bounds(self, k: int) -> Mapping[str, Range]:
         """Twice the output over the weight of an entry's last bit; reached by -128 and equal signs."""

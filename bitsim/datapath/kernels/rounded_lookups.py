@@ -26,25 +26,22 @@ _MOST = 512  # the magnitude that no entry exceeds before it is rounded
 
 
 def rounded_lookups(
-    x: NDArray[np.int8], plus: NDArray[np.uint8], negated: NDArray[np.bool_], side: int, dropped: int, acc_bits: int
+    x: NDArray[np.int8], plus: NDArray[np.int32], negated: NDArray[np.uint8], side: int, dropped: int, acc_bits: int
 ) -> tuple[NDArray[np.int32], int]:
     """The accumulators after each token, int32 (M, N), and the flips of all their bits.
 
-    x: int8 (M, T, 4), activations table by table; plus: uint8 (N, 2, T, 4), 2 where an activation has a plus in the
-    entry that is looked up, else 0; negated: bool (N, 2, T), lookups that are subtracted. Entries leave out `dropped`
+    x: int8 (M, T, 4), activations table by table; plus: int32 (N, 2, T), four bytes, 2 where an activation has a plus
+    in the entry that is looked up, else 0; negated: uint8 (N, 2, T), 1 where a lookup is subtracted. Entries leave out `dropped`
     (at least 1) low bits. A cycle looks up `side` tables, T being a multiple of it, first for one plane, then for the
     other. The first sum of a token is taken, the others are added. Accumulators (up to 32 bits) start and end at 0.
     """
     (m, tables, _), n = x.shape, plus.shape[0]
     blocks = -(-n // LANES)
-    lines = np.zeros((blocks * LANES, 2, tables, 4), np.uint8)
-    signs = np.zeros((blocks * LANES, 2, tables), np.int32)
-    lines[:n], signs[:n] = plus, -negated.astype(np.int32)
-    lines, signs = (_side_by_side(v) for v in (lines.view(np.int32)[..., 0], signs))
+    lines, signs = (_side_by_side(values, blocks) for values in (plus, -negated.astype(np.int32)))
     bits = 10 - dropped
     subtracted = -signs.reshape(blocks, -1, side, 2, LANES).sum(axis=2)
     corrections = (subtracted - (side - 2 * subtracted) * (1 << (bits - 1))).astype(np.int32)
-    offsets = (1 << (dropped - 1)) + _MOST - x.sum(axis=2, dtype=np.int32)
+    offsets = (1 << (dropped - 1)) + _MOST - sum(x[:, :, i].astype(np.int32) for i in range(4))
     masks = np.where(np.arange(blocks * LANES) < n, register_mask(acc_bits), np.int32(0)).reshape(blocks, LANES)
     y, flips = np.empty((blocks, m, LANES), np.int32), np.zeros(blocks, np.int64)
     with team(m * n * 2 * tables, _WORTH_A_TEAM):
@@ -53,10 +50,12 @@ def rounded_lookups(
     return y.transpose(1, 0, 2).reshape(m, -1)[:, :n], int(flips.sum())
 
 
-def _side_by_side(values: NDArray[np.int32]) -> NDArray[np.int32]:
-    """(B 16, 2, T) -> (B, T, 2, 16)."""
+def _side_by_side(values: NDArray[np.int32], blocks: int) -> NDArray[np.int32]:
+    """(N, 2, T) -> (B, T, 2, 16), zeros beyond N."""
     n, planes, tables = values.shape
-    return np.ascontiguousarray(values.reshape(n // LANES, LANES, planes, tables).transpose(0, 3, 2, 1))
+    padded = np.zeros((blocks * LANES, planes, tables), np.int32)
+    padded[:n] = values
+    return np.ascontiguousarray(padded.reshape(blocks, LANES, planes, tables).transpose(0, 3, 2, 1))
 
 
 @parallel_kernel
