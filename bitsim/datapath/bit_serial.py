@@ -62,7 +62,7 @@ import numpy as np
 from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.formats import weight_patterns
-from bitsim.datapath.kernels.bit_serial import WORD, serial_toggles
+from bitsim.datapath.kernels.bit_serial import WORD, bit_planes, serial_toggles
 from bitsim.datapath.lanes import WeightFacts, in_groups, weight_facts
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
@@ -212,9 +212,7 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
     def planes(self, acts: Array) -> Planes:
         """`acts` (M, K) as bit planes, and which of them are worked on."""
         spec = self.spec
-        lanes = in_groups(acts.view(np.uint8), spec.lanes)[:, :, None, :]
-        ones = (lanes >> np.arange(spec.act_bits, dtype=np.uint8)[:, None]) & np.uint8(1)
-        bits = as_words(ones)
+        bits = bit_planes(in_groups(acts.view(np.uint8), spec.lanes), spec.act_bits)
         if not spec.skip_zero_planes:
             blocks = -(-acts.shape[0] // spec.rows)
             return Planes(bits=bits, live=np.ones((blocks, *bits.shape[1:3]), np.bool_))
