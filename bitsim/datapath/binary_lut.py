@@ -244,7 +244,7 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
     def _rounded(self, acts: Array, codes: Array) -> tuple[Array, int]:
         """Accumulators (M, N) and their flips where none can overflow."""
         spec = self.spec
-        plus, negated = CODE_PLUS[codes], codes >> (GROUP - 1)
+        plus, negated = CODE_PLUS[codes], codes >> np.uint8(GROUP - 1)
         return rounded_lookups(self._groups(acts), plus, negated, spec.tables, spec.dropped_bits, spec.acc_bits)
 
     def sums(self, acts: Array, weights: PreparedWeights) -> Summed:

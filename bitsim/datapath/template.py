@@ -61,6 +61,7 @@ class CountedDatapath(ABC, Generic[Spec]):
     `zero_acts`, `zero_weights`: whether 0 is one of them (False for operands that are -1 or 1).
     `leaves_out_outputs`: outputs that are not `live` cost nothing; otherwise all are computed.
     `holds_weights`: see `bitsim.datapath.base.Datapath`.
+    `has_dear_toggles`: it counts toggles of registers that see running sums; False: it has none to count or to sample.
     """
 
     act_range: tuple[int, int] = (-128, 127)
@@ -69,6 +70,7 @@ class CountedDatapath(ABC, Generic[Spec]):
     zero_weights: bool = True
     leaves_out_outputs: bool = False
     holds_weights: bool = False
+    has_dear_toggles: bool = True
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -189,6 +191,8 @@ class CountedDatapath(ABC, Generic[Spec]):
     def _dear_events(
         self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, summed: Summed | None
     ) -> tuple[Events, int]:
+        if not self.has_dear_toggles:
+            return Events(), weights.n
         columns = self._toggle_columns(weights.n, mode, seed)
         if not columns.size:
             return Events(), 0
@@ -241,13 +245,6 @@ class CountedDatapath(ABC, Generic[Spec]):
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
         """The data-dependent events that one pass over the operands gives."""
 
-    @abstractmethod
-    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
-        """The toggles that only a kernel finds, on the columns `w` (n, K) with the outputs `y` (M, n) if known.
-
-        `overflowed`: some sum of the whole matmul left its register.
-        """
-
     # What most classes leave as it is. --------------------------------------------------------------------------------
 
     def parts(self) -> Mapping[str, int] | None:
@@ -256,6 +253,13 @@ class CountedDatapath(ABC, Generic[Spec]):
         Every register and every gate belongs to one part. Buffers around the datapath are the chip's, not its own.
         """
         return None
+
+    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
+        """The toggles that only a kernel finds, on the columns `w` (n, K) with the outputs `y` (M, n) if known.
+
+        `overflowed`: some sum of the whole matmul left its register. Classes with `has_dear_toggles` have to tell.
+        """
+        raise NotImplementedError
 
     def column_toggles(
         self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None

@@ -31,9 +31,10 @@ def rounded_lookups(
     """The accumulators after each token, int32 (M, N), and the flips of all their bits.
 
     x: int8 (M, T, 4), activations table by table; plus: int32 (N, 2, T), four bytes, 2 where an activation has a plus
-    in the entry that is looked up, else 0; negated: uint8 (N, 2, T), 1 where a lookup is subtracted. Entries leave out `dropped`
-    (at least 1) low bits. A cycle looks up `side` tables, T being a multiple of it, first for one plane, then for the
-    other. The first sum of a token is taken, the others are added. Accumulators (up to 32 bits) start and end at 0.
+    in the entry that is looked up, else 0; negated: uint8 (N, 2, T), 1 where a lookup is subtracted. Entries leave out
+    `dropped` (at least 1) low bits. A cycle looks up `side` tables, T being a multiple of it, first for one plane, then
+    for the other. The first sum of a token is taken, the others are added. Accumulators (up to 32 bits) start and end
+    at 0.
     """
     (m, tables, _), n = x.shape, plus.shape[0]
     blocks = -(-n // LANES)

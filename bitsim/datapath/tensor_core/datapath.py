@@ -72,6 +72,8 @@ class Tiles:
 class TensorCores(CountedDatapath[TensorCoreSpec]):
     """Tensor cores as their `TensorCoreSpec` describes them."""
 
+    has_dear_toggles = False
+
     def __init__(self, spec: TensorCoreSpec) -> None:
         super().__init__(spec)
         if spec.integer:
@@ -143,9 +145,6 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
         return {}
 
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
-        return {}
-
-    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
         return {}
 
     def act_operand(self, x: Array) -> Array:
