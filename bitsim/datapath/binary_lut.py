@@ -213,9 +213,6 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
             "reg.index.toggle": weights.facts.held.toggles(acts.shape[0]),
         }
 
-    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
-        return {"reg.psum.toggle": self._code_toggles(acts, self.codes(w))}
-
     def column_toggles(
         self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None
     ) -> Mapping[str, int]:

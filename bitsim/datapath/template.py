@@ -257,14 +257,14 @@ class CountedDatapath(ABC, Generic[Spec]):
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
         """The toggles that only a kernel finds, on the columns `w` (n, K) with the outputs `y` (M, n) if known.
 
-        `overflowed`: some sum of the whole matmul left its register. Classes with `has_dear_toggles` have to tell.
+        `overflowed`: some sum of the whole matmul left its register.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{self!r}: has_dear_toggles, but does not tell them")
 
     def column_toggles(
         self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None
     ) -> Mapping[str, int]:
-        """The dear toggles of some output columns."""
+        """The dear toggles of some output columns; a class overrides this one or `dear_toggles`."""
         y = None if summed is None else summed.y[:, columns]
         overflowed = summed is not None and bool(summed.overflows)
         return self.dear_toggles(acts, weights.columns(columns, seed), y, overflowed=overflowed)
