@@ -20,6 +20,7 @@ COLUMNS = 32
 _HALF = 16  # accumulators of 32 bits side by side
 _WORTH_A_TEAM = 2**18  # MACs
 _CODE = np.int16(3)  # the two bits of a weight register
+_LINES = 64  # of 64 bytes: they stay in the cache while they are filled column by column
 _UNCOUNTED = 1024  # updates of 15 bits whose flips fit 16-bit lanes, and another slice of 64
 
 
@@ -112,10 +113,11 @@ def _lay_out(w: Any, start: int, width: int, cols: int, outputs: int) -> Any:
     there = min(outputs, (n - start + cols - 1) // cols) if n > start else 0
     lines = np.zeros((there, k_total, COLUMNS), np.int16)
     for e in range(there):
-        for j in range(min(width, n - start - e * cols)):
-            row = w[start + e * cols + j]
-            for k in range(k_total):
-                lines[e, k, j] = row[k]
+        first = start + e * cols
+        for k0 in range(0, k_total, _LINES):
+            for j in range(min(width, n - first)):
+                for k in range(k0, min(k0 + _LINES, k_total)):
+                    lines[e, k, j] = w[first + j, k]
     return lines
 
 
@@ -139,7 +141,7 @@ def _one_block(
     sums, codes = np.zeros((lanes, COLUMNS), np.int16), np.zeros((lanes, COLUMNS), np.int16)
     acc = np.zeros(COLUMNS, np.int32)
     order, waiting = np.zeros((there, COLUMNS), np.int64), np.zeros(COLUMNS, np.int64)
-    on = np.zeros(COLUMNS, np.int16)
+    on, masks = np.zeros(COLUMNS, np.int16), np.zeros((there, COLUMNS), np.int16)
     for m in range(values.shape[0]):
         _queue(live[min(m, live.shape[0] - 1)], start, width, cols, order, waiting)
         for turn in range(waiting.max()):
@@ -163,7 +165,7 @@ def _one_block(
                     flips,
                 )
             else:
-                _gather(flat, order[turn], on, at[m, : starts[m, -1]], gathered)
+                _gather(flat, order[turn], on, at[m, : starts[m, -1]], gathered, masks)
                 _pass(gathered, 0, in_order, values[m], starts[m], late[m], on, sums, codes, acc, bits, saturate, flips)
     lane_mask = splat(np.int16((np.int64(1) << bits[0]) - 1))
     for lane in range(lanes):
@@ -195,21 +197,25 @@ def _queue(live: Any, start: int, width: int, cols: int, order: Any, waiting: An
 
 
 @kernel
-def _gather(flat: Any, chosen: Any, on: Any, at: Any, gathered: Any) -> None:
-    """gathered[p, j]: the weight that pick `p` meets at output chosen[j] of column j, 0 in columns that are not on."""
-    k_total = gathered.shape[0]
-    mask = np.zeros(COLUMNS, np.int16)
-    gathered[: at.shape[0]] = 0
-    for e in range(flat.shape[0] // k_total):
+def _gather(flat: Any, chosen: Any, on: Any, at: Any, gathered: Any, masks: Any) -> None:
+    """gathered[p, j]: the weight that pick `p` meets at output chosen[j] of column j, 0 in columns that are not on.
+
+    masks: int16 (outputs, 32), scratch: of each output that some column is at, those columns.
+    """
+    k_total, found = gathered.shape[0], 0
+    rows = np.empty(masks.shape[0], np.int64)
+    for e in range(masks.shape[0]):
+        rows[found] = e * k_total
         here = False
         for j in range(COLUMNS):
-            mask[j] = on[j] if chosen[j] == e else 0
-            here = here or mask[j] != 0
-        if here:
-            meant = load(mask, 0)
-            for p in range(at.shape[0]):
-                weights = load(flat, COLUMNS * (e * k_total + at[p])) & meant
-                store(gathered, COLUMNS * p, load(gathered, COLUMNS * p) | weights)
+            masks[found, j] = on[j] if chosen[j] == e else 0
+            here = here or masks[found, j] != 0
+        found += here
+    for p in range(at.shape[0]):
+        line = splat(np.int16(0))
+        for i in range(found):
+            line |= load(flat, COLUMNS * (rows[i] + at[p])) & load(masks, COLUMNS * i)
+        store(gathered, COLUMNS * p, line)
 
 
 @kernel
