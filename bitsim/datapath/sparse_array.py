@@ -50,7 +50,7 @@ Published relatives: Cnvlutin and Bit-Tactical skip zeros in lanes with a window
 in `bitsim.datapath.adder_tree`. Sparsity of activations: arXiv 2411.04965 (a4.8), Table 2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -192,7 +192,7 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
         picks, outputs = int(taken @ needed), int(needed.sum())
         closed = closed_later = 0
         if spec.weight_gating:
-            closed, closed_later = (meets_zero(which, weights) for which in (schedule.taken, later))
+            closed, closed_later = meet_zero((schedule.taken, later), weights)
         ends = int(turns.columns[turns.working].sum())
         stored = ACT_BITS * (int(passes.sum()) * intervals * spec.interval + int(passes @ taken))
         lane_updates = outputs * intervals * spec.lanes + int(later.sum(axis=1) @ needed) - closed_later
@@ -275,9 +275,11 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
         )
 
 
-def meets_zero(taken: Array, weights: PreparedWeights) -> int:
-    """How many of the activations `taken` (M, K) meet a weight of 0 of a needed output."""
-    if weights.live is None:
-        return int(taken.sum(axis=0) @ weights.facts)
+def meet_zero(taken: Sequence[Array], weights: PreparedWeights) -> list[int]:
+    """For each selection of activations, bool (M, K), how many of them meet a weight of 0 of a needed output."""
+    live = weights.live
+    if live is None:
+        return [int(which.sum(axis=0) @ weights.facts) for which in taken]
     zeros = (weights.codes() == 0).astype(np.float32)
-    return int((taken.astype(np.float32) @ zeros.T).sum(where=weights.live, dtype=np.float64))
+    met = (np.concatenate(taken).astype(np.float32) @ zeros.T).reshape(len(taken), *live.shape)
+    return [int(part.sum(where=live, dtype=np.float64)) for part in met]
