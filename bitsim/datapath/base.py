@@ -87,7 +87,8 @@ class Observation:
     """What one matmul did: its events and cycles.
 
     `toggle_columns`: how many of the N columns the dear toggles (those of registers that see running sums) were
-    counted on exactly; below N they are scaled up to N, and 0 means that they were not counted.
+    counted on exactly; below N they are scaled up to N, and 0 means that they were not counted; N of a datapath that
+    has none.
     """
 
     events: Events

@@ -62,7 +62,7 @@ import numpy as np
 from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.formats import weight_patterns
-from bitsim.datapath.kernels.bit_serial import WORD, serial_toggles
+from bitsim.datapath.kernels.bit_serial import WORD, bit_planes, serial_toggles
 from bitsim.datapath.lanes import WeightFacts, in_groups, weight_facts
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
@@ -106,7 +106,7 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
         super().__init__(spec)
         most = (1 << (spec.act_bits - 1)) - 1
         self.act_range = (-most - 1, most)
-        self.zero_weights = spec.weights == "ternary"
+        self.zero_weights = spec.zero_weights
 
     @property
     def accumulation(self) -> Accumulation:
@@ -216,9 +216,7 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
     def planes(self, acts: Array) -> Planes:
         """`acts` (M, K) as bit planes, and which of them are worked on."""
         spec = self.spec
-        lanes = in_groups(acts.view(np.uint8), spec.lanes)[:, :, None, :]
-        ones = (lanes >> np.arange(spec.act_bits, dtype=np.uint8)[:, None]) & np.uint8(1)
-        bits = as_words(ones)
+        bits = bit_planes(in_groups(acts.view(np.uint8), spec.lanes), spec.act_bits)
         if not spec.skip_zero_planes:
             blocks = -(-acts.shape[0] // spec.rows)
             return Planes(bits=bits, live=np.ones((blocks, *bits.shape[1:3]), np.bool_))

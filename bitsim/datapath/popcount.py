@@ -53,6 +53,7 @@ from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.formats import weight_patterns
 from bitsim.datapath.kernels.adder_tree import tree_toggles
+from bitsim.datapath.kernels.group_toggles import group_toggles
 from bitsim.datapath.lanes import WeightFacts, entering, weight_facts
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
@@ -79,7 +80,7 @@ class Popcount(CountedDatapath[PopcountSpec]):
 
     def __init__(self, spec: PopcountSpec) -> None:
         super().__init__(spec)
-        self.zero_acts = self.zero_weights = spec.operands == "ternary"
+        self.zero_acts = self.zero_weights = spec.zero_weights
 
     @property
     def accumulation(self) -> Accumulation:
@@ -169,4 +170,6 @@ class Popcount(CountedDatapath[PopcountSpec]):
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
         spec = self.spec
         saturate = overflowed and spec.overflow == "saturate"
+        if not saturate:
+            return {"reg.psum.toggle": group_toggles(acts, w, spec.lanes, spec.tokens, spec.acc_bits)}
         return {"reg.psum.toggle": int(tree_toggles(acts, w, spec.lanes, spec.tokens, (), spec.acc_bits, saturate)[0])}

@@ -73,6 +73,7 @@ class CountedDatapath(ABC, Generic[Spec]):
     `leaves_out_outputs`: outputs that are not `live` cost nothing; otherwise all are computed.
     `holds_weights`: see `bitsim.datapath.base.Datapath`. `takes_arrays`: `cycles` and `streams` also work element by
     element on int64 arrays of shapes.
+    `has_dear_toggles`: it counts toggles of registers that see running sums; False: it has none to count or to sample.
     """
 
     act_range: tuple[int, int] = (-128, 127)
@@ -82,6 +83,7 @@ class CountedDatapath(ABC, Generic[Spec]):
     leaves_out_outputs: bool = False
     holds_weights: bool = False
     takes_arrays: bool = False
+    has_dear_toggles: bool = True
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -202,6 +204,8 @@ class CountedDatapath(ABC, Generic[Spec]):
     def _dear_events(
         self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, summed: Summed | None
     ) -> tuple[Events, int]:
+        if not self.has_dear_toggles:
+            return Events(), weights.n
         columns = self._toggle_columns(weights.n, mode, seed)
         if not columns.size:
             return Events(), 0
@@ -259,13 +263,6 @@ class CountedDatapath(ABC, Generic[Spec]):
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
         """The data-dependent events that one pass over the operands gives."""
 
-    @abstractmethod
-    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
-        """The toggles that only a kernel finds, on the columns `w` (n, K) with the outputs `y` (M, n) if known.
-
-        `overflowed`: some sum of the whole matmul left its register.
-        """
-
     # What most classes leave as it is. --------------------------------------------------------------------------------
 
     def tile_costs(self, m: Array, k: Array, n: Array) -> TileCosts:
@@ -301,10 +298,17 @@ class CountedDatapath(ABC, Generic[Spec]):
     def no_parts(self) -> str:
         return "do not tell what they are built of"
 
+    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
+        """The toggles that only a kernel finds, on the columns `w` (n, K) with the outputs `y` (M, n) if known.
+
+        `overflowed`: some sum of the whole matmul left its register.
+        """
+        raise NotImplementedError(f"{self!r}: has_dear_toggles, but does not tell them")
+
     def column_toggles(
         self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None
     ) -> Mapping[str, int]:
-        """The dear toggles of some output columns."""
+        """The dear toggles of some output columns; a class overrides this one or `dear_toggles`."""
         y = None if summed is None else summed.y[:, columns]
         overflowed = summed is not None and bool(summed.overflows)
         return self.dear_toggles(acts, weights.columns(columns, seed), y, overflowed=overflowed)

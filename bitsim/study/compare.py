@@ -64,6 +64,7 @@ class Compared:
     `outputs`: "identical" to the int64 matmul; "rounded" by a datapath that is not exact; "overflowed": exact, but sums
     left their registers; "refused": the datapath takes no such operands, for `reason`, and nothing was counted.
     `differing` of `values` outputs are not the exact sums, by at most `largest_error` where they are finite.
+    `toggle_notes`: see `ChipExecutor`.
     """
 
     chip: Chip
@@ -75,6 +76,7 @@ class Compared:
     differing: int = 0
     largest_error: float = 0.0
     result: Result | None = None
+    toggle_notes: tuple[str, ...] = ()
 
     @property
     def datapath_parts(self) -> tuple[PartArea, ...]:
@@ -203,6 +205,7 @@ def compare_datapaths(
     ]
     notes.append("area: cells of the BitLinear datapath times the layout factor; control is not counted")
     notes += dict.fromkeys(note for row in rows if row.result for note in row.result.notes)
+    notes += [f"{', '.join(names)}: {note}" for note, names in _shared_notes(rows).items()]
     return Comparison(
         rows=tuple(rows),
         inputs=common | {"tokens": tokens, "toggles": toggles, "seed": seed},
@@ -260,17 +263,23 @@ def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], toggles: To
         values=values,
         differing=differing,
         largest_error=largest,
-        result=_result(chip, model, executor, calls[0].op.m, toggles),
+        result=_result(chip, model, executor, calls[0].op.m),
+        toggle_notes=executor.toggle_notes(),
     )
 
 
-def _result(chip: Chip, model: Model, executor: ChipExecutor, tokens: int, toggles: Toggles) -> Result:
+def _shared_notes(rows: Sequence[Compared]) -> dict[str, list[str]]:
+    """What was not counted, or on a sample only, and on which chips."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.toggle_notes:
+            found.setdefault(note, []).append(row.chip.name)
+    return found
+
+
+def _result(chip: Chip, model: Model, executor: ChipExecutor, tokens: int) -> Result:
     notes = [f"overflow: {name}: {n:,} times, first at {first}" for name, (n, first) in executor.overflowed.items()]
     notes = [f"{chip.name}: {note}" for note in notes]
-    if toggles == "sample" and executor.sampled:
-        notes.append(f"{chip.name}: {executor.sample_note()}")
-    if toggles == "off":
-        notes.append("toggles of registers that see running sums were not counted: their energy is missing")
     return Result(
         mode="run",
         chip=chip,

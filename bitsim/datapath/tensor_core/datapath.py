@@ -79,6 +79,7 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
     """Tensor cores as their `TensorCoreSpec` describes them."""
 
     takes_arrays = True
+    has_dear_toggles = False
 
     def __init__(self, spec: TensorCoreSpec) -> None:
         super().__init__(spec)
@@ -166,9 +167,6 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
         return {}
 
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
-        return {}
-
-    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
         return {}
 
     def act_operand(self, x: Array) -> Array:

@@ -38,6 +38,11 @@ class DatapathDescription(Described):
         return 8
 
     @property
+    def zero_weights(self) -> bool:
+        """Whether a weight may be 0: it has a code for it."""
+        return True
+
+    @property
     def cycles_vary(self) -> bool:
         """Whether cycles depend on operands; an estimate is for those without zeros, all outputs needed."""
         return False

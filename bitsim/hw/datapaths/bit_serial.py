@@ -58,6 +58,10 @@ class BitSerialSpec(DatapathDescription):
         return self.act_bits
 
     @property
+    def zero_weights(self) -> bool:
+        return self.weights == "ternary"
+
+    @property
     def cycles_vary(self) -> bool:
         return self.skip_zero_planes
 

@@ -62,6 +62,10 @@ class PopcountSpec(DatapathDescription):
         return self.code_bits
 
     @property
+    def zero_weights(self) -> bool:
+        return self.operands == "ternary"
+
+    @property
     def rates(self) -> str:
         return f"popcount_{self.operands}"
 
