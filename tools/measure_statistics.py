@@ -5,7 +5,8 @@
 Runs a prompt of 256 held-out bytes of tiny-b158 with exact toggles on one chip per kind of datapath: its BitLinear
 layers on the ternary and the INT8 array, the adder trees and so on, its attention matmuls and head on the FP16 array. A
 rate is what was counted over what could have happened (`chances`), so that `expect` on the same operators gives the
-measured totals back. Datapaths of 4-bit activations are measured with the INT4 codes of arXiv 2411.04965.
+measured totals back. Datapaths of 4-bit activations are measured with the INT4 codes of arXiv 2411.04965, those of
+binary weights on tiny-b1. Popcount arrays are left out: no model has activations that narrow.
 """
 
 from importlib.resources import files
@@ -29,16 +30,23 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("adder-tree-64x64-pipelined", {"lanes": 128, "trees": 32, "pipeline": 7}),
     *(("ternary-lut-g3", {"g": g, "table": table}) for g in range(2, 6) for table in ("half", "full")),
     ("bit-serial-16x2048", {"skip_zero_planes": False}),
+    ("bit-serial-binary", {"skip_zero_planes": False}),
     ("bit-serial-16x2048", {"act_bits": 4}),
     ("bit-serial-16x2048", {"act_bits": 4, "skip_zero_planes": False}),
     *(("sparse-array-16x256", {"lanes": lanes}) for lanes in (2, 4, 8)),
 ]
+LEAST_BITS = 4  # of the activations of a model
 FOUR_BITS = "a48_int4"  # the numerics under which 4-bit datapaths are measured
+
+
+def model_of(chip: Chip) -> str:
+    """The model whose weights this chip takes."""
+    return "tiny-b158" if Placement(chip).bitlinear.zero_weights else "tiny-b1"
 
 
 def matmuls(chip: Chip, kind: str) -> list[Operator]:
     """The matmuls of the prompt that this chip computes on a datapath with the rates of `kind`."""
-    operators = forward_operators(load_model("tiny-b158").config, phase="prefill", tokens=TOKENS, context=TOKENS)
+    operators = forward_operators(load_model(model_of(chip)).config, phase="prefill", tokens=TOKENS, context=TOKENS)
     on = {True: chip.bitlinear.rates, False: chip.wide.rates}
     return [op for op in operators if op.is_matmul and on[op.is_bitlinear] == kind]
 
@@ -47,7 +55,7 @@ def measure(chip: Chip) -> dict[str, tuple[Events, Events]]:
     """By kind of datapath on this chip, what was counted and what could have happened."""
     text = files("bitsim").joinpath("models", "held_out.txt").read_bytes()[:TOKENS]
     numerics = FOUR_BITS if chip.bitlinear.widest_act == 4 else None
-    result = run("tiny-b158", chip, tokens=list(text), toggles="exact", numerics=numerics)
+    result = run(model_of(chip), chip, tokens=list(text), toggles="exact", numerics=numerics)
     placement = Placement(chip)
     found = {}
     for kind in dict.fromkeys((chip.bitlinear.rates, chip.wide.rates)):
@@ -70,6 +78,7 @@ def zeros(chip: Chip, events: Events) -> float:
 def measured_chips() -> list[Chip]:
     """The shipped chips, those whose rates others share first, then variants with registers that none of them has."""
     chips = [load_chip(name) for name in dict.fromkeys((*FIRST, *chip_names()))]
+    chips = [chip for chip in chips if chip.bitlinear.widest_act >= LEAST_BITS]
     for name, changes in VARIANTS:
         chip = load_chip(name)
         spec = type(chip.bitlinear).model_validate(chip.bitlinear.model_dump() | changes)
@@ -94,7 +103,9 @@ def main() -> None:
     ]
     for kind, values in rates.items():
         lines += [f"  {kind}:", *(f"    {event}: {rate:.6f}" for event, rate in values.items())]
-    lines.append(f'source: "tiny-b158, prefill of {TOKENS} held-out bytes, on the shipped chips"')
+    lines.append(
+        f'source: "tiny-b158 (binary weights: tiny-b1), prefill of {TOKENS} held-out bytes, on the shipped chips"'
+    )
     (ROOT / "bitsim" / "study" / "statistics.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 

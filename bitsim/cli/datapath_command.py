@@ -124,7 +124,15 @@ def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings
         print_json(everything)
         return
     title = f"linears of {comparison.inputs['model']}, {comparison.inputs['tokens']} tokens, priced at "
-    columns = ["chip", "outputs", "busy cycles", "use", *(f"{name}, fJ/MAC" for name in CONVENTIONS), "area, mm2"]
+    columns = [
+        "chip",
+        "operands",
+        "outputs",
+        "busy cycles",
+        "use",
+        *(f"{name}, fJ/MAC" for name in CONVENTIONS),
+        "area, mm2",
+    ]
     print_table(title + comparison.inputs["technology"], columns, [_row(row) for row in tables["chips"]])
     for name, convention in CONVENTIONS.items():
         click.echo(f"{name}: {convention.includes}")
@@ -138,7 +146,12 @@ def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings
 def _row(record: dict[str, Any]) -> list[object]:
     """The headline numbers of one chip; energies and area as nominal [low .. high]."""
     cycles, use = record["datapath_cycles"], record["utilisation"]
-    cells: list[object] = [record["chip"], record["outputs"], "-" if cycles is None else f"{cycles:,}"]
+    cells: list[object] = [
+        record["chip"],
+        record["operands"],
+        record["outputs"],
+        "-" if cycles is None else f"{cycles:,}",
+    ]
     cells.append("-" if use is None else f"{100 * use:.0f}%")
     for name in CONVENTIONS:
         per_mac = [record[f"energy_{name}_{level}_pj"] for level in LEVELS]

@@ -150,7 +150,15 @@ class CountedDatapath(ABC, Generic[Spec]):
         return self._counted(m, k, n)
 
     def expect(self, m: int, k: int, n: int, statistics: Statistics) -> Events:
-        """The data-dependent events that `statistics` predict for one matmul."""
+        """The data-dependent events that `statistics` predict for one matmul.
+
+        Raises `OperandError` if they are those of weights of 0 and none is legal.
+        """
+        if statistics.weight_zeros and not self.zero_weights:
+            raise OperandError(
+                f"{self!r} takes weights of -1 or 1 only, but {statistics.weight_zeros:.1%} of the weights are 0 "
+                f"({statistics.source}); choose a model with binary weights or another chip"
+            )
         return Events(statistics.expected(self.spec.rates, self.chances(m, k, n)))
 
     def registers(self) -> Mapping[str, int]:
@@ -193,6 +201,8 @@ class CountedDatapath(ABC, Generic[Spec]):
         if not columns.size:
             return Events(), 0
         counted = self.column_toggles(acts, weights, columns, seed, summed)
+        if not counted:  # nothing is left out by a sample of nothing
+            return Events(), weights.n
         return Events({event: round(n * weights.n / columns.size) for event, n in counted.items()}), columns.size
 
     def _toggle_columns(self, n: int, mode: Toggles, seed: int) -> Array:

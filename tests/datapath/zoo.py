@@ -286,7 +286,6 @@ def float_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
     return tensor_core_spec(draw, arch, instruction, format=number_format, **fields)
 
 
-NEEDS_OTHER_MODELS = {"popcount"}  # models whose activations have one or two bits; so it is on no chip
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
