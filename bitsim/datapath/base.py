@@ -36,7 +36,7 @@ class Overflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """How far the outputs of an integer datapath that is not exact lie from the int64 matmul.
+    """How far the outputs of a datapath that is not exact lie from the exact matmul of the integers it was given.
 
     `wrong` of `outputs` differ, by `largest` at most (infinity if one is not finite); sums of squares of the
     differences and of the exact sums.
@@ -102,7 +102,7 @@ class Observation:
 class Execution(Observation):
     """What one matmul did and gave: `y` (M, N), integers of an exact datapath or float32.
 
-    `deviation`: of integer datapaths that are not exact.
+    `deviation`: of datapaths that are not exact, when they were given integers as activations.
     """
 
     y: Array

@@ -12,7 +12,18 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from bitsim.datapath.accumulation import Accumulation, Summed, accumulate
-from bitsim.datapath.base import Array, Deviation, Execution, Observation, Overflow, Range, Statistics, Streams, Toggles
+from bitsim.datapath.base import (
+    Array,
+    Deviation,
+    Execution,
+    Observation,
+    Overflow,
+    Range,
+    Statistics,
+    Streams,
+    Toggles,
+    as_matrix,
+)
 from bitsim.datapath.formats import integer_operand, round_to_half
 from bitsim.datapath.matmul import int8_matmul, ternary_matmul
 from bitsim.datapath.packed import PackedTernary
@@ -121,7 +132,7 @@ class CountedDatapath(ABC, Generic[Spec]):
             cycles=self.executed_cycles(acts, weights),
             toggle_columns=columns,
             first_overflow=Overflow(m=summed.first[0], k=summed.first[1], n=summed.first[2]) if summed.first else None,
-            deviation=None if self.exact or not self.spec.integer else self.deviation(acts, weights, summed),
+            deviation=None if self.exact else self.deviation(as_matrix("x", x), acts, weights, summed),
         )
 
     def observe(
@@ -279,12 +290,20 @@ class CountedDatapath(ABC, Generic[Spec]):
         """Cycles of one execution; to be overridden where they depend on the operands."""
         return self._timed(acts.shape[0], weights.k, weights.n)
 
-    def deviation(self, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation:
-        """How far the sums of a datapath that is not exact are off."""
+    def deviation(self, x: Array, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation | None:
+        """How far the sums of a datapath that is not exact are off; None if `x`, as given, is not integers."""
+        if x.dtype.kind not in "iu":
+            return None
+        if not self.spec.integer:  # float64 carries the exact sums of integers below 2^53
+            return Deviation.between(summed.y, x.astype(np.float64) @ self.weight_numbers(weights).T)
         w = weights.operand
         return Deviation.between(
             summed.y, ternary_matmul(acts, w) if isinstance(w, PackedTernary) else int8_matmul(acts, w)
         )
+
+    def weight_numbers(self, weights: PreparedWeights) -> Array:
+        """The weights that a floating-point datapath holds, as float64 (N, K)."""
+        return weights.codes().astype(np.float64)
 
     def act_operand(self, x: Array) -> Array:
         """`x` as the datapath holds it, (M, K); raises `OperandError` naming the first value out of range."""

@@ -279,6 +279,9 @@ def float_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
                 ("hopper", "fp16", "m16n8k8", (16, 32)),
                 ("hopper", "fp16", "m16n8k16", (16, 32)),
                 ("hopper", "e5m2", "m64n16k32", (16, 32)),
+                ("blackwell", "mxf4", "m16n8k64", (32,)),
+                ("blackwell", "nvf4", "m16n8k64", (32,)),
+                ("blackwell", "mxe4m3", "m16n8k32", (32,)),
             )
         )
     )

@@ -23,13 +23,13 @@ from bitsim.study.executor import ChipExecutor
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
 # No source gives an energy per vector instruction, nor one of tensor cores.
-UNPRICED = {"cpu_simd": r"simd\.", "tensor_core": r"mma\.ampere"}
+UNPRICED = {"cpu_simd": r"simd\.", "tensor_core": r"mma\."}
 KINDS = {name: load_chip(name).bitlinear.kind for name in chip_names()}
 PRICED = [name for name, kind in KINDS.items() if kind not in UNPRICED]
 
-OTHER_OPERANDS = {"popcount-w1a1", "popcount-ternary", "bit-serial-binary"}  # than ternary weights and INT8
+OTHER_OPERANDS = {"popcount-w1a1", "popcount-ternary", "bit-serial-binary", "int4-tensor-ampere"}  # than tiny-b158's
 PAIRS = [(model, chip) for model in MODELS for chip in chip_names() if chip not in OTHER_OPERANDS]
-PAIRS += [("tiny-b1", "bit-serial-binary"), ("tiny-fp16", "popcount-w1a1")]
+PAIRS += [("tiny-b1", "bit-serial-binary"), ("tiny-v2", "int4-tensor-ampere"), ("tiny-fp16", "popcount-w1a1")]
 PAIRS += [(model, "ternary-ws-64x64") for model in ("tiny-b1", "tiny-a48", "tiny-v2")]
 every_pair = pytest.mark.parametrize(("model", "chip"), PAIRS)
 priced_pair = pytest.mark.parametrize(("model", "chip"), [pair for pair in PAIRS if pair[1] in PRICED])
@@ -42,9 +42,9 @@ def ran(model: str, chip: str) -> Result:
 
 @pytest.mark.parametrize("chip", sorted(OTHER_OPERANDS))
 def test_operands_that_a_chip_does_not_take_stop_runs_and_estimates(chip: str) -> None:
-    with pytest.raises(OperandError, match=r"layers\.0\.self_attn\.q_proj: [xw]\[0, \d+\]: expected -1"):
+    with pytest.raises(OperandError, match=r"layers\.0\.self_attn\.q_proj: [xw]\[0, \d+\]: expected -[18]"):
         ran("tiny-b158", chip)
-    with pytest.raises(BitsimError, match=r"takes (activations of at most [12] \(|weights of -1 or 1 only)"):
+    with pytest.raises(BitsimError, match=r"takes (activations of at most [124] \(|weights of -1 or 1 only)"):
         estimated("tiny-b158", chip)
 
 
@@ -106,7 +106,7 @@ def test_law_6_holds_for_every_operator(chip: str) -> None:
 
 @pytest.mark.parametrize("chip", sorted(KINDS.keys() - PRICED))
 def test_what_has_no_price_is_said_by_the_result(chip: str) -> None:
-    result = ran("tiny-b158", chip)
+    result = ran("tiny-v2" if chip.startswith("int4") else "tiny-b158", chip)
     assert result.energy("arithmetic") > 0
     for name in ("datapath", "system"):
         with pytest.raises(UnpricedEventError, match=UNPRICED[KINDS[chip]]):
