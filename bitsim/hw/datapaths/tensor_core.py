@@ -4,10 +4,10 @@ import re
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from bitsim.hw.datapaths.base import DatapathDescription, too_narrow
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, too_narrow, within
 from bitsim.hw.source import problem
 from bitsim.hw.tensor_core import SCALE_BLOCKS, FloatUnit, IntegerUnit, TensorCore, load_tensor_core, tensor_core_names
 
@@ -43,11 +43,11 @@ class TensorCoreSpec(DatapathDescription):
     arch: str
     format: Literal["int8", "int4", "fp16", "bf16", "e4m3", "e5m2", "mxe4m3", "mxe5m2", "mxf4", "nvf4"]
     instruction: str
-    units: Annotated[int, Field(ge=1, le=4096)]
-    unit_macs: Annotated[int, Field(ge=1, le=65536)]
+    units: Annotated[int, at_least_one(4096, "a tensor core")]
+    unit_macs: Annotated[int, at_least_one(65536, "a multiplier")]
     weights: Literal["ternary", "full"]
-    row_tiles: Annotated[int, Field(ge=1, le=64)] = 1
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    row_tiles: Annotated[int, within(1, 64, "weights are fetched for at least one tile")] = 1
+    acc_bits: SumBits
 
     @model_validator(mode="before")
     @classmethod
