@@ -40,7 +40,7 @@ class Compared:
     left their registers; "refused": the datapath takes no such operands, for `reason`, and nothing was counted.
     `deviation`: of the needed outputs from the exact sums. `made`: by how operands were made that the datapath takes
     (`bitsim.study.taken`), in how many linears; empty if all were the model's own. `sampled`: on how many output
-    columns toggles were counted; empty if on all.
+    columns the toggles of registers that see running sums were counted; empty if on all.
     """
 
     chip: Chip
@@ -96,6 +96,7 @@ class Compared:
         record |= {f"area_datapath_{level}_um2": area and getattr(area, level) for level in LEVELS}
         return record | {
             "macs_per_cycle": spec.macs_per_cycle,
+            "toggle_columns": self.sampled or "all",
             "structure": spec.text(),
             "notes": "; ".join(self.notes),
         }
@@ -114,7 +115,6 @@ class Compared:
         """What is missing of this row or sets it apart, and why."""
         notes = [self.reason] if self.reason else []
         notes += [f"not the model's operands: {how}, in {n} linears" for how, n in self.made.items()]
-        notes += [self.sampled] if self.sampled else []
         if self.deviation is not None and self.deviation.wrong:
             notes.append(str(self.deviation))
         unpriced = [] if self.result is None else [self.result.unpriced(name) for name in CONVENTIONS]
@@ -196,8 +196,15 @@ def compare_datapaths(
         f"linears of {model.name} on {tokens} tokens of {HELD_OUT} in one prefill; attention, norms, head left out"
     ]
     notes.append("area: cells of the BitLinear datapath times the layout factor; control is not counted")
-    if any(row.sampled for row in rows):
-        notes.append(f"sampled toggles: whole tiles of columns, at most {SAMPLED_TILES} each, seed {seed}, scaled up")
+    if sizes := sorted({row.sampled for row in rows} - {""}):
+        notes.append(
+            "toggles of registers that see running sums: counted on whole tiles of columns (at most "
+            f"{SAMPLED_TILES} of an operator, seed {seed}) and scaled up; by structure on {', '.join(sizes)} columns"
+        )
+    if any(row.made for row in rows):
+        notes.append(
+            "narrowed: operands that the datapath takes, made from the model's; compares structures, not models"
+        )
     notes += dict.fromkeys(note for row in rows if row.result for note in row.result.notes)
     return Comparison(
         rows=tuple(rows),
@@ -245,7 +252,7 @@ def _sampled(executor: ChipExecutor, toggles: Toggles) -> str:
     if toggles != "sample" or not executor.sampled:
         return ""
     counted, of = (sum(sizes) for sizes in zip(*executor.sampled.values(), strict=True))
-    return f"toggles of registers that see running sums on {counted:,} of {of:,} sampled output columns"
+    return f"{counted:,} of {of:,}"
 
 
 def _result(chip: Chip, model: Model, executor: ChipExecutor, tokens: int, toggles: Toggles) -> Result:
