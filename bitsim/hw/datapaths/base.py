@@ -1,6 +1,6 @@
 """What every datapath's description has: the little that the rest of bitsim asks of one."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
@@ -37,8 +37,10 @@ class DatapathDescription(Described):
     """Base of all datapath descriptions; `kind` tells them apart.
 
     * `acc_bits`: width of the sums. `overflow`: what integer sums do that leave it.
+    * `implemented_in`: module and class below `bitsim.datapath`, if they aren't named after the kind and this class.
     """
 
+    implemented_in: ClassVar[str] = ""
     kind: str
     acc_bits: int
     overflow: OverflowMode = "wrap"

@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
@@ -38,6 +38,8 @@ class TensorCoreSpec(DatapathDescription):
     * `acc_bits`: 32 for int32 or fp32 (default), 16 for fp16; narrower integers than 32 bits are a what-if: no GPU has
       them. `overflow`: `wrap`, or `saturate` (PTX: satfinite), integers only.
     """
+
+    implemented_in: ClassVar[str] = "tensor_core.datapath.TensorCores"
 
     kind: Literal["tensor_core"]
     arch: str
