@@ -102,7 +102,7 @@ class Observation:
 class Execution(Observation):
     """What one matmul did and gave: `y` (M, N), integers of an exact datapath or float32.
 
-    `deviation`: of datapaths that are not exact, when they were given integers as activations.
+    `deviation`: of datapaths that are not exact; of floating-point ones for int8 times ternary.
     """
 
     y: Array

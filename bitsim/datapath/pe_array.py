@@ -192,9 +192,6 @@ class PEArray(CountedDatapath[PEArraySpec]):
         codes = fp16_operand("w", w.codes() if isinstance(w, PackedTernary) else w)
         return codes, codes
 
-    def weight_numbers(self, weights: PreparedWeights) -> Array:
-        return weights.codes().view(np.float16).astype(np.float64)
-
     def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
         return sums.array_sums(acts, weights.operand if self.exact else weights.codes(), self.spec)
 

@@ -41,7 +41,8 @@ Spec = TypeVar("Spec", bound=DatapathDescription)
 class PreparedWeights:
     """Weights (N, K) laid out for one datapath; `facts`: what its class counts from them once and for all.
 
-    `live`: of one execution, the outputs (M, N) that are needed; None: all.
+    `live`: of one execution, the outputs (M, N) that are needed; None: all. `ternary`: of floating-point datapaths, the
+    weights as they were given, if ternary: exact sums are formed from them.
     """
 
     operand: Array | PackedTernary
@@ -49,6 +50,7 @@ class PreparedWeights:
     k: int
     facts: Any
     live: Array | None = None
+    ternary: PackedTernary | None = None
     sampled: dict[int, Array] = field(default_factory=dict)
 
     def codes(self) -> Array:
@@ -102,7 +104,8 @@ class CountedDatapath(ABC, Generic[Spec]):
         """Check the weights and lay them out: `w` (N, K), ternary codes packed or not."""
         operand, codes = self.weight_operand(w)
         n, k = codes.shape
-        return PreparedWeights(operand=operand, n=n, k=k, facts=self.weight_facts(codes))
+        ternary = None if self.spec.integer else given_ternary(w)
+        return PreparedWeights(operand=operand, n=n, k=k, facts=self.weight_facts(codes), ternary=ternary)
 
     def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> PreparedWeights:
         """Lay out a stored float matrix, rounded to binary16; `whole`: every call will need all of it."""
@@ -291,19 +294,20 @@ class CountedDatapath(ABC, Generic[Spec]):
         return self._timed(acts.shape[0], weights.k, weights.n)
 
     def deviation(self, x: Array, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation | None:
-        """How far the sums of a datapath that is not exact are off; None if `x`, as given, is not integers."""
-        if x.dtype.kind not in "iu":
+        """How far the sums of a datapath that is not exact are off.
+
+        None of a floating-point one unless `x`, as given, is int8 and the weights are ternary.
+        """
+        if not self.spec.integer and x.dtype != np.int8:
             return None
-        if not self.spec.integer:  # float64 carries the exact sums of integers below 2^53
-            return Deviation.between(summed.y, x.astype(np.float64) @ self.weight_numbers(weights).T)
-        w = weights.operand
+        w = weights.operand if self.spec.integer else weights.ternary
+        if w is None:
+            return None
+        if not self.spec.integer:
+            acts = x
         return Deviation.between(
             summed.y, ternary_matmul(acts, w) if isinstance(w, PackedTernary) else int8_matmul(acts, w)
         )
-
-    def weight_numbers(self, weights: PreparedWeights) -> Array:
-        """The weights that a floating-point datapath holds, as float64 (N, K)."""
-        return weights.codes().astype(np.float64)
 
     def act_operand(self, x: Array) -> Array:
         """`x` as the datapath holds it, (M, K); raises `OperandError` naming the first value out of range."""
@@ -322,6 +326,13 @@ class CountedDatapath(ABC, Generic[Spec]):
         """The outputs, with the accumulators' widths and overflows."""
         largest = max(abs(limit) for limit in self.weight_range)
         return accumulate(acts, weights.operand, self.accumulation, largest_weight=largest)
+
+
+def given_ternary(w: Array | PackedTernary) -> PackedTernary | None:
+    """`w` (N, K) packed, if it is int8 and holds -1, 0 and 1 only."""
+    if isinstance(w, PackedTernary):
+        return w
+    return PackedTernary.from_codes(w) if w.dtype == np.int8 and ((w >= -1) & (w <= 1)).all() else None
 
 
 def _live_outputs(live: Array, shape: tuple[int, int]) -> Array:

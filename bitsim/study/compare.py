@@ -39,8 +39,8 @@ class Compared:
     `outputs`: "identical" to the int64 matmul; "rounded" by a datapath that is not exact; "overflowed": exact, but sums
     left their registers; "refused": the datapath takes no such operands, for `reason`, and nothing was counted.
     `deviation`: of the needed outputs from the exact sums. `made`: by how operands were made that the datapath takes
-    (`bitsim.study.taken`), in how many linears; empty if all were the model's own. `sampled`: on how many output
-    columns the toggles of registers that see running sums were counted; empty if on all.
+    (`bitsim.study.taken`), in how many linears; empty if all were the model's own. `toggle_columns`: on how many
+    output columns the toggles of registers that see running sums were counted: "all", "none" or "96 of 512".
     """
 
     chip: Chip
@@ -50,7 +50,7 @@ class Compared:
     reason: str = ""
     deviation: Deviation | None = None
     made: Mapping[str, int] = field(default_factory=dict)
-    sampled: str = ""
+    toggle_columns: str = "none"
     result: Result | None = None
 
     @property
@@ -96,7 +96,7 @@ class Compared:
         record |= {f"area_datapath_{level}_um2": area and getattr(area, level) for level in LEVELS}
         return record | {
             "macs_per_cycle": spec.macs_per_cycle,
-            "toggle_columns": self.sampled or "all",
+            "toggle_columns": self.toggle_columns,
             "structure": spec.text(),
             "notes": "; ".join(self.notes),
         }
@@ -196,7 +196,7 @@ def compare_datapaths(
         f"linears of {model.name} on {tokens} tokens of {HELD_OUT} in one prefill; attention, norms, head left out"
     ]
     notes.append("area: cells of the BitLinear datapath times the layout factor; control is not counted")
-    if sizes := sorted({row.sampled for row in rows} - {""}):
+    if sizes := sorted({row.toggle_columns for row in rows} - {"all", "none"}):
         notes.append(
             "toggles of registers that see running sums: counted on whole tiles of columns (at most "
             f"{SAMPLED_TILES} of an operator, seed {seed}) and scaled up; by structure on {', '.join(sizes)} columns"
@@ -242,15 +242,15 @@ def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], toggles: To
         areas=areas,
         deviation=off,
         made=made,
-        sampled=_sampled(executor, toggles),
+        toggle_columns=_toggle_columns(executor, toggles),
         result=_result(chip, model, executor, calls[0].op.m, toggles),
     )
 
 
-def _sampled(executor: ChipExecutor, toggles: Toggles) -> str:
-    """On how many output columns toggles were counted, of all linears together."""
+def _toggle_columns(executor: ChipExecutor, toggles: Toggles) -> str:
+    """On how many output columns toggles were counted, of the linears that have more than one tile of them."""
     if toggles != "sample" or not executor.sampled:
-        return ""
+        return "none" if toggles == "off" else "all"
     counted, of = (sum(sizes) for sizes in zip(*executor.sampled.values(), strict=True))
     return f"{counted:,} of {of:,}"
 

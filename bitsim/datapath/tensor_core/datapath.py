@@ -51,7 +51,7 @@ from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
 from bitsim.datapath.tensor_core.blocks import codes_and_scales, scaled_words
 from bitsim.datapath.tensor_core.encode import encode
-from bitsim.datapath.tensor_core.float_formats import ACC_FORMATS, OPERAND_FORMATS, decode
+from bitsim.datapath.tensor_core.float_formats import ACC_FORMATS, OPERAND_FORMATS
 from bitsim.datapath.tensor_core.mma import mma
 from bitsim.datapath.tensor_core.prepare import INTEGER_RANGES
 from bitsim.errors import OperandError
@@ -174,14 +174,6 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
             raise OperandError(f"{name}: expected numbers, got {array.dtype}")
         numbers, fmt = array.astype(np.float32), OPERAND_FORMATS[self.spec.format]
         return encode(numbers, fmt.element) if fmt.scale is None else scaled_words(numbers, fmt, unit_scale=unit_scale)
-
-    def weight_numbers(self, weights: PreparedWeights) -> Array:
-        fmt, codes = OPERAND_FORMATS[self.spec.format], weights.codes()
-        if fmt.scale is None:
-            return decode(codes, fmt.element).value.astype(np.float64)
-        elements, scales = codes_and_scales(codes, fmt)
-        scale = decode(scales, fmt.scale).value.repeat(fmt.scale_block, axis=1)[:, : weights.k]
-        return decode(elements, fmt.element).value.astype(np.float64) * scale
 
     def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
         return super().sums(acts, weights) if self.spec.integer else self._rounded_sums(acts, weights.codes())
