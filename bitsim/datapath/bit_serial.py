@@ -48,8 +48,8 @@ Prices come from the synthesised `bs16_a8_acc24_8cyc`, 16 lanes and one accumula
 plane in each cycle. It is the same tree, but not the same registers (one long one that works in every cycle instead of
 two), and it adds all planes positively. So a cell here is priced by the bits of its adders, and its total can't be
 compared with the measured one. Other numbers of lanes have no price, nor have cells of binary weights but those whose
-adders stand in rows as long as a synthesised XNOR unit's. Rates for estimates are measured on ternary weights
-only, with one row of 16 lanes; more rows and lanes skip fewer planes than they predict.
+adders stand in rows as long as a synthesised XNOR unit's. Rates for estimates are measured with one row of 16 lanes (of
+binary weights: 8 rows of 32); more rows and lanes skip fewer planes than they predict.
 
 Published: Stripes (Judd et al., MICRO 2016: bit-serial activations), BoothFlex-BS of VitaLLM with ternary weights.
 """

@@ -186,11 +186,11 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
         wraps = {f"overflow.{LANE.name}": done.wrapped} if done.wrapped else {}
         return Summed(y=done.y, overflows=wraps, first=done.first)
 
-    def deviation(self, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation:
+    def deviation(self, x: Array, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation | None:
         if not summed.overflows:
             return Deviation.between(summed.y, summed.y)
         kp, _ = self.padded(weights.k, weights.n)
-        return super().deviation(_filled(acts, kp), weights, summed)
+        return super().deviation(x, _filled(acts, kp), weights, summed)
 
     def bounds(self, k: int) -> Mapping[str, Range]:
         """I2_S: products of codes 0..2; what matters of a lane is its group's sum, because wraps before it cancel."""

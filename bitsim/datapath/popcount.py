@@ -28,12 +28,10 @@ sums and are cleared; zeros follow through all registers. Tiles start from reset
 zeros and are clocked; columns beyond N do nothing.
 
 Exact for operands that are all -1 or 1, or all -1, 0 or 1; the count can't overflow, accumulators wrap or saturate
-(`overflow.acc`, at the first k of the group). Others raise: models whose activations have 8 bits can't run here, and no
-model that comes with bitsim has narrower ones. So there is no chip among the built-in ones, and no measured rates:
-estimates refuse. A chip of one's own is
-
-    like: ternary-ws-64x64
-    bitlinear: {kind: popcount, operands: binary, lanes: 32, cols: 1024, tokens: 1, acc_bits: 16}
+(`overflow.acc`, at the first k of the group). Others raise: models whose
+activations have 8 or 4 bits can't run here, and no model that comes with bitsim has narrower ones, so that there are no
+measured rates and estimates refuse. `bitsim datapath compare` gives the shipped chips `popcount-w1a1` and
+`popcount-ternary` the signs of a model's operands, and says so.
 
 Events: `popcount.depth{d}.add_bits`, the bits of all adders with d of them in a row: the tree's log2 L levels, the
 subtractor of two trees, and the accumulator's. What 2 P - L subtracts is constant and no adder in the row, but its
