@@ -52,7 +52,11 @@ def test_names_used_in_events(name: str, unit: str, column_format: str) -> None:
 
 
 # No source gives an energy per vector instruction; results on these chips say so.
-UNPRICED = {"cpu_simd": {"simd"}}
+UNPRICED = {
+    "cpu_simd": {"simd"},
+    "blackwell_mxf4_acc32": {"mma", "dequant"},
+    "blackwell_nvf4_acc32": {"mma", "dequant"},
+}
 
 
 @pytest.mark.parametrize("chip_name", chip_names())
@@ -66,7 +70,7 @@ def test_every_technology_prices_every_chip(chip_name: str, technology: str) -> 
         needed += [*datapath.count(*shape), *datapath.chances(*shape)]
     prices = PriceList(chip)
     families = {event.split(".")[0] for event in needed if prices.price(event) is None}
-    assert families == UNPRICED.get(chip.bitlinear.kind, set())
+    assert families == UNPRICED.get(chip.bitlinear.kind, UNPRICED.get(chip.bitlinear.unit, set()))
     for name in chip.memory.names:
         below, above, _ = sram_between(chip, name)
         assert below.capacity_kb <= chip.memory.level(name).capacity.nominal <= above.capacity_kb
