@@ -9,6 +9,7 @@ totals back. Datapaths of 4-bit activations get the INT4 codes of arXiv 2411.049
 """
 
 import sys
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,8 @@ def measure(model: Model, chip: Chip, numerics: str) -> dict[str, tuple[Events, 
         for op in chosen.values():
             datapath = placement.datapath(op)
             assert isinstance(datapath, CountedDatapath)
-            chances.append(Events(datapath.chances(op.m, op.k, op.n)) * op.repeat)
+            calls = Counter(placement.place(op).blocks)
+            chances += [Events(datapath.chances(m, op.k, op.n)) * (op.repeat * n) for m, n in calls.items()]
         if chances:
             found[kind] = total([row.events for row in result.rows if row.name in chosen]), total(chances)
     return found

@@ -31,6 +31,8 @@ UNPRICED |= {
 # They leave out what activations of 0 make needless, and the papers count it: an operator almost all of whose
 # activations are 0 can take less than in the papers' convention (all of them together do not).
 SKIPPING = ("rom_array", "sparse_array")
+# The papers have no price for FP8: their convention counts its additions as FP16's, which cost more.
+COUNTED_AS_FP16 = [name for name in chip_names() if name.startswith("fp8")]
 KINDS = {name: load_chip(name).bitlinear.kind for name in chip_names()}
 PRICED = [name for name in KINDS if name not in UNPRICED]
 
@@ -51,7 +53,7 @@ def ran(model: str, chip: str) -> Result:
 def test_operands_that_a_chip_does_not_take_stop_runs_and_estimates(chip: str) -> None:
     with pytest.raises(OperandError, match=r"layers\.0\.self_attn\.q_proj: [xw]\[0, \d+\]: expected -[18]"):
         ran("tiny-b158", chip)
-    with pytest.raises(BitsimError, match=r"takes (activations of at most [124] \(|weights of -1 or 1 only)"):
+    with pytest.raises(BitsimError, match=r"takes (activations of at most [124] \(|binary weights)"):
         estimated("tiny-b158", chip)
 
 
@@ -94,7 +96,8 @@ def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, ch
         table = result.frame("energy")
         for level in LEVELS:
             totals = [getattr(result.energy_range(name), level) for name in CONVENTIONS]
-            assert totals[0] <= totals[1] <= totals[2]
+            assert totals[1] <= totals[2]
+            assert totals[0] <= totals[1] or chip in COUNTED_AS_FP16
             for name, total in zip(CONVENTIONS, totals, strict=True):
                 parts = table.loc[table["convention"] == name, f"{level}_pj"]
                 assert parts.sum() == pytest.approx(total, rel=1e-12)
@@ -107,7 +110,7 @@ def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, ch
 @pytest.mark.parametrize("chip", [name for name in PRICED if name not in OTHER_OPERANDS])
 def test_law_6_holds_for_every_operator(chip: str) -> None:
     table = ran("tiny-b158", chip).frame()
-    if KINDS[chip] not in SKIPPING:
+    if KINDS[chip] not in SKIPPING and chip not in COUNTED_AS_FP16:
         assert (table["energy_arithmetic_pj"] <= table["energy_datapath_pj"]).all()
     assert (table["energy_datapath_pj"] <= table["energy_system_pj"]).all()
 
