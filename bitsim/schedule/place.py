@@ -12,6 +12,7 @@ from bitsim.errors import OperandError
 from bitsim.events import Events
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
+from bitsim.schedule.host import HOST, Calls, launch_cycles, step_exchange
 from bitsim.schedule.mapper import Goal, Mapper
 from bitsim.schedule.matmul import Matmul, matmul_of
 from bitsim.schedule.plan import Plan
@@ -34,7 +35,7 @@ class Placed:
 
     * `events`: scales, vector unit and traffic; `array_events`: the data-independent events of its datapath, which a
       run replaces by those of the execution.
-    * `unit`: what does the work ("array" or "vector"); `unit_cycles`: how long it is busy; `cycles`: from start to end.
+    * `unit`: what does the work ("array", "vector" or "host"); `unit_cycles`: how long it is busy; `cycles`: from start to end.
     * `occupied`: cycles that the unit and each memory would need if nothing else took time; `bounds`: the least that
       any schedule needs of them.
     * `plan`: of a matmul; `blocks`: the tokens of its calls of the datapath, in which K and N are whole; `call_cycles`:
@@ -84,7 +85,12 @@ class Placement:
         self.chip = chip
         self.bitlinear: Datapath = build_datapath(chip.bitlinear)
         self.wide: Datapath = build_datapath(chip.wide)
-        self._mappers = {id(path): Mapper(chip, path, goal) for path in (self.bitlinear, self.wide)}
+        calls = None if chip.host is None or chip.host.calls is None else Calls(chip, chip.host.calls)
+        self._mappers = {
+            id(self.bitlinear): Mapper(chip, self.bitlinear, goal, calls),
+            id(self.wide): Mapper(chip, self.wide, goal),
+        }
+        self._launch = launch_cycles(chip)
         self._rates = {name: bits_per_cycle(chip, name) for name in (*chip.memory.names, DRAM)}
 
     def datapath(self, op: Operator) -> Datapath:
@@ -94,6 +100,23 @@ class Placement:
     def place(self, op: Operator) -> Placed:
         with naming(op):
             return self._matmul(op, Fraction(1)) if op.is_matmul else self._vector(op)
+
+    def exchange(self, head: Operator) -> tuple[Operator, Placed] | None:
+        """What a forward pass exchanges with the host, as an operator of its own; `head`: the last of the pass."""
+        exchanged = step_exchange(self.chip, head)
+        if exchanged is None:
+            return None
+        events, cycles = exchanged
+        placed = Placed(
+            events=events,
+            array_events=Events(),
+            unit=HOST,
+            unit_cycles=cycles,
+            cycles=cycles,
+            occupied={HOST: cycles},
+            bounds={HOST: cycles},
+        )
+        return Operator(name=HOST, kind="host", phase=head.phase), placed
 
     def paced(self, op: Operator, placed: Placed, busy: int) -> Placed:
         """`placed` with calls that took `busy` cycles on the operands at hand: all tiles take so much less or more."""
@@ -123,18 +146,29 @@ class Placement:
         blocks = tuple(plan.blocks(matmul.m))
         spec = self.chip.bitlinear if op.is_bitlinear else self.chip.wide
         peak = -(-op.macs // spec.macs_per_cycle)
+        driven, occupied, least = self._driven(matmul, plan, mapper.schedule.calls)
         return Placed(
-            events=moved + scale_events(op),
+            events=moved + scale_events(op) + driven,
             array_events=total_of(datapath, blocks, op),
             unit="array",
             unit_cycles=work.busy,
-            cycles=work.cycles,
-            occupied={"array": work.busy} | self._occupied(moved),
-            bounds={"array": min(peak, work.busy)} | self._occupied(self._compulsory(matmul, datapath, moved)),
+            cycles=self._launch + work.cycles,
+            occupied={"array": work.busy} | self._occupied(moved) | occupied,
+            bounds={"array": min(peak, work.busy)} | self._occupied(self._compulsory(matmul, datapath, moved)) | least,
             plan=plan,
             blocks=blocks,
             call_cycles=sum(datapath.cycles(size, op.k, op.n) for size in blocks) * op.repeat,
         )
+
+    def _driven(
+        self, matmul: Matmul, plan: Plan, calls: Calls | None
+    ) -> tuple[Events, dict[str, int], dict[str, int]]:
+        """What the host adds to a matmul: events, the cycles that it needs, and the least of any schedule."""
+        if calls is None:
+            return Events(), {HOST: self._launch} if self._launch else {}, {HOST: self._launch} if self._launch else {}
+        cycles, events = calls.of(matmul, [plan.parts(d, size) for d, size in enumerate(matmul.dims)])
+        least = calls.cycles(*matmul.dims) * matmul.repeat
+        return events, {HOST: self._launch + cycles}, {HOST: self._launch + least}
 
     def _occupied(self, events: Events) -> dict[str, int]:
         """Cycles of the DRAM and of each on-chip memory for these bits alone."""

@@ -84,6 +84,8 @@ def estimate(
         ):
             placed = placement.place(op)
             ledger.add(op, placed, placed.array_events + expected_events(placement, op, placed, used))
+            if op.kind == "head" and (exchanged := placement.exchange(op)) is not None:
+                ledger.add(*exchanged, Events())
 
     if prefill:
         book("prefill", prefill, prefill)

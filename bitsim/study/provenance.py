@@ -57,6 +57,10 @@ def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int, batch: 
         notes += [f"model shape, assumed: {what}: {why}" for what, why in entry.assumed]
     if positions > config.max_position_embeddings:
         notes.append(f"{positions} positions are estimated, the model was made for {config.max_position_embeddings}")
+    if chip.host is None:
+        notes.append("host I/O is not modelled: the chip's description has no `host`")
+    elif chip.host.energy is None:
+        notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
     stored = sum(config.stored_weight_bits(n, k) for _, n, k in config.linear_shapes()) * config.num_layers
     per_head = kv_stored_bits(rules.kv or 16, config.head_dim, 0, positions)
     stored += config.embedding_weights * 16 + 2 * config.num_kv_heads * per_head * config.num_layers * batch
