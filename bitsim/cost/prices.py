@@ -105,7 +105,7 @@ class PriceList:
         price = self.price(event)
         if price is None and self.tech.unpriced is not None:
             raise UnpricedEventError(
-                f"{self.tech.path}: no prices: {self.tech.unpriced} ({event!r} was counted {count:,} times by {operator})"
+                f"{self.tech.path}: no prices: {self.tech.unpriced} ({event!r} counted {count:,} times by {operator})"
             )
         if price is None:
             near = ", ".join(sorted(e for e in self.tech.prices if e.split(".")[0] == event.split(".")[0]))
@@ -119,9 +119,11 @@ class PriceList:
 def sram_between(chip: Chip, buffer: str) -> tuple[SramRow, SramRow, float]:
     """The grid's rows around a buffer's capacity, and how far from the lower one it lies on a scale of log(capacity).
 
-    Raises `ConfigError` outside of the grid.
+    Raises `ConfigError` outside of the grid, or if there is none.
     """
     described = chip.memory.level(buffer)
+    if chip.tech.unpriced is not None:
+        raise ConfigError(f"{chip.tech.path}: no prices: {chip.tech.unpriced} (memory level {buffer})")
     capacity, width = described.capacity.nominal, described.width_bits
     grid = sorted((row for row in chip.tech.sram if row.width_bits == width), key=lambda row: row.capacity_kb)
     if not grid or not grid[0].capacity_kb <= capacity <= grid[-1].capacity_kb:

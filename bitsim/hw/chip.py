@@ -65,8 +65,9 @@ class Chip(FromFile):
 
     `host`: what drives it, None if that is not modelled.
 
-    `technology`: name of a built-in technology, a node between two of them such as 16nm, or path of a YAML file, relative
-    to the chip's file; `tech` is what it names. `like`: the built-in chip that the file takes its remaining top-level keys from.
+    `technology`: name of a built-in technology, a node between two of them such as 16nm, or path of a YAML file,
+    relative to the chip's file; `tech` is what it names. `like`: the built-in chip that the file takes its remaining
+    top-level keys from.
     """
 
     name: Text

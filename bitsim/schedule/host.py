@@ -73,4 +73,3 @@ def step_exchange(chip: Chip, head: Operator) -> tuple[Events, int] | None:
     bits = {"host.write_bits": head.m * TOKEN_BITS, "host.read_bits": head.m * answer}
     per_cycle = Fraction(repr(step.bandwidth.nominal)) * 8 / Fraction(repr(chip.clock.nominal))
     return Events(bits), -int(-(cycles_of(step.latency, chip) + sum(bits.values()) / per_cycle) // 1)
-

@@ -35,7 +35,8 @@ class Placed:
 
     * `events`: scales, vector unit and traffic; `array_events`: the data-independent events of its datapath, which a
       run replaces by those of the execution.
-    * `unit`: what does the work ("array", "vector" or "host"); `unit_cycles`: how long it is busy; `cycles`: from start to end.
+    * `unit`: what does the work ("array", "vector" or "host"); `unit_cycles`: how long it is busy; `cycles`: from start
+      to end.
     * `occupied`: cycles that the unit and each memory would need if nothing else took time; `bounds`: the least that
       any schedule needs of them.
     * `plan`: of a matmul; `blocks`: the tokens of its calls of the datapath, in which K and N are whole; `call_cycles`:
@@ -160,9 +161,7 @@ class Placement:
             call_cycles=sum(datapath.cycles(size, op.k, op.n) for size in blocks) * op.repeat,
         )
 
-    def _driven(
-        self, matmul: Matmul, plan: Plan, calls: Calls | None
-    ) -> tuple[Events, dict[str, int], dict[str, int]]:
+    def _driven(self, matmul: Matmul, plan: Plan, calls: Calls | None) -> tuple[Events, dict[str, int], dict[str, int]]:
         """What the host adds to a matmul: events, the cycles that it needs, and the least of any schedule."""
         if calls is None:
             return Events(), {HOST: self._launch} if self._launch else {}, {HOST: self._launch} if self._launch else {}
