@@ -38,6 +38,12 @@ class Calls:
         reads = _bursts(n, spec.n, spec.read) * -(-k // spec.k)
         return -(-m * (writes * self._write + reads * self._read) // STEPS)
 
+    def least(self, m: int, k: int, n: int) -> int:
+        """What no tiling goes below: bursts that are full, in as few calls as there can be."""
+        spec = self.spec
+        writes, reads = -(-k // spec.write.values) * -(-n // spec.n), -(-n // spec.read.values) * -(-k // spec.k)
+        return -(-m * (writes * self._write + reads * self._read) // STEPS)
+
     def of(self, matmul: Matmul, parts: Sequence[Sequence[int]]) -> tuple[int, Events]:
         """Cycles and bits of all tiles of a matmul; `parts`: M, K and N in tiles."""
         sizes = [Counter(sizes).items() for sizes in parts]

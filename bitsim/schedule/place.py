@@ -164,9 +164,10 @@ class Placement:
     def _driven(self, matmul: Matmul, plan: Plan, calls: Calls | None) -> tuple[Events, dict[str, int], dict[str, int]]:
         """What the host adds to a matmul: events, the cycles that it needs, and the least of any schedule."""
         if calls is None:
-            return Events(), {HOST: self._launch} if self._launch else {}, {HOST: self._launch} if self._launch else {}
+            launch = {HOST: self._launch} if self._launch else {}
+            return Events(), launch, launch
         cycles, events = calls.of(matmul, [plan.parts(d, size) for d, size in enumerate(matmul.dims)])
-        least = calls.cycles(*matmul.dims) * matmul.repeat
+        least = calls.least(*matmul.dims) * matmul.repeat
         return events, {HOST: self._launch + cycles}, {HOST: self._launch + least}
 
     def _occupied(self, events: Events) -> dict[str, int]:
