@@ -60,6 +60,7 @@ EVENT_KINDS = (
     _logic("pe.{unit}.add", "PE logic", "a ternary PE adds (weight +1)", data_dependent=True),
     _logic("pe.{unit}.sub", "PE logic", "a ternary PE subtracts (weight -1)", data_dependent=True),
     _logic("pe.{unit}.skip", "PE logic", "a ternary PE passes its sum on (weight 0)", data_dependent=True),
+    _logic("pe.{unit}.idle", "PE logic", "a ternary PE holds still: weight 0 again, same sum", data_dependent=True),
     _logic("pe.{unit}.mac", "PE logic", "a PE multiplies and adds"),
     _logic("acc.add.{format}", "column accumulators", "addition in the accumulator below a column"),
     # adder trees
@@ -70,7 +71,11 @@ EVENT_KINDS = (
         "a row between two registers",
     ),
     # lookup tables
-    _logic("lut.build.add_bits", "table building", "one bit of an adder that builds entries of a lookup table adds"),
+    _logic(
+        "lut.build.{depth}.add_bits",
+        "table building",
+        "one bit of an adder that builds entries of a lookup table adds; `depth2`: it takes what another adder gives",
+    ),
     _logic("lut.{table}.read", "table reads", "an entry is selected from a lookup table in registers, by its code"),
     _logic("lut.sram.read_bits", "table SRAM", "bits read from a lookup table in SRAM"),
     _logic("lut.sram.write_bits", "table SRAM", "bits of entries written to a lookup table in SRAM"),

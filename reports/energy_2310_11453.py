@@ -38,7 +38,7 @@ def forward_energy(size: str, kind: str, technology: str) -> dict[str, float]:
         parts = fp32_parts(size, chip)
     else:
         name = f"{'bitnet' if kind == 'bitnet' else 'fp16'}-{size.lower()}"
-        result = estimate(name, chip, prefill=TOKENS, decode=0, merge_heads=True)
+        result = estimate(name, chip, prefill=TOKENS, decode=0, merge_heads=True, beyond_capacity=True)
         parts = [(part, energy.nominal) for _, part, energy in result.breakdown("arithmetic")]
     return {
         operation: sum(energy for part, energy in parts if part.startswith(operation)) * 1e-12

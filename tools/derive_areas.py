@@ -1,39 +1,49 @@
 """Derive the areas in hw_models/technology/*.yaml from the measured tables of the two gate-level studies.
 
-    python tools/derive_areas.py [../shared/facts/energy_tables.yaml]
+    python -m tools.derive_areas [../shared/facts/energy_tables.yaml]
 
 Both studies give cell areas before layout. Where both synthesised a unit: low and high are the smaller and the larger,
 nominal is study B's, as for energy. Study A's ternary and INT8 PEs lack the register that passes activations on; its
 flip-flops are added.
 
-* `reg.bit`: one flip-flop of the library itself.
+* `reg.bit`: one flip-flop of the library itself. `gate`: as much, as for energy.
 * `tree.add_bit`: the synthesised 16-lane trees without their flip-flops, per bit of adder, sign selection included.
 * `popcount.add_bit`: the XNOR popcounts likewise, XNOR gates included: 183 bits of adder for 64 lanes (study A), 88 for
   32 (study B), and 16 of the accumulator.
-* `adder.bit`: study B's adders of 8, 20 and 32 bits, per bit: smallest, median, largest.
+* `serial.add_bit`: study A's bit-serial unit without 24 flip-flops, per bit of its tree and accumulator.
+* `adder.bit`: study B's adders of 8, 20 and 32 bits, per bit: smallest, median, largest. `lane.look_bit`: as much, as
+  for energy.
 * `lut.g{g}_half.read`, `lut.b4_t10.read`: study A's lookups into half a ternary or a mirrored binary table less its
-  ternary PE of 24 bits, which has the same accumulator.
+  ternary PE of 24 bits, which has the same accumulator. Full tables twice as much, entries of 8 bits 8 / 10, as for
+  energy.
+* `mma.*.mac`: tools/derive_tensor_cores.py.
 * SRAM at 45 nm: CACTI's itrs-hp, as the energies. SRAM at 7 nm, which CACTI doesn't reach: low = nominal = CACTI's
   itrs-lop at 32 nm times the area factor of 32 nm to 7 nm, 0.13 (Stillmaker & Baas 2017), which is made for logic; high
-  = CACTI's itrs-lop at 22 nm as it is, because SRAM has shrunk less than logic.
+  = CACTI's itrs-lop at 22 nm as it is, because SRAM has shrunk less than logic. `lut.sram.bit`, `regfile.bit`: per bit
+  of its smallest array, 2 kB.
+* `rom.bit`, half of a weight, with the area factors of logic (Stillmaker & Baas 2017): low = BitROM's density at 65 nm;
+  nominal = ankhdjet's cell, at 45 nm that of sky130 as built, at 7 nm that of asap7; high = ankhdjet's asap7 block with
+  all that is in it.
 
 Prints both libraries' areas.
 """
 
 import sys
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-import yaml
+from bitsim.hw.scaling import area_factor
+from tools.derive_tensor_cores import areas as tensor_core_areas
+from tools.study_units import ACT_BITS, LIBRARIES, TABLES, TREE_BITS, Range, load_tables, study_a, study_b
 
-TABLES = Path(__file__).parents[2] / "shared" / "facts" / "energy_tables.yaml"
-LIBRARIES = {"45nm": "nangate45", "7nm": "asap7"}
-ACT_BITS = 8
-TREE_BITS = sum((16 >> level) * (ACT_BITS + level) for level in range(1, 5))  # without the accumulator's
+SERIAL_BITS = 56 + 24  # of the bit-serial unit's tree and accumulator
 # Cells DFF_X1 and DFFHQNx1_ASAP7_75t_R of the libraries in The-OpenROAD-Project/OpenSTA @d1b2b39, which study A used.
 FLIP_FLOP = {"nangate45": 4.522, "asap7": 0.2916}
 SRAM_7NM_FROM_32NM = 0.13
+SMALLEST_KB = 2
+BITROM_BIT_65NM = 1e6 / (4967 * 1024 * 8)  # um2; arXiv 2509.08542: 4967 kB / mm2
+ANKHDJET_WEIGHT = {"45nm": (130, 2.21), "7nm": (7, 0.07)}  # node in nm, um2; PyPI ankhdjet 0.1.0: sky130, asap7
+ANKHDJET_BLOCK_WEIGHT = 0.0640e6 / (2560 * 256)  # um2 at 7 nm; its block of 2560 x 256
 # part -> unit of study B, unit of study A, flip-flops that study A's lacks
 UNITS: dict[str, tuple[str | None, str | None, int]] = {
     "pe.ternary_a8_acc20": ("pe_t8_20", None, 0),
@@ -55,7 +65,6 @@ UNITS: dict[str, tuple[str | None, str | None, int]] = {
     "unit.lut_build_ternary_g3": (None, "precompute_t_g3", 0),
     "unit.lut_build_binary_g4": (None, "precompute_b_g4", 0),
 }
-Range = tuple[float, float, float]
 
 
 def spread(study_b: float | None, study_a: float | None) -> Range:
@@ -64,41 +73,53 @@ def spread(study_b: float | None, study_a: float | None) -> Range:
     return min(found), found[0], max(found)
 
 
-def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
-    """Part -> (low, nominal, high) in um2 for one cell library; units that were not synthesised in it are left out."""
-    study_a, study_b = tables["pe_costs"]["units"], tables["pe_costs_study_b"]["units"]
-    flop = FLIP_FLOP[library]
+def derive(tables: dict[str, Any], node: str) -> dict[str, Range]:
+    """Part -> (low, nominal, high) in um2 at one node; units that were not synthesised in its library are left out."""
+    library = LIBRARIES[node]
+    units_a, units_b, flop = study_a(tables, library), study_b(tables, library), FLIP_FLOP[library]
 
-    def area_a(name: str) -> float | None:
-        cell = study_a[name][library]
-        return None if cell is None else float(cell["area_um2_per_lane"] * study_a[name]["lanes"])
+    def area_a(name: str) -> float:
+        return float(units_a[name]["area_um2_per_lane"] * units_a[name]["lanes"])
 
     def area_b(name: str) -> float:
-        return float(study_b[name][library]["um2"])
+        return float(units_b[name]["um2"])
 
-    def per_bit(area: float | None, flops: int, tree_bits: int) -> float:
-        assert area is not None
+    def per_bit(area: float, flops: int, tree_bits: int) -> float:
         return (area - flops * flop) / (tree_bits + flops)
 
-    areas: dict[str, Range] = {"reg.bit": (flop, flop, flop)}
+    areas: dict[str, Range] = {"reg.bit": (flop, flop, flop), "gate": (flop, flop, flop)}
     for part, (name_b, name_a, missing) in UNITS.items():
-        in_a = None if name_a is None else area_a(name_a)
+        in_a = area_a(name_a) + missing * flop if name_a in units_a else None
         in_b = None if name_b is None else area_b(name_b)
         if in_a is not None or in_b is not None:
-            areas[part] = spread(in_b, None if in_a is None else in_a + missing * flop)
+            areas[part] = spread(in_b, in_a)
     areas["tree.add_bit"] = spread(
         per_bit(area_b("tree16"), 20, TREE_BITS), per_bit(area_a("tdot16_a8_acc24"), 24, TREE_BITS)
     )
     areas["popcount.add_bit"] = spread(per_bit(area_b("xnor32"), 16, 88), per_bit(area_a("xnor64_acc16"), 16, 183))
+    areas["serial.add_bit"] = spread(None, (area_a("bs16_a8_acc24_8cyc") - 24 * flop) / SERIAL_BITS)
     adders = [area_b(f"add{bits}") / bits for bits in (8, 20, 32)]
-    areas["adder.bit"] = min(adders), median(adders), max(adders)
-    lookups = {f"lut.g{g}_half.read": f"lutread_t_g{g}_TS" for g in range(2, 6)}
-    for part, unit in (lookups | {"lut.b4_t10.read": "lutread_b_g4_TS"}).items():
-        lane, accumulator = area_a(unit), area_a("tacc_a8_acc24")
-        assert lane is not None
-        assert accumulator is not None
-        areas[part] = (lane - accumulator,) * 3
-    return areas
+    areas["adder.bit"] = areas["lane.look_bit"] = min(adders), median(adders), max(adders)
+    for g in range(2, 6):
+        half = area_a(f"lutread_t_g{g}_TS") - area_a("tacc_a8_acc24")
+        areas[f"lut.g{g}_half.read"], areas[f"lut.g{g}_full.read"] = (half,) * 3, (2 * half,) * 3
+    binary = area_a("lutread_b_g4_TS") - area_a("tacc_a8_acc24")
+    areas["lut.b4_t10.read"], areas["lut.b4_t8.read"] = (binary,) * 3, (0.8 * binary,) * 3
+    low, nominal, high = (mm2 * 1e6 / (SMALLEST_KB * 8192) for mm2 in derive_sram(tables, node)[SMALLEST_KB])
+    areas["lut.sram.bit"] = areas["regfile.bit"] = low, nominal, high
+    areas["rom.bit"] = rom_bit(node)
+    return areas | tensor_core_areas(units_a, units_b, flop, areas["tree.add_bit"])
+
+
+def rom_bit(node: str) -> Range:
+    """One of the two bits of a ternary weight in ROM, in um2."""
+    node_nm = float(node.removesuffix("nm"))
+    cell_nm, cell = ANKHDJET_WEIGHT[node]
+    return (
+        BITROM_BIT_65NM * area_factor(65, node_nm),
+        cell * area_factor(cell_nm, node_nm) / 2,
+        ANKHDJET_BLOCK_WEIGHT * area_factor(7, node_nm) / 2,
+    )
 
 
 def derive_sram(tables: dict[str, Any], node: str) -> dict[float, Range]:
@@ -120,10 +141,10 @@ def derive_sram(tables: dict[str, Any], node: str) -> dict[float, Range]:
 
 
 def main() -> None:
-    tables = yaml.safe_load(Path(sys.argv[1] if len(sys.argv) > 1 else TABLES).read_text(encoding="utf-8"))
+    tables = load_tables(sys.argv[1] if len(sys.argv) > 1 else TABLES)
     for node, library in LIBRARIES.items():
         print(f"\n{node} ({library}), um2: low / nominal / high")
-        for part, areas in derive(tables, library).items():
+        for part, areas in derive(tables, node).items():
             print(f"  {part:32s} " + " / ".join(f"{area:.6g}" for area in areas))
         print("  SRAM, mm2, by kB")
         for size, areas in derive_sram(tables, node).items():

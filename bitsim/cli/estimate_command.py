@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bitsim.cli.options import chip_option, numerics_option, output_options
+from bitsim.cli.options import chip_option, numerics_option, output_options, schedule_options
 from bitsim.cli.output import check_directory, print_json
 
 
@@ -16,6 +16,7 @@ from bitsim.cli.output import check_directory, print_json
 @click.option("--decode", type=int, default=128, show_default=True, help="New tokens per sequence.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences.")
 @numerics_option
+@schedule_options
 @output_options
 def command(model: str, chip: str, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Cycles and energy of MODEL's shapes on a chip, without weights."""

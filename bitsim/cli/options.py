@@ -39,6 +39,18 @@ numerics_option = click.option(
 )
 chip_option = click.option("--chip", default="ternary-ws-64x64", show_default=True, help="Name or YAML file of a chip.")
 
+schedule_options = together(
+    click.option(
+        "--objective",
+        type=click.Choice(["latency", "energy", "edp"]),
+        default="latency",
+        show_default=True,
+        help="What tiles and loop orders are chosen for.",
+    ),
+    click.option("--chunk", type=int, help="Most prompt tokens per prefill step (default: the whole prompt)."),
+    click.option("--beyond-capacity", is_flag=True, help="Go on if model and KV cache have no room in memory."),
+)
+
 output_options = together(
     click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),
     click.option("--out", type=click.Path(path_type=Path), help="Directory for JSON, CSV and figures."),

@@ -1,6 +1,7 @@
 """How a Result looks on a terminal and in files."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from bitsim.model.operators import Phase
 
 if TYPE_CHECKING:
     from bitsim.study.result import Result
+    from bitsim.study.rows import OperatorRow
 
 
 def joules(energy: Energy) -> str:
@@ -43,6 +45,7 @@ def print_result(result: "Result") -> None:
         ["phase", "tokens", "cycles", "time", *CONVENTIONS],
         rows,
     )
+    print_times(result, phases)
     print_breakdown("energy by component, nominal [low .. high]", result, by_component=True)
     print_breakdown("energy by operator kind", result, by_component=False)
     print_sparsity(result.sparsity)
@@ -64,6 +67,35 @@ def print_sparsity(found: Mapping[str, float]) -> None:
     """The columns of arXiv 2411.04965 Table 2; nothing if no quantised linear was executed."""
     if found:
         print_table("sparsity of the linears' products, %", list(found), [[f"{100 * s:.1f}" for s in found.values()]])
+
+
+def print_times(result: "Result", phases: Sequence[Phase]) -> None:
+    """By phase and operator kind: cycles, how far above the best bound, what was waited for, utilisation, DRAM."""
+    rows: list[list[object]] = []
+    for phase in phases:
+        kinds: dict[str, list[OperatorRow]] = {}
+        for row in result.phase_rows(phase):
+            kinds.setdefault(row.kind, []).append(row)
+        for kind, alike in kinds.items():
+            cycles, least = sum(row.cycles for row in alike), sum(row.least_cycles for row in alike)
+            waits = Counter[str]()
+            for row in alike:
+                waits[row.bound] += row.cycles
+            possible = sum(row.cycles * result.peak_macs(row) for row in alike if row.macs)
+            moved = sum(count for row in alike for event, count in row.events.items() if event.startswith("dram."))
+            rows.append(
+                [
+                    phase,
+                    kind,
+                    f"{cycles:,}",
+                    waits.most_common(1)[0][0],
+                    f"{100 * (cycles / least - 1):.1f}%" if least else "-",
+                    f"{100 * sum(row.macs for row in alike) / possible:.1f}%" if possible else "-",
+                    f"{moved / 8e6:,.2f}",
+                ]
+            )
+    columns = ["phase", "operators", "cycles", "bound", "gap", "utilisation", "DRAM MB"]
+    print_table("time; gap: above the best lower bound", columns, rows)
 
 
 def print_breakdown(title: str, result: "Result", *, by_component: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bitsim.cli.options import chip_option, execution_options, generation_options, output_options
+from bitsim.cli.options import chip_option, execution_options, generation_options, output_options, schedule_options
 from bitsim.cli.output import announce_compilation, check_directory, note, print_json
 
 
@@ -14,6 +14,7 @@ from bitsim.cli.output import announce_compilation, check_directory, note, print
 @chip_option
 @generation_options
 @execution_options
+@schedule_options
 @output_options
 def command(model: str, chip: str, random_seed: int | None, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Execute MODEL bit for bit on a chip: prefill the prompt, decode new tokens, count everything.

@@ -11,6 +11,7 @@ from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
+from bitsim.hw.technology import is_finished_array
 
 UM2_PER_MM2 = 1e6
 
@@ -41,7 +42,8 @@ class PartArea:
 def chip_area(chip: Chip) -> tuple[PartArea, ...]:
     """All parts of `chip` that are known: its two datapaths, the vector unit's adders and multipliers, its buffers.
 
-    Cells are multiplied by the technology's layout factor; SRAM is not, its grid holds finished arrays. Between two
+    Cells are multiplied by the technology's layout factor; SRAM, ROM and register files are not, their areas are those
+    of finished arrays. Between two
     capacities of the grid, the logarithm of the area lies on a straight line over log(capacity). Control, wires beyond
     the layout factor, the scale multipliers, of which chips tell no number, pads and DRAM are not counted.
     """
@@ -63,7 +65,8 @@ def total_area(parts: Iterable[PartArea]) -> Area:
 
 def _datapath(chip: Chip, component: str) -> list[PartArea]:
     spec = getattr(chip, component)
-    parts = build_datapath(spec).parts()
+    datapath = build_datapath(spec)
+    parts = datapath.parts()
     if parts is None:
         return [
             PartArea(
@@ -71,7 +74,7 @@ def _datapath(chip: Chip, component: str) -> list[PartArea]:
                 part=spec.unit,
                 count=1,
                 area=None,
-                reason=f"datapaths of kind {spec.kind!r} do not tell what they are built of",
+                reason=f"datapaths of kind {spec.kind!r} {datapath.no_parts}",
             )
         ]
     return [_cells(chip, component, part, count) for part, count in parts.items()]
@@ -82,8 +85,8 @@ def _cells(chip: Chip, component: str, part: str, count: int) -> PartArea:
     if one is None:
         reason = f"{chip.tech.path}: areas: no area for {part!r}"
         return PartArea(component=component, part=part, count=count, area=None, reason=reason)
-    layout = chip.tech.layout_factor
-    low, nominal, high = (count * getattr(one, level) * getattr(layout, level) for level in LEVELS)
+    layout = None if is_finished_array(part) else chip.tech.layout_factor
+    low, nominal, high = (count * getattr(one, level) * (getattr(layout, level) if layout else 1) for level in LEVELS)
     return PartArea(component=component, part=part, count=count, area=Area(low=low, nominal=nominal, high=high))
 
 

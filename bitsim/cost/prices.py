@@ -9,7 +9,7 @@ from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.events import event_kind
 from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
-from bitsim.hw.technology import SramRow
+from bitsim.hw.technology import SramRow, is_finished_array
 
 Level = Literal["low", "nominal", "high"]
 LEVELS: tuple[Level, ...] = ("low", "nominal", "high")
@@ -42,9 +42,9 @@ NOTHING = Price(low=0.0, nominal=0.0, high=0.0, constants=())
 class PriceList:
     """Prices of all events that can happen on `chip`.
 
-    Synthesised logic (`datapath` ledger and vector unit) is pre-layout and multiplied by the technology's layout
-    factor; an SRAM access is priced by the buffer's capacity, between two capacities of the technology's grid on a
-    straight line over log(capacity), and never outside of the grid.
+    Synthesised logic (`datapath` ledger and vector unit, memory arrays apart) is pre-layout and multiplied by the
+    technology's layout factor; an SRAM access is priced by the buffer's capacity, between two capacities of the
+    technology's grid on a straight line over log(capacity), and never outside of the grid.
     """
 
     def __init__(self, chip: Chip) -> None:
@@ -67,7 +67,7 @@ class PriceList:
         if constant is None:
             return None
         price = _of(constant, f"{self.tech.name}: prices.{event}")
-        if ledger == "arithmetic":
+        if ledger == "arithmetic" or is_finished_array(event):
             return price
         return price.scaled(self.tech.layout_factor, f"{self.tech.name}: layout_factor")
 

@@ -34,8 +34,9 @@ Events: `tree.depth{d}.add_bits` are the bits of all adders that work, those of 
 under the number d of adders in a row between two ranks of registers: glitches grow from adder to adder, so that a bit
 costs more in a deeper stage. Sign selection is part of their price (tools/derive_prices.py: the synthesised 16-lane
 tree is d = 5, the ternary PE d = 1). `reg.tree{l}.toggle` are the pipeline registers behind level l. Events times
-prices rebuild the synthesised trees within 15 % while at most half of the weights are 0; a price per bit overrates a
-tree whose lanes mostly hold still (tests/hw/test_rebuilt_prices.py).
+prices rebuild the synthesised trees within 15 % while at most half of the weights are 0. Beyond, they can't: an adder
+holds still if all lanes above it have weight 0 twice in a row, and all bits of a tree have one price. At 0.7 zeros
+`low` is 11 to 22 % too high and `high` 41 to 49 %, at 0.9 72 % and more (tests/hw/test_rebuilt_prices.py).
 
 Published: TerEffic's TMat (arXiv 2502.16473), ternfpga's dot pipe; synthesised as `tree16` and `tdot16_a8_acc24`.
 """

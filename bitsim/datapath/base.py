@@ -268,6 +268,11 @@ class Datapath(Protocol):
         """What it is built of: how many of each part, by the names in a technology's `areas`; None: not told."""
         ...
 
+    @property
+    def no_parts(self) -> str:
+        """Why `parts` is None, as continuation of "datapaths of kind ..."."""
+        ...
+
     def registers(self) -> Mapping[str, int]:
         """Its integer accumulators by their names in `overflow.*` events, and their bits."""
         ...

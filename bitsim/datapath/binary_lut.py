@@ -39,11 +39,12 @@ output does nothing (without clock gating it is clocked). Codes are read anew fo
 
 Accumulators wrap or saturate (`overflow.acc`, at the first k of the group); they hold twice the output over 2^d.
 
-Events: `lut.build.add_bits`, 12 adders per table and with rounding one more per entry; `lut.b4_t{bits}.read`, selection
-with its XORs; adders behind it as in adder trees, d = log2 G + 1 in a row: `tree.depth{d}.add_bits`; toggles of
-activations, entries (`reg.table`), codes (`reg.index`) and accumulators. Clamping is not counted. The adders that build
-are priced as those of ternary tables. Per bit, the synthesised `precompute_b_g4` (45 nm only) lies within their range
-without glitches, and with unit delays 1.55 times above its `high`.
+Events: `lut.build.depth{d}.add_bits`, 4 and 8 adders per table with d = 1 and 2, one more per entry to round;
+`lut.b4_t{bits}.read`, selection with its XORs; adders behind it as in adder trees, d = log2 G + 1 in a row:
+`tree.depth{d}.add_bits`; toggles of activations, entries (`reg.table`), codes (`reg.index`) and accumulators. Clamping
+is not counted. Building is priced by adders in a row, so that glitches of the second addition are in: events times
+prices rebuild the synthesised `precompute_b_g4` (45 nm only), and lookups into its table, within 15 %
+(tests/hw/test_rebuilt_lookups.py).
 
 Published: T-MAC (arXiv 2407.00088, CPU), LUT Tensor Core (arXiv 2408.06003); synthesised as `lutread_b_g4`.
 """
@@ -64,7 +65,7 @@ from bitsim.hw.datapaths.binary_lut import ENTRIES, GROUP, BinaryLutSpec
 
 ACT_BITS = 8
 PLANES = 2
-BUILD_BITS = 4 * 9 + ENTRIES * 10  # four adders of two activations, then one adder per entry
+BUILD_BITS = {1: 4 * 9, 2: ENTRIES * 10}  # four adders of two activations, then one adder per entry
 UNLIMITED = 62
 # By position, the signs of a0..a3 in its entry: bit b of a position is 1 for -, a3 has +.
 SIGNS = np.array([[1 - 2 * (position >> b & 1) for b in range(GROUP)] for position in range(ENTRIES)], np.int16)
@@ -132,15 +133,15 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
         return sum(widths) + spec.acc_bits
 
     @property
-    def build_bits(self) -> int:
-        """Bits of the adders that build one table."""
-        return BUILD_BITS + (ENTRIES * self.spec.table_bits if self.spec.dropped_bits else 0)
+    def build_bits(self) -> Mapping[int, int]:
+        """Bits of the adders that build one table, by how many of them stand in a row."""
+        return BUILD_BITS | ({3: ENTRIES * self.spec.table_bits} if self.spec.dropped_bits else {})
 
     def parts(self) -> Mapping[str, int]:
         """Builders, selections and the signed adders behind them, and all registers; what clamps is not counted."""
         spec, bits = self.spec, self._register_bits
         return {
-            "adder.bit": spec.tables * self.build_bits,
+            "adder.bit": spec.tables * sum(self.build_bits.values()),
             f"lut.b{GROUP}_t{spec.table_bits}.read": spec.lanes * spec.tables,
             "tree.add_bit": spec.lanes * self.adder_bits(),
             "reg.bit": bits["act"] + bits["table"] + spec.lanes * (bits["index"] + bits["psum"]),
@@ -148,9 +149,9 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
 
     def data_independent(self, m: int, k: int, n: int) -> Events:
         spec, steps = self.spec, self.steps(m, k)
-        lookups = PLANES * steps * n
-        counts = {
-            "lut.build.add_bits": steps * self.tiles(n) * spec.tables * self.build_bits,
+        lookups, builds = PLANES * steps * n, steps * self.tiles(n) * spec.tables
+        counts = {f"lut.build.depth{d}.add_bits": builds * width for d, width in self.build_bits.items()}
+        counts |= {
             f"lut.b{GROUP}_t{spec.table_bits}.read": lookups * spec.tables,
             f"tree.depth{spec.levels + 1}.add_bits": lookups * self.adder_bits(),
             "reg.clock": self._clocked_bits(m, k, n),

@@ -40,10 +40,11 @@ compute the same sums. All of a matmul is one tile: tables are built once for al
 K must be a multiple of a block (TL2: of 32), and N of `bm`: with `pad` both are filled up with zeros (exact, and
 counted), without it the operands are refused: I2_S would leave out what remains of K, TL1 and TL2 have no kernel.
 
-Events: `simd.{isa}.{op}` per vector instruction, see `bitsim.datapath.simd_counts`. They have no price: no source gives
-an energy per instruction, so that only the `arithmetic` convention has one. Nothing depends on the operands but wraps;
-there are no registers whose toggles could be known. Cycles: instructions over `instructions_per_cycle`, rounded up:
-latencies, caches and scalar instructions are left out.
+Events: `simd.{isa}.{op}` per vector instruction, see `bitsim.datapath.simd_counts`. They have no price: what was
+found of single instructions is of scalar in-order cores, and measurements of vector code are of whole programs, so
+that only the `arithmetic` convention has an energy. Nor does a source give the area of such a core by itself. Nothing
+depends on the operands but wraps; there are no registers whose toggles could be known. Cycles: instructions over
+`instructions_per_cycle`, rounded up: latencies, caches and scalar instructions are left out.
 
 Streams: what kernels load and store, caches not regarded; tables count as activations, int32 sums in memory as psums.
 
@@ -156,6 +157,10 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
     def data_independent(self, m: int, k: int, n: int) -> Events:
         executed = Events(instructions(self.spec, m, *self.padded(k, n)))
         return executed + arithmetic_events("int8", m, k, n, multiplies=False)
+
+    @property
+    def no_parts(self) -> str:
+        return "are programs: no source gives the area of a CPU's core by itself"
 
     def chances(self, m: int, k: int, n: int) -> Mapping[str, int]:
         return {}

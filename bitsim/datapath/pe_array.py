@@ -18,10 +18,12 @@ columns hold weight 0: they are no operations, but their registers pass values o
 Exact: the INT8 and ternary arrays equal the int64 matmul as long as no sum leaves `acc_bits` (counted and reported);
 the FP16 array rounds every product and every sum to binary16, k ascending, and is not exact.
 
-Priced from synthesised PEs (tools/derive_prices.py). Events times prices rebuild their energies within 15 %, with two
-exceptions (tests/hw/test_rebuilt_prices.py says why): at 7 nm the two studies disagree on flip-flops, so that `low`
-lies between them and `high` is up to 20 % above the higher; and one price for add, sub and skip overrates weights of
-which two thirds or more are 0.
+Priced from synthesised PEs (tools/derive_prices.py). Events times prices rebuild their energies within 15 %, `low` that
+of the lower study, `nominal` and `high` those with glitches (tests/hw/test_rebuilt_prices.py). Add, sub and skip have
+one price, because a sum that passes through a PE switches its adder; but an output-stationary PE that skips after a
+skip holds still (`pe.*.idle`), so that gate energy falls with about 1 - zeros^2, and `low` is rebuilt for shares of
+zeros from 0 to 0.9. Events can't do it for `high` of every share: the measured glitches with unit delays are those of
+one run, and do not fall as zeros grow.
 """
 
 from collections.abc import Mapping
@@ -46,13 +48,14 @@ from bitsim.model.weights import FloatWeight
 class WeightFacts:
     """What a PE array counts from its weights once and for all.
 
-    `adds`, `subs`, `skips`: weights that are +1, -1, 0 (ternary only). `toggles`: weight-register toggles of one pass
-    over all tiles of K and N.
+    `adds`, `subs`, `skips`, `idles`: weights that are +1, -1, 0 and, in output-stationary arrays, 0 behind 0 or at the
+    beginning (ternary only). `toggles`: weight-register toggles of one pass over all tiles of K and N.
     """
 
     adds: int
     subs: int
     skips: int
+    idles: int
     toggles: int
 
 
@@ -143,15 +146,17 @@ class PEArray(CountedDatapath[PEArraySpec]):
         if self.format.multiplies:
             return toggles
         operations, unit = m * k * n, f"pe.{self.spec.unit}"
-        skips = round(operations * statistics.weight_zeros)
-        subs = (operations - skips) // 2
-        return toggles + Events({f"{unit}.skip": skips, f"{unit}.sub": subs, f"{unit}.add": operations - skips - subs})
+        zeros = round(operations * statistics.weight_zeros)
+        idles = 0 if self.tiling(m, k, n).weight_stationary else round(zeros * statistics.weight_zeros)
+        subs = (operations - zeros) // 2
+        counts = {"skip": zeros - idles, "idle": idles, "sub": subs, "add": operations - zeros - subs}
+        return toggles + Events({f"{unit}.{action}": count for action, count in counts.items()})
 
     def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> PreparedWeights:
         if whole or self.exact:
             return super().prepare_stored(weight, whole=whole)
         toggles = sum(self.weight_facts(block).toggles for block in half_blocks(weight))
-        facts = WeightFacts(adds=0, subs=0, skips=0, toggles=toggles)
+        facts = WeightFacts(adds=0, subs=0, skips=0, idles=0, toggles=toggles)
         return StoredHalves(operand=weight.stored, n=weight.n, k=weight.k, facts=facts, weight=weight)
 
     def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
@@ -187,10 +192,12 @@ class PEArray(CountedDatapath[PEArraySpec]):
         ternary = self.spec.pe == "ternary"
         adds, subs = (int((codes == 1).sum()), int((codes == -1).sum())) if ternary else (0, 0)
         rows = self.spec.rows if self.spec.dataflow == "weight_stationary" else None
+        idles = repeated_zeros(codes) if ternary and rows is None else 0
         return WeightFacts(
             adds=adds,
             subs=subs,
-            skips=codes.size - adds - subs if ternary else 0,
+            skips=codes.size - adds - subs - idles if ternary else 0,
+            idles=idles,
             toggles=switching.weight_toggles(weight_patterns(self.spec.pe, codes), rows),
         )
 
@@ -212,7 +219,14 @@ class PEArray(CountedDatapath[PEArraySpec]):
         if not self.format.multiplies:
             unit = f"pe.{self.spec.unit}"
             counts |= {f"{unit}.add": m * facts.adds, f"{unit}.sub": m * facts.subs, f"{unit}.skip": m * facts.skips}
+            counts[f"{unit}.idle"] = m * facts.idles
         return counts
 
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
         return {"reg.psum.toggle": switching.psum_toggles(acts, w, self.spec, saturated=overflowed, sums=y)}
+
+
+def repeated_zeros(codes: Array) -> int:
+    """How many weights of `codes` (N, K) are 0 and have one of 0, or none, before them in their row."""
+    zero = codes == 0
+    return int((zero[:, 1:] & zero[:, :-1]).sum()) + int(zero[:, 0].sum())

@@ -36,8 +36,8 @@ the column accumulators, whose registers are not counted (as in `bitsim.datapath
 `rom.awake_bank_cycles` are activity without energy: nothing is published from which waking or a bank's leakage could be
 priced. The read's price is an upper stand-in, all that BitROM spends on a MAC (hw_models/technology).
 
-Not modelled: how much ROM there is (all weights of any model fit), its area, several columns of cells per accumulator,
-and adapters in SRAM (TOM).
+Area: of the awake banks; sources for a bit of ROM lie far apart, at 7 nm by a factor of 50. Not modelled: how much ROM
+there is (all weights of any model fit), several columns of cells per accumulator, and adapters in SRAM (TOM).
 
 Published: BitROM (arXiv 2509.08542: 2048 x 1024, two weights per transistor, 65 nm), TOM (arXiv 2602.20662: standard-
 cell ROM, gated banks), ankhdjet (one transistor per weight).
@@ -117,6 +117,21 @@ class RomArray(CountedDatapath[RomArraySpec]):
             psum_reads=moved,
             psum_writes=moved,
         )
+
+    def parts(self) -> Mapping[str, int]:
+        """Awake banks with their adders, gates and registers, and an adder below each column, as in a PE array.
+
+        Not counted: banks that sleep, whose number is the model's, and what wakes them.
+        """
+        spec = self.spec
+        accumulators = spec.banks * spec.cols
+        return {
+            "rom.bit": accumulators * spec.rows * WEIGHT_BITS,
+            "tree.add_bit": accumulators * spec.acc_bits,
+            "gate": accumulators,
+            "reg.bit": spec.banks * ACT_BITS + accumulators * spec.acc_bits,
+            f"add.{spec.column_format}": spec.cols,
+        }
 
     def data_independent(self, m: int, k: int, n: int) -> Events:
         spec, tiles, banks, rounds = self.spec, self._tiles(n), len(self.slices(k)), self.rounds(m, k)

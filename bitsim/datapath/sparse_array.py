@@ -43,7 +43,9 @@ the first cycle of an interval whether there is a product or not.
 
 Exact for every activation in -128..127 and weights -1, 0, 1 (needed outputs). Almost no event is data-independent.
 Estimates use rates measured on tiny-b158, a fifth of whose 8-bit codes are zero: for a4.8 execute a model.
-No such lane was synthesised: its adder is priced per bit like the ternary PE's, what finds activations is assumed.
+No such lane was synthesised: its adder is priced per bit like the ternary PE's, what finds activations is assumed. With
+activations that are not 0 and no gating a lane is a serial ternary PE: per bit it rebuilds the synthesised one of 16
+bits within 15 % (tests/hw/test_rebuilt_prices.py). What zeros save has no unit to be compared with.
 
 Published relatives: Cnvlutin and Bit-Tactical skip zeros in lanes with a window; ternary weights and the trees are as
 in `bitsim.datapath.adder_tree`. Sparsity of activations: arXiv 2411.04965 (a4.8), Table 2.

@@ -297,6 +297,10 @@ class CountedDatapath(ABC, Generic[Spec]):
         """
         return None
 
+    @property
+    def no_parts(self) -> str:
+        return "do not tell what they are built of"
+
     def column_toggles(
         self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None
     ) -> Mapping[str, int]:

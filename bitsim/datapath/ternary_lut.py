@@ -39,11 +39,15 @@ a lane without an output does nothing (without clock gating it is clocked). Code
 Exact for every operand in -128..127 and weights -1, 0, 1; entries can't overflow, accumulators wrap or saturate
 (`overflow.acc`, at the first k of the group).
 
-Events: `lut.build.add_bits`; `lut.g{g}_{half,full}.read` (the selection from registers) or `lut.sram.*_bits`; the
-adders behind it, negation included, as in adder trees: `tree.depth{d}.add_bits`, d = log2 G + 1 in a row; toggles of
-entries, codes (`reg.index`), activations and accumulators. Price of a selection: what the synthesised lookup with its
-accumulator costs beyond a ternary PE of the same width, in the AND-OR style; a selection written as a variable
-part-select costs up to 4.5 times as much (tools/derive_prices.py). Wires from a table to its lanes have no price.
+Events: `lut.build.depth{d}.add_bits`, d adders in a row from the copied activation; `lut.g{g}_{half,full}.read` (the
+selection from registers) or `lut.sram.*_bits`; the adders behind it, negation included, as in adder trees:
+`tree.depth{d}.add_bits`, d = log2 G + 1 in a row; toggles of entries, codes (`reg.index`), activations and
+accumulators. Price of a selection: what the synthesised lookup with its accumulator costs beyond a ternary PE of the
+same width, in the AND-OR style; a selection written as a variable part-select costs up to 4.5 times as much
+(tools/derive_prices.py). Events times prices rebuild the synthesised lookups within 15 %, registers included, `low` for
+tables that are held and `high` for those that change in every cycle; and builders of g = 2 and 3 with their registers
+as measured (tests/hw/test_rebuilt_lookups.py). At 7 nm only the builder of g = 2 was synthesised; longer rows of adders
+are scaled from 45 nm, rows of more than two extrapolated. Wires from a table to its lanes have no price.
 
 Published: TeLLMe (g = 3, full), TENET's STL, Platinum, ternary-lut-dse (arXiv 2604.25183); synthesised as
 `lutread_t_g*` and `precompute_t_g*`.
@@ -51,6 +55,7 @@ Published: TeLLMe (g = 3, full), TENET's STL, Platinum, ternary-lut-dse (arXiv 2
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 
@@ -140,12 +145,28 @@ class TernaryLut(CountedDatapath[TernaryLutSpec]):
         tree = sum((spec.tables >> level) * (spec.entry_bits + level) for level in range(1, levels + 1))
         return tree + spec.acc_bits, levels + 1
 
+    @property
+    def build_bits(self) -> Mapping[int, int]:
+        """Bits of the adders that build one table, by how many of them stand in a row.
+
+        An entry of t terms is built from a copied activation in t - 1 additions; one of weights -1 only needs t.
+        """
+        spec, bits = self.spec, dict.fromkeys(range(1, self.spec.g + 1), 0)
+        for terms in range(1, spec.g + 1):
+            chosen = comb(spec.g, terms)
+            if spec.table == "full":
+                bits[terms] += chosen * spec.entry_bits
+            if terms > 1:
+                signs = 1 << (terms - 1) if spec.table == "half" else (1 << terms) - 1
+                bits[terms - 1] += chosen * signs * spec.entry_bits
+        return {depth: width for depth, width in bits.items() if width}
+
     def parts(self) -> Mapping[str, int]:
         """Builders, tables, selections and the signed adders behind them; an SRAM is double-buffered in every lane."""
         spec, registers = self.spec, ACT_BITS * self.spec.group
         registers += spec.lanes * (spec.tables * spec.index_bits + spec.reuse * spec.acc_bits)
         counts = {
-            "adder.bit": spec.tables * (spec.entries - spec.g) * spec.entry_bits,
+            "adder.bit": spec.tables * sum(self.build_bits.values()),
             "tree.add_bit": spec.lanes * self.adder_bits()[0],
         }
         if spec.storage == "sram":
@@ -158,8 +179,8 @@ class TernaryLut(CountedDatapath[TernaryLutSpec]):
         builds = steps * sum(self.tiles(n).values()) * spec.tables
         bits, depth = self.adder_bits()
         lookups = steps * n * spec.tables
-        counts = {
-            "lut.build.add_bits": builds * (spec.entries - spec.g) * spec.entry_bits,
+        counts = {f"lut.build.depth{d}.add_bits": builds * width for d, width in self.build_bits.items()}
+        counts |= {
             f"tree.depth{depth}.add_bits": steps * n * bits,
             "reg.clock": self._clocked_bits(m, k, n),
         }

@@ -28,6 +28,11 @@ def _priced_here(event: str) -> str:
 EventName = Annotated[str, AfterValidator(_priced_here)]
 
 
+def is_finished_array(name: str) -> bool:
+    """Whether an event or a part is a memory array, whose price or area has its wires in it already."""
+    return name.startswith(("lut.sram.", "regfile.", "rom."))
+
+
 class SramRow(Described):
     """One point of the SRAM grid: an array of `capacity_kb` (1 kB = 1024 bytes), accessed `width_bits` at a time.
 
@@ -54,8 +59,9 @@ class Technology(FromFile):
     """A price list for one node.
 
     `prices`: event -> energy of one event in pJ. Those of `pe.*`, `reg.*`, `acc.*`, `scale.*` and `vec.*` are
-    synthesised logic before layout, to be multiplied by `layout_factor`; `add.*` and `mul.*` are the papers' own and
-    stay as they are. An event without a price raises where it is priced (`bitsim.cost`).
+    synthesised logic before layout, to be multiplied by `layout_factor`; `add.*` and `mul.*` are the papers' own
+    and stay as they are, and so do memory arrays (`lut.sram.*`, `regfile.*`, `rom.*`), here and in `areas`. An
+    event without a price raises where it is priced (`bitsim.cost`).
 
     `supply`: the voltage at which logic was priced; needed only to scale to another node.
 

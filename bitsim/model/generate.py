@@ -1,6 +1,6 @@
 """Greedy or sampled generation: prefill of the prompt, then one decode step per new token."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -25,15 +25,17 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
     kv: KVStorage | None = None,
+    chunk: int | None = None,
     on_token: Callable[[int], None] | None = None,
 ) -> tuple[Tokens, Float32]:
     """Continue `tokens` by `new_tokens`.
 
     Returns prompt and new tokens, int64, and the logits of every position, float32 (positions, vocabulary). Every new
     token is executed in a step of its own, the last one too: N new tokens are N decode steps. `temperature` 0 takes the
-    first maximum; above 0, tokens are drawn with `seed`. `numerics`: the model's own by default. `kv`: how the cache
-    keeps its values, by default as the numerics say, else in float16. `on_token` is called with every new token. Raises
-    `PromptError` for an empty prompt, ids outside the vocabulary and too many positions, `ConfigError` for a model
+    first maximum; above 0, tokens are drawn with `seed`. `numerics`: the model's own by default. `kv`: how the
+    cache keeps its values, by default as the numerics say, else in float16. `chunk`: most prompt tokens per step.
+    `on_token` is called with every new token. Raises `PromptError` for an empty prompt, ids outside the vocabulary
+    and too many positions, `ConfigError` for a model
     without weights.
     """
     config = model.config
@@ -48,7 +50,10 @@ def generate(
     cache = KVCache(config, kv or rules.kv or 16)
     rng = np.random.default_rng(seed)
     sequence = [int(token) for token in prompt]
-    logits = [forward(config, model.weights, prompt, cache, executor, rules, "prefill")]
+    logits = [
+        forward(config, model.weights, prompt[start:stop], cache, executor, rules, "prefill")
+        for start, stop in chunks(len(prompt), chunk)
+    ]
     for _ in range(new_tokens):
         sequence.append(_choose(logits[-1][-1], temperature, rng))
         if on_token is not None:
@@ -56,6 +61,15 @@ def generate(
         step = np.array(sequence[-1:], dtype=np.int64)
         logits.append(forward(config, model.weights, step, cache, executor, rules, "decode"))
     return np.array(sequence, dtype=np.int64), np.concatenate(logits)
+
+
+def chunks(tokens: int, chunk: int | None) -> Iterator[tuple[int, int]]:
+    """Start and end of each step of a prompt; raises `ConfigError` for chunks of less than one token."""
+    if chunk is not None and chunk < 1:
+        raise ConfigError(f"chunk: expected at least 1 token per step, got {chunk}")
+    step = tokens if chunk is None else chunk
+    for start in range(0, tokens, max(step, 1)):
+        yield start, min(start + step, tokens)
 
 
 def _checked(config: ModelConfig, tokens: Sequence[int] | Tokens, new_tokens: int) -> Tokens:

@@ -62,5 +62,12 @@ class Operator:
         return self.weight_format == "ternary"
 
     @property
+    def shape(self) -> tuple[object, ...]:
+        """All that its work follows from."""
+        sizes = (self.m, self.k, self.n, self.repeat, self.pieces, self.weight_format, self.weight_bits)
+        moved = (self.values_read, self.values_written, self.kv_read_bits, self.kv_write_bits, self.dram_read_bits)
+        return (*sizes, *moved, *self.vector.items())
+
+    @property
     def macs(self) -> int:
         return self.m * self.k * self.n * self.repeat

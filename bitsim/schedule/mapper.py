@@ -81,6 +81,7 @@ class Mapper:
             legs.timing,
             (legs.room, legs.held, legs.double),
             legs.prices(self.goal.per_bit),
+            self.goal.objective == "latency" and len(transfers) == 1,
             (times, energies, keeps),
         )
         searched = int(np.count_nonzero(times >= 0))
@@ -160,15 +161,14 @@ class Mapper:
         for d in (2, 1, 0):
             while grain[d] > 1 and not _has_room(legs, grain):
                 grain[d] = -(-grain[d] // 2)
-        found, thinned = [], []
-        for name, size, unit in zip("MKN", dims, grain, strict=True):
+        found, thinned = [], False
+        for size, unit in zip(dims, grain, strict=True):
             sizes = _sizes(size, unit)
             if len(sizes) > most:
                 kept = np.unique(np.geomspace(1, len(sizes), most).round().astype(int)) - 1
-                thinned.append(f"{len(kept)} of {len(sizes)} tile sizes of {name}")
-                sizes = [sizes[i] for i in kept]
+                thinned, sizes = True, [sizes[i] for i in kept]
             found.append(np.array(sizes, dtype=np.int64))
-        return found, f"tried only {', '.join(thinned)}" if thinned else ""
+        return found, f"at most {most} tile sizes of M, K and N each" if thinned else ""
 
     def _no_room(self, legs: Transfers, tile: list[int]) -> ScheduleError:
         m, k, n = (int(size) for size in tile)

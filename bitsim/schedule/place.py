@@ -14,8 +14,8 @@ from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
 from bitsim.schedule.host import HOST, Calls, launch_cycles, step_exchange
 from bitsim.schedule.mapper import Goal, Mapper
-from bitsim.schedule.matmul import Matmul, matmul_of
-from bitsim.schedule.plan import Plan
+from bitsim.schedule.matmul import VALUE_BITS, Matmul, matmul_of
+from bitsim.schedule.plan import Plan, Schedule
 from bitsim.schedule.traffic import traffic
 from bitsim.schedule.transfers import DRAM, bits_per_cycle
 from bitsim.schedule.vector import vector_traffic, vector_work
@@ -37,8 +37,9 @@ class Placed:
       run replaces by those of the execution.
     * `unit`: what does the work ("array", "vector" or "host"); `unit_cycles`: how long it is busy; `cycles`: from start
       to end.
-    * `occupied`: cycles that the unit and each memory would need if nothing else took time; `bounds`: the least that
-      any schedule needs of them.
+    * `needs`: work of the unit (cycles of the array, lane cycles of the vector unit), cycles of the host, and bits that
+      each memory moves; `least`: the least of these in any schedule, with the MACs of a matmul under "peak". `rates`:
+      how much of each is done in a cycle.
     * `plan`: of a matmul; `blocks`: the tokens of its calls of the datapath, in which K and N are whole; `call_cycles`:
       what these take on operands without zeros.
     """
@@ -48,16 +49,28 @@ class Placed:
     unit: str
     unit_cycles: int
     cycles: int
-    occupied: Mapping[str, int]
-    bounds: Mapping[str, int]
+    needs: Mapping[str, int]
+    least: Mapping[str, int]
+    rates: Mapping[str, Fraction]
     plan: Plan | None = None
     blocks: tuple[int, ...] = ()
     call_cycles: int = 0
 
     @property
+    def occupied(self) -> dict[str, int]:
+        """Cycles that the unit and each memory would need if nothing else took time."""
+        return {name: -int(-amount // self.rates[name]) for name, amount in self.needs.items()}
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """Lower bounds of the cycles: the peak rate of the datapath, and compulsory traffic of each memory."""
+        return {name: -int(-amount // self.rates[name]) for name, amount in self.least.items()}
+
+    @property
     def bound(self) -> str:
         """What the operator waits for."""
-        return max(self.occupied, key=lambda name: self.occupied[name])
+        occupied = self.occupied
+        return max(occupied, key=lambda name: occupied[name])
 
     @property
     def least_cycles(self) -> int:
@@ -87,20 +100,37 @@ class Placement:
         self.bitlinear: Datapath = build_datapath(chip.bitlinear)
         self.wide: Datapath = build_datapath(chip.wide)
         calls = None if chip.host is None or chip.host.calls is None else Calls(chip, chip.host.calls)
+        self._places: dict[tuple[object, ...], Placed] = {}
         self._mappers = {
             id(self.bitlinear): Mapper(chip, self.bitlinear, goal, calls),
             id(self.wide): Mapper(chip, self.wide, goal),
         }
-        self._launch = launch_cycles(chip)
+        self.launch = launch_cycles(chip)
         self._rates = {name: bits_per_cycle(chip, name) for name in (*chip.memory.names, DRAM)}
+        self._rates |= {"array": Fraction(1), HOST: Fraction(1), "vector": Fraction(chip.vector.lanes)}
 
     def datapath(self, op: Operator) -> Datapath:
         """The datapath that computes a matmul operator."""
         return self.bitlinear if op.is_bitlinear else self.wide
 
+    def schedule(self, op: Operator) -> tuple[Matmul, Plan, Schedule]:
+        """A matmul operator as its mapper sees it, the plan that it has, and what evaluates plans."""
+        mapper = self._mappers[id(self.datapath(op))]
+        matmul = matmul_of(op, self.datapath(op), self.chip.memory)
+        return matmul, mapper.plan(representative(matmul, op)), mapper.schedule
+
     def place(self, op: Operator) -> Placed:
-        with naming(op):
-            return self._matmul(op, Fraction(1)) if op.is_matmul else self._vector(op)
+        """Operators that differ in name and layer only share their place."""
+        key = (op.kind, op.phase, *op.shape)
+        if key not in self._places:
+            with naming(op):
+                self._places[key] = self._matmul(op, Fraction(1)) if op.is_matmul else self._vector(op)
+        return self._places[key]
+
+    def cut_plans(self) -> list[tuple[str, float]]:
+        """Of each place whose plan comes from a cut search: what was left out, and the gap to the best bound."""
+        plans = [(placed.plan, placed.gap) for placed in self._places.values()]
+        return [(plan.cut, gap) for plan, gap in plans if plan is not None and plan.cut]
 
     def exchange(self, head: Operator) -> tuple[Operator, Placed] | None:
         """What a forward pass exchanges with the host, as an operator of its own; `head`: the last of the pass."""
@@ -114,8 +144,9 @@ class Placement:
             unit=HOST,
             unit_cycles=cycles,
             cycles=cycles,
-            occupied={HOST: cycles},
-            bounds={HOST: cycles},
+            needs={HOST: cycles},
+            least={HOST: cycles},
+            rates=self._rates,
         )
         return Operator(name=HOST, kind="host", phase=head.phase), placed
 
@@ -124,38 +155,39 @@ class Placement:
         return placed if busy == placed.call_cycles else self._matmul(op, Fraction(busy, placed.call_cycles))
 
     def _vector(self, op: Operator) -> Placed:
-        work, busy = vector_work(self.chip, op)
-        events = vector_traffic(self.chip, op)
-        occupied = {"vector": busy} | self._occupied(events)
+        work, lane_cycles = vector_work(self.chip, op)
+        moved = vector_traffic(self.chip, op)
+        needs = {"vector": lane_cycles} | bits_by_memory(moved)
+        busy = -(-lane_cycles // self.chip.vector.lanes)
         return Placed(
-            events=events + work,
+            events=moved + work,
             array_events=Events(),
             unit="vector",
             unit_cycles=busy,
-            cycles=max(occupied.values()),
-            occupied=occupied,
-            bounds=occupied,
+            cycles=max(-int(-amount // self._rates[name]) for name, amount in needs.items()),
+            needs=needs,
+            least=needs,
+            rates=self._rates,
         )
 
     def _matmul(self, op: Operator, pace: Fraction) -> Placed:
-        datapath, mapper = self.datapath(op), self._mappers[id(self.datapath(op))]
-        matmul = matmul_of(op, datapath, self.chip.memory)
-        plan = mapper.plan(representative(matmul, op))
-        transfers = mapper.schedule.transfers(matmul)
-        work = mapper.schedule.work(matmul, plan, transfers, pace)
+        datapath, (matmul, plan, schedule) = self.datapath(op), self.schedule(op)
+        transfers = schedule.transfers(matmul)
+        work = schedule.work(matmul, plan, transfers, pace)
         moved = traffic(transfers, self.chip.memory, work)
         blocks = tuple(plan.blocks(matmul.m))
-        spec = self.chip.bitlinear if op.is_bitlinear else self.chip.wide
-        peak = -(-op.macs // spec.macs_per_cycle)
-        driven, occupied, least = self._driven(matmul, plan, mapper.schedule.calls)
+        peak = (self.chip.bitlinear if op.is_bitlinear else self.chip.wide).macs_per_cycle
+        macs = min(op.macs, work.busy * peak)  # skipping can beat the peak rate
+        driven, driving, least = self._driven(matmul, plan, schedule.calls)
         return Placed(
             events=moved + scale_events(op) + driven,
             array_events=total_of(datapath, blocks, op),
             unit="array",
             unit_cycles=work.busy,
-            cycles=self._launch + work.cycles,
-            occupied={"array": work.busy} | self._occupied(moved) | occupied,
-            bounds={"array": min(peak, work.busy)} | self._occupied(self._compulsory(matmul, datapath, moved)) | least,
+            cycles=self.launch + work.cycles,
+            needs={"array": work.busy} | bits_by_memory(moved) | driving,
+            least={"peak": macs} | bits_by_memory(self._compulsory(matmul, datapath, moved)) | least,
+            rates=self._rates | {"peak": Fraction(peak)},
             plan=plan,
             blocks=blocks,
             call_cycles=sum(datapath.cycles(size, op.k, op.n) for size in blocks) * op.repeat,
@@ -164,21 +196,11 @@ class Placement:
     def _driven(self, matmul: Matmul, plan: Plan, calls: Calls | None) -> tuple[Events, dict[str, int], dict[str, int]]:
         """What the host adds to a matmul: events, the cycles that it needs, and the least of any schedule."""
         if calls is None:
-            launch = {HOST: self._launch} if self._launch else {}
+            launch = {HOST: self.launch} if self.launch else {}
             return Events(), launch, launch
         cycles, events = calls.of(matmul, [plan.parts(d, size) for d, size in enumerate(matmul.dims)])
         least = calls.least(*matmul.dims) * matmul.repeat
-        return events, {HOST: self._launch + cycles}, {HOST: self._launch + least}
-
-    def _occupied(self, events: Events) -> dict[str, int]:
-        """Cycles of the DRAM and of each on-chip memory for these bits alone."""
-        bits: dict[str, int] = {}
-        for event, count in events.items():
-            parts = event.split(".")
-            if parts[0] in ("sram", DRAM):
-                memory = DRAM if parts[0] == DRAM else parts[1]
-                bits[memory] = bits.get(memory, 0) + count
-        return {memory: -int(-count // self._rates[memory]) for memory, count in bits.items()}
+        return events, {HOST: self.launch + cycles}, {HOST: self.launch + least}
 
     def _compulsory(self, matmul: Matmul, datapath: Datapath, moved: Events) -> Events:
         """The least traffic of any schedule: each operand once between chip and DRAM, and what one whole call reads.
@@ -188,6 +210,7 @@ class Placement:
         memory, repeat = self.chip.memory, matmul.repeat
         least = {f"dram.{matmul.content}.read_bits": matmul.stored_bits if matmul.weights_move else 0}
         least["dram.acts.read_bits"] = 0 if matmul.acts_inside else matmul.m * matmul.k * matmul.act_bits * repeat
+        least["dram.acts.write_bits"] = 0 if matmul.outputs_inside else matmul.m * matmul.n * VALUE_BITS * repeat
         whole = datapath.streams(*matmul.dims)
         for operand, direction, bits in (
             ("weights", "read", whole.weight_reads),
@@ -198,6 +221,17 @@ class Placement:
             event = f"sram.{memory.chain(operand)[0].name}.{direction}_bits"  # type: ignore[arg-type]
             least[event] = least.get(event, 0) + bits * repeat
         return Events({event: min(bits, moved[event]) for event, bits in least.items()})
+
+
+def bits_by_memory(events: Events) -> dict[str, int]:
+    """Bits that the DRAM and each on-chip memory move."""
+    bits: dict[str, int] = {}
+    for event, count in events.items():
+        place, name = event.split(".")[:2]
+        if place in ("sram", DRAM):
+            memory = DRAM if place == DRAM else name
+            bits[memory] = bits.get(memory, 0) + count
+    return bits
 
 
 def total_of(datapath: Datapath, blocks: tuple[int, ...], op: Operator) -> Events:

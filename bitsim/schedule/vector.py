@@ -7,7 +7,7 @@ from bitsim.schedule.matmul import VALUE_BITS, fits_inside
 
 
 def vector_work(chip: Chip, op: Operator) -> tuple[Events, int]:
-    """Elementary operations and cycles of the vector unit, which expands exp, rsqrt and div into adds and muls."""
+    """Elementary operations and lane cycles of the vector unit, which expands exp, rsqrt and div into adds and muls."""
     spec = chip.vector
     counts: dict[str, int] = {}
     lane_cycles = 0
@@ -18,7 +18,7 @@ def vector_work(chip: Chip, op: Operator) -> tuple[Events, int]:
         for elementary_name, times in elementary.items():
             event = f"vec.{elementary_name}.{spec.format}"
             counts[event] = counts.get(event, 0) + number * times
-    return Events(counts), -(-lane_cycles // spec.lanes)
+    return Events(counts), lane_cycles
 
 
 def vector_traffic(chip: Chip, op: Operator) -> Events:

@@ -1,6 +1,5 @@
 """Estimate: a model's shapes on a chip, without weights. Same operators, placement and prices as `run`."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
@@ -8,22 +7,21 @@ from pathlib import Path
 
 from bitsim.datapath.base import Statistics
 from bitsim.errors import BitsimError
-from bitsim.events import Events
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
-from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import check_numerics
-from bitsim.model.operators import Operator, Phase
+from bitsim.model.generate import chunks
 from bitsim.quant.recipes import recipe
-from bitsim.schedule import Objective
-from bitsim.schedule.place import ASSUMPTIONS, Placed, Placement
+from bitsim.schedule import ASSUMPTIONS, Objective
+from bitsim.study.capacity import check_capacity, stored_bytes
 from bitsim.study.goal import placement_for
 from bitsim.study.ledger import OperatorLedger
-from bitsim.study.provenance import inputs_of, notes_on, remarks_on
+from bitsim.study.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.study.result import Result
 from bitsim.study.rows import OperatorRow
 from bitsim.study.statistics import default_statistics
+from bitsim.study.steps import Steps, book_decode, book_prefill
 
 SLOWEST = "cycles of linears are those of activations without zeros and all outputs needed: a run takes no more"
 
@@ -43,13 +41,16 @@ def estimate(
     numerics: str | None = None,
     statistics: Statistics | None = None,
     objective: Objective = "latency",
+    chunk: int | None = None,
+    beyond_capacity: bool = False,
 ) -> Result:
     """Events, cycles and energy of `prefill` prompt tokens and `decode` new ones, for `batch` sequences.
 
     Data-dependent events come from `statistics` (default: measured on tiny-b158, see `bitsim.study.statistics`); all
     others are exact and equal those of `run`. `numerics`: a contract or recipe by name; None takes the model's own.
     `merge_heads`: count attention as one matmul over all heads, as the energy table of arXiv 2310.11453 does.
-    `objective`: what tiles and loop orders are chosen for. A phase of 0 tokens is empty.
+    `objective`: what tiles and loop orders are chosen for. `chunk`: most prompt tokens per step (None: all).
+    `beyond_capacity`: estimate a model that memory has no room for. A phase of 0 tokens is empty.
     """
     for name, value, least in (("prefill", prefill, 0), ("decode", decode, 0), ("batch", batch, 1)):
         if not isinstance(value, int) or value < least:
@@ -69,28 +70,11 @@ def estimate(
             f"{chip.bitlinear.widest_act} (choose other numerics or another chip)"
         )
     placement, ledger = placement_for(chip, objective), OperatorLedger()
-    one_layer = replace(config, num_layers=1)
-
-    def book(phase: Phase, tokens: int, context: int) -> None:
-        for op in forward_operators(
-            one_layer,
-            phase=phase,
-            tokens=tokens,
-            context=context,
-            batch=batch,
-            numerics=rules,
-            kv=rules.kv or 16,
-            merge_heads=merge_heads,
-        ):
-            placed = placement.place(op)
-            ledger.add(op, placed, placed.array_events + expected_events(placement, op, placed, used))
-            if op.kind == "head" and (exchanged := placement.exchange(op)) is not None:
-                ledger.add(*exchanged, Events())
-
-    if prefill:
-        book("prefill", prefill, prefill)
-    for i in range(decode):
-        book("decode", 1, prefill + i + 1)
+    stored = stored_bytes(config, rules, positions=prefill + decode, batch=batch)
+    room = check_capacity(placement, config, stored, beyond=beyond_capacity)
+    steps = Steps(config=replace(config, num_layers=1), rules=rules, batch=batch, merge_heads=merge_heads)
+    book_prefill(steps, placement, ledger, used, chunks(prefill, chunk))
+    book_decode(steps, placement, ledger, used, first=prefill + 1, number=decode)
     return Result(
         mode="estimate",
         chip=chip,
@@ -99,7 +83,9 @@ def estimate(
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
             *((SLOWEST,) if chip.bitlinear.cycles_vary else ()),
-            *notes_on(model, chip, rules, positions=prefill + decode, batch=batch),
+            *notes_on(model, chip, rules, positions=prefill + decode),
+            *room,
+            *notes_on_plans(placement),
             *remarks_on(model, placement),
             *ASSUMPTIONS,
         ),
@@ -107,15 +93,6 @@ def estimate(
         new_tokens=decode,
         batch=batch,
     )
-
-
-def expected_events(placement: Placement, op: Operator, placed: Placed, statistics: Statistics) -> Events:
-    """The data-dependent events of all calls that a matmul makes, as the statistics predict them."""
-    events, datapath = Events(), placement.datapath(op) if op.is_matmul else None
-    if datapath is not None:
-        for size, calls in Counter(placed.blocks).items():
-            events += datapath.expect(size, op.k, op.n, statistics) * (calls * op.repeat)
-    return events
 
 
 def all_layers(rows: Iterable[OperatorRow], layers: int) -> Iterator[OperatorRow]:

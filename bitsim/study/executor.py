@@ -46,7 +46,6 @@ class ChipExecutor:
         self._position = 0
         self._step_tokens = 0
         self._prepared: dict[str, Any] = {}
-        self._placed: dict[tuple[object, ...], Placed] = {}
         self._recent: dict[int, tuple[Operator, Placed]] = {}  # by identity: most operators recur in every step
 
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
@@ -106,16 +105,11 @@ class ChipExecutor:
         self.ledger.add(op, self._place(op), _NOTHING)
 
     def _place(self, op: Operator) -> Placed:
-        """Where `op` goes; operators that differ in name, layer and phase only share their place."""
+        """Where `op` goes."""
         recent = self._recent.get(id(op))
         if recent is not None:
             return recent[1]
-        shape = (op.kind, op.phase, op.m, op.k, op.n, op.repeat, op.pieces, op.weight_format, op.weight_bits)
-        moved = (op.values_read, op.values_written, op.kv_read_bits, op.kv_write_bits, op.dram_read_bits)
-        key = (*shape, *moved, *op.vector.items())
-        placed = self._placed.get(key)
-        if placed is None:
-            placed = self._placed[key] = self.placement.place(op)
+        placed = self.placement.place(op)
         if len(self._recent) > _MOST_RECENT:
             self._recent.clear()
         self._recent[id(op)] = (op, placed)

@@ -4,7 +4,7 @@ from bitsim import __version__
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
 from bitsim.model.zoo import zoo_entry, zoo_names
-from bitsim.quant.kv import STEP_BITS, kv_stored_bits
+from bitsim.quant.kv import STEP_BITS
 from bitsim.quant.recipes import Recipe, recipe
 from bitsim.schedule.place import Placement
 
@@ -33,7 +33,19 @@ def remarks_on(model: Model, placement: Placement) -> tuple[str, ...]:
     return tuple(f"the BitLinear datapath {datapath!r} {remark}" for remark in datapath.remarks)
 
 
-def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int, batch: int = 1) -> tuple[str, ...]:
+def notes_on_plans(placement: Placement) -> tuple[str, ...]:
+    """Searches for tiles that left something out, and by how much their plans may be off."""
+    cut = placement.cut_plans()
+    if not cut:
+        return ()
+    worst = max(gap for _, gap in cut)
+    kinds = ", ".join(sorted({text for text, _ in cut}))
+    return (
+        f"mapper: {len(cut)} plans come from a cut search ({kinds}); none is more than {worst:.1%} above its bound",
+    )
+
+
+def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int) -> tuple[str, ...]:
     """What a reader must know of model and numerics: random weights, assumed shapes, limits that are exceeded."""
     config, notes = model.config, []
     if rules.linear_class != recipe(config.default_numerics).linear_class:
@@ -61,10 +73,4 @@ def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int, batch: 
         notes.append("host I/O is not modelled: the chip's description has no `host`")
     elif chip.host.energy is None:
         notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
-    stored = sum(config.stored_weight_bits(n, k) for _, n, k in config.linear_shapes()) * config.num_layers
-    per_head = kv_stored_bits(rules.kv or 16, config.head_dim, 0, positions)
-    stored += config.embedding_weights * 16 + 2 * config.num_kv_heads * per_head * config.num_layers * batch
-    capacity = chip.memory.dram.capacity.nominal
-    if stored / 8e9 > capacity:
-        notes.append(f"weights and KV cache need {stored / 8e9:.1f} GB, the chip's DRAM has {capacity:g} GB")
     return tuple(notes)

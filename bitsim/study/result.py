@@ -84,15 +84,26 @@ class Result:
         """Energy in pJ by operator and component."""
         if convention not in CONVENTIONS:
             raise UnknownNameError("convention", convention, CONVENTIONS)
-        return [
-            (row, part, energy)
-            for row in self.phase_rows(phase)
-            for part, energy in price_operator(
-                OperatorCost(name=row.name, kind=row.kind, events=row.events, time_ns=row.cycles * self._cycle_ns),
-                self.prices,
-                CONVENTIONS[convention],
-            ).items()
-        ]
+        found = self._breakdowns.get(convention)
+        if found is None:
+            found = self._breakdowns[convention] = list(self._priced_rows(convention))
+        return [part for part in found if phase is None or part[0].phase == phase]
+
+    @cached_property
+    def _breakdowns(self) -> dict[str, list[tuple[OperatorRow, str, Energy]]]:
+        return {}
+
+    def _priced_rows(self, convention: str) -> Iterator[tuple[OperatorRow, str, Energy]]:
+        """Rows of like layers share their events, and so their energy."""
+        known: dict[tuple[int, str, int], dict[str, Energy]] = {}
+        for row in self.rows:
+            key = (id(row.events), row.kind, row.cycles)
+            if key not in known:
+                time_ns = row.cycles * self._cycle_ns
+                cost = OperatorCost(name=row.name, kind=row.kind, events=row.events, time_ns=time_ns)
+                known[key] = price_operator(cost, self.prices, CONVENTIONS[convention])
+            for part, energy in known[key].items():
+                yield row, part, energy
 
     def unpriced(self, convention: str) -> str | None:
         """Why there is no energy under `convention`: an event without a price; None if there is one.
@@ -181,12 +192,13 @@ class Result:
             for row in self.rows
         ]
 
+    def peak_macs(self, row: OperatorRow) -> int:
+        """MACs per cycle of the datapath that computes a matmul, when nothing idles."""
+        return (self.chip.bitlinear if row.bitlinear else self.chip.wide).macs_per_cycle
+
     def _utilisation(self, row: OperatorRow) -> float | None:
         """Of a matmul, its MACs over those that its datapath could do in the same time; None for all else."""
-        if not row.macs or not row.cycles:
-            return None
-        spec = self.chip.bitlinear if row.bitlinear else self.chip.wide
-        return row.macs / (row.cycles * spec.macs_per_cycle)
+        return row.macs / (row.cycles * self.peak_macs(row)) if row.macs and row.cycles else None
 
     def _event_records(self) -> list[dict[str, Any]]:
         return [

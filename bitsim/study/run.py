@@ -14,9 +14,10 @@ from bitsim.model.tokenizer import ByteTokenizer, tokenizer
 from bitsim.quant.recipes import Recipe, recipe
 from bitsim.schedule import Objective
 from bitsim.schedule.place import ASSUMPTIONS
+from bitsim.study.capacity import check_capacity, stored_bytes
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.goal import placement_for
-from bitsim.study.provenance import inputs_of, notes_on, remarks_on
+from bitsim.study.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.study.result import Result
 from bitsim.study.threads import kernels_first
 
@@ -38,6 +39,8 @@ def run(
     wide: Wide = "float32",
     random_weights: int | None = None,
     objective: Objective = "latency",
+    chunk: int | None = None,
+    beyond_capacity: bool = False,
     on_token: Callable[[int, str], None] | None = None,
 ) -> Result:
     """Prefill a prompt, decode `new_tokens`, one step each, and count what the chip does.
@@ -50,6 +53,7 @@ def run(
       of QK^T, PV and head in the contract's float32 or as the wide datapath rounds them; both are counted on the
       datapath.
     * `random_weights`: a seed; runs a shape that has no checkpoint. `objective`: what tiles and loop orders are for.
+      `chunk`: most prompt tokens per step (None: all). `beyond_capacity`: run a model that memory has no room for.
     * `on_token`: called with each new token and its text, before the token is executed.
 
     Returns a `Result` with `tokens` (prompt and new), `logits` (one row per executed position), events and cycles.
@@ -67,6 +71,8 @@ def run(
         model = random_model(model.config, random_weights)
     rules = recipe(numerics or model.config.default_numerics)
     executor = ChipExecutor(placement_for(chip, objective), toggles=toggles, wide=wide, seed=seed)
+    stored = stored_bytes(model.config, rules, positions=len(ids) + new_tokens, batch=1)
+    room = check_capacity(executor.placement, model.config, stored, beyond=beyond_capacity)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
 
     def announce(token: int) -> None:
@@ -83,6 +89,7 @@ def run(
             temperature=temperature,
             seed=seed,
             kv=rules.kv or (16 if wide == "datapath" else 32),
+            chunk=chunk,
             on_token=announce,
         )
     return Result(
@@ -95,6 +102,8 @@ def run(
         | ({} if random_weights is None else {"random_weights": str(random_weights)}),
         notes=(
             *notes_on(model, chip, rules, positions=len(done)),
+            *room,
+            *notes_on_plans(executor.placement),
             *remarks_on(model, executor.placement),
             *notes_of(executor, model, rules, toggles=toggles, wide=wide),
         ),

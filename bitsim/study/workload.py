@@ -14,11 +14,11 @@ from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator, Phase
 from bitsim.schedule import ASSUMPTIONS, Objective
-from bitsim.study.estimate import expected_events
 from bitsim.study.goal import placement_for
 from bitsim.study.ledger import OperatorLedger
 from bitsim.study.result import Result
 from bitsim.study.statistics import default_statistics
+from bitsim.study.steps import expected_events
 
 TERNARY_BITS = Fraction(2)
 
@@ -75,8 +75,7 @@ def estimate_matmuls(
         op = shape.operator(phase)
         placed = placement.place(op)
         counted = placed.array_events + expected_events(placement, op, placed, used)
-        for _ in range(shape.count):
-            ledger.add(op, placed, counted)
+        ledger.add(op, placed, counted, times=shape.count)
     tokens = max((shape.m for shape in shapes), default=0)
     return Result(
         mode="estimate",

@@ -13,7 +13,9 @@ from bitsim.hw.datapaths import (
     BitSerialSpec,
     PEArraySpec,
     PopcountSpec,
+    RomArraySpec,
     SparseArraySpec,
+    TensorCoreSpec,
     TernaryLutSpec,
 )
 from tests.chips import with_level
@@ -23,6 +25,11 @@ def nominal(chip: Chip, component: str) -> float:
     parts = [part for part in chip_area(chip) if part.component == component]
     assert all(part.area for part in parts)
     return total_area(parts).nominal
+
+
+def tensor_cores(instruction: str, number_format: str, weights: str) -> TensorCoreSpec:
+    fields = {"arch": "ampere", "format": number_format, "instruction": instruction, "weights": weights}
+    return TensorCoreSpec.model_validate({"kind": "tensor_core", "units": 3, "unit_macs": 512, "row_tiles": 2} | fields)
 
 
 def with_tree(**changes: Any) -> Chip:
@@ -94,6 +101,32 @@ def test_a_datapath_that_does_not_tell_its_parts_has_no_area(monkeypatch: pytest
     assert parts[0].reason == "datapaths of kind 'adder_tree' do not tell what they are built of"
 
 
+def test_a_program_has_no_area_and_says_why() -> None:
+    parts = [part for part in chip_area(load_chip("cpu-i2s-avx2")) if part.component == "bitlinear"]
+    assert [part.area for part in parts] == [None]
+    assert parts[0].reason.startswith("datapaths of kind 'cpu_simd' are programs: no source")
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [("rom-2048x1024", "rom.bit"), ("int8-tensor-ampere", "regfile.bit"), ("ternary-lut-g4-sram", "lut.sram.bit")],
+)
+def test_the_layout_factor_is_for_cells_and_not_for_finished_arrays(name: str, array: str) -> None:
+    chip = load_chip(name)
+    for part in (part for part in chip_area(chip) if part.component == "bitlinear"):
+        assert part.area is not None
+        factor = 1 if part.part == array else chip.tech.layout_factor.nominal
+        assert part.area.nominal == pytest.approx(part.count * chip.tech.areas[part.part].nominal * factor), part.part
+
+
+@pytest.mark.parametrize("technology", ["45nm", "7nm"])
+def test_only_cpus_have_parts_without_an_area(technology: str) -> None:
+    for name in chip_names():
+        chip = load_chip(name).with_technology(technology)
+        missing = [part.part for part in chip_area(chip) if part.component in ("bitlinear", "wide") and not part.area]
+        assert bool(missing) == (chip.bitlinear.kind == "cpu_simd"), (name, missing)
+
+
 @pytest.mark.parametrize("name", ["adder-tree-16x256", "ternary-lut-g3", "ternary-lut-g4-sram", "binary-lut-b4"])
 def test_all_registers_that_are_clocked_take_area(name: str) -> None:
     """Without clock gating every register bit is clocked in every cycle."""
@@ -138,6 +171,30 @@ def test_all_registers_that_are_clocked_take_area(name: str) -> None:
                 "tree.add_bit": 3 * (10 + 16),
                 "reg.bit": 8 * 4 + 3 * (2 * 4 + 16),
                 "lut.sram.bit": 2 * 3 * 2 * 4 * 9,
+            },
+        ),
+        (
+            RomArraySpec(kind="rom_array", rows=5, cols=3, banks=2, acc_bits=12),
+            {
+                "rom.bit": 2 * 5 * 3 * 2,
+                "tree.add_bit": 2 * 3 * 12,
+                "gate": 2 * 3,
+                "reg.bit": 2 * (8 + 3 * 12),
+                "add.int32": 3,
+            },
+        ),
+        (
+            tensor_cores("m16n8k32", "int8", "ternary"),
+            {
+                "mma.ampere_int8_acc32.mac": 3 * 512,
+                "regfile.bit": 3 * (2 * (16 * 32 * 8 + 16 * 8 * 32) + 32 * 8 * (8 + 2)),
+            },
+        ),
+        (
+            tensor_cores("m16n8k16", "fp16", "full"),
+            {
+                "mma.ampere_fp16_acc32.mac": 3 * 512,
+                "regfile.bit": 3 * (2 * (16 * 16 * 16 + 16 * 8 * 32) + 16 * 8 * 16),
             },
         ),
     ],

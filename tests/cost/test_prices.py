@@ -6,6 +6,7 @@ import pytest
 
 import bitsim
 from bitsim.cost import CONVENTIONS, OperatorCost, PriceList, price_operator
+from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
 from bitsim.events import Events
 from bitsim.hw import load_chip
@@ -51,7 +52,23 @@ def test_the_layout_factor_applies_to_synthesised_logic_only() -> None:
     factor = CHIP.tech.layout_factor.nominal
     clock = prices.must_price("reg.clock", 1, "x")
     assert clock.nominal == pytest.approx(CHIP.tech.prices["reg.clock"].nominal * factor)
-    assert prices.must_price("mul.fp16", 1, "x").nominal == CHIP.tech.prices["mul.fp16"].nominal
+    for event in ("mul.fp16", "lut.sram.read_bits", "regfile.write_bits", "rom.read_bits"):
+        assert prices.must_price(event, 1, "x").nominal == CHIP.tech.prices[event].nominal, event
+
+
+@pytest.mark.parametrize(("chip_name", "board_pj"), [("fp16-tensor-ampere", 2.56), ("int8-tensor-ampere", 1.28)])
+def test_a_tensor_core_takes_less_than_the_whole_board(chip_name: str, board_pj: float) -> None:
+    """An A100, 7 nm, spends 400 W on 312 TFLOPS (FP16) or 624 TOPS (INT8); of FP16, `high` alone lies above."""
+    chip = load_chip(chip_name)
+    m, k, n = 64, 1024, 1024  # whole tiles
+    events, prices = build_datapath(chip.bitlinear).count(m, k, n), PriceList(chip)
+    for level in ("low", "nominal"):
+        total = sum(
+            count * prices.must_price(event, count, "x").at(level)
+            for event, count in events.items()
+            if event.startswith(("mma.", "regfile.", "dequant."))
+        )
+        assert 0.1 < total / (m * k * n) < board_pj, level
 
 
 def test_conventions_leave_out_what_they_say() -> None:

@@ -114,10 +114,10 @@ def test_law_5_tiling_changes_neither_outputs_nor_arithmetic_events(data: st.Dat
 
 
 @given(st.data(), array_specs(pes=("ternary",)))
-def test_adds_subs_and_skips_are_all_the_operations(data: st.DataObject, spec: object) -> None:
+def test_adds_subs_skips_and_idles_are_all_the_operations(data: st.DataObject, spec: object) -> None:
     x, w = data.draw(operands(spec))
     events = PEArray(spec).execute(x, w).events
-    done = sum(events[f"pe.{spec.unit}.{operation}"] for operation in ("add", "sub", "skip"))
+    done = sum(events[f"pe.{spec.unit}.{operation}"] for operation in ("add", "sub", "skip", "idle"))
     assert done == x.shape[0] * x.shape[1] * w.shape[0]
 
 
@@ -135,12 +135,24 @@ def test_sampled_toggles_scale_the_drawn_columns_and_say_how_many() -> None:
     assert "reg.psum.toggle" not in array.execute(x, w, toggles="off").events
 
 
+def test_an_output_stationary_pe_is_idle_when_it_skips_again() -> None:
+    x, w = np.ones((3, 6), np.int8), np.array([[0, 1, 0, 0, 0, -1], [1, 0, 1, 0, 0, 0]], np.int8)
+    unit = "pe.ternary_a8_acc24"
+    still, passing = (PEArray(array_spec("ternary", flow, 8, 8)).execute(x, w).events for flow in DATAFLOWS[::-1])
+    assert DATAFLOWS == ("weight_stationary", "output_stationary")
+    assert (still[f"{unit}.idle"], still[f"{unit}.skip"]) == (3 * (3 + 2), 3 * (1 + 2))  # starts from zero registers
+    assert (passing[f"{unit}.idle"], passing[f"{unit}.skip"]) == (0, 3 * (4 + 4))
+
+
 def test_expectation_follows_the_statistics() -> None:
     half = dict.fromkeys(REGISTERS, 0.5)
     statistics = Statistics(weight_zeros=0.25, rates={"ternary": half}, source="made up for this test")
     events = PEArray(array_spec("ternary", "weight_stationary", 8, 8)).expect(2, 8, 8, statistics)
     unit = "pe.ternary_a8_acc24"
     assert (events[f"{unit}.skip"], events[f"{unit}.add"], events[f"{unit}.sub"]) == (32, 48, 48)
+    assert events[f"{unit}.idle"] == 0
+    still = PEArray(array_spec("ternary", "output_stationary", 8, 8)).expect(2, 8, 8, statistics)
+    assert (still[f"{unit}.skip"], still[f"{unit}.idle"]) == (24, 8)
     assert events["reg.act.toggle"] == 64 * 3 * 8 // 2
     assert events["reg.psum.toggle"] == 64 * 3 * 24 // 2
 

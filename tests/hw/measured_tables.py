@@ -1,6 +1,7 @@
 """The measured tables behind the technology files, where they are at hand, and the tools that derived the files."""
 
-import importlib.util
+import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,10 +20,7 @@ def measured_tables() -> dict[str, Any]:
 
 
 def load_tool(name: str) -> ModuleType:
-    """`tools/NAME.py` as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """`tools/NAME.py` as a module; its folder is found from the root of the checkout."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    return import_module(f"tools.{name}")

@@ -24,7 +24,7 @@ def tool() -> ModuleType:
 @pytest.mark.parametrize("name", technology_names())
 def test_cells(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
     areas = load_technology(name).areas
-    derived = tool.derive(tables, tool.LIBRARIES[name])
+    derived = tool.derive(tables, name)
     assert derived.keys() == areas.keys()
     for part, expected in derived.items():
         constant = areas[part]

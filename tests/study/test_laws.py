@@ -9,7 +9,7 @@ import pytest
 import bitsim
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.prices import LEVELS
-from bitsim.errors import UnpricedEventError
+from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.hw import chip_names, load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
@@ -19,11 +19,15 @@ from bitsim.schedule.place import Placement
 from bitsim.study import Result
 from bitsim.study.estimate import SLOWEST
 from bitsim.study.executor import ChipExecutor
+from tests.chips import amount
 
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
-# No source gives an energy per vector instruction, nor one of tensor cores.
-UNPRICED = {"cpu_simd": r"simd\.", "tensor_core": r"mma\.ampere"}
+# No source gives an energy per vector instruction.
+UNPRICED = {"cpu_simd": r"simd\."}
+# They leave out what activations of 0 make needless, and the papers count it: an operator almost all of whose
+# activations are 0 can take less than in the papers' convention (all of them together do not).
+SKIPPING = ("rom_array", "sparse_array")
 KINDS = {name: load_chip(name).bitlinear.kind for name in chip_names()}
 PRICED = [name for name, kind in KINDS.items() if kind not in UNPRICED]
 PAIRS = [(model, chip) for model in MODELS for chip in chip_names()]
@@ -89,7 +93,8 @@ def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, ch
 @pytest.mark.parametrize("chip", PRICED)
 def test_law_6_holds_for_every_operator(chip: str) -> None:
     table = ran("tiny-b158", chip).frame()
-    assert (table["energy_arithmetic_pj"] <= table["energy_datapath_pj"]).all()
+    if KINDS[chip] not in SKIPPING:
+        assert (table["energy_arithmetic_pj"] <= table["energy_datapath_pj"]).all()
     assert (table["energy_datapath_pj"] <= table["energy_system_pj"]).all()
 
 
@@ -172,3 +177,28 @@ def test_the_first_overflow_is_at_the_same_token_however_the_tokens_are_split_in
         found.append({name: o for name, o in executor.overflowed.items() if name.startswith("layers.0.self_attn")})
     assert found[0] == found[1]
     assert any(first.m > 0 for _, first in found[0].values())
+
+
+def test_law_3_holds_for_prompts_in_chunks_which_change_no_arithmetic() -> None:
+    chip = "ternary-ws-64x64"
+    executed = bitsim.run("tiny-b158", chip, prompt=PROMPT, new_tokens=1, chunk=12)
+    guessed = bitsim.estimate("tiny-b158", chip, prefill=len(PROMPT), decode=1, chunk=12)
+    for real, shape in zip(executed.rows, guessed.rows, strict=True):
+        assert (real.name, real.calls, real.cycles) == (shape.name, shape.calls, shape.cycles)
+        assert real.events.data_independent() == shape.events.data_independent()
+    whole = bitsim.run("tiny-b158", chip, prompt=PROMPT, new_tokens=1)
+    linears = [sum(row.macs for row in result.rows if row.kind == "linear") for result in (executed, whole)]
+    assert linears[0] == linears[1]
+    assert executed.tokens == whole.tokens
+
+
+@pytest.mark.parametrize("entry", [bitsim.run, bitsim.estimate])
+def test_memory_that_is_too_small_is_an_error_with_its_bytes_or_a_note(entry: object) -> None:
+    chip = load_chip("ternary-ws-64x64")
+    dram = chip.memory.dram.model_copy(update={"capacity": amount(chip.memory.dram.capacity, 0.001)})
+    small = chip.model_copy(update={"memory": chip.memory.model_copy(update={"dram": dram})})
+    steps = {"prompt": "a", "new_tokens": 1} if entry is bitsim.run else {"prefill": 1, "decode": 1}
+    with pytest.raises(ConfigError, match=r"memory\.dram: tiny-b158 needs [\d,]+ bytes, there are 1,000,000 "):
+        entry("tiny-b158", small, **steps)
+    result = entry("tiny-b158", small, beyond_capacity=True, **steps)
+    assert any("there are 1,000,000" in note for note in result.notes)

@@ -21,11 +21,11 @@ class Table:
     def build(self, acts: list[int]) -> None:
         """a3 +- a2 and a1 +- a0 first, in adders of 9 bits, then sums and differences of these in adders of 10."""
         a0, a1, a2, a3 = acts
-        self.ledger.counts["lut.build.add_bits"] += 4 * 9
+        self.ledger.counts["lut.build.depth1.add_bits"] += 4 * 9
         upper = {sign: a3 + sign * a2 for sign in (1, -1)}
         lower = {sign: a1 + sign * a0 for sign in (1, -1)}
         for s2, s1, s0 in self.registers:
-            self.ledger.counts["lut.build.add_bits"] += 10
+            self.ledger.counts["lut.build.depth2.add_bits"] += 10
             entry = upper[s2] + s1 * lower[s1 * s0]
             assert entry == a3 + s2 * a2 + s1 * a1 + s0 * a0
             self.hold((s2, s1, s0), self.rounded(entry))
@@ -35,7 +35,7 @@ class Table:
         drop = self.spec.dropped_bits
         if not drop:
             return entry
-        self.ledger.counts["lut.build.add_bits"] += self.spec.table_bits
+        self.ledger.counts["lut.build.depth3.add_bits"] += self.spec.table_bits
         return min((entry + (1 << (drop - 1))) >> drop, (1 << (self.spec.table_bits - 1)) - 1)
 
     def hold(self, signs: tuple[int, ...], entry: int) -> None:

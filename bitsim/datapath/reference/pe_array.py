@@ -48,14 +48,18 @@ class Arithmetic:
             return HALF_NAN if np.isnan(value) else int(np.float16(value).view(np.uint16))
         return pattern(int(value), bits)
 
-    def count_operation(self, ledger: Ledger, w: Number, first: bool) -> None:
-        """One PE operation on a real weight; `first`: it starts an output, which saves the paper one addition."""
+    def count_operation(self, ledger: Ledger, w: Number, first: bool, before: Number = 1) -> None:
+        """One PE operation on a real weight; `first`: it starts an output, which saves the paper one addition.
+
+        `before`: the weight that met the same sum in the cycle before, if the PE holds its sum.
+        """
         fmt = PE_FORMATS[self.spec.pe]
         if fmt.multiplies:
             ledger.counts[f"pe.{self.spec.unit}.mac"] += 1
             ledger.counts[f"mul.{fmt.arithmetic}"] += 1
         else:
-            ledger.counts[f"pe.{self.spec.unit}.{ {1: 'add', -1: 'sub', 0: 'skip'}[int(w)] }"] += 1
+            action = {1: "add", -1: "sub", 0: "skip" if before else "idle"}[int(w)]
+            ledger.counts[f"pe.{self.spec.unit}.{action}"] += 1
         if not first:
             ledger.counts[f"add.{fmt.arithmetic}"] += 1
 
@@ -183,7 +187,8 @@ def output_stationary(
                 for m in tokens:
                     psum, register = zero, 0
                     for k in range(k_size):
-                        arithmetic.count_operation(ledger, weights[n][k], first=k == 0)
+                        before = weights[n][k - 1] if k else zero
+                        arithmetic.count_operation(ledger, weights[n][k], first=k == 0, before=before)
                         psum, overflowed = arithmetic.multiply_add(psum, acts[m][k], weights[n][k])
                         if overflowed:
                             ledger.counts["overflow.psum"] += 1

@@ -42,11 +42,15 @@ class Table:
             self.registers = {value: Register(ledger, "table", spec.entry_bits) for value in self.patterns}
 
     def build(self, acts: list[int]) -> None:
-        """All entries, each from an entry with one weight less; an activation itself is copied, its negative is not."""
+        """All entries, each from an entry with one weight less; an activation itself is copied, its negative is not.
+
+        The first term of an entry is one with weight +1, if it has any, so that as many adders stand in a row as there
+        are other terms.
+        """
         for value, pattern in self.patterns.items():
             terms = [weight * act for weight, act in zip(pattern, acts, strict=True) if weight]
-            if len(terms) > 1 or min(pattern) < 0:
-                self.ledger.counts["lut.build.add_bits"] += self.spec.entry_bits
+            if depth := len(terms) - (max(pattern) > 0):
+                self.ledger.counts[f"lut.build.depth{depth}.add_bits"] += self.spec.entry_bits
             self.hold(value, sum(terms))
 
     def hold(self, value: int, entry: int) -> None:

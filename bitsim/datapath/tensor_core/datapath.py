@@ -28,9 +28,15 @@ c, so that padding K moves no alignment.
 
 Bits of the register file are those of operands that instructions and dequantisation read and write, padding included;
 the first C of a chain is counted as read. (Hopper's wgmma reads B from shared memory; it is counted as if from
-registers.) Nothing here depends on data but overflows: toggles of operands are not
-counted. `mma.*`, `dequant.*` and `regfile.*` have no prices: no source gives the energy of these units apart from a
-whole board (docs/tensor_cores.md), so that results are marked as unpriced.
+registers.) Nothing here depends on data but overflows: toggles of operands are not counted.
+
+Prices: no tensor core was synthesised, and no source gives the energy of one apart from a whole board. `mma.*.mac` is
+put together from synthesised multipliers, trees and floating-point adders (tools/derive_tensor_cores.py), for random
+operands; shifters that align products, pipeline registers and control are left out. INT8 and INT4 rebuild study A's 16-
+lane dot products within 15 % (tests/hw/test_rebuilt_prices.py); floating point has no unit to be compared with.
+`regfile.*` (a bank is a small SRAM) and `dequant.*` (an adder) are assumed; the instructions that a GPU needs for
+dequantisation are not. Area is that of multipliers and adders, and of the part of the register file that holds the
+operands of one block of row tiles.
 
 Sources: NVIDIA PTX ISA, mma (shapes, operands in registers, satfinite); docs/tensor_cores.md for the arithmetic.
 """
@@ -123,6 +129,17 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
             psum_reads=sums,
             psum_writes=sums,
         )
+
+    def parts(self) -> Mapping[str, int]:
+        """Multiply-accumulates per cycle, and the bits of the register file that one block of row tiles needs.
+
+        Not counted: what dequantises (vector lanes of the GPU), the rest of the register file, control.
+        """
+        spec, (tile_m, tile_n, tile_k) = self.spec, self.spec.shape
+        rows = spec.row_tiles * tile_m
+        held = rows * (tile_k * spec.operand_bits + tile_n * spec.acc_bits)
+        held += tile_k * tile_n * (spec.operand_bits + (TERNARY_BITS if spec.weights == "ternary" else 0))
+        return {f"mma.{spec.unit}.mac": spec.macs_per_cycle, "regfile.bit": spec.units * held}
 
     def data_independent(self, m: int, k: int, n: int) -> Events:
         spec, tiles = self.spec, self.tiles(m, k, n)

@@ -207,3 +207,18 @@ def _slowest(weights: int, acts: int, sums: int, outputs: int, cost: Ints, den: 
         if amount > 0:
             longest = max(longest, wait[q] - (-amount // den[q]))
     return longest
+
+
+@kernel
+def cycles_of_many(
+    dims: Ints, tiles: Ints, order: Ints, keep: int, execution: Ints, costs: Ints, timing: Timing, cycles: Ints
+) -> None:
+    """`evaluate`'s time of nests that differ in sizes: dims (C, 4), tiles (C, 3), execution (C, 4, 2, 2, 2).
+
+    `costs`, (C, ports, 4), replaces the cost of `timing`; sums start and finish in each nest. `cycles`, (C,).
+    """
+    _, den, wait, overlaps = timing
+    counts, steps = np.empty(COUNTS, dtype=np.int64), np.empty((4, 2, 2, 2), dtype=np.int64)
+    for c in range(cycles.size):
+        evaluate((dims[c], tiles[c], order, keep, 1), execution[c], (costs[c], den, wait, overlaps), counts, steps)
+        cycles[c] = counts[TIME]

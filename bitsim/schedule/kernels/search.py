@@ -1,10 +1,12 @@
 """All tiles and loop orders of one nest, evaluated."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bitsim._jit import kernel
-from bitsim.schedule.kernels.nest import COUNTS, ORDERS, TIME, Ints, Loops, Timing, evaluate, extents
+from bitsim.schedule.kernels.nest import COUNTS, ORDERS, TIME, Ints, K, Loops, M, N, R, Timing, evaluate, extents
 
 Floats = NDArray[np.float64]
 Room = tuple[Floats, Floats, NDArray[np.bool_]]
@@ -21,6 +23,7 @@ def search(
     timing: Timing,
     room: Room,
     prices: Floats,
+    only_fastest: bool,
     found: tuple[Ints, Floats, Ints],
 ) -> None:
     """Fill `found` = (times, energies, keeps), each (candidates of M, K, N; orders); a time of -1 says: no room.
@@ -30,6 +33,9 @@ def search(
     * `room` = (bits of each level, bits (levels, 3) per element of weights, activations, sums in them, whether they
       are double). `prices`: energy per element of each count of `nest`.
 
+    * `only_fastest`: a tile whose executions alone take longer than the best time so far is not looked into; its time
+      is then that lower bound.
+
     Operands are kept where there is room, since that moves less and nothing more; of several ways to share the room
     of a level the fastest is taken, of equally fast ones the one that takes less energy.
     """
@@ -38,7 +44,7 @@ def search(
     counts, steps = np.empty(COUNTS, dtype=np.int64), np.empty((4, 2, 2, 2), dtype=np.int64)
     tried, needs = np.zeros(8, dtype=np.bool_), np.empty((3, 2), dtype=np.int64)
     power = np.empty((2, 2, 2), dtype=np.float64)
-    times[:] = -1
+    times[:], best = -1, -1
     for im in range(sizes[0].size):
         for ik in range(sizes[1].size):
             for i_n in range(sizes[2].size):
@@ -51,6 +57,10 @@ def search(
                             place = (at[0][im, em], at[1][ik, ek], at[2][i_n, en])
                             chosen[:, em, ek, en] = cycles[place]
                             power[em, ek, en] = spent[place]
+                least = _executions(dims, tile, chosen)
+                if only_fastest and 0 <= best < least:
+                    times[im, ik, i_n] = least
+                    continue
                 several = 0
                 for d in range(3):
                     several += dims[d] > tile[d]
@@ -66,6 +76,21 @@ def search(
                         better = counts[TIME] < times[spot] or (counts[TIME] == times[spot] and energy < energies[spot])
                         if times[spot] < 0 or better:
                             times[spot], energies[spot], keeps[spot] = counts[TIME], energy, keep
+                            best = times[spot] if best < 0 else min(best, times[spot])
+
+
+@kernel
+def _executions(dims: Ints, tile: Ints, chosen: Ints) -> Any:
+    """Cycles of all tiles, one after another."""
+    total, trips = 0, np.empty(3, dtype=np.int64)
+    for d in range(3):
+        trips[d] = -(-dims[d] // tile[d])
+    for em in range(2):
+        for ek in range(2):
+            for en in range(2):
+                times = (1 if em else trips[M] - 1) * (1 if ek else trips[K] - 1) * (1 if en else trips[N] - 1)
+                total += times * chosen[0, em, ek, en]
+    return total * dims[R]
 
 
 @kernel

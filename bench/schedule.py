@@ -1,0 +1,72 @@
+"""Speed of mapper and estimate, in CPU seconds of one process after everything is compiled.
+
+python bench/schedule.py           (half a minute)
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bitsim.datapath.registry import build_datapath
+from bitsim.hw import load_chip
+from bitsim.model.operators import Operator
+from bitsim.schedule.mapper import Mapper, plain_goal
+from bitsim.schedule.matmul import Matmul, matmul_of
+from bitsim.study import estimate
+
+CHIP = "ternary-ws-64x64"
+
+
+def cpu_seconds(work: Callable[[], Any], rounds: int = 3) -> tuple[float, Any]:
+    """The least CPU time of a few rounds after one that compiles, and what the last one gave."""
+    best, done = float("inf"), work()
+    for _ in range(rounds):
+        start = time.process_time()
+        done = work()
+        best = min(best, time.process_time() - start)
+    return best, done
+
+
+def layer() -> tuple[Mapper, Matmul]:
+    """A mapper that looks into every tile (energy-delay product), and a 3200 x 8640 layer at M = 512."""
+    chip = load_chip(CHIP)
+    datapath = build_datapath(chip.bitlinear)
+    goal = plain_goal(chip)
+    mapper = Mapper(chip, datapath, type(goal)(objective="edp", per_bit=goal.per_bit))
+    op = Operator(
+        name="layer",
+        kind="linear",
+        phase="prefill",
+        m=512,
+        k=3200,
+        n=8640,
+        weight_format="ternary",
+        weight_bits=2 * 3200 * 8640,
+    )
+    return mapper, matmul_of(op, datapath, chip.memory)
+
+
+def main() -> None:
+    mapper, matmul = layer()
+
+    def search() -> int:
+        mapper.plan.cache_clear()
+        return int(mapper.plan(matmul).searched)
+
+    seconds, searched = cpu_seconds(search)
+    print(f"exhaustive search, 3200 x 8640 at M = 512   {seconds:7.3f} s   (target 1): {searched:,} tilings and orders")
+    print(f"evaluator                                   {searched / seconds:9,.0f} points/s per core (target 100,000)")
+    for title, changed in (
+        ("70B, prefill 2048 + decode 2048, batch 64", {}),
+        ("  the same, decode 1024", {"decode": 1024}),
+        ("  the same, 13B", {"model": "bitnet-b158-13b"}),
+    ):
+        settings: dict[str, Any] = {"model": "bitnet-b158-70b", "decode": 2048} | changed
+        seconds, _ = cpu_seconds(
+            lambda settings=settings: estimate(chip=CHIP, prefill=2048, batch=64, beyond_capacity=True, **settings)  # type: ignore[misc]
+        )
+        print(f"{title:43s} {seconds:7.3f} s" + ("   (target 1)" if not changed else ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The steps of an estimate: a prompt in one piece or in chunks, then token by token, summed over growing contexts."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bitsim.datapath.base import Statistics
+from bitsim.events import Events
+from bitsim.model.build_operators import forward_operators
+from bitsim.model.config import ModelConfig
+from bitsim.model.operators import Operator, Phase
+from bitsim.quant.recipes import Recipe
+from bitsim.schedule import Placed, Placement
+from bitsim.schedule.growth import grown
+from bitsim.study.ledger import OperatorLedger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """What all steps of an estimate have in common; `config` has one layer, layers are alike."""
+
+    config: ModelConfig
+    rules: Recipe
+    batch: int
+    merge_heads: bool
+
+    def operators(self, phase: Phase, tokens: int, context: int) -> list[Operator]:
+        return forward_operators(
+            self.config,
+            phase=phase,
+            tokens=tokens,
+            context=context,
+            batch=self.batch,
+            numerics=self.rules,
+            kv=self.rules.kv or 16,
+            merge_heads=self.merge_heads,
+        )
+
+
+def book_prefill(
+    steps: Steps,
+    placement: Placement,
+    ledger: OperatorLedger,
+    statistics: Statistics,
+    chunks: Iterable[tuple[int, int]],
+) -> None:
+    """Each chunk of the prompt attends all positions up to its own end."""
+    for start, stop in chunks:
+        for op in steps.operators("prefill", stop - start, stop):
+            placed = placement.place(op)
+            ledger.add(op, placed, placed.array_events + expected_events(placement, op, placed, statistics))
+            book_exchange(op, placement, ledger)
+
+
+def book_exchange(op: Operator, placement: Placement, ledger: OperatorLedger, times: int = 1) -> None:
+    """After the head, the last of a step: what the step exchanges with the host, if that is modelled."""
+    if op.kind == "head" and (exchanged := placement.exchange(op)) is not None:
+        ledger.add(*exchanged, Events(), times)
+
+
+def book_decode(
+    steps: Steps, placement: Placement, ledger: OperatorLedger, statistics: Statistics, *, first: int, number: int
+) -> None:
+    """`number` tokens, the first of which attends `first` positions: what does not grow is booked so many times."""
+    if not number:
+        return
+
+    def expected(op: Operator, placed: Placed) -> Events:
+        return expected_events(placement, op, placed, statistics)
+
+    at_ends = zip(*(steps.operators("decode", 1, context) for context in (first, first + number)), strict=True)
+    for index, (op, later) in enumerate(at_ends):
+        if op == later:
+            placed = placement.place(op)
+            ledger.add(op, placed, placed.array_events + expected(op, placed), times=number)
+            book_exchange(op, placement, ledger, number)
+        else:
+
+            def at(context: int, index: int = index) -> Operator:
+                return steps.operators("decode", 1, context)[index]
+
+            ledger.add_grown(op, grown(placement, at, first, number, expected))
+
+
+def expected_events(placement: Placement, op: Operator, placed: Placed, statistics: Statistics) -> Events:
+    """The data-dependent events of all calls that a matmul makes, as the statistics predict them."""
+    events = Events()
+    if op.is_matmul:
+        for size, calls in Counter(placed.blocks).items():
+            events += placement.datapath(op).expect(size, op.k, op.n, statistics) * (calls * op.repeat)
+    return events
