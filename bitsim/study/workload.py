@@ -14,8 +14,10 @@ from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator, Phase
 from bitsim.schedule import ASSUMPTIONS, Objective
+from bitsim.study.capacity import Stored, check_capacity
 from bitsim.study.goal import placement_for
 from bitsim.study.ledger import OperatorLedger
+from bitsim.study.provenance import notes_on_plans
 from bitsim.study.result import Result
 from bitsim.study.statistics import default_statistics
 from bitsim.study.steps import expected_events
@@ -64,10 +66,12 @@ def estimate_matmuls(
     phase: Phase = "decode",
     statistics: Statistics | None = None,
     objective: Objective = "latency",
+    beyond_capacity: bool = False,
 ) -> Result:
     """Events, cycles and energy of matmuls that follow each other: a model of which only the shapes are known.
 
     Same placement, events and prices as `estimate`; norms, attention, head and embedding are there only if listed.
+    `beyond_capacity`: go on if memory has no room for all weights.
     """
     chip = load_chip(chip)
     placement, ledger, used = placement_for(chip, objective), OperatorLedger(), statistics or default_statistics()
@@ -76,6 +80,9 @@ def estimate_matmuls(
         placed = placement.place(op)
         counted = placed.array_events + expected_events(placement, op, placed, used)
         ledger.add(op, placed, counted, times=shape.count)
+    stored = sum(-(-shape.operator(phase).weight_bits // 8) * shape.count for shape in shapes)
+    kept = Stored(linears=stored, embedding=0, kv=0)
+    room = check_capacity(placement, "the list of matmuls", kept, quantised=True, beyond=beyond_capacity)
     tokens = max((shape.m for shape in shapes), default=0)
     return Result(
         mode="estimate",
@@ -96,6 +103,8 @@ def estimate_matmuls(
         notes=(
             "matmuls only: norms, activations, attention, head and embedding are not counted",
             f"data-dependent events from statistics: {used.source}",
+            *room,
+            *notes_on_plans(placement),
             *ASSUMPTIONS,
         ),
         prompt_tokens=tokens if phase == "prefill" else 0,

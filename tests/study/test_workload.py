@@ -43,3 +43,14 @@ def test_nothing_takes_no_time() -> None:
 def test_sizes_must_be_positive() -> None:
     with pytest.raises(ConfigError, match=r"matmul a: k: must be > 0 \(got 0\)"):
         MatmulShape(name="a", m=1, k=0, n=2)
+
+
+def test_weights_must_have_room() -> None:
+    shape = MatmulShape(name="a", m=1, k=2048, n=2048)
+    with pytest.raises(
+        ConfigError, match=r"memory.levels.weights: the list of matmuls needs 1,048,576 bytes, there are "
+    ):
+        estimate_matmuls([shape], "trinity-xc7a100t")
+    allowed = estimate_matmuls([shape], "trinity-xc7a100t", beyond_capacity=True)
+    assert allowed.cycles > 2048 * 2048
+    assert any("needs 1,048,576 bytes" in note for note in allowed.notes)
