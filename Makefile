@@ -48,6 +48,7 @@ wheel-check: $(VENV)/.tools
 bench: $(VENV)/.tools
 	$(BIN)/python bench/kernels.py
 	$(BIN)/python bench/schedule.py
+	$(BIN)/python bench/datapaths.py
 	$(BIN)/python bench/commands.py
 	$(BIN)/python bench/full_size.py
 

@@ -1,69 +1,93 @@
 """Measure the operand statistics that estimates use, and write bitsim/study/statistics.yaml.
 
-    python tools/measure_statistics.py
+    python tools/measure_statistics.py [MODEL ...]      (default: all shipped models; the others' statistics are kept)
 
-Runs a prompt of 256 held-out bytes of tiny-b158 with exact toggles on one chip per kind of datapath: its BitLinear
-layers on the ternary and the INT8 array, the adder trees and so on, its attention matmuls and head on the FP16 array. A
-rate is what was counted over what could have happened (`chances`), so that `expect` on the same operators gives the
-measured totals back. Datapaths of 4-bit activations are measured with the INT4 codes of arXiv 2411.04965.
+Runs a prompt of 256 held-out bytes with exact toggles on one chip per kind of datapath: a model's BitLinear layers on
+the ternary and the INT8 array, the adder trees and so on, its attention matmuls and head on the FP16 array. A rate is
+what was counted over what could have happened (`chances`), so that `expect` on the same operators gives the measured
+totals back. Datapaths of 4-bit activations get the INT4 codes of arXiv 2411.04965, unless the model's own are INT4.
 """
 
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bitsim.datapath.template import CountedDatapath
+from bitsim.errors import OperandError
 from bitsim.events import Events, total
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
-from bitsim.model.checkpoint import load_model
+from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.operators import Operator
+from bitsim.quant.recipes import recipe
 from bitsim.schedule.place import Placement
 from bitsim.study import run
+from bitsim.study.statistics import MEASURED_ON
 
 TOKENS = 256
-ROOT = Path(__file__).resolve().parent.parent
+STATISTICS = Path(__file__).resolve().parent.parent / "bitsim" / "study" / "statistics.yaml"
+HEADER = """\
+# Written by tools/measure_statistics.py: by model the zeros of its weights and, by kind of datapath and event, the
+# fraction of its chances that it takes (of a toggle: the flipped fraction of register bits per update).
+"""
 FIRST = ("ternary-ws-64x64", "int8-ws-64x64")  # chips that give the rates of the kinds that they share with others
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("adder-tree-64x64-pipelined", {"lanes": 128, "trees": 32, "pipeline": 7}),
     *(("ternary-lut-g3", {"g": g, "table": table}) for g in range(2, 6) for table in ("half", "full")),
-    ("bit-serial-16x2048", {"skip_zero_planes": False}),
-    ("bit-serial-16x2048", {"act_bits": 4}),
-    ("bit-serial-16x2048", {"act_bits": 4, "skip_zero_planes": False}),
+    *(
+        ("bit-serial-16x2048", {"weights": weights, "act_bits": bits, "skip_zero_planes": skip})
+        for weights in ("ternary", "binary")
+        for bits in (8, 4)
+        for skip in (True, False)
+    ),
     *(("sparse-array-16x256", {"lanes": lanes}) for lanes in (2, 4, 8)),
 ]
-FOUR_BITS = "a48_int4"  # the numerics under which 4-bit datapaths are measured
+FOUR_BITS = "a48_int4"  # the numerics under which 4-bit datapaths are measured, if the model's own are wider
 
 
-def matmuls(chip: Chip, kind: str) -> list[Operator]:
+def numerics_on(model: Model, chip: Chip) -> str | None:
+    """The numerics under which `model` is measured on `chip`, None if the chip can't compute its linears."""
+    own = model.config.default_numerics
+    if not model.config.quantised:
+        return own
+    if not model.config.binary and not chip.bitlinear.zero_weights:
+        return None
+    widest = max(contract.activation_bits for contract in recipe(own).contracts)
+    return own if widest <= chip.bitlinear.widest_act else FOUR_BITS
+
+
+def matmuls(model: Model, chip: Chip, kind: str) -> list[Operator]:
     """The matmuls of the prompt that this chip computes on a datapath with the rates of `kind`."""
-    operators = forward_operators(load_model("tiny-b158").config, phase="prefill", tokens=TOKENS, context=TOKENS)
+    operators = forward_operators(model.config, phase="prefill", tokens=TOKENS, context=TOKENS)
     on = {True: chip.bitlinear.rates, False: chip.wide.rates}
     return [op for op in operators if op.is_matmul and on[op.is_bitlinear] == kind]
 
 
-def measure(chip: Chip) -> dict[str, tuple[Events, Events]]:
+def measure(model: Model, chip: Chip, numerics: str) -> dict[str, tuple[Events, Events]]:
     """By kind of datapath on this chip, what was counted and what could have happened."""
     text = files("bitsim").joinpath("models", "held_out.txt").read_bytes()[:TOKENS]
-    numerics = FOUR_BITS if chip.bitlinear.widest_act == 4 else None
-    result = run("tiny-b158", chip, tokens=list(text), toggles="exact", numerics=numerics)
+    result = run(model, chip, tokens=list(text), toggles="exact", numerics=numerics)
     placement = Placement(chip)
     found = {}
     for kind in dict.fromkeys((chip.bitlinear.rates, chip.wide.rates)):
-        chosen = {op.name: op for op in matmuls(chip, kind)}
+        chosen = {op.name: op for op in matmuls(model, chip, kind)}
         chances = []
         for op in chosen.values():
             datapath = placement.datapath(op)
             assert isinstance(datapath, CountedDatapath)
             chances.append(Events(datapath.chances(op.m, op.k, op.n)) * op.repeat)
-        found[kind] = total([row.events for row in result.rows if row.name in chosen]), total(chances)
+        if chances:
+            found[kind] = total([row.events for row in result.rows if row.name in chosen]), total(chances)
     return found
 
 
-def zeros(chip: Chip, events: Events) -> float:
+def zeros(model: Model, chip: Chip, events: Events) -> float:
     """The fraction of operations with weight 0."""
-    operations = sum(op.macs for op in matmuls(chip, chip.bitlinear.rates))
+    operations = sum(op.macs for op in matmuls(model, chip, chip.bitlinear.rates))
     return events[f"pe.{chip.bitlinear.unit}.skip"] / operations
 
 
@@ -77,26 +101,39 @@ def measured_chips() -> list[Chip]:
     return chips
 
 
-def main() -> None:
+def statistics_of(model: Model) -> dict[str, Any]:
+    """Everything that is measured on one model, as it stands in the file."""
     rates: dict[str, dict[str, float]] = {}
-    weight_zeros = None
+    weight_zeros = 0.0
     for chip in measured_chips():
-        for kind, (measured, chances) in measure(chip).items():
-            if weight_zeros is None and kind == "ternary":
-                weight_zeros = zeros(chip, measured)
+        numerics = numerics_on(model, chip)
+        if numerics is None or (not model.config.quantised and chip.wide.rates in rates):
+            continue
+        try:
+            found = measure(model, chip, numerics)
+        except OperandError as error:  # codes that this datapath does not take
+            print(f"{model.name} not on {chip.name}: {error}")
+            continue
+        for kind, (measured, chances) in found.items():
+            if kind == "ternary" and kind not in rates:
+                weight_zeros = zeros(model, chip, measured)
             for event, number in sorted(chances.items()):
-                rates.setdefault(kind, {}).setdefault(event, measured[event] / number)
-    lines = [
-        "# Written by tools/measure_statistics.py: zeros of the weights; by kind of datapath and event, the fraction",
-        "# of its chances that it takes (of a toggle: the flipped fraction of register bits per update).",
-        f"weight_zeros: {weight_zeros:.6f}",
-        "rates:",
-    ]
-    for kind, values in rates.items():
-        lines += [f"  {kind}:", *(f"    {event}: {rate:.6f}" for event, rate in values.items())]
-    lines.append(f'source: "tiny-b158, prefill of {TOKENS} held-out bytes, on the shipped chips"')
-    (ROOT / "bitsim" / "study" / "statistics.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+                rates.setdefault(kind, {}).setdefault(event, round(measured[event] / number, 6))
+    own = model.config.default_numerics
+    source = f"{model.name} under {own}, prefill of {TOKENS} held-out bytes, on the shipped chips"
+    narrow = {numerics_on(model, chip) for chip in measured_chips()} - {own, None}
+    source += "".join(f"; 4-bit datapaths under {numerics}" for numerics in narrow)
+    return {"source": source, "weight_zeros": round(weight_zeros, 6), "rates": rates}
+
+
+def main() -> None:
+    shipped = list(dict.fromkeys(MEASURED_ON.values()))
+    known = yaml.safe_load(STATISTICS.read_text(encoding="utf-8")) if STATISTICS.exists() else {}
+    for name in sys.argv[1:] or shipped:
+        known[name] = statistics_of(load_model(name))
+    text = yaml.safe_dump({name: known[name] for name in shipped if name in known}, sort_keys=False, width=110)
+    STATISTICS.write_text(HEADER + text, encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def bound(name: str, k: int, model: str | None, limit: int, as_json: bool, out: 
     rows = [[e.register, e.bits, f"{e.worst.low:,} .. {e.worst.high:,}", e.worst.bits] for e in bounds]
     if model:
         columns += [f"seen with {model}", "bits", "in"]
-        seen = [(e.seen, e.seen_in) for e in bounds]
+        seen = [(e.seen, f"{e.seen_in}, K = {e.seen_k}") for e in bounds]
         rows = [
             [*row, f"{s.low:,} .. {s.high:,}", s.bits, place] if s else row
             for row, (s, place) in zip(rows, seen, strict=True)
@@ -124,7 +124,8 @@ def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings
         print_json(everything)
         return
     title = f"linears of {comparison.inputs['model']}, {comparison.inputs['tokens']} tokens, priced at "
-    columns = ["chip", "outputs", "busy cycles", "use", *(f"{name}, fJ/MAC" for name in CONVENTIONS), "area, mm2"]
+    columns = ["chip", "outputs", "busy cycles", "use"]
+    columns += [*(f"{name}, fJ/MAC" for name in CONVENTIONS), "area, 1000 um2"]
     print_table(title + comparison.inputs["technology"], columns, [_row(row) for row in tables["chips"]])
     for name, convention in CONVENTIONS.items():
         click.echo(f"{name}: {convention.includes}")
@@ -138,13 +139,14 @@ def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings
 def _row(record: dict[str, Any]) -> list[object]:
     """The headline numbers of one chip; energies and area as nominal [low .. high]."""
     cycles, use = record["datapath_cycles"], record["utilisation"]
-    cells: list[object] = [record["chip"], record["outputs"], "-" if cycles is None else f"{cycles:,}"]
+    outputs = record["outputs"] + ("" if record["operands"] == "model" else ", narrowed")
+    cells: list[object] = [record["chip"], outputs, "-" if cycles is None else f"{cycles:,}"]
     cells.append("-" if use is None else f"{100 * use:.0f}%")
     for name in CONVENTIONS:
         per_mac = [record[f"energy_{name}_{level}_pj"] for level in LEVELS]
         cells.append("unpriced" if None in per_mac else _range([1e3 * pj / record["macs"] for pj in per_mac]))
     um2 = [record[f"area_datapath_{level}_um2"] for level in LEVELS]
-    return [*cells, "no area" if None in um2 else _range([area / 1e6 for area in um2])]
+    return [*cells, "no area" if None in um2 else _range([area / 1e3 for area in um2])]
 
 
 def _range(levels: list[float]) -> str:

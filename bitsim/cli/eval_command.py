@@ -42,7 +42,8 @@ def command(
 ) -> None:
     """Bits per byte of a byte-level MODEL on text that it was not trained on, executed on a chip.
 
-    Lists of accumulator widths, overflow modes or KV widths are all combined, one row each.
+    Lists of accumulator widths, overflow modes or KV widths are all combined, one row each. Toggles of registers that
+    see running sums are not counted (toggles: off), because nothing of energy is reported.
     """
     announce_compilation()
     check_directory(out)

@@ -26,8 +26,10 @@ def listed(kind: type[int] | type[str]) -> Callable[[click.Context, click.Parame
     def parse(_context: click.Context, _option: click.Parameter, value: str | None) -> list[Any] | None:
         if value is None:
             return None
+        if not all(word.strip() for word in value.split(",")):
+            raise click.BadParameter(f"expected values with commas between them, got {value!r}")
         try:
-            return [kind(word) for word in value.split(",")]
+            return [kind(word.strip()) for word in value.split(",")]
         except ValueError:
             raise click.BadParameter(f"expected integers with commas between them, got {value!r}") from None
 

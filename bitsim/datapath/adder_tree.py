@@ -51,6 +51,7 @@ from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.formats import weight_patterns
 from bitsim.datapath.kernels.adder_tree import tree_toggles
+from bitsim.datapath.kernels.group_toggles import group_toggles
 from bitsim.datapath.lanes import WeightFacts, entering, weight_facts
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
@@ -178,6 +179,8 @@ class AdderTree(CountedDatapath[AdderTreeSpec]):
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
         spec = self.spec
         saturate = overflowed and spec.overflow == "saturate"
+        if not spec.ranks and not saturate:
+            return {"reg.psum.toggle": group_toggles(acts, w, spec.lanes, spec.tokens, spec.acc_bits)}
         *ranks, accumulators = tree_toggles(acts, w, spec.lanes, spec.tokens, spec.ranks, spec.acc_bits, saturate)
         counts = {f"reg.tree{level}.toggle": int(flips) for level, flips in zip(spec.ranks, ranks, strict=True)}
         return counts | {"reg.psum.toggle": int(accumulators)}

@@ -36,9 +36,10 @@ class Overflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """How far the outputs of an integer datapath that is not exact lie from the int64 matmul.
+    """How far the outputs of a datapath that is not exact lie from the exact matmul of the integers it was given.
 
-    `wrong` of `outputs` differ, by `largest` at most; sums of squares of the differences and of the exact sums.
+    `wrong` of `outputs` differ, by `largest` at most (infinity if one is not finite); sums of squares of the
+    differences and of the exact sums.
     """
 
     outputs: int
@@ -49,8 +50,9 @@ class Deviation:
 
     @classmethod
     def between(cls, y: Array, exact: Array) -> "Deviation":
-        """Of outputs `y` from `exact` sums, both (M, N)."""
+        """Of outputs `y` from `exact` sums, both of one shape, not empty."""
         error, sums = np.abs(y.astype(np.float64) - exact), exact.astype(np.float64)
+        error[np.isnan(error)] = np.inf
         return cls(
             outputs=y.size,
             wrong=int(np.count_nonzero(error)),
@@ -87,7 +89,8 @@ class Observation:
     """What one matmul did: its events and cycles.
 
     `toggle_columns`: how many of the N columns the dear toggles (those of registers that see running sums) were
-    counted on exactly; below N they are scaled up to N, and 0 means that they were not counted.
+    counted on exactly; below N they are scaled up to N, and 0 means that they were not counted; N of a datapath that
+    has none.
     """
 
     events: Events
@@ -100,7 +103,7 @@ class Observation:
 class Execution(Observation):
     """What one matmul did and gave: `y` (M, N), integers of an exact datapath or float32.
 
-    `deviation`: of integer datapaths that are not exact.
+    `deviation`: of datapaths that are not exact; of floating-point ones for int8 times ternary.
     """
 
     y: Array
@@ -191,6 +194,21 @@ class Datapath(Protocol):
     @property
     def exact(self) -> bool:
         """Whether the output equals the int64 matmul for all operands that cause no overflow."""
+        ...
+
+    @property
+    def act_range(self) -> tuple[int, int]:
+        """The integers that are legal activations; of floating point, which rounds numbers, those of int8."""
+        ...
+
+    @property
+    def zero_acts(self) -> bool:
+        """Whether an activation may be 0."""
+        ...
+
+    @property
+    def zero_weights(self) -> bool:
+        """Whether a weight may be 0."""
         ...
 
     @property

@@ -57,6 +57,8 @@ import numpy as np
 from bitsim.datapath.accumulation import Accumulation, Register, Summed, accumulate
 from bitsim.datapath.base import Array, Range, Streams, arithmetic_events
 from bitsim.datapath.kernels.binary_lut import Lookups, binary_lookups
+from bitsim.datapath.kernels.group_toggles import group_toggles
+from bitsim.datapath.kernels.rounded_lookups import rounded_lookups
 from bitsim.datapath.lanes import WeightFacts, in_groups, weight_facts
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
@@ -69,6 +71,10 @@ BUILD_BITS = {1: 4 * 9, 2: ENTRIES * 10}  # four adders of two activations, then
 UNLIMITED = 62
 # By position, the signs of a0..a3 in its entry: bit b of a position is 1 for -, a3 has +.
 SIGNS = np.array([[1 - 2 * (position >> b & 1) for b in range(GROUP)] for position in range(ENTRIES)], np.int16)
+# By code, four bytes in one number: the signs that it stands for, and twice the pluses of the entry that it looks up.
+_CODES = np.arange(2 * ENTRIES)
+CODE_SIGNS = (1 - 2 * (_CODES[:, None] >> np.arange(GROUP) & 1)).astype(np.int8).view(np.int32)[:, 0]
+CODE_PLUS = (SIGNS + 1)[np.where(_CODES & ENTRIES, ~_CODES, _CODES) % ENTRIES].astype(np.uint8).view(np.int32)[:, 0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +203,7 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
 
     def built(self, acts: Array) -> Array:
         """The entries of all tables of `acts` (M, K), int16 (M, tables of a token, 8)."""
-        entries = self._groups(acts).astype(np.int16) @ SIGNS.T
+        entries = (self._groups(acts).astype(np.float32) @ SIGNS.T.astype(np.float32)).astype(np.int16)
         dropped = self.spec.dropped_bits
         if not dropped:
             return entries
@@ -214,8 +220,22 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
             "reg.index.toggle": weights.facts.held.toggles(acts.shape[0]),
         }
 
-    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
-        return {"reg.psum.toggle": self.look_up(acts, self.codes(w), self.spec.acc_bits).flips}
+    def column_toggles(
+        self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None
+    ) -> Mapping[str, int]:
+        chosen = weights.facts.codes if columns.size == weights.n else weights.facts.codes[columns]
+        return {"reg.psum.toggle": self._code_toggles(acts, chosen)}
+
+    def _code_toggles(self, acts: Array, codes: Array) -> int:
+        """Flips of the accumulators for `codes` (n, 2, tables of a token)."""
+        if not self._fits(acts):
+            return self.look_up(acts, codes, self.spec.acc_bits).flips
+        if not self.exact:
+            return self._rounded(acts, codes)[1]
+        group = self.spec.group
+        twice = np.repeat(in_groups(acts, group), PLANES, axis=1).reshape(len(acts), -1)
+        planes = CODE_SIGNS[codes].reshape(len(codes), PLANES, -1, self.spec.tables).swapaxes(1, 2)
+        return group_toggles(twice, planes.reshape(len(codes), -1).view(np.int8), group, 1, self.spec.acc_bits)
 
     def look_up(self, acts: Array, codes: Array, acc_bits: int) -> Lookups:
         saturate = self.spec.overflow == "saturate"
@@ -225,16 +245,33 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
         """Codes with positions as the selection sees them: inverted where the sign is set."""
         return np.asarray(np.where(codes & 8, codes ^ 7, codes), np.uint8)
 
+    def _rounded(self, acts: Array, codes: Array) -> tuple[Array, int]:
+        """Accumulators (M, N) and their flips where none can overflow."""
+        spec = self.spec
+        plus, negated = CODE_PLUS[codes], codes >> np.uint8(GROUP - 1)
+        return rounded_lookups(self._groups(acts), plus, negated, spec.tables, spec.dropped_bits, spec.acc_bits)
+
     def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
-        if self.exact and self._fits(acts):
+        spec, fits = self.spec, self._fits(acts)
+        if self.exact and fits:
             return accumulate(acts, weights.operand, self.accumulation, largest_weight=1)
-        spec, done = self.spec, self.look_up(acts, weights.facts.codes, self.spec.acc_bits)
+        if fits:
+            acc = self._rounded(acts, weights.facts.codes)[0].astype(np.int64)
+            return Summed(y=(acc << spec.dropped_bits) >> 1, overflows={})
+        done = self.look_up(acts, weights.facts.codes, spec.acc_bits)
         overflows = {"overflow.acc": done.overflows} if done.overflows else {}
         first = (done.first[0], done.first[1] * spec.group, done.first[2]) if done.first else None
         return Summed(y=(done.acc << spec.dropped_bits) >> 1, overflows=overflows, first=first)
 
     def _fits(self, acts: Array) -> bool:
-        return PLANES * int(np.abs(acts.astype(np.int64)).sum(axis=1).max()) < 1 << (self.spec.acc_bits - 1)
+        """Whether no sum of any weights can leave the accumulator; an entry is the sum of its magnitudes at most."""
+        limit = 1 << (self.spec.acc_bits - 1)
+        if self.bounds(acts.shape[1])["acc"].high < limit:
+            return True
+        entries = np.abs(self._groups(acts).astype(np.int64)).sum(axis=2)
+        if self.spec.dropped_bits:
+            entries = (entries + (1 << (self.spec.dropped_bits - 1))) >> self.spec.dropped_bits
+        return PLANES * int(entries.sum(axis=1).max()) < limit
 
     def bounds(self, k: int) -> Mapping[str, Range]:
         """Twice the output over the weight of an entry's last bit; reached by -128 and equal signs."""

@@ -48,8 +48,8 @@ Prices come from the synthesised `bs16_a8_acc24_8cyc`, 16 lanes and one accumula
 plane in each cycle. It is the same tree, but not the same registers (one long one that works in every cycle instead of
 two), and it adds all planes positively. So a cell here is priced by the bits of its adders, and its total can't be
 compared with the measured one. Other numbers of lanes have no price, nor have cells of binary weights but those whose
-adders stand in rows as long as a synthesised XNOR unit's. Rates for estimates are measured on ternary weights
-only, with one row of 16 lanes; more rows and lanes skip fewer planes than they predict.
+adders stand in rows as long as a synthesised XNOR unit's. Rates for estimates are measured with one row of 16 lanes (of
+binary weights: 8 rows of 32); more rows and lanes skip fewer planes than they predict.
 
 Published: Stripes (Judd et al., MICRO 2016: bit-serial activations), BoothFlex-BS of VitaLLM with ternary weights.
 """
@@ -62,7 +62,7 @@ import numpy as np
 from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.formats import weight_patterns
-from bitsim.datapath.kernels.bit_serial import WORD, serial_toggles
+from bitsim.datapath.kernels.bit_serial import WORD, bit_planes, serial_toggles
 from bitsim.datapath.lanes import WeightFacts, in_groups, weight_facts
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
@@ -106,7 +106,7 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
         super().__init__(spec)
         most = (1 << (spec.act_bits - 1)) - 1
         self.act_range = (-most - 1, most)
-        self.zero_weights = spec.weights == "ternary"
+        self.zero_weights = spec.zero_weights
 
     @property
     def accumulation(self) -> Accumulation:
@@ -216,9 +216,7 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
     def planes(self, acts: Array) -> Planes:
         """`acts` (M, K) as bit planes, and which of them are worked on."""
         spec = self.spec
-        lanes = in_groups(acts.view(np.uint8), spec.lanes)[:, :, None, :]
-        ones = (lanes >> np.arange(spec.act_bits, dtype=np.uint8)[:, None]) & np.uint8(1)
-        bits = as_words(ones)
+        bits = bit_planes(in_groups(acts.view(np.uint8), spec.lanes), spec.act_bits)
         if not spec.skip_zero_planes:
             blocks = -(-acts.shape[0] // spec.rows)
             return Planes(bits=bits, live=np.ones((blocks, *bits.shape[1:3]), np.bool_))

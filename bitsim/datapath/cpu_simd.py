@@ -61,7 +61,7 @@ from math import ceil
 import numpy as np
 
 from bitsim.datapath.accumulation import WHOLE_ROW, Accumulation, Register, Summed
-from bitsim.datapath.base import Array, Deviation, Range, Streams, Toggles, arithmetic_events
+from bitsim.datapath.base import Array, Deviation, Range, Streams, arithmetic_events
 from bitsim.datapath.i2s_dot import VARIANTS, I2sVariant, i2s_matmul
 from bitsim.datapath.matmul import int8_matmul
 from bitsim.datapath.packed import PackedTernary
@@ -78,6 +78,8 @@ ACC = Register(name="acc", bits=ACC_BITS)
 
 class CpuSimd(CountedDatapath[CpuSimdSpec]):
     """One of bitnet.cpp's kernels, as its `CpuSimdSpec` describes it."""
+
+    has_dear_toggles = False
 
     def __init__(self, spec: CpuSimdSpec) -> None:
         super().__init__(spec)
@@ -168,15 +170,6 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
         return {}
 
-    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
-        return {}
-
-    def _events(
-        self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, summed: Summed | None
-    ) -> tuple[Events, int]:
-        """As in the template, without a selection of columns that nothing would be counted on."""
-        return self.count(acts.shape[0], weights.k, weights.n), 0 if mode == "off" else weights.n
-
     def weight_operand(self, w: Array | PackedTernary) -> tuple[Array | PackedTernary, Array]:
         operand, codes = super().weight_operand(w)
         n, k = codes.shape
@@ -193,11 +186,11 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
         wraps = {f"overflow.{LANE.name}": done.wrapped} if done.wrapped else {}
         return Summed(y=done.y, overflows=wraps, first=done.first)
 
-    def deviation(self, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation:
+    def deviation(self, x: Array, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation | None:
         if not summed.overflows:
             return Deviation.between(summed.y, summed.y)
         kp, _ = self.padded(weights.k, weights.n)
-        return super().deviation(_filled(acts, kp), weights, summed)
+        return super().deviation(x, _filled(acts, kp), weights, summed)
 
     def bounds(self, k: int) -> Mapping[str, Range]:
         """I2_S: products of codes 0..2; what matters of a lane is its group's sum, because wraps before it cancel."""

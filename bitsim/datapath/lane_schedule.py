@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitsim.datapath.base import Array
+from bitsim.datapath.kernels.lane_schedule import look_ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +36,6 @@ def lane_schedule(acts: Array, lanes: int, depth: int, lookahead: int) -> LaneSc
     """
     m, k = acts.shape
     intervals = -(-k // (lanes * depth))
-    taken = acts != 0
-    padded = np.zeros((m, intervals * lanes * depth), np.bool_)
-    padded[:, :k] = taken
-    slices = padded.reshape(-1, depth)
-    numbers = np.where(slices, np.arange(depth, dtype=np.int64), depth)
-    following = np.minimum.accumulate(numbers[:, ::-1], axis=1)[:, ::-1]
-    lengths = np.tile(np.clip(k - depth * np.arange(intervals * lanes), 0, depth), m)
-    position, steps = np.zeros(len(slices), np.int64), np.zeros(len(slices), np.int64)
-    while (still := np.flatnonzero(position < lengths)).size:
-        at = position[still]
-        found = following[still, at]
-        position[still] = np.where(found < at + lookahead, found, at + lookahead - 1) + 1
-        steps[still] += 1
-    at_once = slices & (np.arange(depth) == following[:, :1]) & (np.arange(depth) < lookahead)
-    first = at_once.reshape(m, -1)[:, :k]
-    return LaneSchedule(steps=steps.reshape(m, intervals, lanes), taken=taken, first=first)
+    steps, first = np.empty((m, intervals * lanes), np.int64), np.zeros((m, k), np.bool_)
+    look_ahead(np.ascontiguousarray(acts), depth, lookahead, steps, first)
+    return LaneSchedule(steps=steps.reshape(m, intervals, lanes), taken=acts != 0, first=first)

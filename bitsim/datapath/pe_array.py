@@ -12,8 +12,21 @@
                |                            when K is through, the sums are shifted out downwards
              w_out
 
-All registers start at 0 and every tile starts from a reset array, so that events of tiles add up. Unused rows and
-columns hold weight 0: they are no operations, but their registers pass values on, toggle and are clocked.
+Timing, weight-stationary, R = 3, C = 2, M = 4 (row r's activation of token m enters in cycle R + m + r):
+
+    cycle    0  1  2 | 3   4   5   6   7   8   9  10        weights shift in for R cycles, then M + R + C - 1 more
+    row 0    weights | x0  x1  x2  x3
+    row 1    weights |     x0  x1  x2  x3
+    row 2    weights |         x0  x1  x2  x3
+    y[., 0]          |         y0  y1  y2  y3               formed in the last PE of column 0, for its accumulator
+    y[., 1]          |             y0  y1  y2  y3
+
+and cycle 10 clears the last sum. A tile is R of K by C of N and takes 2 R + M + C - 1 cycles. Output-stationary: a tile
+is R of M by C of N; operands stream for K + R + C - 1 cycles, and R more take the sums out. Tiles do not overlap
+(`geometry` has the closed forms, `cycle_model` steps every register).
+
+Registers start at 0 and every tile starts from a reset array, so that events of tiles add up. Unused rows and columns
+hold weight 0: they are no operations, but their registers pass values on, toggle and are clocked.
 
 Exact: the INT8 and ternary arrays equal the int64 matmul as long as no sum leaves `acc_bits` (counted and reported);
 the FP16 array rounds every product and every sum to binary16, k ascending, and is not exact.

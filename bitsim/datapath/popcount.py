@@ -28,12 +28,10 @@ sums and are cleared; zeros follow through all registers. Tiles start from reset
 zeros and are clocked; columns beyond N do nothing.
 
 Exact for operands that are all -1 or 1, or all -1, 0 or 1; the count can't overflow, accumulators wrap or saturate
-(`overflow.acc`, at the first k of the group). Others raise: models whose activations have 8 bits can't run here, and no
-model that comes with bitsim has narrower ones. So there is no chip among the built-in ones, and no measured rates:
-estimates refuse. A chip of one's own is
-
-    like: ternary-ws-64x64
-    bitlinear: {kind: popcount, operands: binary, lanes: 32, cols: 1024, tokens: 1, acc_bits: 16}
+(`overflow.acc`, at the first k of the group). Others raise: models whose
+activations have 8 or 4 bits can't run here, and no model that comes with bitsim has narrower ones, so that there are no
+measured rates and estimates refuse. `bitsim datapath compare` gives the shipped chips `popcount-w1a1` and
+`popcount-ternary` the signs of a model's operands, and says so.
 
 Events: `popcount.depth{d}.add_bits`, the bits of all adders with d of them in a row: the tree's log2 L levels, the
 subtractor of two trees, and the accumulator's. What 2 P - L subtracts is constant and no adder in the row, but its
@@ -53,6 +51,7 @@ from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.formats import weight_patterns
 from bitsim.datapath.kernels.adder_tree import tree_toggles
+from bitsim.datapath.kernels.group_toggles import group_toggles
 from bitsim.datapath.lanes import WeightFacts, entering, weight_facts
 from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
@@ -79,7 +78,7 @@ class Popcount(CountedDatapath[PopcountSpec]):
 
     def __init__(self, spec: PopcountSpec) -> None:
         super().__init__(spec)
-        self.zero_acts = self.zero_weights = spec.operands == "ternary"
+        self.zero_acts = self.zero_weights = spec.zero_weights
 
     @property
     def accumulation(self) -> Accumulation:
@@ -169,4 +168,6 @@ class Popcount(CountedDatapath[PopcountSpec]):
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
         spec = self.spec
         saturate = overflowed and spec.overflow == "saturate"
+        if not saturate:
+            return {"reg.psum.toggle": group_toggles(acts, w, spec.lanes, spec.tokens, spec.acc_bits)}
         return {"reg.psum.toggle": int(tree_toggles(acts, w, spec.lanes, spec.tokens, (), spec.acc_bits, saturate)[0])}

@@ -1,23 +1,29 @@
-"""From a description to its datapath: the one place that knows all kinds. A class is imported when it is built."""
+"""From a description to its datapath. A class is imported when it is built.
+
+The union of descriptions in `bitsim.hw.datapaths` is the one list of kinds. `AdderTreeSpec`, of kind `adder_tree`,
+describes `bitsim.datapath.adder_tree.AdderTree`; another one may name another place (`implemented_in`).
+"""
 
 from importlib import import_module
+from typing import get_args
 
 from bitsim.datapath.base import Datapath
 from bitsim.errors import UnknownNameError
-from bitsim.hw.datapaths import DatapathDescription
+from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
+
+
+def _place(description: type[DatapathDescription]) -> tuple[str, str, str]:
+    """The kind in YAML, and the module of this package and the class in it that compute it."""
+    kind: str = get_args(description.model_fields["kind"].annotation)[0]
+    module, _, name = (description.implemented_in or f"{kind}.{description.__name__.removesuffix('Spec')}").rpartition(
+        "."
+    )
+    return kind, module, name
+
 
 # kind in YAML -> module of this package and class in it
 DATAPATHS = {
-    "pe_array": ("pe_array", "PEArray"),
-    "adder_tree": ("adder_tree", "AdderTree"),
-    "ternary_lut": ("ternary_lut", "TernaryLut"),
-    "bit_serial": ("bit_serial", "BitSerial"),
-    "popcount": ("popcount", "Popcount"),
-    "cpu_simd": ("cpu_simd", "CpuSimd"),
-    "binary_lut": ("binary_lut", "BinaryLut"),
-    "sparse_array": ("sparse_array", "SparseArray"),
-    "rom_array": ("rom_array", "RomArray"),
-    "tensor_core": ("tensor_core.datapath", "TensorCores"),
+    kind: (module, name) for kind, module, name in (_place(member) for member in get_args(get_args(DatapathSpec)[0]))
 }
 
 

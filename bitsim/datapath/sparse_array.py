@@ -42,7 +42,8 @@ All registers are clocked only when they take a value (`reg.gated.clock`); the s
 the first cycle of an interval whether there is a product or not.
 
 Exact for every activation in -128..127 and weights -1, 0, 1 (needed outputs). Almost no event is data-independent.
-Estimates use rates measured on tiny-b158, a fifth of whose 8-bit codes are zero: for a4.8 execute a model.
+Estimates use rates measured on the shipped model of the same kind, averages over all its linears (a4.8 leaves out
+outputs of up_proj only); what gates save is estimated from the weights' zeros as if they were spread evenly.
 No such lane was synthesised: its adder is priced per bit like the ternary PE's, what finds activations is assumed. With
 activations that are not 0 and no gating a lane is a serial ternary PE: per bit it rebuilds the synthesised one of 16
 bits within 15 % (tests/hw/test_rebuilt_prices.py). What zeros save has no unit to be compared with.
@@ -51,16 +52,16 @@ Published relatives: Cnvlutin and Bit-Tactical skip zeros in lanes with a window
 in `bitsim.datapath.adder_tree`. Sparsity of activations: arXiv 2411.04965 (a4.8), Table 2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bitsim.datapath.accumulation import Accumulation, Register, Summed
 from bitsim.datapath.base import Array, Statistics, Streams, arithmetic_events
+from bitsim.datapath.kernels.lane_schedule import slice_toggles
 from bitsim.datapath.kernels.sparse_array import sparse_toggles
 from bitsim.datapath.lane_schedule import LaneSchedule, lane_schedule
-from bitsim.datapath.switching import stream_toggles
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
 from bitsim.events import Events
 from bitsim.hw.datapaths.sparse_array import ACT_BITS, SparseArraySpec
@@ -111,11 +112,15 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
         """The passes of `m` tokens through the tiles of `n` outputs; `live`: bool (M, N), None: all are needed."""
         spec = self.spec
         tiles = -(-n // spec.tile_columns)
-        padded = np.zeros((m, tiles * spec.tile_columns), np.bool_)
-        padded[:, :n] = True if live is None else live
-        waiting = padded.reshape(m, tiles, spec.outputs, spec.cols).sum(axis=2)
         widths = np.minimum(spec.tile_columns, n - spec.tile_columns * np.arange(tiles))
-        return Turns(passes=waiting.max(axis=2).T, columns=np.minimum(widths, spec.cols))
+        columns = np.minimum(widths, spec.cols)
+        if live is None:
+            passes = np.broadcast_to(-(-widths // spec.cols), (m, tiles)).T
+            return Turns(passes=passes, columns=columns)
+        padded = np.zeros((m, tiles * spec.tile_columns), np.bool_)
+        padded[:, :n] = live
+        waiting = padded.reshape(m, tiles, spec.outputs, spec.cols).sum(axis=2)
+        return Turns(passes=waiting.max(axis=2).T, columns=columns)
 
     def schedule(self, acts: Array) -> LaneSchedule:
         """When the lanes take which activation of `acts` (M, K)."""
@@ -193,7 +198,7 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
         picks, outputs = int(taken @ needed), int(needed.sum())
         closed = closed_later = 0
         if spec.weight_gating:
-            closed, closed_later = (meets_zero(which, weights) for which in (schedule.taken, later))
+            closed, closed_later = meet_zero((schedule.taken, later), weights)
         ends = int(turns.columns[turns.working].sum())
         stored = ACT_BITS * (int(passes.sum()) * intervals * spec.interval + int(passes @ taken))
         lane_updates = outputs * intervals * spec.lanes + int(later.sum(axis=1) @ needed) - closed_later
@@ -222,7 +227,7 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
         return replace(summed, y=y) if not summed.overflows else self._needed_overflows(acts, weights, y)
 
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
-        return self._toggles(acts, w, np.ones((len(acts), len(w)), np.bool_), overflowed)
+        return self._toggles(acts, w, None, overflowed)
 
     def column_toggles(
         self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None
@@ -232,7 +237,7 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
         overflowed = summed is not None and bool(summed.overflows)
         return self._toggles(acts, weights.columns(columns, seed), weights.live[:, columns], overflowed)
 
-    def _toggles(self, acts: Array, w: Array, live: Array, overflowed: bool) -> Mapping[str, int]:
+    def _toggles(self, acts: Array, w: Array, live: Array | None, overflowed: bool) -> Mapping[str, int]:
         spec = self.spec
         psums, codes = sparse_toggles(
             acts,
@@ -268,26 +273,19 @@ class SparseArray(CountedDatapath[SparseArraySpec]):
     def _act_toggles(self, acts: Array, turns: Turns) -> int:
         """Toggles of slices and picks; tiles that all tokens pass equally often are alike."""
         kinds, tiles = np.unique(turns.passes[turns.working], axis=0, return_counts=True)
+        lanes, depth = self.spec.lanes, self.spec.depth
+        entering = np.ascontiguousarray(acts)
         return sum(
-            int(number) * self._tile_act_toggles(acts, passes) for passes, number in zip(kinds, tiles, strict=True)
+            int(number) * int(slice_toggles(entering, np.ascontiguousarray(passes), lanes, depth))
+            for passes, number in zip(kinds, tiles, strict=True)
         )
 
-    def _tile_act_toggles(self, acts: Array, passes: Array) -> int:
-        spec, (m, k) = self.spec, acts.shape
-        padded = np.zeros((m, self._intervals(k) * spec.interval), np.uint8)
-        padded[:, :k] = acts
-        slices = np.repeat(padded, passes, axis=0).reshape(-1, spec.interval)
-        flips = stream_toggles(slices, 0)
-        for lane in range(spec.lanes):
-            picks = slices[:, lane * spec.depth : (lane + 1) * spec.depth].ravel()
-            picks = picks[picks != 0]
-            flips += stream_toggles(picks[:, None], 0) if picks.size else 0
-        return flips
 
-
-def meets_zero(taken: Array, weights: PreparedWeights) -> int:
-    """How many of the activations `taken` (M, K) meet a weight of 0 of a needed output."""
-    if weights.live is None:
-        return int(taken.sum(axis=0) @ weights.facts)
+def meet_zero(taken: Sequence[Array], weights: PreparedWeights) -> list[int]:
+    """For each selection of activations, bool (M, K), how many of them meet a weight of 0 of a needed output."""
+    live = weights.live
+    if live is None:
+        return [int(which.sum(axis=0) @ weights.facts) for which in taken]
     zeros = (weights.codes() == 0).astype(np.float32)
-    return int((taken.astype(np.float32) @ zeros.T).sum(where=weights.live, dtype=np.float64))
+    met = (np.concatenate(taken).astype(np.float32) @ zeros.T).reshape(len(taken), *live.shape)
+    return [int(part.sum(where=live, dtype=np.float64)) for part in met]

@@ -23,6 +23,7 @@ from bitsim.datapath.base import (
     Streams,
     TileCosts,
     Toggles,
+    as_matrix,
 )
 from bitsim.datapath.formats import integer_operand, round_to_half
 from bitsim.datapath.matmul import int8_matmul, ternary_matmul
@@ -41,7 +42,8 @@ Spec = TypeVar("Spec", bound=DatapathDescription)
 class PreparedWeights:
     """Weights (N, K) laid out for one datapath; `facts`: what its class counts from them once and for all.
 
-    `live`: of one execution, the outputs (M, N) that are needed; None: all.
+    `live`: of one execution, the outputs (M, N) that are needed; None: all. `ternary`: of floating-point datapaths, the
+    weights as they were given, if ternary: exact sums are formed from them.
     """
 
     operand: Array | PackedTernary
@@ -49,6 +51,7 @@ class PreparedWeights:
     k: int
     facts: Any
     live: Array | None = None
+    ternary: PackedTernary | None = None
     sampled: dict[int, Array] = field(default_factory=dict)
 
     def codes(self) -> Array:
@@ -73,6 +76,7 @@ class CountedDatapath(ABC, Generic[Spec]):
     `leaves_out_outputs`: outputs that are not `live` cost nothing; otherwise all are computed.
     `holds_weights`: see `bitsim.datapath.base.Datapath`. `takes_arrays`: `cycles` and `streams` also work element by
     element on int64 arrays of shapes.
+    `has_dear_toggles`: it counts toggles of registers that see running sums; False: it has none to count or to sample.
     """
 
     act_range: tuple[int, int] = (-128, 127)
@@ -82,6 +86,7 @@ class CountedDatapath(ABC, Generic[Spec]):
     leaves_out_outputs: bool = False
     holds_weights: bool = False
     takes_arrays: bool = False
+    has_dear_toggles: bool = True
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -104,7 +109,8 @@ class CountedDatapath(ABC, Generic[Spec]):
         """Check the weights and lay them out: `w` (N, K), ternary codes packed or not."""
         operand, codes = self.weight_operand(w)
         n, k = codes.shape
-        return PreparedWeights(operand=operand, n=n, k=k, facts=self.weight_facts(codes))
+        ternary = None if self.spec.integer else given_ternary(w)
+        return PreparedWeights(operand=operand, n=n, k=k, facts=self.weight_facts(codes), ternary=ternary)
 
     def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> PreparedWeights:
         """Lay out a stored float matrix, rounded to binary16; `whole`: every call will need all of it."""
@@ -134,7 +140,7 @@ class CountedDatapath(ABC, Generic[Spec]):
             cycles=self.executed_cycles(acts, weights),
             toggle_columns=columns,
             first_overflow=Overflow(m=summed.first[0], k=summed.first[1], n=summed.first[2]) if summed.first else None,
-            deviation=None if self.exact or not self.spec.integer else self.deviation(acts, weights, summed),
+            deviation=None if self.exact else self.deviation(as_matrix("x", x), acts, weights, summed),
         )
 
     def observe(
@@ -163,7 +169,15 @@ class CountedDatapath(ABC, Generic[Spec]):
         return self._counted(m, k, n)
 
     def expect(self, m: int, k: int, n: int, statistics: Statistics) -> Events:
-        """The data-dependent events that `statistics` predict for one matmul."""
+        """The data-dependent events that `statistics` predict for one matmul.
+
+        Raises `OperandError` if they are those of weights of 0 and none is legal.
+        """
+        if statistics.weight_zeros and not self.zero_weights:
+            raise OperandError(
+                f"{self!r} takes weights of -1 or 1 only, but {statistics.weight_zeros:.1%} of the weights are 0 "
+                f"({statistics.source}); choose a model with binary weights or another chip"
+            )
         return Events(statistics.expected(self.spec.rates, self.chances(m, k, n)))
 
     def registers(self) -> Mapping[str, int]:
@@ -202,10 +216,14 @@ class CountedDatapath(ABC, Generic[Spec]):
     def _dear_events(
         self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, summed: Summed | None
     ) -> tuple[Events, int]:
+        if not self.has_dear_toggles:
+            return Events(), weights.n
         columns = self._toggle_columns(weights.n, mode, seed)
         if not columns.size:
             return Events(), 0
         counted = self.column_toggles(acts, weights, columns, seed, summed)
+        if not counted:  # nothing is left out by a sample of nothing
+            return Events(), weights.n
         return Events({event: round(n * weights.n / columns.size) for event, n in counted.items()}), columns.size
 
     def _toggle_columns(self, n: int, mode: Toggles, seed: int) -> Array:
@@ -259,13 +277,6 @@ class CountedDatapath(ABC, Generic[Spec]):
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
         """The data-dependent events that one pass over the operands gives."""
 
-    @abstractmethod
-    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
-        """The toggles that only a kernel finds, on the columns `w` (n, K) with the outputs `y` (M, n) if known.
-
-        `overflowed`: some sum of the whole matmul left its register.
-        """
-
     # What most classes leave as it is. --------------------------------------------------------------------------------
 
     def tile_costs(self, m: Array, k: Array, n: Array) -> TileCosts:
@@ -301,10 +312,17 @@ class CountedDatapath(ABC, Generic[Spec]):
     def no_parts(self) -> str:
         return "do not tell what they are built of"
 
+    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
+        """The toggles that only a kernel finds, on the columns `w` (n, K) with the outputs `y` (M, n) if known.
+
+        `overflowed`: some sum of the whole matmul left its register.
+        """
+        raise NotImplementedError(f"{self!r}: has_dear_toggles, but does not tell them")
+
     def column_toggles(
         self, acts: Array, weights: PreparedWeights, columns: Array, seed: int, summed: Summed | None
     ) -> Mapping[str, int]:
-        """The dear toggles of some output columns."""
+        """The dear toggles of some output columns; a class overrides this one or `dear_toggles`."""
         y = None if summed is None else summed.y[:, columns]
         overflowed = summed is not None and bool(summed.overflows)
         return self.dear_toggles(acts, weights.columns(columns, seed), y, overflowed=overflowed)
@@ -313,9 +331,18 @@ class CountedDatapath(ABC, Generic[Spec]):
         """Cycles of one execution; to be overridden where they depend on the operands."""
         return self._timed(acts.shape[0], weights.k, weights.n)
 
-    def deviation(self, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation:
-        """How far the sums of a datapath that is not exact are off."""
-        w = weights.operand
+    def deviation(self, x: Array, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation | None:
+        """How far the sums of a datapath that is not exact are off.
+
+        None of a floating-point one unless `x`, as given, is int8 and the weights are ternary.
+        """
+        if not self.spec.integer and x.dtype != np.int8:
+            return None
+        w = weights.operand if self.spec.integer else weights.ternary
+        if w is None:
+            return None
+        if not self.spec.integer:
+            acts = x
         return Deviation.between(
             summed.y, ternary_matmul(acts, w) if isinstance(w, PackedTernary) else int8_matmul(acts, w)
         )
@@ -337,6 +364,13 @@ class CountedDatapath(ABC, Generic[Spec]):
         """The outputs, with the accumulators' widths and overflows."""
         largest = max(abs(limit) for limit in self.weight_range)
         return accumulate(acts, weights.operand, self.accumulation, largest_weight=largest)
+
+
+def given_ternary(w: Array | PackedTernary) -> PackedTernary | None:
+    """`w` (N, K) packed, if it is int8 and holds -1, 0 and 1 only."""
+    if isinstance(w, PackedTernary):
+        return w
+    return PackedTernary.from_codes(w) if w.dtype == np.int8 and ((w >= -1) & (w <= 1)).all() else None
 
 
 def _live_outputs(live: Array, shape: tuple[int, int]) -> Array:

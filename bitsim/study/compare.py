@@ -1,8 +1,9 @@
 """One layer stack on every shipped datapath: the same operands, the same outputs, and what each of them costs."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,50 +12,24 @@ import numpy as np
 from bitsim.cost import CONVENTIONS, Energy
 from bitsim.cost.area import Area, PartArea, chip_area, total_area
 from bitsim.cost.prices import LEVELS
-from bitsim.datapath.base import Array, Toggles
-from bitsim.errors import ConfigError, OperandError, OutputMismatchError, PromptError
+from bitsim.datapath.base import Deviation, Toggles
+from bitsim.datapath.template import SAMPLED_TILES
+from bitsim.errors import OperandError, OutputMismatchError
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.between import technology_at
 from bitsim.hw.chip import Chip
 from bitsim.hw.technology import Technology
 from bitsim.model.checkpoint import Model, load_model
-from bitsim.model.executor import ReferenceExecutor
-from bitsim.model.forward import forward
-from bitsim.model.kv_cache import KVCache
-from bitsim.model.operators import Operator
-from bitsim.quant.packing import TernaryWeight
-from bitsim.quant.recipes import recipe
 from bitsim.schedule.place import ASSUMPTIONS, Placement
+from bitsim.study.calls import LinearCall, recorded
 from bitsim.study.evaluate import HELD_OUT
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.provenance import inputs_of
 from bitsim.study.result import Result
+from bitsim.study.taken import taken_call
 from bitsim.study.threads import kernels_first
 
 Outputs = Literal["identical", "rounded", "overflowed", "refused"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinearCall:
-    """One execution of a quantised linear: codes `x_q` (M, K), the weights, and the exact int64 sums `y` (M, N)."""
-
-    op: Operator
-    x_q: Array
-    weight: TernaryWeight
-    live: Array | None
-    y: Array
-
-
-class Recorder(ReferenceExecutor):
-    """Executes a model exactly and keeps what its quantised linears saw."""
-
-    def __init__(self) -> None:
-        self.calls: list[LinearCall] = []
-
-    def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
-        y: Array = super().bitlinear(op, x_q, weight, live)
-        self.calls.append(LinearCall(op=op, x_q=x_q, weight=weight, live=live, y=y))
-        return y
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +38,10 @@ class Compared:
 
     `outputs`: "identical" to the int64 matmul; "rounded" by a datapath that is not exact; "overflowed": exact, but sums
     left their registers; "refused": the datapath takes no such operands, for `reason`, and nothing was counted.
-    `differing` of `values` outputs are not the exact sums, by at most `largest_error` where they are finite.
+    `deviation`: of the needed outputs from the exact sums. `made`: by how operands were made that the datapath takes
+    (`bitsim.study.taken`), in how many linears; empty if all were the model's own. `toggle_columns`: on how many
+    output columns the toggles of registers that see running sums were counted: "all", "none" or "96 of 512".
+    `toggle_notes`: see `ChipExecutor`.
     """
 
     chip: Chip
@@ -71,10 +49,16 @@ class Compared:
     outputs: Outputs
     areas: tuple[PartArea, ...]
     reason: str = ""
-    values: int = 0
-    differing: int = 0
-    largest_error: float = 0.0
+    deviation: Deviation | None = None
+    made: Mapping[str, int] = field(default_factory=dict)
+    toggle_columns: str = "none"
     result: Result | None = None
+    toggle_notes: tuple[str, ...] = ()
+
+    @property
+    def operands(self) -> str:
+        """Of what the datapath multiplied: "model", or how that was made from the model's."""
+        return "; ".join(self.made) or "model"
 
     @property
     def datapath_parts(self) -> tuple[PartArea, ...]:
@@ -105,7 +89,7 @@ class Compared:
         """The headline numbers, in plain types; None for what is not known."""
         spec, result, area = self.chip.bitlinear, self.result, self.area
         record: dict[str, Any] = {"chip": self.chip.name, "kind": spec.kind, "exact": self.exact}
-        record |= {"outputs": self.outputs, "differing": self.differing, "largest_error": self.largest_error}
+        record |= {"operands": self.operands, "outputs": self.outputs} | self._differences()
         record |= {"macs": self.macs, "datapath_cycles": self.datapath_cycles}
         record |= {"cycles": None if result is None else result.cycles, "utilisation": self.utilisation}
         for name in CONVENTIONS:
@@ -114,16 +98,27 @@ class Compared:
         record |= {f"area_datapath_{level}_um2": area and getattr(area, level) for level in LEVELS}
         return record | {
             "macs_per_cycle": spec.macs_per_cycle,
+            "toggle_columns": self.toggle_columns,
             "structure": spec.text(),
             "notes": "; ".join(self.notes),
         }
 
+    def _differences(self) -> dict[str, float | None]:
+        """How many outputs are not the exact sums, and by how much; None where one of them is not finite."""
+        off = self.deviation
+        if off is None:
+            return {"differing": None, "largest_error": None, "rms_relative_error": None}
+        finite = math.isfinite(off.largest)
+        sizes = (off.largest, off.rms_relative) if finite else (None, None)
+        return {"differing": off.wrong, "largest_error": sizes[0], "rms_relative_error": sizes[1]}
+
     @property
     def notes(self) -> list[str]:
-        """What is missing of this row, and why."""
+        """What is missing of this row or sets it apart, and why."""
         notes = [self.reason] if self.reason else []
-        if self.differing:
-            notes.append(f"{self.differing:,} of {self.values:,} sums differ, by up to {self.largest_error:g}")
+        notes += [f"not the model's operands: {how}, in {n} linears" for how, n in self.made.items()]
+        if self.deviation is not None and self.deviation.wrong:
+            notes.append(str(self.deviation))
         unpriced = [] if self.result is None else [self.result.unpriced(name) for name in CONVENTIONS]
         notes += dict.fromkeys(f"unpriced: {reason}" for reason in unpriced if reason)
         missing = [part for part in self.datapath_parts if part.area is None]
@@ -180,8 +175,9 @@ def compare_datapaths(
 
     The model reads the first `limit` bytes of the held-out text (one window at most) in one prefill, exactly; its
     linears' operands are recorded and given to all datapaths, so that one that rounds does not change what the next
-    layer sees. `node`: the technology
-    that prices all chips, or a node between 45 nm and 7 nm, as `22nm`. Attention, norms and head are left out.
+    layer sees. A datapath that takes narrower operands gets such as were made from them (`bitsim.study.taken`), and its
+    row says so. `node`: the technology that prices all chips, or a node between 45 nm and 7 nm, as `22nm`. Attention,
+    norms and head are left out.
 
     Raises `OutputMismatchError` if an exact datapath gives other sums without an overflow, `ConfigError` for a model
     without weights or BitLinear.
@@ -202,7 +198,17 @@ def compare_datapaths(
         f"linears of {model.name} on {tokens} tokens of {HELD_OUT} in one prefill; attention, norms, head left out"
     ]
     notes.append("area: cells of the BitLinear datapath times the layout factor; control is not counted")
+    if sizes := sorted({row.toggle_columns for row in rows} - {"all", "none"}):
+        notes.append(
+            "toggles of registers that see running sums: counted on whole tiles of columns (at most "
+            f"{SAMPLED_TILES} of an operator, seed {seed}) and scaled up; by structure on {', '.join(sizes)} columns"
+        )
+    if any(row.made for row in rows):
+        notes.append(
+            "narrowed: operands that the datapath takes, made from the model's; compares structures, not models"
+        )
     notes += dict.fromkeys(note for row in rows if row.result for note in row.result.notes)
+    notes += [f"{', '.join(names)}: {note}" for note, names in _shared_notes(rows).items()]
     return Comparison(
         rows=tuple(rows),
         inputs=common | {"tokens": tokens, "toggles": toggles, "seed": seed},
@@ -210,67 +216,61 @@ def compare_datapaths(
     )
 
 
-def recorded(model: Model, limit: int) -> tuple[list[LinearCall], int]:
-    """The calls of all quantised linears in a prefill of the held-out text, and how many tokens it has."""
-    if model.weights is None or model.config.vocab_size != 256 or not model.config.quantised:
-        raise ConfigError(f"{model.name}: expected a quantised byte-level model (vocabulary 256) with weights")
-    if limit < 1:
-        raise PromptError(f"limit: expected an integer >= 1, got {limit!r}")
-    text = files("bitsim").joinpath("models", HELD_OUT).read_bytes()
-    tokens = np.frombuffer(text, np.uint8)[: min(limit, model.config.max_position_embeddings)].astype(np.int64)
-    recorder = Recorder()
-    forward(
-        model.config,
-        model.weights,
-        tokens,
-        KVCache(model.config, 32),
-        recorder,
-        recipe(model.config.default_numerics),
-    )
-    return recorder.calls, tokens.size
-
-
 def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], toggles: Toggles, seed: int) -> Compared:
     executor = ChipExecutor(Placement(chip), toggles=toggles, wide="float32", seed=seed)
     exact, areas = executor.placement.bitlinear.exact, chip_area(chip)
-    values, differing, largest = 0, 0, 0.0
-    for call in calls:
+    off, made = Deviation(outputs=0, wrong=0, largest=0.0, error_squares=0.0, exact_squares=0.0), Counter[str]()
+    for recorded_call in calls:
+        call, how = taken_call(recorded_call, executor.placement.bitlinear)
+        made.update(how)
         try:
             y = executor.bitlinear(call.op, call.x_q, call.weight, call.live)
         except OperandError as error:
             return Compared(chip=chip, exact=exact, outputs="refused", areas=areas, reason=str(error))
-        wrong = y != call.y
-        if call.live is not None:
-            wrong &= call.live
+        needed = np.ones(y.shape, bool) if call.live is None else call.live
+        wrong = (y != call.y) & needed
         if wrong.any() and exact and call.op.name not in executor.overflowed:
             m, n = (int(i) for i in np.argwhere(wrong)[0])
             raise OutputMismatchError(
                 f"{chip.name}: {call.op.name}: expected {call.y[m, n]} at token {m}, output {n}, got {y[m, n]} from an "
                 "exact datapath without an overflow"
             )
-        values, differing = values + y.size, differing + int(wrong.sum())
-        errors = np.abs(y[wrong].astype(np.float64) - call.y[wrong])
-        largest = max(largest, float(errors[np.isfinite(errors)].max(initial=0.0)))
-    outcome: Outputs = "identical" if not differing else "overflowed" if exact else "rounded"
+        if needed.any():
+            off += Deviation.between(y[needed], call.y[needed])
+    outcome: Outputs = "identical" if not off.wrong else "overflowed" if exact else "rounded"
     return Compared(
         chip=chip,
         exact=exact,
         outputs=outcome,
         areas=areas,
-        values=values,
-        differing=differing,
-        largest_error=largest,
-        result=_result(chip, model, executor, calls[0].op.m, toggles),
+        deviation=off,
+        made=made,
+        toggle_columns=_toggle_columns(executor, toggles),
+        result=_result(chip, model, executor, calls[0].op.m),
+        toggle_notes=executor.toggle_notes() if toggles == "off" else (),
     )
 
 
-def _result(chip: Chip, model: Model, executor: ChipExecutor, tokens: int, toggles: Toggles) -> Result:
+def _toggle_columns(executor: ChipExecutor, toggles: Toggles) -> str:
+    """On how many output columns toggles were counted, of the linears that have more than one tile of them."""
+    if toggles != "sample" or not executor.sampled:
+        return "none" if toggles == "off" else "all"
+    counted, of = (sum(sizes) for sizes in zip(*executor.sampled.values(), strict=True))
+    return f"{counted:,} of {of:,}"
+
+
+def _shared_notes(rows: Sequence[Compared]) -> dict[str, list[str]]:
+    """What was not counted, or on a sample only, and on which chips."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.toggle_notes:
+            found.setdefault(note, []).append(row.chip.name)
+    return found
+
+
+def _result(chip: Chip, model: Model, executor: ChipExecutor, tokens: int) -> Result:
     notes = [f"overflow: {name}: {n:,} times, first at {first}" for name, (n, first) in executor.overflowed.items()]
     notes = [f"{chip.name}: {note}" for note in notes]
-    if toggles == "sample" and executor.sampled:
-        notes.append(f"{chip.name}: {executor.sample_note()}")
-    if toggles == "off":
-        notes.append("toggles of registers that see running sums were not counted: their energy is missing")
     return Result(
         mode="run",
         chip=chip,

@@ -16,6 +16,7 @@ from bitsim.study.compare import Compared, Comparison
 
 FJ_PER_PJ, AREA_UNIT_UM2 = 1e3, 1e3
 CUT_ABOVE = 3.0  # times the median
+LEGEND_ROWS = 0.9  # the legend begins so many rows of bars below the axis
 
 
 def comparison_figure(comparison: Comparison) -> dict[str, bytes]:
@@ -36,12 +37,17 @@ def comparison_figure(comparison: Comparison) -> dict[str, bytes]:
         _stacked(axes, f"energy, {convention}, fJ per product", found, "unpriced", colours)
     areas = [_area_bar(row) for row in rows]
     _stacked(panels[-1], "area, datapath, 1000 um²", areas, "no area", _colours(areas, "tab20c"))
-    names = [row.chip.name if row.outputs == "identical" else f"{row.chip.name}\n({row.outputs})" for row in rows]
-    panels[0].set_yticks(range(len(rows)), names)
-    panels[0].invert_yaxis()
+    panels[0].set_yticks(range(len(rows)), [_name(row) for row in rows])
+    panels[0].set_ylim(len(rows) - 0.4, -0.6)
     inputs = comparison.inputs
     figure.suptitle(f"Linears of {inputs['model']}, {inputs['tokens']} tokens, {inputs['technology']}", fontsize=11)
     return {"compare.png": _saved(figure, "png"), "compare.pdf": _saved(figure, "pdf")}
+
+
+def _name(row: Compared) -> str:
+    """The chip, and what sets its outputs or operands apart."""
+    apart = [row.outputs] * (row.outputs != "identical") + ["narrowed operands"] * bool(row.made)
+    return f"{row.chip.name}\n({', '.join(apart)})" if apart else row.chip.name
 
 
 class Bar(NamedTuple):
@@ -106,7 +112,9 @@ def _stacked(axes: Axes, title: str, bars: Sequence[Bar], missing: str, colours:
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     if len(sums) > 1:
-        axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
+        axes.legend(
+            frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -LEGEND_ROWS / len(bars)), ncols=2
+        )
 
 
 def _limit(bars: Sequence[Bar]) -> float:

@@ -20,7 +20,7 @@ from bitsim.study.ledger import OperatorLedger
 from bitsim.study.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.study.result import Result
 from bitsim.study.rows import OperatorRow
-from bitsim.study.statistics import default_statistics
+from bitsim.study.statistics import statistics_for
 from bitsim.study.steps import Steps, book_decode, book_prefill
 
 SLOWEST = "cycles of linears are those of activations without zeros and all outputs needed: a run takes no more"
@@ -46,11 +46,11 @@ def estimate(
 ) -> Result:
     """Events, cycles and energy of `prefill` prompt tokens and `decode` new ones, for `batch` sequences.
 
-    Data-dependent events come from `statistics` (default: measured on tiny-b158, see `bitsim.study.statistics`); all
-    others are exact and equal those of `run`. `numerics`: a contract or recipe by name; None takes the model's own.
-    `merge_heads`: count attention as one matmul over all heads, as the energy table of arXiv 2310.11453 does.
-    `objective`: what tiles and loop orders are chosen for. `chunk`: most prompt tokens per step (None: all).
-    `beyond_capacity`: estimate a model that memory has no room for. A phase of 0 tokens is empty.
+    Data-dependent events come from `statistics` (default: measured on the shipped model of the same kind, see
+    `bitsim.study.statistics`); all others are exact and equal those of `run`. `numerics`: a contract or recipe by name;
+    None takes the model's own. `merge_heads`: count attention as one matmul over all heads, as the energy table of
+    arXiv 2310.11453 does. `objective`: what tiles and loop orders are chosen for. `chunk`: most prompt tokens per step
+    (None: all). `beyond_capacity`: estimate a model that memory has no room for. A phase of 0 tokens is empty.
     """
     for name, value, least in (("prefill", prefill, 0), ("decode", decode, 0), ("batch", batch, 1)):
         if not isinstance(value, int) or value < least:
@@ -58,9 +58,6 @@ def estimate(
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     config = model.config
-    used = statistics or default_statistics()
-    if config.binary:
-        used = replace(used, weight_zeros=0.0, source=f"{used.source}; binary weights have no zeros")
     rules = recipe(numerics or config.default_numerics)
     check_numerics(config, rules)
     widest = max(contract.activation_bits for contract in rules.contracts)
@@ -69,6 +66,7 @@ def estimate(
             f"numerics {rules.name} have codes of {widest} bits, {chip.name} takes activations of at most "
             f"{chip.bitlinear.widest_act} (choose other numerics or another chip)"
         )
+    used = statistics_for(config, chip, statistics)
     placement, ledger = placement_for(chip, objective), OperatorLedger()
     stored = stored_bytes(config, rules, positions=prefill + decode, batch=batch)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)

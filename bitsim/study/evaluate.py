@@ -30,7 +30,8 @@ HELD_OUT = "held_out.txt"
 class Score:
     """Mean bits per predicted byte over non-overlapping windows; each window starts without context.
 
-    Of a BitLinear datapath that is not exact: how many sums differ from the exact ones, by how much at most, and the
+    `toggles`: those of registers that see running sums are never counted, since no energy is reported. Of a BitLinear
+    datapath that is not exact: how many sums differ from the exact ones, by how much at most, and the
     root mean square of the differences over that of the exact sums; zeros of an exact one.
     """
 
@@ -51,6 +52,7 @@ class Score:
     largest_sum_error: float
     rms_sum_error: float
     sparsity: dict[str, float]
+    toggles: str
     inputs: dict[str, str]
 
     def record(self) -> dict[str, Any]:
@@ -127,6 +129,7 @@ def evaluate(
         largest_sum_error=off.largest if off else 0.0,
         rms_sum_error=off.rms_relative if off else 0.0,
         sparsity=sparsity(executor.ledger.rows()),
+        toggles="off",
         inputs=inputs_of(model, chip, numerics=rules.name),
     )
 

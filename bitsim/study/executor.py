@@ -11,6 +11,7 @@ import numpy as np
 
 from bitsim.datapath.base import Array, Deviation, Observation, Overflow, Toggles
 from bitsim.datapath.packed import PackedTernary
+from bitsim.datapath.template import SAMPLED_TILES
 from bitsim.events import Events, total
 from bitsim.model.operators import Operator
 from bitsim.model.weights import FloatWeight
@@ -27,7 +28,7 @@ class ChipExecutor:
     """Executes operators on the datapaths of a chip and keeps the ledger.
 
     `overflowed`: by operator, how many overflows and the first; its `m` counts all tokens executed so far. `sampled`:
-    by kind of operator whose dear toggles were sampled, on how many output columns they were counted, and of how many.
+    by kind of operator whose dear toggles were not counted on all output columns, on how many they were, of how many.
     `deviations`: by kind of operator, how far the sums of a BitLinear datapath that is not exact were off.
 
     BitLinear values are always the datapath's. Values of wide matmuls are the contract's float32 (`wide="float32"`) or
@@ -145,12 +146,17 @@ class ChipExecutor:
         parts = list(self.deviations.values())
         return reduce(add, parts) if parts else None
 
-    def sample_note(self) -> str:
-        """On how many columns the dear toggles of which operators were counted."""
+    def toggle_notes(self) -> tuple[str, ...]:
+        """Of which operators dear toggles were not counted, or on a sample of how many columns; nothing if all were."""
+        what = "toggles of registers that see running sums"
+        if not self.sampled:
+            return ()
+        if self._toggles == "off":
+            return (f"{what} were not counted, so that their energy is missing: {', '.join(sorted(self.sampled))}",)
         sizes = ", ".join(f"{kind} ({n:,} of {of:,})" for kind, (n, of) in sorted(self.sampled.items()))
         return (
-            "toggles of registers that see running sums: counted exactly on a sample of the output columns, at most 8 "
-            f"tiles of an operator, drawn by seed {self._seed}, and scaled up: {sizes}"
+            f"{what}: counted exactly on a sample of the output columns, at most {SAMPLED_TILES} tiles of an operator, "
+            f"drawn by seed {self._seed}, and scaled up: {sizes}",
         )
 
 

@@ -53,7 +53,7 @@ def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int) -> tupl
             f"numerics {rules.name} are an experiment on these weights, which were made for "
             f"{config.default_numerics} (linear_class {config.linear_class})"
         )
-    if config.quantised and min(c.activation_bits for c in rules.contracts) < 8:
+    if config.quantised and chip.bitlinear.integer and min(c.activation_bits for c in rules.contracts) < 8:
         narrow = chip.bitlinear.widest_act == 4
         occupied = "" if narrow else "occupy the datapath's 8-bit registers and adders and "
         in_papers = " by the arithmetic convention" if narrow else ""

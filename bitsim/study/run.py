@@ -107,7 +107,7 @@ def run(
             *room,
             *notes_on_plans(executor.placement),
             *remarks_on(model, executor.placement),
-            *notes_of(executor, model, rules, toggles=toggles, wide=wide),
+            *notes_of(executor, model, rules, wide=wide),
         ),
         prompt_tokens=len(ids),
         new_tokens=new_tokens,
@@ -140,13 +140,9 @@ def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None
     return [int(token) for token in words.encode(prompt)]
 
 
-def notes_of(executor: ChipExecutor, model: Model, rules: Recipe, *, toggles: Toggles, wide: Wide) -> tuple[str, ...]:
+def notes_of(executor: ChipExecutor, model: Model, rules: Recipe, *, wide: Wide) -> tuple[str, ...]:
     """What a reader of the result must know about how it was counted."""
-    notes = []
-    if toggles == "sample" and executor.sampled:
-        notes.append(executor.sample_note())
-    if toggles == "off":
-        notes.append("toggles of registers that see running sums were not counted: their energy is missing")
+    notes = [*executor.toggle_notes()]
     wide_kinds = "QK^T, PV and head" if model.config.quantised else "linears, QK^T, PV and head"
     if wide == "float32":
         notes.append(

@@ -181,8 +181,8 @@ def test_a_run_books_the_cycles_that_its_operands_take() -> None:
 def test_law_2_on_more_columns_than_the_kernel_takes_side_by_side(cols: int, acc_bits: int) -> None:
     spec = array(lanes=4, cols=cols, outputs=2, depth=4, lookahead=2, acc_bits=acc_bits, overflow="saturate")
     rng = np.random.default_rng(cols)
-    x, w = np.abs(half_zero(3, 200)) * np.int8(15), rng.choice(np.array([1, 1, 1, 0], np.int8), (97, 200))
-    for live in (None, rng.random((3, 97)) < 0.4):
+    x, w = np.abs(half_zero(3, 200)) * np.int8(15), rng.choice(np.array([1, 1, 1, 0], np.int8), (120, 200))
+    for live in (None, rng.random((3, 120)) < 0.4):
         done, expected = SparseArray(spec).execute(x, w, live=live), twin.run(x, w, spec, live)
         np.testing.assert_array_equal(done.y, expected.y)
         assert done.events == expected.events

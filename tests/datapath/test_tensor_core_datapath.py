@@ -1,18 +1,23 @@
 """Tensor cores on a chip: padding, fetches, overflows like `bitsim.mma`'s, and when floating point is exact."""
 
+import math
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import bitsim
 from bitsim.datapath.registry import build_datapath
+from bitsim.datapath.tensor_core.blocks import codes_and_scales, scaled_words
 from bitsim.datapath.tensor_core.encode import encode
 from bitsim.datapath.tensor_core.float_formats import OPERAND_FORMATS, decode
 from bitsim.errors import OperandError
-from bitsim.hw import load_chip
+from bitsim.hw import chip_names, load_chip
 from bitsim.hw.datapaths import TensorCoreSpec
+from bitsim.quant.fp4 import E2M1
 
 INT8 = {
     "kind": "tensor_core",
@@ -173,8 +178,99 @@ def test_what_is_too_large_is_infinite_in_16_bits_and_the_largest_in_8() -> None
     np.testing.assert_array_equal(decode(encode(big, e5m2), e5m2).value, [57344, 57344, 57344, -57344, np.nan])
 
 
-def test_the_presets_have_the_published_rates_of_an_a100() -> None:
-    """432 tensor cores at 1.41 GHz: 624 dense INT8 TOPS and 312 FP16 TFLOPS."""
-    chip: Any = load_chip("int8-tensor-ampere")
-    for spec, tera in ((chip.bitlinear, 624), (chip.wide, 312)):
-        assert 2 * 432 * 1.41e-3 * spec.unit_macs == pytest.approx(tera, rel=0.01)
+GPUS = {  # tensor cores and clock (GHz) of a GPU of the architecture, and its dense T(FL)OPS by format
+    "volta": (640, 1.53, {"fp16": 125}),  # V100
+    "turing": (576, 1.56, {"int8": 230, "fp16": 115}),  # T40
+    "ampere": (432, 1.41, {"int4": 1248, "int8": 624, "fp16": 312}),  # A100
+    "ada": (568, 2.52, {"e4m3": 733, "fp16": 366}),  # L40S
+    "hopper": (528, 1.83, {"e4m3": 1979, "fp16": 989}),  # H100 SXM5
+    "blackwell": (680, 2.407, {"mxf4": 1676, "nvf4": 1676, "fp16": 209.5}),  # RTX 5090
+}
+
+
+@pytest.mark.parametrize("name", [name for name in chip_names() if "-tensor-" in name])
+def test_presets_have_the_published_rates_of_their_gpus(name: str) -> None:
+    chip: Any = load_chip(name)
+    for spec in (chip.bitlinear, chip.wide):
+        cores, clock, peaks = GPUS[spec.arch]
+        assert 2e-3 * cores * clock * spec.unit_macs == pytest.approx(peaks[spec.format], rel=0.01)
+        assert spec.macs_per_cycle == 4096 * (spec.unit_macs / chip.bitlinear.unit_macs)
+
+
+def test_every_architecture_is_on_a_chip() -> None:
+    assert {load_chip(name).bitlinear.arch for name in chip_names() if "-tensor-" in name} == set(GPUS)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "largest", "exponent"),
+    [
+        ("mxf4", ml_dtypes.float4_e2m1fn, 6, 2),
+        ("mxe4m3", ml_dtypes.float8_e4m3fn, 448, 8),
+        ("mxe5m2", ml_dtypes.float8_e5m2, 57344, 15),
+    ],
+)
+@given(seed=st.integers(0, 2**32 - 1), size=st.sampled_from((1.0, 3e-5, 127.0, 1e30)))
+def test_blocks_have_the_scale_of_ocp_and_elements_as_ml_dtypes_rounds(
+    name: str, dtype: Any, largest: float, exponent: int, seed: int, size: float
+) -> None:
+    block = np.random.default_rng(seed).normal(0, size, (1, 32)).astype(np.float32)
+    scale = 2.0 ** (math.floor(math.log2(float(np.abs(block).max()))) - exponent)
+    elements = np.clip(block.astype(np.float64) / scale, -largest, largest).astype(dtype).astype(np.float64)
+    np.testing.assert_array_equal(numbers_of(scaled_words(block, OPERAND_FORMATS[name]), name), elements * scale)
+
+
+def numbers_of(words: Any, name: str) -> Any:
+    """What words of code and scale stand for."""
+    fmt: Any = OPERAND_FORMATS[name]
+    codes, scales = codes_and_scales(words, fmt)
+    scale = decode(scales, fmt.scale).value.astype(np.float64).repeat(fmt.scale_block, axis=1)
+    return decode(codes, fmt.element).value * scale[:, : words.shape[1]]
+
+
+def test_nvf4_blocks_reach_their_largest_number_within_the_rounding_of_their_scale() -> None:
+    """max / 6 as UE4M3 is off by at most 1/16; then 6 is nearest for the largest of the block."""
+    x = np.random.default_rng(0).integers(-127, 128, (50, 16)).astype(np.float32)
+    found = numbers_of(scaled_words(x, OPERAND_FORMATS["nvf4"]), "nvf4")
+    largest = np.abs(x).max(axis=1)
+    np.testing.assert_allclose(np.abs(found).max(axis=1), largest, rtol=1 / 16)
+    assert (np.sign(found) * np.sign(x) >= 0).all()
+
+
+def test_blocks_of_zeros_and_of_numbers_that_are_not_finite() -> None:
+    x = np.array([[0] * 32 + [1] * 31 + [np.inf], [np.nan] * 32 + [0] * 32], np.float32)
+    for name in ("mxf4", "nvf4"):
+        found = numbers_of(scaled_words(x, OPERAND_FORMATS[name]), name)
+        assert (found[0, :32] == 0).all()
+        assert (found[1, 32:] == 0).all()
+        assert np.isnan(found[0, 48:]).all()
+        assert np.isnan(found[1, :32]).all()
+
+
+@pytest.mark.parametrize("name", ["mxf4-tensor-blackwell", "nvf4-tensor-blackwell"])
+def test_fp4_reports_how_far_its_sums_are_off(name: str) -> None:
+    datapath = build_datapath(load_chip(name).bitlinear)
+    rng = np.random.default_rng(0)
+    x, w = rng.integers(-127, 128, (9, 200)).astype(np.int8), rng.integers(-1, 2, (20, 200)).astype(np.int8)
+    done = datapath.execute(x, w)
+    assert not datapath.exact
+    assert done.deviation is not None
+    assert done.deviation.wrong == np.count_nonzero(done.y != x.astype(np.int64) @ w.T)
+    assert 0.01 < done.deviation.rms_relative < 0.2
+
+
+def test_e2m1_activations_of_a48_are_exact_in_mxf4() -> None:
+    datapath = build_datapath(load_chip("mxf4-tensor-blackwell").bitlinear)
+    rng = np.random.default_rng(0)
+    x, w = (rng.choice(E2M1.grid, (40, 700)) * rng.choice([-1, 1], (40, 700))), rng.integers(-1, 2, (20, 700))
+    x, w = x.astype(np.int8), w.astype(np.int8)
+    np.testing.assert_array_equal(datapath.execute(x, w).y, x.astype(np.int64) @ w.T)
+
+
+def test_scales_of_blocks_are_moved_with_the_activations() -> None:
+    datapath: Any = build_datapath(load_chip("nvf4-tensor-blackwell").bitlinear)
+    spec = datapath.spec
+    stored = type(spec).model_validate(spec.model_dump() | {"weights": "full"})
+    m, k, n = 3, 100, 5
+    assert datapath.streams(m, k, n).act_reads == m * (4 * k + 8 * 7)
+    assert datapath.streams(m, k, n).weight_writes == 2 * k * n
+    assert build_datapath(stored).streams(m, k, n).weight_writes == n * (4 * k + 8 * 7)

@@ -279,6 +279,9 @@ def float_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
                 ("hopper", "fp16", "m16n8k8", (16, 32)),
                 ("hopper", "fp16", "m16n8k16", (16, 32)),
                 ("hopper", "e5m2", "m64n16k32", (16, 32)),
+                ("blackwell", "mxf4", "m16n8k64", (32,)),
+                ("blackwell", "nvf4", "m16n8k64", (32,)),
+                ("blackwell", "mxe4m3", "m16n8k32", (32,)),
             )
         )
     )
@@ -286,7 +289,6 @@ def float_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
     return tensor_core_spec(draw, arch, instruction, format=number_format, **fields)
 
 
-NEEDS_OTHER_MODELS = {"popcount"}  # models whose activations have one or two bits; so it is on no chip
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),

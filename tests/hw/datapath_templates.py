@@ -114,8 +114,22 @@ bitlinear:
   unit_macs: 512
   weights: ternary
 """
+ARRAY = """\
+name: mine
+summary: a test
+like: ternary-ws-64x64
+bitlinear:
+  kind: pe_array
+  pe: ternary
+  dataflow: weight_stationary
+  rows: 4
+  cols: 8
+  acc_bits: 20
+  column_acc_bits: 32
+"""
 
 CHIPS = {
+    "pe_array": ARRAY,
     "tensor_core": TENSOR,
     "sparse_array": SPARSE,
     "rom_array": ROM,

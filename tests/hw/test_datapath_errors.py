@@ -37,19 +37,67 @@ def test_impossible_datapaths(here: Path, kind: str, old: str, new: str, text: s
     assert message(here, content.replace(old, new, 1)) == text
 
 
+def fields(content: str) -> list[tuple[int, str]]:
+    """The numbered keys of the datapath whose value is an integer."""
+    lines = enumerate(content.splitlines(), start=1)
+    found = [(number, line.strip().partition(": ")) for number, line in lines if line.startswith("  ")]
+    return [(number, key) for number, (key, _, value) in found if value.isdigit()]
+
+
+FIELDS = [(kind, *field) for kind, content in CHIPS.items() for field in fields(content)]
+
+
+@pytest.mark.parametrize("value", ["-1", "1000000000000", "2.5", "true", "text", "null", "[1]", ".nan"])
+@pytest.mark.parametrize(("kind", "number", "key"), FIELDS)
+def test_what_is_no_number_of_anything_is_refused_where_it_stands(
+    here: Path, kind: str, number: int, key: str, value: str
+) -> None:
+    lines = CHIPS[kind].splitlines()
+    lines[number - 1] = f"  {key}: {value}"
+    if value == "null" and kind == "cpu_simd":
+        pytest.skip("keys of tables may be null, where the kernel has none")
+    found = message(here, "\n".join(lines) + "\n")
+    assert "\n" not in found
+    assert found.startswith(f"x.yaml:{number}: bitlinear.{key}: ")
+    assert value not in ("-1", "2.5") or found.endswith(f"(got {value})")
+
+
+@pytest.mark.parametrize("kind", CHIPS)
+def test_every_kind_refuses_unknown_keys_and_missing_ones(here: Path, kind: str) -> None:
+    content = CHIPS[kind]
+    last = len(content.splitlines()) + 1
+    assert message(here, content + "  xyzzy: red\n").startswith(
+        f"x.yaml:{last}: bitlinear.xyzzy: unknown key; allowed: "
+    )
+    number, key = next(field for field in fields(content) if field[1] != "act_bits")  # the only one with a default
+    lines = content.splitlines()
+    del lines[number - 1]
+    assert message(here, "\n".join(lines) + "\n").startswith(f"x.yaml:4: bitlinear.{key}: ")
+
+
+def test_every_kind_has_a_template() -> None:
+    assert set(CHIPS) == set(DATAPATHS)
+
+
 def test_an_unknown_kind_is_told_all_kinds(here: Path) -> None:
     *kinds, last = (repr(kind) for kind in DATAPATHS)
     text = f"x.yaml:5: bitlinear.kind: must be {', '.join(kinds)} or {last} (got 'abacus')"
     assert message(here, TREE.replace("adder_tree", "abacus")) == text
 
 
-@pytest.mark.parametrize("content", CHIPS.values(), ids=CHIPS)
-def test_integer_datapaths_can_not_be_wide(here: Path, content: str) -> None:
-    wide = content.replace("bitlinear:", "wide:")
+@pytest.mark.parametrize("name", sorted(CHIPS.keys() - {"pe_array"}))
+def test_integer_datapaths_can_not_be_wide(here: Path, name: str) -> None:
+    wide = CHIPS[name].replace("bitlinear:", "wide:")
     kind = next(line for line in wide.splitlines() if "kind:" in line).split()[1]
     assert message(here, wide) == (
         "x.yaml:5: wide.kind: must compute in floating point: attention multiplies activations, which are not "
         f"quantised (got {kind!r}, which sums integers)"
+    )
+
+
+def test_integer_arrays_can_not_be_wide(here: Path) -> None:
+    assert message(here, CHIPS["pe_array"].replace("bitlinear:", "wide:")) == (
+        "x.yaml:6: wide.pe: must be 'fp16': attention multiplies activations, which are not quantised (got 'ternary')"
     )
 
 
@@ -81,7 +129,7 @@ def test_problems_are_reported_in_the_file_that_has_them(here: Path) -> None:
     assert message(here, unknown).startswith("x.yaml:3: like: unknown chip 'ternary-64'; did you mean ternary-")
     (here / "x.yaml").write_text(TREE)
     where = load_chip("x.yaml")._source.where
-    assert where(("memory", "dram", "bandwidth")) == "hw_models/chips/ternary-ws-64x64.yaml:76: memory.dram.bandwidth"
+    assert where(("memory", "dram", "bandwidth")) == "hw_models/chips/ternary-ws-64x64.yaml:77: memory.dram.bandwidth"
     assert where(("bitlinear", "trees")) == "x.yaml:7: bitlinear.trees"
     assert message(here, TREE.replace("like: ternary-ws-64x64", "like: 3")) == "\n".join(
         ["x.yaml:3: like: expected text (got 3)"]

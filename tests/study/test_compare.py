@@ -14,8 +14,10 @@ from bitsim.errors import ConfigError, OperandError, OutputMismatchError
 from bitsim.hw import load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.study import compare
-from bitsim.study.compare import Comparison, compare_datapaths, recorded
+from bitsim.study.calls import recorded
+from bitsim.study.compare import Comparison, compare_datapaths
 from bitsim.study.compare_figure import comparison_figure
+from bitsim.study.taken import narrowed
 
 CHIPS = ["ternary-ws-64x64", "adder-tree-16x256", "fp16-ws-64x64"]
 
@@ -40,7 +42,7 @@ def test_recorded_sums_are_those_of_the_stored_codes() -> None:
 def test_exact_datapaths_agree_and_a_rounding_one_says_so() -> None:
     array, tree, fp16 = compared().rows
     assert (array.outputs, tree.outputs, fp16.outputs) == ("identical", "identical", "rounded")
-    assert array.differing == tree.differing == 0 < fp16.differing
+    assert array.deviation.wrong == tree.deviation.wrong == 0 < fp16.deviation.wrong
     assert array.macs == tree.macs == fp16.macs == 5 * load_model("tiny-b158").config.linear_weights
 
 
@@ -75,7 +77,8 @@ def test_overflows_and_refused_operands_are_rows_of_their_own(monkeypatch: pytes
     narrow = load_chip("ternary-os-64x64").with_accumulators(9)
     (row,) = small([narrow]).rows
     assert row.outputs == "overflowed"
-    assert row.differing > 0
+    assert row.deviation is not None
+    assert row.deviation.wrong > 0
     assert any("no area" in note for note in row.notes)  # no PE of 9 bits was synthesised
     assert row.record()["area_datapath_nominal_um2"] is None
     assert row.record()["energy_datapath_nominal_pj"] is None
@@ -96,8 +99,46 @@ def test_outputs_that_are_not_needed_may_differ(monkeypatch: pytest.MonkeyPatch)
     needed = [replace(call, live=np.arange(call.y.size).reshape(call.y.shape) % 3 == 0) for call in calls[:2]]
     monkeypatch.setattr(compare, "recorded", lambda model, limit: (needed, tokens))
     row = small(["sparse-array-16x256"]).rows[0]
-    assert (row.outputs, row.differing) == ("identical", 0)
+    assert (row.outputs, row.deviation.wrong) == ("identical", 0)
     assert row.macs == sum(call.y.size * call.op.k for call in calls[:2])
+
+
+@pytest.mark.parametrize(
+    ("model", "chip", "operands"),
+    [
+        ("tiny-b158", "popcount-w1a1", "x: sign, 0 as 1; w: sign, 0 as 1"),
+        ("tiny-b158", "popcount-ternary", "x: sign"),
+        ("tiny-b158", "bit-serial-binary", "w: sign, 0 as 1"),
+        ("tiny-b1", "bit-serial-binary", "model"),
+    ],
+)
+def test_narrow_datapaths_get_operands_that_they_take_and_say_so(model: str, chip: str, operands: str) -> None:
+    row = compare_datapaths(model, node="7nm", chips=[chip], limit=2, toggles="off").rows[0]
+    assert (row.outputs, row.operands) == ("identical", operands)
+    assert row.macs == 2 * load_model(model).config.linear_weights
+    assert any("not the model's operands" in note for note in row.notes) == (operands != "model")
+
+
+@pytest.mark.parametrize(
+    ("legal", "zero", "expected"),
+    [
+        ((-1, 1), False, [-1, -1, 1, 1, 1]),
+        ((-1, 1), True, [-1, -1, 0, 1, 1]),
+        ((-8, 7), True, [-8, -1, 0, 0, 7]),
+        ((-128, 127), True, [-128, -9, 0, 1, 127]),
+    ],
+)
+def test_narrowed_operands_are_legal_and_keep_their_order(
+    legal: tuple[int, int], zero: bool, expected: list[int]
+) -> None:
+    values = np.array([[-128, -9, 0, 1, 127]], np.int8)
+    made, rule = narrowed(values, legal, zero=zero)
+    np.testing.assert_array_equal(made, [expected])
+    assert made.dtype == np.int8
+    assert bool(rule) == (legal != (-128, 127))
+    again, rule = narrowed(made, legal, zero=zero)
+    assert again is made
+    assert rule == ""
 
 
 def test_the_figure_is_png_and_pdf_and_repeatable() -> None:

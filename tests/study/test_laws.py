@@ -9,7 +9,7 @@ import pytest
 import bitsim
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.prices import LEVELS
-from bitsim.errors import ConfigError, UnpricedEventError
+from bitsim.errors import BitsimError, ConfigError, OperandError, UnpricedEventError
 from bitsim.hw import chip_names, load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
@@ -23,15 +23,21 @@ from tests.chips import amount
 
 PROMPT = "And God said, Let there be light"
 MODELS = ("tiny-b158", "tiny-fp16")
-# No source gives an energy per vector instruction.
-UNPRICED = {"cpu_simd": r"simd\."}
+# No source gives an energy per vector instruction, nor one of FP4 multipliers.
+UNPRICED = {name: r"simd\." for name in chip_names() if load_chip(name).bitlinear.kind == "cpu_simd"}
+UNPRICED |= {
+    name: rf"(mma\.blackwell_|dequant\.){name[:4]}" for name in ("mxf4-tensor-blackwell", "nvf4-tensor-blackwell")
+}
 # They leave out what activations of 0 make needless, and the papers count it: an operator almost all of whose
 # activations are 0 can take less than in the papers' convention (all of them together do not).
 SKIPPING = ("rom_array", "sparse_array")
 KINDS = {name: load_chip(name).bitlinear.kind for name in chip_names()}
 FPGAS = [name for name in KINDS if load_chip(name).tech.unpriced is not None]  # see tests/reports/test_validation.py
-PRICED = [name for name, kind in KINDS.items() if kind not in UNPRICED and name not in FPGAS]
-PAIRS = [(model, chip) for model in MODELS for chip in chip_names()]
+PRICED = [name for name in KINDS if name not in UNPRICED and name not in FPGAS]
+
+OTHER_OPERANDS = {"popcount-w1a1", "popcount-ternary", "bit-serial-binary", "int4-tensor-ampere"}  # than tiny-b158's
+PAIRS = [(model, chip) for model in MODELS for chip in chip_names() if chip not in OTHER_OPERANDS]
+PAIRS += [("tiny-b1", "bit-serial-binary"), ("tiny-v2", "int4-tensor-ampere"), ("tiny-fp16", "popcount-w1a1")]
 PAIRS += [(model, "ternary-ws-64x64") for model in ("tiny-b1", "tiny-a48", "tiny-v2")]
 every_pair = pytest.mark.parametrize(("model", "chip"), PAIRS)
 priced_pair = pytest.mark.parametrize(("model", "chip"), [pair for pair in PAIRS if pair[1] in PRICED])
@@ -40,6 +46,14 @@ priced_pair = pytest.mark.parametrize(("model", "chip"), [pair for pair in PAIRS
 @cache
 def ran(model: str, chip: str) -> Result:
     return bitsim.run(model, chip, prompt=PROMPT, new_tokens=3, beyond_capacity=True)
+
+
+@pytest.mark.parametrize("chip", sorted(OTHER_OPERANDS))
+def test_operands_that_a_chip_does_not_take_stop_runs_and_estimates(chip: str) -> None:
+    with pytest.raises(OperandError, match=r"layers\.0\.self_attn\.q_proj: [xw]\[0, \d+\]: expected -[18]"):
+        ran("tiny-b158", chip)
+    with pytest.raises(BitsimError, match=r"takes (activations of at most [124] \(|weights of -1 or 1 only)"):
+        estimated("tiny-b158", chip)
 
 
 def test_law_3_holds_for_quantised_kv_caches() -> None:
@@ -91,7 +105,7 @@ def test_law_6_parts_sum_to_the_total_and_conventions_are_ordered(model: str, ch
         assert sum(row.cycles for row in result.rows) == result.cycles
 
 
-@pytest.mark.parametrize("chip", PRICED)
+@pytest.mark.parametrize("chip", [name for name in PRICED if name not in OTHER_OPERANDS])
 def test_law_6_holds_for_every_operator(chip: str) -> None:
     table = ran("tiny-b158", chip).frame()
     if KINDS[chip] not in SKIPPING:
@@ -101,10 +115,10 @@ def test_law_6_holds_for_every_operator(chip: str) -> None:
 
 @pytest.mark.parametrize("chip", sorted(KINDS.keys() - {*PRICED, *FPGAS}))
 def test_what_has_no_price_is_said_by_the_result(chip: str) -> None:
-    result = ran("tiny-b158", chip)
+    result = ran("tiny-v2" if chip.startswith("int4") else "tiny-b158", chip)
     assert result.energy("arithmetic") > 0
     for name in ("datapath", "system"):
-        with pytest.raises(UnpricedEventError, match=UNPRICED[KINDS[chip]]):
+        with pytest.raises(UnpricedEventError, match=UNPRICED[chip]):
             result.energy(name)
 
 
@@ -133,7 +147,8 @@ def test_law_9_doubling_the_events_doubles_the_energy() -> None:
 
 
 def test_the_chip_does_not_change_what_an_exact_datapath_computes() -> None:
-    exact = [name for name in chip_names() if Placement(load_chip(name)).bitlinear.exact]
+    taken = [name for name in chip_names() if name not in OTHER_OPERANDS]
+    exact = [name for name in taken if Placement(load_chip(name)).bitlinear.exact]
     exact.append("fp16-tensor-ampere")  # it rounds, but no sum reaches 2^24
     logits = [ran("tiny-b158", name).logits for name in exact]
     assert len(logits) > 6

@@ -18,6 +18,7 @@ from bitsim.datapath.kernels.team import team
 
 WORD = 32  # lanes per word
 _WORTH_A_TEAM = 2**18  # MACs
+_UNCOUNTED = 2**20  # groups of 8 planes whose flips, 32 bits each at most, fit a lane
 
 
 def serial_toggles(
@@ -41,11 +42,11 @@ def serial_toggles(
     """
     m, groups, _, words = planes.shape
     n = positive.shape[2]
-    lines = np.zeros((-(-n // LANES), 2, groups, words, LANES), np.int32)
+    lines = np.zeros((-(-n // LANES), groups, words, 2, LANES), np.int32)
     for sign, bits in enumerate((positive, negative)):
         padded = np.zeros((groups, words, lines.shape[0] * LANES), np.int32)
         padded[:, :, :n] = bits
-        lines[:, sign] = np.moveaxis(padded.reshape(groups, words, -1, LANES), 2, 0)
+        lines[:, :, :, sign] = np.moveaxis(padded.reshape(groups, words, -1, LANES), 2, 0)
     flips = np.zeros((lines.shape[0], 2), np.int64)
     with team(m * groups * words * WORD * n, _WORTH_A_TEAM):
         _all_blocks(lines, np.ascontiguousarray(planes), live, rows, serial_bits, acc_bits, saturate, flips)
@@ -53,11 +54,32 @@ def serial_toggles(
     return total
 
 
+def bit_planes(lanes: NDArray[np.uint8], act_bits: int) -> NDArray[np.int32]:
+    """`lanes`: uint8 (M, G, L) -> int32 (M, G, act_bits, words), bit p of 32 lanes to a word, the first one lowest."""
+    m, groups, width = lanes.shape
+    planes = np.zeros((m, groups, act_bits, -(-width // WORD)), np.int32)
+    _take_bits(np.ascontiguousarray(lanes), planes)
+    return planes
+
+
+@kernel
+def _take_bits(lanes: Any, planes: Any) -> None:
+    for m in range(lanes.shape[0]):
+        for group in range(lanes.shape[1]):
+            for word in range(planes.shape[3]):
+                first = word * WORD
+                for plane in range(planes.shape[2]):
+                    bits = np.uint32(0)
+                    for i in range(min(WORD, lanes.shape[2] - first)):
+                        bits |= np.uint32((lanes[m, group, first + i] >> np.uint8(plane)) & 1) << np.uint32(i)
+                    planes[m, group, plane, word] = bits
+
+
 @parallel_kernel
 def _all_blocks(
     lines: Any, planes: Any, live: Any, rows: int, serial_bits: int, acc_bits: int, saturate: bool, flips: Any
 ) -> None:
-    """lines: int32 (B, 2, G, words, 16); flips: int64 (B, 2), added to."""
+    """lines: int32 (B, G, words, 2, 16); flips: int64 (B, 2), added to."""
     for block in numba.prange(lines.shape[0]):
         _one_block(lines[block], planes, live, rows, serial_bits, acc_bits, saturate, flips[block])
 
@@ -66,40 +88,44 @@ def _all_blocks(
 def _one_block(
     weights: Any, planes: Any, live: Any, rows: int, serial_bits: int, acc_bits: int, saturate: bool, flips: Any
 ) -> None:
+    """weights: int32 (G, words, 2, 16); flips: int64 (2,), added to."""
+    m_total, groups, act_bits, words = planes.shape
     held, acc = np.zeros((rows, LANES), np.int32), np.zeros((rows, LANES), np.int32)
     mask = splat(np.int32((np.int64(1) << serial_bits) - 1))
     acc_mask = splat(np.int32((np.int64(1) << acc_bits) - 1))
-    for m0 in range(0, planes.shape[0], rows):
-        for group in range(planes.shape[1]):
-            for m in range(m0, min(m0 + rows, planes.shape[0])):
-                row = m - m0
-                flips[0] += _group(
-                    weights[0, group], weights[1, group], planes[m, group], live[m0 // rows, group], held[row], mask
-                )
-                old, total = load(acc, LANES * row), load(held, LANES * row)
-                store(acc, LANES * row, old + total if group > 0 else total)
+    zero, top = splat(np.int32(0)), act_bits - 1
+    flat = planes.reshape(planes.size)
+    serial, sums, uncounted = zero, zero, 0
+    for m0 in range(0, m_total, rows):
+        for group in range(groups):
+            working, lines = live[m0 // rows, group], 2 * LANES * words * group
+            for m in range(m0, min(m0 + rows, m_total)):
+                at = LANES * (m - m0)
+                old, total = load(held, at), zero
+                first = ((m * groups + group) * act_bits) * words
+                for plane in range(top, -1, -1):
+                    if (working >> plane) & 1:
+                        ones = zero
+                        for word in range(words):
+                            bits, line = splat(flat[first + plane * words + word]), lines + 2 * LANES * word
+                            ones += popcount(load(weights, line) & bits)
+                            ones -= popcount(load(weights, line + LANES) & bits)
+                        total += ones * splat(np.int32(-(1 << plane) if plane == top else 1 << plane))
+                        serial += popcount((total ^ old) & mask)
+                        old = total
+                store(held, at, old)
+                before = load(acc, at)
+                store(acc, at, before + old if group > 0 else old)
                 if saturate:
-                    clamp(acc[row], acc_bits)
-                flips[1] += hsum(popcount((load(acc, LANES * row) ^ old) & acc_mask))
+                    clamp(acc[m - m0], acc_bits)
+                sums += popcount((load(acc, at) ^ before) & acc_mask)
+                uncounted += 1
+                if uncounted == _UNCOUNTED:
+                    flips[0] += hsum(serial)
+                    flips[1] += hsum(sums)
+                    serial, sums, uncounted = zero, zero, 0
+    flips[0] += hsum(serial)
+    flips[1] += hsum(sums)
     for row in range(rows):
         flips[0] += hsum(popcount(load(held, LANES * row) & mask))
         flips[1] += hsum(popcount(load(acc, LANES * row) & acc_mask))
-
-
-@kernel
-def _group(positive: Any, negative: Any, planes: Any, live: Any, held: Any, mask: Any) -> Any:
-    """The planes of one group in one row of 16 cells: `held` and the flips that it returns."""
-    top = planes.shape[0] - 1
-    old, total, flips = load(held, 0), splat(np.int32(0)), splat(np.int32(0))
-    for i in range(top + 1):
-        plane = top - i
-        if (live >> plane) & 1:
-            weight = np.int32(-(1 << plane) if plane == top else 1 << plane)
-            for word in range(planes.shape[1]):
-                bits = splat(planes[plane, word])
-                ones = popcount(load(positive, LANES * word) & bits) - popcount(load(negative, LANES * word) & bits)
-                total += ones * splat(weight)
-            flips += popcount((total ^ old) & mask)
-            old = total
-    store(held, 0, old)
-    return hsum(flips)

@@ -4,7 +4,7 @@
 four steps. Activations enter as x + 128, since `dpbusd` wants one unsigned operand; the excess depends on weights
 only, so it is taken off the old sum beforehand. Sums are exact modulo 2^32, hence in any register of up to 32 bits.
 
-Operands, made by `_quad_operands`: `w`: int32 (B, Q, 16), a quad of int8 weights in each column's lane;
+Operands, made by `quad_operands`: `w`: int32 (B, Q, 16), a quad of int8 weights in each column's lane;
 `x`: int32, a quad of activations in each element. Padding in k has weight 0, padding columns never toggle.
 """
 
@@ -33,8 +33,8 @@ def psum_toggles_ws(x: NDArray[np.int8], w: NDArray[np.int8], rows: int, acc_bit
     """
     depth = min(rows, x.shape[1])
     with team(x.size * w.shape[0], _WORTH_A_TEAM):
-        x_quads, w_quads = _quad_operands(_tiles_to_quads(x, depth), _tiles_to_quads(w, depth))
-        return int(_ws_all(w_quads, np.ascontiguousarray(x_quads.T), rows, -(-depth // 4), _mask(acc_bits)))
+        x_quads, w_quads = quad_operands(tiles_to_quads(x, depth), tiles_to_quads(w, depth))
+        return int(_ws_all(w_quads, np.ascontiguousarray(x_quads.T), rows, -(-depth // 4), register_mask(acc_bits)))
 
 
 def acc_toggles_os(x: NDArray[np.int8], w: NDArray[np.int8], acc_bits: int) -> int:
@@ -44,15 +44,16 @@ def acc_toggles_os(x: NDArray[np.int8], w: NDArray[np.int8], acc_bits: int) -> i
     it afterwards is not counted. K < 2^26.
     """
     with team(x.size * w.shape[0], _WORTH_A_TEAM):
-        x_quads, w_quads = _quad_operands(_tiles_to_quads(x, x.shape[1]), _tiles_to_quads(w, w.shape[1]))
-        return int(_os_all(w_quads, x_quads, _mask(acc_bits)))
+        x_quads, w_quads = quad_operands(tiles_to_quads(x, x.shape[1]), tiles_to_quads(w, w.shape[1]))
+        return int(_os_all(w_quads, x_quads, register_mask(acc_bits)))
 
 
-def _mask(acc_bits: int) -> np.int32:
+def register_mask(acc_bits: int) -> np.int32:
+    """The bits of a register, of 32."""
     return np.uint32(2**acc_bits - 1).astype(np.int32)
 
 
-def _tiles_to_quads(operand: NDArray[np.int8], depth: int) -> NDArray[np.int8]:
+def tiles_to_quads(operand: NDArray[np.int8], depth: int) -> NDArray[np.int8]:
     """int8 (R, K) -> int8 (R, 4Q): every tile of `depth` k is padded with zeros to whole quads."""
     count, k = operand.shape
     if k % 4 == 0 and (depth % 4 == 0 or depth == k):
@@ -66,7 +67,8 @@ def _tiles_to_quads(operand: NDArray[np.int8], depth: int) -> NDArray[np.int8]:
     return np.ascontiguousarray(padded.reshape(count, -1)[:, : (tiles - 1) * width + 4 * -(-last // 4)])
 
 
-def _quad_operands(x: NDArray[np.int8], w: NDArray[np.int8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def quad_operands(x: NDArray[np.int8], w: NDArray[np.int8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """`x` and `w` as the kernels take them, from int8 (M, 4Q) and (N, 4Q)."""
     lines = np.empty((-(-w.shape[0] // LANES), w.shape[1] // 4, LANES), np.int32)
     quad_lines(w.view(np.int32), lines)
     # Flipping the top bit adds 128 to a byte.

@@ -23,8 +23,12 @@ c, so that padding K moves no alignment.
   (int8), and with int8 weights below K = 2^17. Beyond, it wraps or saturates at the end of an instruction, as
   `bitsim.mma` does (where inside an instruction is not specified by PTX); reported at the instruction's first k.
 * Floating point: operands are rounded to the format, sums are `bitsim.mma`'s (convention `mmasim`), not exact in
-  general. int8 times ternary in fp16 with fp32 sums is exact while partial sums stay below 2^24. Outputs that are not
-  finite are counted as overflows at the last k.
+  general. int8 times ternary in fp16 with fp32 sums is exact while partial sums stay below 2^24; in 8 and 4 bits
+  activations lose bits before they are multiplied. Executions report how far sums of integers are off. Outputs that are
+  not finite are counted as overflows at the last k.
+* Block-scaled formats (mxf4, nvf4, mxe4m3, mxe5m2): every block of 32 or 16 activations along k gets a scale by its
+  largest (`blocks`), which travels with it (8 bits); ternary weights have the constant scale 1. Choosing scales is not
+  counted: it belongs to where activations are quantised. E2M1 activations of a4.8 (`a48_e2m1`) fit into mxf4 exactly.
 
 Bits of the register file are those of operands that instructions and dequantisation read and write, padding included;
 the first C of a chain is counted as read. (Hopper's wgmma reads B from shared memory; it is counted as if from
@@ -51,6 +55,7 @@ from bitsim.datapath.base import Array, Streams, arithmetic_events, as_matrix
 from bitsim.datapath.formats import integer_operand
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.datapath.tensor_core.blocks import codes_and_scales, scaled_words
 from bitsim.datapath.tensor_core.encode import encode
 from bitsim.datapath.tensor_core.float_formats import ACC_FORMATS, OPERAND_FORMATS
 from bitsim.datapath.tensor_core.mma import mma
@@ -79,6 +84,7 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
     """Tensor cores as their `TensorCoreSpec` describes them."""
 
     takes_arrays = True
+    has_dear_toggles = False
 
     def __init__(self, spec: TensorCoreSpec) -> None:
         super().__init__(spec)
@@ -121,11 +127,11 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
     def streams(self, m: int, k: int, n: int) -> Streams:
         """Weights are read once per block of tokens, activations once per group, sums written and read once."""
         spec, tiles = self.spec, self.tiles(m, k, n)
-        weights, sums = k * n * spec.weight_bits, m * n * spec.acc_bits
+        weights, sums = k * n * spec.weight_bits + spec.weight_scale_bits(n, k), m * n * spec.acc_bits
         return Streams(
             weight_writes=weights,
             weight_reads=weights * tiles.blocks,
-            act_reads=m * k * spec.operand_bits * tiles.groups,
+            act_reads=(m * k * spec.operand_bits + spec.scale_bits(m, k)) * tiles.groups,
             psum_reads=sums,
             psum_writes=sums,
         )
@@ -144,8 +150,9 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
     def data_independent(self, m: int, k: int, n: int) -> Events:
         spec, tiles = self.spec, self.tiles(m, k, n)
         tile_m, tile_n, tile_k = spec.shape
-        a, b, c = tile_m * tile_k * spec.operand_bits, tile_k * tile_n * spec.operand_bits, tile_m * tile_n
-        c *= spec.acc_bits
+        a = tile_m * tile_k * spec.operand_bits + spec.scale_bits(tile_m, tile_k)
+        b = tile_k * tile_n * spec.operand_bits + spec.weight_scale_bits(tile_n, tile_k)
+        c = tile_m * tile_n * spec.acc_bits
         macs, fetches = tiles.instructions * spec.macs_per_instruction, tiles.blocks * tiles.columns * tiles.depth
         counts = {
             f"mma.{spec.unit}.mac": macs,
@@ -168,9 +175,6 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
         return {}
 
-    def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
-        return {}
-
     def act_operand(self, x: Array) -> Array:
         return super().act_operand(x) if self.spec.integer else self._codes("x", x)
 
@@ -178,17 +182,19 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
         if self.spec.integer:
             return super().weight_operand(w)
         values = w.codes() if isinstance(w, PackedTernary) else w
-        if self.spec.weights == "ternary":
+        ternary = self.spec.weights == "ternary"
+        if ternary:
             values = integer_operand("w", values, *self.weight_range)
-        codes = self._codes("w", values)
+        codes = self._codes("w", values, unit_scale=ternary)
         return codes, codes
 
-    def _codes(self, name: str, values: Array) -> Array:
-        """`values` (rows, K) rounded to the format, as codes."""
+    def _codes(self, name: str, values: Array, *, unit_scale: bool = False) -> Array:
+        """`values` (rows, K) rounded to the format, as codes, or as words of a code and its block's scale."""
         array = as_matrix(name, values)
         if array.dtype.kind not in "iuf":
             raise OperandError(f"{name}: expected numbers, got {array.dtype}")
-        return encode(array.astype(np.float32), OPERAND_FORMATS[self.spec.format].element)
+        numbers, fmt = array.astype(np.float32), OPERAND_FORMATS[self.spec.format]
+        return encode(numbers, fmt.element) if fmt.scale is None else scaled_words(numbers, fmt, unit_scale=unit_scale)
 
     def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
         return super().sums(acts, weights) if self.spec.integer else self._rounded_sums(acts, weights.codes())
@@ -196,10 +202,24 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
     def _rounded_sums(self, acts: Array, w: Array) -> Summed:
         """The outputs of chained instructions for the codes `acts` (M, K) and `w` (N, K), as float32."""
         spec, acc_name = self.spec, f"fp{self.spec.acc_bits}"
-        padding = ((0, 0), (0, -acts.shape[1] % spec.k))
-        zeros = np.zeros((len(acts), len(w)), ACC_FORMATS[acc_name].dtype)
+        fmt, padding = OPERAND_FORMATS[spec.format], ((0, 0), (0, -acts.shape[1] % spec.k))
         a, b = (np.pad(codes, padding) for codes in (acts, w))
-        words = mma(a, b.T, zeros, spec.core, spec.format, acc_format=acc_name, instruction_k=spec.k)
+        of_a, of_b = None, None
+        if fmt.scale is not None:
+            (a, of_a), (b, of_b) = codes_and_scales(a, fmt), codes_and_scales(b, fmt)
+            of_b = np.ascontiguousarray(of_b.T)
+        zeros = np.zeros((len(acts), len(w)), ACC_FORMATS[acc_name].dtype)
+        words = mma(
+            a,
+            b.T,
+            zeros,
+            spec.core,
+            spec.format,
+            acc_format=acc_name,
+            scale_a=of_a,
+            scale_b=of_b,
+            instruction_k=spec.k,
+        )
         y = words.view(f"float{spec.acc_bits}").astype(np.float32)
         lost = np.argwhere(~np.isfinite(y))
         if not len(lost):

@@ -5,7 +5,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsim.datapath.tensor_core.float_formats import Codes, FloatFormat, decode
+from bitsim.datapath.formats import round_to_half
+from bitsim.datapath.tensor_core.float_formats import FP16, Codes, FloatFormat, decode
 
 
 def encode(values: NDArray[np.float32], fmt: FloatFormat) -> Codes:
@@ -14,6 +15,8 @@ def encode(values: NDArray[np.float32], fmt: FloatFormat) -> Codes:
     What is too large becomes infinity in 16-bit formats and the largest finite number in 8-bit ones, as NVIDIA's
     conversions do (PTX ISA: cvt.rn, cvt.rn.satfinite). NaN becomes the positive code of all ones.
     """
+    if fmt == FP16:
+        return np.where(np.isnan(values), np.uint16(fmt.max_code >> 1), round_to_half(values).view(np.uint16))
     magnitude, ties = np.abs(values).astype(np.float64), _ties(fmt)
     code = np.searchsorted(ties, magnitude)  # a tie goes down
     tied = (code < len(ties)) & (magnitude == ties[np.minimum(code, len(ties) - 1)])

@@ -1,6 +1,7 @@
 """The descriptions of datapaths, one file per kind. `DatapathSpec` is the union that YAML's `kind` selects from.
 
-A new kind adds one line to the union here and one to the registry of classes, `bitsim.datapath.registry`.
+This is where a kind is registered: its import and its member of the union here, nothing else. The class that computes
+it is found by its name (`bitsim.datapath.registry`).
 """
 
 from typing import Annotated

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import DatapathDescription, gating, too_narrow
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, gating, too_narrow, within
 from bitsim.hw.source import problem
 
 ACT_BITS = 8
@@ -21,11 +21,11 @@ class AdderTreeSpec(DatapathDescription):
     """
 
     kind: Literal["adder_tree"]
-    lanes: Annotated[int, Field(ge=2, le=128)]
-    trees: Annotated[int, Field(ge=1, le=4096)]
-    pipeline: Annotated[int, Field(ge=0, le=7)] = 0
-    tokens: Annotated[int, Field(ge=1, le=1024)] = 1
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    lanes: Annotated[int, within(2, 128, "an adder joins two lanes")]
+    trees: Annotated[int, at_least_one(4096, "a tree")]
+    pipeline: Annotated[int, within(0, 7, "0 is a tree without registers", "a tree of 128 lanes has 7 levels")] = 0
+    tokens: Annotated[int, within(1, 1024, "weights are fetched for at least one token")] = 1
+    acc_bits: SumBits
     clock_gating: bool = True
 
     @model_validator(mode="after")

@@ -1,7 +1,8 @@
 """What every datapath's description has: the little that the rest of bitsim asks of one."""
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from bitsim.hw.constants import Described
@@ -12,12 +13,34 @@ TERNARY_PRODUCT_BITS = 9  # -(-128) needs 9
 COLUMN_ACC_BITS = 32
 
 
+def within(low: int, high: int, least: str, most: str = "more are not modelled") -> AfterValidator:
+    """A check of an integer field: `low` to `high`; `least` and `most` say why no less and no more."""
+
+    def check(value: int) -> int:
+        if low <= value <= high:
+            return value
+        raise problem(f"must be {low} to {high}: {least if value < low else most} (got {value})")
+
+    return AfterValidator(check)
+
+
+def at_least_one(high: int, of: str) -> AfterValidator:
+    """As `within`, from 1 `of` something on."""
+    return within(1, high, f"without {of} nothing is computed")
+
+
+SumBits = Annotated[int, within(1, 32, "a register has at least one bit", "wider sums are not modelled")]
+ColumnBits = Annotated[int, within(1, 62, "a register has at least one bit", "wider sums are not modelled")]
+
+
 class DatapathDescription(Described):
     """Base of all datapath descriptions; `kind` tells them apart.
 
     * `acc_bits`: width of the sums. `overflow`: what integer sums do that leave it.
+    * `implemented_in`: module and class below `bitsim.datapath`, if they aren't named after the kind and this class.
     """
 
+    implemented_in: ClassVar[str] = ""
     kind: str
     acc_bits: int
     overflow: OverflowMode = "wrap"
@@ -36,6 +59,11 @@ class DatapathDescription(Described):
     def widest_act(self) -> int:
         """Bits of the widest activation codes that it takes."""
         return 8
+
+    @property
+    def zero_weights(self) -> bool:
+        """Whether a weight may be 0: it has a code for it."""
+        return True
 
     @property
     def cycles_vary(self) -> bool:

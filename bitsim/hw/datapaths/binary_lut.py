@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import DatapathDescription, gating, too_narrow
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, gating, too_narrow, within
 from bitsim.hw.source import problem
 
 GROUP = 4  # activations per table
@@ -22,10 +22,10 @@ class BinaryLutSpec(DatapathDescription):
     """
 
     kind: Literal["binary_lut"]
-    tables: Annotated[int, Field(ge=1, le=16)]
-    lanes: Annotated[int, Field(ge=1, le=4096)]
-    table_bits: Annotated[int, Field(ge=4, le=EXACT_BITS)] = EXACT_BITS
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    tables: Annotated[int, at_least_one(16, "a table")]
+    lanes: Annotated[int, at_least_one(4096, "a lane")]
+    table_bits: Annotated[int, within(4, EXACT_BITS, "fewer are not modelled", "10 hold every sum")] = EXACT_BITS
+    acc_bits: SumBits
     clock_gating: bool = True
 
     @model_validator(mode="after")

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import DatapathDescription, too_narrow
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, too_narrow, within
 from bitsim.hw.source import problem
 
 
@@ -22,11 +22,11 @@ class BitSerialSpec(DatapathDescription):
     kind: Literal["bit_serial"]
     act_bits: Literal[4, 8] = 8
     weights: Literal["ternary", "binary"] = "ternary"
-    lanes: Annotated[int, Field(ge=2, le=128)]
-    rows: Annotated[int, Field(ge=1, le=1024)] = 1
-    cols: Annotated[int, Field(ge=1, le=4096)]
+    lanes: Annotated[int, within(2, 128, "an adder joins two lanes")]
+    rows: Annotated[int, at_least_one(1024, "a row")] = 1
+    cols: Annotated[int, at_least_one(4096, "a column")]
     skip_zero_planes: bool = True
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    acc_bits: SumBits
 
     @model_validator(mode="after")
     def _possible(self) -> "BitSerialSpec":
@@ -56,6 +56,10 @@ class BitSerialSpec(DatapathDescription):
     @property
     def widest_act(self) -> int:
         return self.act_bits
+
+    @property
+    def zero_weights(self) -> bool:
+        return self.weights == "ternary"
 
     @property
     def cycles_vary(self) -> bool:

@@ -3,10 +3,10 @@
 from math import ceil
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from bitsim.hw.constants import Constant, in_unit
-from bitsim.hw.datapaths.base import DatapathDescription, OverflowMode
+from bitsim.hw.datapaths.base import DatapathDescription, OverflowMode, within
 from bitsim.hw.source import problem
 
 ACC_BITS = 32
@@ -31,8 +31,8 @@ class CpuSimdSpec(DatapathDescription):
     kind: Literal["cpu_simd"]
     kernel: Literal["i2s_avx2", "i2s_neon", "tl1", "tl2"]
     pad: bool = False
-    bm: Annotated[int, Field(ge=32, le=4096)] | None = None
-    bk: Annotated[int, Field(ge=16, le=256)] | None = None
+    bm: Annotated[int, within(32, 4096, "the kernel computes 32 outputs at a time")] | None = None
+    bk: Annotated[int, within(16, 256, "a step takes 16 of K", "int16 holds no longer sums")] | None = None
     bmm: Literal[32, 64] | None = None
     instructions_per_cycle: Annotated[Constant, in_unit("ratio", positive=True, at_most=16.0)]
     acc_bits: int = ACC_BITS

@@ -2,10 +2,19 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from bitsim.hw.datapaths.base import COLUMN_ACC_BITS, TERNARY_PRODUCT_BITS, DatapathDescription, gating, too_narrow
+from bitsim.hw.datapaths.base import (
+    COLUMN_ACC_BITS,
+    TERNARY_PRODUCT_BITS,
+    ColumnBits,
+    DatapathDescription,
+    SumBits,
+    at_least_one,
+    gating,
+    too_narrow,
+)
 from bitsim.hw.source import problem
 
 _PRODUCT_BITS = {"ternary": TERNARY_PRODUCT_BITS, "int8": 16}  # (-128) * (-128) needs 16
@@ -23,10 +32,10 @@ class PEArraySpec(DatapathDescription):
     kind: Literal["pe_array"]
     pe: Literal["ternary", "int8", "fp16"]
     dataflow: Literal["weight_stationary", "output_stationary"]
-    rows: Annotated[int, Field(ge=1, le=1024)]
-    cols: Annotated[int, Field(ge=1, le=1024)]
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
-    column_acc_bits: Annotated[int, Field(ge=1, le=62)] = COLUMN_ACC_BITS
+    rows: Annotated[int, at_least_one(1024, "a row")]
+    cols: Annotated[int, at_least_one(1024, "a column")]
+    acc_bits: SumBits
+    column_acc_bits: ColumnBits = COLUMN_ACC_BITS
     clock_gating: bool = True
 
     @model_validator(mode="before")

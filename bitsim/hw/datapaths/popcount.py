@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import DatapathDescription, too_narrow
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, too_narrow, within
 from bitsim.hw.source import problem
 
 
@@ -19,10 +19,10 @@ class PopcountSpec(DatapathDescription):
 
     kind: Literal["popcount"]
     operands: Literal["binary", "ternary"]
-    lanes: Annotated[int, Field(ge=2, le=1024)]
-    cols: Annotated[int, Field(ge=1, le=4096)]
-    tokens: Annotated[int, Field(ge=1, le=1024)] = 1
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    lanes: Annotated[int, within(2, 1024, "an adder joins two lanes")]
+    cols: Annotated[int, at_least_one(4096, "a column")]
+    tokens: Annotated[int, within(1, 1024, "weights are fetched for at least one token")] = 1
+    acc_bits: SumBits
 
     @model_validator(mode="after")
     def _possible(self) -> "PopcountSpec":
@@ -60,6 +60,10 @@ class PopcountSpec(DatapathDescription):
     @property
     def widest_act(self) -> int:
         return self.code_bits
+
+    @property
+    def zero_weights(self) -> bool:
+        return self.operands == "ternary"
 
     @property
     def rates(self) -> str:

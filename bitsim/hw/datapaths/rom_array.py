@@ -2,9 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import COLUMN_ACC_BITS, TERNARY_PRODUCT_BITS, DatapathDescription, too_narrow
+from bitsim.hw.datapaths.base import (
+    COLUMN_ACC_BITS,
+    TERNARY_PRODUCT_BITS,
+    ColumnBits,
+    DatapathDescription,
+    SumBits,
+    at_least_one,
+    too_narrow,
+    within,
+)
 from bitsim.hw.source import problem
 
 
@@ -19,13 +28,13 @@ class RomArraySpec(DatapathDescription):
     """
 
     kind: Literal["rom_array"]
-    rows: Annotated[int, Field(ge=1, le=4096)]
-    cols: Annotated[int, Field(ge=1, le=4096)]
-    banks: Annotated[int, Field(ge=1, le=256)] = 1
-    wake_cycles: Annotated[int, Field(ge=0, le=1000)] = 1
+    rows: Annotated[int, at_least_one(4096, "a word")]
+    cols: Annotated[int, at_least_one(4096, "a column")]
+    banks: Annotated[int, at_least_one(256, "a bank that is awake")] = 1
+    wake_cycles: Annotated[int, within(0, 1000, "a time is not negative")] = 1
     zero_gating: bool = True
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
-    column_acc_bits: Annotated[int, Field(ge=1, le=62)] = COLUMN_ACC_BITS
+    acc_bits: SumBits
+    column_acc_bits: ColumnBits = COLUMN_ACC_BITS
 
     @model_validator(mode="after")
     def _widths(self) -> "RomArraySpec":

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import DatapathDescription, too_narrow
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, too_narrow, within
 from bitsim.hw.source import problem
 
 ACT_BITS = 8
@@ -24,12 +24,12 @@ class SparseArraySpec(DatapathDescription):
     """
 
     kind: Literal["sparse_array"]
-    lanes: Annotated[int, Field(ge=2, le=64)]
-    cols: Annotated[int, Field(ge=1, le=1024)]
-    depth: Annotated[int, Field(ge=1, le=64)]
-    lookahead: Annotated[int, Field(ge=1, le=64)]
-    outputs: Annotated[int, Field(ge=1, le=64)] = 1
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    lanes: Annotated[int, within(2, 64, "an adder joins two lanes")]
+    cols: Annotated[int, at_least_one(1024, "a column")]
+    depth: Annotated[int, within(1, 64, "a slice holds at least one activation")]
+    lookahead: Annotated[int, within(1, 64, "a lane that looks at none takes none")]
+    outputs: Annotated[int, within(1, 64, "a column computes at least one output")] = 1
+    acc_bits: SumBits
     weight_gating: bool = True
 
     @model_validator(mode="after")

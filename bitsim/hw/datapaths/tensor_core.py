@@ -2,16 +2,18 @@
 
 import re
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from bitsim.hw.datapaths.base import DatapathDescription, too_narrow
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, too_narrow, within
 from bitsim.hw.source import problem
-from bitsim.hw.tensor_core import FloatUnit, IntegerUnit, TensorCore, load_tensor_core, tensor_core_names
+from bitsim.hw.tensor_core import SCALE_BLOCKS, FloatUnit, IntegerUnit, TensorCore, load_tensor_core, tensor_core_names
 
 BITS = {"int8": 8, "int4": 4, "fp16": 16, "bf16": 16, "e4m3": 8, "e5m2": 8}
+BITS |= {"mxe4m3": 8, "mxe5m2": 8, "mxf4": 4, "nvf4": 4}
+SCALE_BITS = 8
 INTEGERS = ("int8", "int4")
 TERNARY_BITS = 2
 _MMA_BITS = 128  # k of m8n8 for integers, in bits of one operand
@@ -30,21 +32,24 @@ class TensorCoreSpec(DatapathDescription):
 
     * `arch`: a built-in file of hw_models/tensor_cores. `format`: of both operands. `instruction`: `m16n8k32`.
     * `units`, `unit_macs`: tensor cores, and multiply-accumulates that one of them does per cycle.
-    * `weights`: `ternary`: 2 bits each, dequantised in registers; `full`: stored in `format`.
+    * `weights`: `ternary`: 2 bits each, dequantised in registers; `full`: stored in `format`. Formats with scales
+      have one for each block of activations, and of `full` weights; ternary ones are -1, 0 and 1 times 1.
     * `row_tiles`: instruction tiles of tokens that share each fetch (and dequantisation) of weights.
     * `acc_bits`: 32 for int32 or fp32 (default), 16 for fp16; narrower integers than 32 bits are a what-if: no GPU has
       them. `overflow`: `wrap`, or `saturate` (PTX: satfinite), integers only.
     """
 
+    implemented_in: ClassVar[str] = "tensor_core.datapath.TensorCores"
+
     kind: Literal["tensor_core"]
     arch: str
-    format: Literal["int8", "int4", "fp16", "bf16", "e4m3", "e5m2"]
+    format: Literal["int8", "int4", "fp16", "bf16", "e4m3", "e5m2", "mxe4m3", "mxe5m2", "mxf4", "nvf4"]
     instruction: str
-    units: Annotated[int, Field(ge=1, le=4096)]
-    unit_macs: Annotated[int, Field(ge=1, le=65536)]
+    units: Annotated[int, at_least_one(4096, "a tensor core")]
+    unit_macs: Annotated[int, at_least_one(65536, "a multiplier")]
     weights: Literal["ternary", "full"]
-    row_tiles: Annotated[int, Field(ge=1, le=64)] = 1
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    row_tiles: Annotated[int, within(1, 64, "weights are fetched for at least one tile")] = 1
+    acc_bits: SumBits
 
     @model_validator(mode="before")
     @classmethod
@@ -149,6 +154,19 @@ class TensorCoreSpec(DatapathDescription):
     def operand_bits(self) -> int:
         """Bits of an operand in registers."""
         return BITS[self.format]
+
+    @property
+    def widest_act(self) -> int:
+        """Floating point takes every code and rounds it."""
+        return self.operand_bits if self.integer else 8
+
+    def scale_bits(self, rows: int, k: int) -> int:
+        """Bits of the scales of `rows` tokens or weights of depth `k`; 0 for formats without."""
+        return rows * -(-k // SCALE_BLOCKS[self.format]) * SCALE_BITS if self.format in SCALE_BLOCKS else 0
+
+    def weight_scale_bits(self, n: int, k: int) -> int:
+        """As `scale_bits`, of weights: those of ternary ones are a constant."""
+        return self.scale_bits(n, k) if self.weights == "full" else 0
 
     @property
     def weight_bits(self) -> int:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import DatapathDescription, gating, too_narrow
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, gating, too_narrow, within
 from bitsim.hw.source import problem
 
 LARGEST_ACT = 128  # of -128..127
@@ -24,13 +24,13 @@ class TernaryLutSpec(DatapathDescription):
     """
 
     kind: Literal["ternary_lut"]
-    g: Annotated[int, Field(ge=2, le=5)]
+    g: Annotated[int, within(2, 5, "one activation needs no table", "six have 3^6 = 729 signed sums")]
     table: Literal["half", "full"]
     storage: Literal["registers", "sram"]
-    tables: Annotated[int, Field(ge=1, le=64)]
-    lanes: Annotated[int, Field(ge=1, le=4096)]
-    reuse: Annotated[int, Field(ge=1, le=1024)] = 1
-    acc_bits: Annotated[int, Field(ge=1, le=32)]
+    tables: Annotated[int, at_least_one(64, "a table")]
+    lanes: Annotated[int, at_least_one(4096, "a lane")]
+    reuse: Annotated[int, within(1, 1024, "every table is used once")] = 1
+    acc_bits: SumBits
     clock_gating: bool = True
 
     @model_validator(mode="after")

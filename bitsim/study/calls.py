@@ -1,0 +1,56 @@
+"""What a model's quantised linears saw: their operands and exact sums, recorded once for many datapaths."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+
+from bitsim.datapath.base import Array
+from bitsim.errors import ConfigError, PromptError
+from bitsim.model.checkpoint import Model
+from bitsim.model.executor import ReferenceExecutor
+from bitsim.model.forward import forward
+from bitsim.model.kv_cache import KVCache
+from bitsim.model.operators import Operator
+from bitsim.quant.packing import TernaryWeight
+from bitsim.quant.recipes import recipe
+from bitsim.study.evaluate import HELD_OUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearCall:
+    """One execution of a quantised linear: codes `x_q` (M, K), the weights, and the exact int64 sums `y` (M, N)."""
+
+    op: Operator
+    x_q: Array
+    weight: TernaryWeight
+    live: Array | None
+    y: Array
+
+
+class Recorder(ReferenceExecutor):
+    """Executes a model exactly and keeps what its quantised linears saw."""
+
+    def __init__(self) -> None:
+        self.calls: list[LinearCall] = []
+
+    def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
+        y: Array = super().bitlinear(op, x_q, weight, live)
+        self.calls.append(LinearCall(op=op, x_q=x_q, weight=weight, live=live, y=y))
+        return y
+
+
+def recorded(model: Model, limit: int) -> tuple[list[LinearCall], int]:
+    """The calls of all quantised linears in a prefill of the held-out text, and how many tokens it has.
+
+    The first `limit` bytes, one window at most. Raises `ConfigError` for a model without weights or BitLinear.
+    """
+    if model.weights is None or model.config.vocab_size != 256 or not model.config.quantised:
+        raise ConfigError(f"{model.name}: expected a quantised byte-level model (vocabulary 256) with weights")
+    if limit < 1:
+        raise PromptError(f"limit: expected an integer >= 1, got {limit!r}")
+    text = files("bitsim").joinpath("models", HELD_OUT).read_bytes()
+    tokens = np.frombuffer(text, np.uint8)[: min(limit, model.config.max_position_embeddings)].astype(np.int64)
+    recorder, numerics = Recorder(), recipe(model.config.default_numerics)
+    forward(model.config, model.weights, tokens, KVCache(model.config, 32), recorder, numerics)
+    return recorder.calls, tokens.size

@@ -1,0 +1,76 @@
+"""Estimates rest on statistics of the shipped model of the same kind, on every chip that takes its operands."""
+
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from bitsim.errors import ConfigError
+from bitsim.events import total
+from bitsim.hw import chip_names, load_chip
+from bitsim.hw.chip import Chip
+from bitsim.hw.datapaths import BitSerialSpec, PopcountSpec
+from bitsim.model.checkpoint import load_model
+from bitsim.study import estimate, run
+from bitsim.study.estimate import EstimateError
+from bitsim.study.statistics import MEASURED_ON, default_statistics
+
+FAMILIES = ("tiny-b1", "tiny-b158", "tiny-a48", "tiny-v2")
+TOKENS = 256  # what tools/measure_statistics.py measured
+
+
+def changed(name: str, **fields: Any) -> Chip:
+    chip = load_chip(name)
+    spec = type(chip.bitlinear).model_validate(chip.bitlinear.model_dump() | fields)
+    return chip.model_copy(update={"bitlinear": spec})
+
+
+def popcounts(operands: str) -> Chip:
+    spec = PopcountSpec.model_validate(
+        {"kind": "popcount", "operands": operands, "lanes": 64, "cols": 64, "tokens": 1, "acc_bits": 16}
+    )
+    return load_chip("ternary-ws-64x64").model_copy(update={"bitlinear": spec})
+
+
+@pytest.mark.parametrize("model", [*FAMILIES, "tiny-fp16"])
+@pytest.mark.parametrize("chip", chip_names())
+def test_every_kind_of_model_is_estimated_on_every_shipped_chip(chip: str, model: str) -> None:
+    result = estimate(model, chip, prefill=5, decode=1)
+    assert MEASURED_ON[load_model(model).config.linear_class] == model
+    assert [f"{model} under " in note for note in result.notes if "from statistics" in note] == [True]
+    assert all(count >= 0 for count in result.events.values())
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("skips", [True, False])
+def test_binary_bit_planes_are_estimated_for_binary_weights_only(model: str, skips: bool) -> None:
+    chip = changed("bit-serial-16x8x256", weights="binary", skip_zero_planes=skips)
+    assert isinstance(chip.bitlinear, BitSerialSpec)
+    if model == "tiny-b1":
+        assert estimate(model, chip, prefill=5, decode=1).events["reg.serial.toggle"] > 0
+        return
+    with pytest.raises(ConfigError, match=f"takes binary weights, -1 and 1, but those of {model} are ternary"):
+        estimate(model, chip, prefill=5, decode=1)
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("operands", ["binary", "ternary"])
+def test_popcounts_take_the_activations_of_no_family(model: str, operands: str) -> None:
+    with pytest.raises(EstimateError, match=r"takes activations of at most [12] "):
+        estimate(model, popcounts(operands), prefill=5, decode=1)
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("name", ["sparse-array-16x256", "bit-serial-16x2048", "adder-tree-16x256"])
+def test_the_estimate_of_the_measured_prompt_is_what_its_run_counts(name: str, model: str) -> None:
+    """On chips that gave their kind's rates. Rates have six digits; each operator's events are rounded."""
+    chip, text = load_chip(name), files("bitsim").joinpath("models", "held_out.txt").read_bytes()[:TOKENS]
+    results = (
+        run(model, chip, tokens=list(text), toggles="exact"),
+        estimate(model, chip, prefill=TOKENS, decode=0),
+    )
+    counted, expected = (total([row.events for row in result.rows if row.name.endswith("_proj")]) for result in results)
+    rated = default_statistics(load_model(model).config.linear_class).rates[chip.bitlinear.rates]
+    assert {"reg.act.toggle", "reg.psum.toggle", "reg.weight.toggle"} <= rated.keys() & counted.keys()
+    for event in rated.keys() & counted.keys():
+        assert expected[event] == pytest.approx(counted[event], rel=2e-5, abs=32), event
