@@ -132,6 +132,7 @@ class Chip(FromFile):
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
         arrays = {"bitlinear": self.bitlinear.text(), "wide": self.wide.text()}
+        arrays |= {} if self.host is None else {"host": self.host.text()}
         costs = {
             f"vector {op}": f"cycles {cost.cycles}, add {cost.add}, mul {cost.mul} ({cost.evidence}: {cost.source})"
             for op, cost in self.vector.costs.items()

@@ -59,3 +59,11 @@ class HostSpec(Described):
         if self.step is None and self.matmul_latency is None and self.calls is None:
             raise problem("expected step, matmul_latency or calls (got none of them); leave host out for a chip alone")
         return self
+
+    def text(self) -> str:
+        """What is not a constant, in one line."""
+        parts = [] if self.step is None else [f"a step returns {self.step.returns}"]
+        if self.calls is not None:
+            write, read = self.calls.write.values, self.calls.read.values
+            parts.append(f"calls of {self.calls.k} x {self.calls.n} (K x N), {write} values a write, {read} a read")
+        return ", ".join([*parts, *(["a latency before each matmul"] if self.matmul_latency else [])])

@@ -152,6 +152,7 @@ def calibrate(points: str | Path | MeasuredPoints, chip: str | Path | Chip) -> C
     table = _Times(partial(scheduled_seconds, chip, found))
     slowness, latency = _refined(table, times)
     slopes = _slopes(table, times, slowness, measured.path)
+    table.add(slowness)
     held_out = np.empty_like(times)
     for i in range(times.size):
         others = np.arange(times.size) != i
