@@ -152,6 +152,8 @@ EVENT_KINDS = (
     _system("sram.{buffer}.write_bits", "sram {buffer}", "bits written to an on-chip buffer"),
     _system("dram.{content}.read_bits", "dram {content}", "bits read from DRAM"),
     _system("dram.{content}.write_bits", "dram {content}", "bits written to DRAM"),
+    _system("host.read_bits", "host link", "bits that the host reads from the chip"),
+    _system("host.write_bits", "host link", "bits that the host writes to the chip"),
     _system("vec.{op}.{format}", "vector unit", "an operation of the vector unit"),
     EventKind(
         template="overflow.{where}",

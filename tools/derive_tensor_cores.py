@@ -41,7 +41,7 @@ def units() -> dict[str, tuple[str, str, int, int]]:
     found = {}
     for arch in tensor_core_names():
         core = load_tensor_core(arch)
-        for name in BITS:
+        for name in MULTIPLIERS:
             if name in INTEGERS and core.integer_unit(name, name):
                 found[f"{arch}_{name}_acc32"] = name, "int32", LANES, 0
             elif (unit := core.float_unit(name, name)) is not None:

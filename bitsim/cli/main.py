@@ -10,6 +10,7 @@ from bitsim import __version__
 from bitsim.errors import BitsimError, UnknownNameError
 
 COMMANDS = {
+    "calibrate": "Fit a chip's DRAM efficiency and latency to measured times.",
     "compare": "Run a prompt on several model@chip pairs, cycles and energy side by side.",
     "convert": "Write a checkpoint in another format or packing, without loss.",
     "datapath": "The structures that compute matmuls: list and compare them, bound their accumulators.",
@@ -20,6 +21,7 @@ COMMANDS = {
     "reproduce": "Recompute a paper's published numbers: ours, theirs, residual.",
     "run": "Execute a model bit for bit on a chip and count everything.",
     "show": "Show a chip or a technology with all constants and their sources.",
+    "validate": "Predict published hardware and show the error of each prediction.",
 }
 
 

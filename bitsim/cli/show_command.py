@@ -9,6 +9,7 @@ from bitsim.cli.options import output_options
 from bitsim.cli.output import print_json, print_table, write_files
 from bitsim.errors import UnknownNameError
 from bitsim.hw import Chip, Technology, chip_names, load_chip, load_technology, technology_names
+from bitsim.hw.technology import unpriced_names
 
 
 @click.command("show")
@@ -35,7 +36,7 @@ def command(name: str, as_json: bool, out: Path | None) -> None:
 def load(name: str) -> Chip | Technology:
     """What `name` stands for; a file with a price list is a technology, any other a chip."""
     is_file = name.endswith((".yaml", ".yml"))
-    if name in technology_names() or (is_file and has_prices(Path(name))):
+    if name in (*technology_names(), *unpriced_names()) or (is_file and has_prices(Path(name))):
         return load_technology(name)
     if name in chip_names() or is_file:
         return load_chip(name)

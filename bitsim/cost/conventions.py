@@ -56,7 +56,7 @@ CONVENTIONS: dict[str, Convention] = {
         includes="the datapath plus vector unit, SRAM, DRAM and SRAM leakage",
         not_counted=(
             "leakage of logic (no source), DRAM standby and refresh",
-            "traffic of norm weights and weight scales, host and I/O, power delivery",
+            "traffic of norm weights and weight scales, the host (its link only if the chip prices it), power delivery",
         ),
     ),
 }

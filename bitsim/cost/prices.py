@@ -36,6 +36,9 @@ class Price:
         )
 
 
+NOTHING = Price(low=0.0, nominal=0.0, high=0.0, constants=())
+
+
 class PriceList:
     """Prices of all events that can happen on `chip`.
 
@@ -53,9 +56,11 @@ class PriceList:
         ledger = event_kind(event).ledger
         name = event.split(".")
         if ledger == "activity":
-            return Price(low=0.0, nominal=0.0, high=0.0, constants=())
+            return NOTHING
         if name[0] == "dram":
             return _of(self.chip.memory.dram.energy, f"{self.chip.name}: memory.dram.energy")
+        if name[0] == "host":
+            return self._host()
         if name[0] == "sram":
             return self._sram(name[1], "write" if name[2] == "write_bits" else "read")
         constant = self.tech.prices.get(event)
@@ -65,6 +70,11 @@ class PriceList:
         if ledger == "arithmetic" or is_finished_array(event):
             return price
         return price.scaled(self.tech.layout_factor, f"{self.tech.name}: layout_factor")
+
+    def _host(self) -> Price:
+        """Energy per bit of the link to the host; where the chip gives none it is not counted, as results say."""
+        energy = None if self.chip.host is None else self.chip.host.energy
+        return NOTHING if energy is None else _of(energy, f"{self.chip.name}: host.energy")
 
     def _sram(self, buffer: str, access: Literal["read", "write", "leakage"]) -> Price:
         """Energy per bit of an access (pJ), or leakage power (mW), of one buffer."""
@@ -93,6 +103,10 @@ class PriceList:
     def must_price(self, event: str, count: int, operator: str) -> Price:
         """The price of `event`; raises `UnpricedEventError` naming the technology and the operator that caused it."""
         price = self.price(event)
+        if price is None and self.tech.unpriced is not None:
+            raise UnpricedEventError(
+                f"{self.tech.path}: no prices: {self.tech.unpriced} ({event!r} counted {count:,} times by {operator})"
+            )
         if price is None:
             near = ", ".join(sorted(e for e in self.tech.prices if e.split(".")[0] == event.split(".")[0]))
             raise UnpricedEventError(
@@ -105,9 +119,11 @@ class PriceList:
 def sram_between(chip: Chip, buffer: str) -> tuple[SramRow, SramRow, float]:
     """The grid's rows around a buffer's capacity, and how far from the lower one it lies on a scale of log(capacity).
 
-    Raises `ConfigError` outside of the grid.
+    Raises `ConfigError` outside of the grid, or if there is none.
     """
     described = chip.memory.level(buffer)
+    if chip.tech.unpriced is not None:
+        raise ConfigError(f"{chip.tech.path}: no prices: {chip.tech.unpriced} (memory level {buffer})")
     capacity, width = described.capacity.nominal, described.width_bits
     grid = sorted((row for row in chip.tech.sram if row.width_bits == width), key=lambda row: row.capacity_kb)
     if not grid or not grid[0].capacity_kb <= capacity <= grid[-1].capacity_kb:

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from bitsim.errors import ConfigError, UnknownNameError
+from bitsim.hw.between import technology_at
 from bitsim.hw.constants import Constant, Described, Evidence, Text, constants_in, in_unit
 from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
+from bitsim.hw.host import HostSpec
 from bitsim.hw.library import FromFile, built_in_names, is_path, open_source
 from bitsim.hw.memory import MemorySpec
 from bitsim.hw.source import Source, problem, validate
@@ -61,8 +63,11 @@ def _wide(spec: DatapathDescription) -> DatapathDescription:
 class Chip(FromFile):
     """A chip: `bitlinear` computes quantised linears, `wide` the other matmuls, `vector` everything else.
 
-    `technology`: name of a built-in technology or path of a YAML file, relative to the chip's file; `tech` is what it
-    names. `like`: the built-in chip that the file takes its remaining top-level keys from.
+    `host`: what drives it, None if that is not modelled.
+
+    `technology`: name of a built-in technology, a node between two of them such as 16nm, or path of a YAML file,
+    relative to the chip's file; `tech` is what it names. `like`: the built-in chip that the file takes its remaining
+    top-level keys from.
     """
 
     name: Text
@@ -74,6 +79,7 @@ class Chip(FromFile):
     wide: Annotated[DatapathSpec, AfterValidator(_wide)]
     vector: VectorSpec
     memory: MemorySpec
+    host: HostSpec | None = None
     _tech: Technology = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:
@@ -114,16 +120,19 @@ class Chip(FromFile):
     def timing_constants(self) -> Mapping[str, Constant]:
         """The constants that times rest on, by name."""
         dram = self.memory.dram
-        datapaths = constants_in(self.bitlinear, "bitlinear") | constants_in(self.wide, "wide")
+        parts = constants_in(self.bitlinear, "bitlinear") | constants_in(self.wide, "wide")
+        if self.host is not None:
+            parts |= {path: c for path, c in constants_in(self.host, "host").items() if c.unit != "pJ/bit"}
         return {
             f"{self.name}: clock": self.clock,
             f"{self.name}: memory.dram.bandwidth": dram.bandwidth,
             f"{self.name}: memory.dram.efficiency": dram.efficiency,
-        } | {f"{self.name}: {path}": constant for path, constant in datapaths.items()}
+        } | {f"{self.name}: {path}": constant for path, constant in parts.items()}
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
         arrays = {"bitlinear": self.bitlinear.text(), "wide": self.wide.text()}
+        arrays |= {} if self.host is None else {"host": self.host.text()}
         costs = {
             f"vector {op}": f"cycles {cost.cycles}, add {cost.add}, mul {cost.mul} ({cost.evidence}: {cost.source})"
             for op, cost in self.vector.costs.items()
@@ -140,8 +149,10 @@ def _technology_of(name: str, source: Source) -> Technology:
         if not Path(at).is_file():
             raise ConfigError(f"{source.where(('technology',))}: file not found ({at})")
     try:
-        return load_technology(at)
-    except UnknownNameError as error:
+        return technology_at(at)
+    except (UnknownNameError, ConfigError) as error:
+        if is_path(name):
+            raise
         raise ConfigError(f"{source.where(('technology',))}: {error}") from None
 
 

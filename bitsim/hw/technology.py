@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from bitsim.errors import UnknownNameError
 from bitsim.events import event_kind
@@ -48,8 +48,6 @@ class SramRow(Described):
 
 
 def _distinct(rows: tuple[SramRow, ...]) -> tuple[SramRow, ...]:
-    if not rows:
-        raise problem("expected at least one row of the SRAM grid (got none)")
     points = [(row.capacity_kb, row.width_bits) for row in rows]
     for point in points:
         if points.count(point) > 1:
@@ -68,7 +66,7 @@ class Technology(FromFile):
     `supply`: the voltage at which logic was priced; needed only to scale to another node.
 
     `areas`: part of a datapath (`Datapath.parts`) -> cell area of one, before layout as well. What has no area here is
-    reported as such where areas are added up.
+    reported as such where areas are added up. `unpriced`: why there are neither prices nor areas nor an SRAM grid.
     """
 
     name: Text
@@ -79,6 +77,15 @@ class Technology(FromFile):
     prices: dict[EventName, EnergyPJ]
     areas: dict[Text, AreaUm2] = Field(default_factory=dict)
     sram: Annotated[tuple[SramRow, ...], Field(strict=False), AfterValidator(_distinct)]
+    unpriced: Text | None = None
+
+    @model_validator(mode="after")
+    def _priced_or_not(self) -> "Technology":
+        if self.unpriced is None and not self.sram:
+            raise problem("expected at least one row of the SRAM grid (got none)", key="sram")
+        if self.unpriced is not None and (self.prices or self.areas or self.sram):
+            raise problem("expected neither prices nor areas nor sram beside it", key="unpriced")
+        return self
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
@@ -90,6 +97,12 @@ def technology_names() -> list[str]:
     return built_in_names("technology")
 
 
+def unpriced_names() -> list[str]:
+    """Names of what chips are built in that nothing is priced for: FPGAs."""
+    return built_in_names("unpriced")
+
+
 def load_technology(name: str | Path) -> Technology:
-    """A technology by its name or YAML file; raises `UnknownNameError` or `ConfigError`."""
-    return validate(Technology, open_source(name, "technology", "technology"))
+    """A technology by its name or YAML file, unpriced ones included; raises `UnknownNameError` or `ConfigError`."""
+    folder = "unpriced" if str(name) in unpriced_names() else "technology"
+    return validate(Technology, open_source(name, folder, "technology"))

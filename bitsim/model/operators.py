@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 Phase = Literal["prefill", "decode"]
 Kind = Literal[
-    "linear", "qk", "pv", "head", "embedding", "norm", "softmax", "rope", "glu", "residual", "quantise", "kv"
+    "linear", "qk", "pv", "head", "embedding", "norm", "softmax", "rope", "glu", "residual", "quantise", "kv", "host"
 ]
 WeightFormat = Literal["ternary", "fp16", "activation"]
 VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]

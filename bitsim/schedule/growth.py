@@ -178,4 +178,4 @@ def _nested(placement: Placement, piece: _Piece, operator_at: OperatorAt) -> Arr
     cycles = np.empty(piece.size, dtype=np.int64)
     spread = np.broadcast_to(execution[:, None], (piece.size, 4, 2, 2, 2))
     nest.cycles_of_many(dims, tiles, nest.ORDERS[loops.order], loops.keep, spread, costs, legs.timing, cycles)
-    return cycles
+    return cycles + placement.launch

@@ -19,6 +19,7 @@ import numpy as np
 from bitsim.datapath.base import Array, Datapath
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
+from bitsim.schedule.host import Calls
 from bitsim.schedule.kernels import nest
 from bitsim.schedule.kernels.search import search
 from bitsim.schedule.matmul import Matmul
@@ -54,8 +55,8 @@ def plain_goal(chip: Chip) -> Goal:
 class Mapper:
     """Finds plans for the matmuls of one datapath on one chip; the same matmul gets the same plan, always."""
 
-    def __init__(self, chip: Chip, datapath: Datapath, goal: Goal | None = None) -> None:
-        self.schedule = Schedule(chip, datapath)
+    def __init__(self, chip: Chip, datapath: Datapath, goal: Goal | None = None, calls: Calls | None = None) -> None:
+        self.schedule = Schedule(chip, datapath, calls)
         self.goal = plain_goal(chip) if goal is None else goal
         self.plan = lru_cache(maxsize=4096)(self._plan)
 

@@ -12,6 +12,7 @@ from bitsim.errors import OperandError
 from bitsim.events import Events
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
+from bitsim.schedule.host import HOST, Calls, launch_cycles, step_exchange
 from bitsim.schedule.mapper import Goal, Mapper
 from bitsim.schedule.matmul import VALUE_BITS, Matmul, matmul_of
 from bitsim.schedule.plan import Plan, Schedule
@@ -34,10 +35,11 @@ class Placed:
 
     * `events`: scales, vector unit and traffic; `array_events`: the data-independent events of its datapath, which a
       run replaces by those of the execution.
-    * `unit`: what does the work ("array" or "vector"); `unit_cycles`: how long it is busy; `cycles`: from start to end.
-    * `needs`: work of the unit (cycles of the array, lane cycles of the vector unit) and bits that each memory moves;
-      `least`: the least of these in any schedule, with the MACs of a matmul under "peak". `rates`: how much of each is
-      done in a cycle.
+    * `unit`: what does the work ("array", "vector" or "host"); `unit_cycles`: how long it is busy; `cycles`: from start
+      to end.
+    * `needs`: work of the unit (cycles of the array, lane cycles of the vector unit), cycles of the host, and bits that
+      each memory moves; `least`: the least of these in any schedule, with the MACs of a matmul under "peak". `rates`:
+      how much of each is done in a cycle.
     * `plan`: of a matmul; `blocks`: the tokens of its calls of the datapath, in which K and N are whole; `call_cycles`:
       what these take on operands without zeros.
     """
@@ -97,10 +99,15 @@ class Placement:
         self.chip = chip
         self.bitlinear: Datapath = build_datapath(chip.bitlinear)
         self.wide: Datapath = build_datapath(chip.wide)
+        calls = None if chip.host is None or chip.host.calls is None else Calls(chip, chip.host.calls)
         self._places: dict[tuple[object, ...], Placed] = {}
-        self._mappers = {id(path): Mapper(chip, path, goal) for path in (self.bitlinear, self.wide)}
+        self._mappers = {
+            id(self.bitlinear): Mapper(chip, self.bitlinear, goal, calls),
+            id(self.wide): Mapper(chip, self.wide, goal),
+        }
+        self.launch = launch_cycles(chip)
         self._rates = {name: bits_per_cycle(chip, name) for name in (*chip.memory.names, DRAM)}
-        self._rates |= {"array": Fraction(1), "vector": Fraction(chip.vector.lanes)}
+        self._rates |= {"array": Fraction(1), HOST: Fraction(1), "vector": Fraction(chip.vector.lanes)}
 
     def datapath(self, op: Operator) -> Datapath:
         """The datapath that computes a matmul operator."""
@@ -124,6 +131,24 @@ class Placement:
         """Of each place whose plan comes from a cut search: what was left out, and the gap to the best bound."""
         plans = [(placed.plan, placed.gap) for placed in self._places.values()]
         return [(plan.cut, gap) for plan, gap in plans if plan is not None and plan.cut]
+
+    def exchange(self, head: Operator) -> tuple[Operator, Placed] | None:
+        """What a forward pass exchanges with the host, as an operator of its own; `head`: the last of the pass."""
+        exchanged = step_exchange(self.chip, head)
+        if exchanged is None:
+            return None
+        events, cycles = exchanged
+        placed = Placed(
+            events=events,
+            array_events=Events(),
+            unit=HOST,
+            unit_cycles=cycles,
+            cycles=cycles,
+            needs={HOST: cycles},
+            least={HOST: cycles},
+            rates=self._rates,
+        )
+        return Operator(name=HOST, kind="host", phase=head.phase), placed
 
     def paced(self, op: Operator, placed: Placed, busy: int) -> Placed:
         """`placed` with calls that took `busy` cycles on the operands at hand: all tiles take so much less or more."""
@@ -153,19 +178,29 @@ class Placement:
         blocks = tuple(plan.blocks(matmul.m))
         peak = (self.chip.bitlinear if op.is_bitlinear else self.chip.wide).macs_per_cycle
         macs = min(op.macs, work.busy * peak)  # skipping can beat the peak rate
+        driven, driving, least = self._driven(matmul, plan, schedule.calls)
         return Placed(
-            events=moved + scale_events(op),
+            events=moved + scale_events(op) + driven,
             array_events=total_of(datapath, blocks, op),
             unit="array",
             unit_cycles=work.busy,
-            cycles=work.cycles,
-            needs={"array": work.busy} | bits_by_memory(moved),
-            least={"peak": macs} | bits_by_memory(self._compulsory(matmul, datapath, moved)),
+            cycles=self.launch + work.cycles,
+            needs={"array": work.busy} | bits_by_memory(moved) | driving,
+            least={"peak": macs} | bits_by_memory(self._compulsory(matmul, datapath, moved)) | least,
             rates=self._rates | {"peak": Fraction(peak)},
             plan=plan,
             blocks=blocks,
             call_cycles=sum(datapath.cycles(size, op.k, op.n) for size in blocks) * op.repeat,
         )
+
+    def _driven(self, matmul: Matmul, plan: Plan, calls: Calls | None) -> tuple[Events, dict[str, int], dict[str, int]]:
+        """What the host adds to a matmul: events, the cycles that it needs, and the least of any schedule."""
+        if calls is None:
+            launch = {HOST: self.launch} if self.launch else {}
+            return Events(), launch, launch
+        cycles, events = calls.of(matmul, [plan.parts(d, size) for d, size in enumerate(matmul.dims)])
+        least = calls.least(*matmul.dims) * matmul.repeat
+        return events, {HOST: self.launch + cycles}, {HOST: self.launch + least}
 
     def _compulsory(self, matmul: Matmul, datapath: Datapath, moved: Events) -> Events:
         """The least traffic of any schedule: each operand once between chip and DRAM, and what one whole call reads.

@@ -9,6 +9,7 @@ import numpy as np
 from bitsim.datapath.base import Array, Datapath
 from bitsim.hw.chip import Chip
 from bitsim.hw.memory import OPERANDS
+from bitsim.schedule.host import Calls
 from bitsim.schedule.kernels import nest
 from bitsim.schedule.matmul import Matmul
 from bitsim.schedule.transfers import Transfers, bits_per_cycle, transfers_of
@@ -56,10 +57,15 @@ class Plan:
     cut: str = ""
 
     def blocks(self, m: int) -> list[int]:
-        """The tokens of each call of the datapath: M in tiles, rank by rank."""
-        parts = [m]
+        """The tokens of each call of the datapath."""
+        return self.parts(0, m)
+
+    def parts(self, dimension: int, size: int) -> list[int]:
+        """M (0), K (1) or N (2) in tiles, rank by rank."""
+        parts = [size]
         for loops in reversed(self.loops):
-            parts = [min(loops.tile[0], part - start) for part in parts for start in range(0, part, loops.tile[0])]
+            tile = loops.tile[dimension]
+            parts = [min(tile, part - start) for part in parts for start in range(0, part, tile)]
         return parts
 
     def text(self) -> str:
@@ -81,10 +87,11 @@ class Work:
 
 
 class Schedule:
-    """Evaluates plans of one datapath on one chip."""
+    """Evaluates plans of one datapath on one chip; `calls`: those of the host that drives it, if one does."""
 
-    def __init__(self, chip: Chip, datapath: Datapath) -> None:
+    def __init__(self, chip: Chip, datapath: Datapath, calls: Calls | None = None) -> None:
         self.chip = chip
+        self.calls = calls
         self.datapath = datapath
         self.ranks = len(chip.memory.ranks())
         inner = [chip.memory.chain(operand)[0].name for operand in ("weights", "acts", "psums")]
@@ -96,7 +103,7 @@ class Schedule:
         return tuple(transfers_of(self.chip, matmul, rank) for rank in range(self.ranks))
 
     def tiles(self, sizes: Sequence[Array], pace: Fraction = Fraction(1)) -> tuple[Array, Array, Array]:
-        """Of tiles of many sizes: cycles of the datapath, cycles with its buffers' ports, and streams (4, ...).
+        """Of tiles of many sizes: cycles of the datapath, cycles with its buffers' ports and host, streams (4, ...).
 
         `pace`: how many of its cycles the datapath takes on the operands at hand.
         """
@@ -108,6 +115,8 @@ class Schedule:
         for together in self._shared:
             bits = sum(moved[i] for i in together)
             cycles = np.maximum(cycles, -(-bits // self._ports[together[0]]))
+        if self.calls is not None:
+            cycles = np.maximum(cycles, self.calls.cycles(*sizes))
         return busy, cycles, streams
 
     def work(self, matmul: Matmul, plan: Plan, transfers: tuple[Transfers, ...], pace: Fraction = Fraction(1)) -> Work:

@@ -6,5 +6,16 @@ from bitsim.study.matmul import matmul
 from bitsim.study.result import Result
 from bitsim.study.rows import OperatorRow
 from bitsim.study.run import run
+from bitsim.study.workload import MatmulShape, estimate_matmuls
 
-__all__ = ["OperatorRow", "Result", "Score", "estimate", "evaluate", "matmul", "run"]
+__all__ = [
+    "MatmulShape",
+    "OperatorRow",
+    "Result",
+    "Score",
+    "estimate",
+    "estimate_matmuls",
+    "evaluate",
+    "matmul",
+    "run",
+]

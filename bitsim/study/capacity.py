@@ -26,11 +26,16 @@ def stored_bytes(config: ModelConfig, rules: Recipe, *, positions: int, batch: i
     return Stored(linears=-(-linears // 8), embedding=2 * config.embedding_weights, kv=-(-kv // 8))
 
 
-def check_capacity(placement: Placement, config: ModelConfig, stored: Stored, *, beyond: bool) -> tuple[str, ...]:
-    """Raise `ConfigError` if a memory is too small, naming it and the bytes; `beyond`: say it in a note instead."""
+def check_capacity(
+    placement: Placement, name: str, stored: Stored, *, quantised: bool, beyond: bool
+) -> tuple[str, ...]:
+    """Raise `ConfigError` if a memory is too small for the model `name`, naming it and the bytes.
+
+    `quantised`: the linears are BitLinear. `beyond`: say it in a note instead.
+    """
     chip = placement.chip
     resident = [level for level in chip.memory.chain("weights") if level.resident]
-    inside = config.quantised and placement.bitlinear.holds_weights
+    inside = quantised and placement.bitlinear.holds_weights
     dram = stored.embedding + stored.kv + (0 if resident or inside else stored.linears)
     wanted = {f"memory.levels.{level.name}": (stored.linears, level.capacity_bits // 8) for level in resident}
     wanted["memory.dram"] = dram, chip.memory.dram.capacity_bytes
@@ -39,7 +44,7 @@ def check_capacity(placement: Placement, config: ModelConfig, stored: Stored, *,
         if needs <= has:
             continue
         text = (
-            f"{chip.name}: {where}: {config.name} needs {needs:,} bytes, there are {has:,} (linears "
+            f"{chip.name}: {where}: {name} needs {needs:,} bytes, there are {has:,} (linears "
             f"{stored.linears:,}, embedding and head {stored.embedding:,}, KV cache {stored.kv:,})"
         )
         if not beyond:

@@ -69,7 +69,7 @@ def estimate(
     used = statistics_for(config, chip, statistics)
     placement, ledger = placement_for(chip, objective), OperatorLedger()
     stored = stored_bytes(config, rules, positions=prefill + decode, batch=batch)
-    room = check_capacity(placement, config, stored, beyond=beyond_capacity)
+    room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
     steps = Steps(config=replace(config, num_layers=1), rules=rules, batch=batch, merge_heads=merge_heads)
     book_prefill(steps, placement, ledger, used, chunks(prefill, chunk))
     book_decode(steps, placement, ledger, used, first=prefill + 1, number=decode)

@@ -133,6 +133,8 @@ class ChipExecutor:
             self.sampled[op.kind] = (before_counted + counted, before_all + columns)
         events = calls[0].events if len(calls) == 1 else total([done.events for done in calls])
         self.ledger.add(op, self._placed_as_executed(op, calls), events)
+        if op.kind == "head" and (exchanged := self.placement.exchange(op)) is not None:
+            self.ledger.add(*exchanged, _NOTHING)
 
     def _placed_as_executed(self, op: Operator, calls: Sequence[Observation]) -> Placed:
         """Where `op` goes, and how long it takes there on these operands."""

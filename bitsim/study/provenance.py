@@ -69,4 +69,8 @@ def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int) -> tupl
         notes += [f"model shape, assumed: {what}: {why}" for what, why in entry.assumed]
     if positions > config.max_position_embeddings:
         notes.append(f"{positions} positions are estimated, the model was made for {config.max_position_embeddings}")
+    if chip.host is None:
+        notes.append("host I/O is not modelled: the chip's description has no `host`")
+    elif chip.host.energy is None:
+        notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
     return tuple(notes)

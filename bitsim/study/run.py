@@ -72,7 +72,9 @@ def run(
     rules = recipe(numerics or model.config.default_numerics)
     executor = ChipExecutor(placement_for(chip, objective), toggles=toggles, wide=wide, seed=seed)
     stored = stored_bytes(model.config, rules, positions=len(ids) + new_tokens, batch=1)
-    room = check_capacity(executor.placement, model.config, stored, beyond=beyond_capacity)
+    room = check_capacity(
+        executor.placement, model.config.name, stored, quantised=model.config.quantised, beyond=beyond_capacity
+    )
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
 
     def announce(token: int) -> None:

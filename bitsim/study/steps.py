@@ -49,6 +49,13 @@ def book_prefill(
         for op in steps.operators("prefill", stop - start, stop):
             placed = placement.place(op)
             ledger.add(op, placed, placed.array_events + expected_events(placement, op, placed, statistics))
+            book_exchange(op, placement, ledger)
+
+
+def book_exchange(op: Operator, placement: Placement, ledger: OperatorLedger, times: int = 1) -> None:
+    """After the head, the last of a step: what the step exchanges with the host, if that is modelled."""
+    if op.kind == "head" and (exchanged := placement.exchange(op)) is not None:
+        ledger.add(*exchanged, Events(), times)
 
 
 def book_decode(
@@ -66,6 +73,7 @@ def book_decode(
         if op == later:
             placed = placement.place(op)
             ledger.add(op, placed, placed.array_events + expected(op, placed), times=number)
+            book_exchange(op, placement, ledger, number)
         else:
 
             def at(context: int, index: int = index) -> Operator:

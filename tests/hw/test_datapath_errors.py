@@ -129,7 +129,7 @@ def test_problems_are_reported_in_the_file_that_has_them(here: Path) -> None:
     assert message(here, unknown).startswith("x.yaml:3: like: unknown chip 'ternary-64'; did you mean ternary-")
     (here / "x.yaml").write_text(TREE)
     where = load_chip("x.yaml")._source.where
-    assert where(("memory", "dram", "bandwidth")) == "hw_models/chips/ternary-ws-64x64.yaml:76: memory.dram.bandwidth"
+    assert where(("memory", "dram", "bandwidth")) == "hw_models/chips/ternary-ws-64x64.yaml:77: memory.dram.bandwidth"
     assert where(("bitlinear", "trees")) == "x.yaml:7: bitlinear.trees"
     assert message(here, TREE.replace("like: ternary-ws-64x64", "like: 3")) == "\n".join(
         ["x.yaml:3: like: expected text (got 3)"]

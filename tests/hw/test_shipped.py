@@ -11,6 +11,7 @@ from bitsim.datapath.registry import build_datapath
 from bitsim.errors import UnknownNameError
 from bitsim.events import event_kind
 from bitsim.hw import Chip, Constant, chip_names, load_chip, load_technology, technology_names
+from bitsim.hw.technology import unpriced_names
 
 
 def test_names() -> None:
@@ -24,7 +25,8 @@ def test_chip_loads(name: str) -> None:
     assert chip.name == name
     assert chip.path == f"hw_models/chips/{name}.yaml"
     assert len(chip.sha256) == 64
-    assert chip.tech.name == chip.technology == "7nm"
+    assert chip.tech.name == chip.technology
+    assert chip.technology in ("7nm", "16nm", *unpriced_names())
     assert chip.wide.unit == "fp16_acc16" or chip.wide.unit.endswith("_fp16_acc32")
     assert load_chip(chip) is chip
 

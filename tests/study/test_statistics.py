@@ -48,7 +48,7 @@ def test_every_kind_of_model_is_estimated_on_every_shipped_chip_that_takes_it(ch
         with pytest.raises(BitsimError, match=rf"{chip}.* takes "):
             estimate(model, chip, prefill=5, decode=1)
         return
-    result = estimate(model, chip, prefill=5, decode=1)
+    result = estimate(model, chip, prefill=5, decode=1, beyond_capacity=True)
     assert MEASURED_ON[load_model(model).config.linear_class] == model
     assert [f"{model} under " in note for note in result.notes if "from statistics" in note] == [True]
     assert all(count >= 0 for count in result.events.values())

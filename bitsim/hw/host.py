@@ -1,0 +1,69 @@
+"""The host that drives a chip: what passes between the two and how long it takes. A chip without one works alone.
+
+Published boards lose much of their time here: the ternary array of Ternarycore computes for 85 ms per token, and its
+processor needs 347 ms to hand over activations and to fetch sums.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bitsim.hw.constants import Constant, Described, in_unit
+from bitsim.hw.source import problem
+
+
+class Burst(Described):
+    """A transfer that takes `time` for every `values` numbers, and as long for fewer."""
+
+    values: Annotated[int, Field(ge=1, le=1 << 20)]
+    time: Annotated[Constant, in_unit("us", positive=True)]
+
+
+class CallsSpec(Described):
+    """The host calls the BitLinear datapath: for each token it writes at most `k` activations, reads at most `n` sums.
+
+    Larger matmuls take several calls, which write activations again for every `n` outputs and read unfinished sums for
+    every `k` inputs. The datapath works meanwhile.
+    """
+
+    k: Annotated[int, Field(ge=1, le=1 << 20)]
+    n: Annotated[int, Field(ge=1, le=1 << 20)]
+    write: Burst
+    read: Burst
+
+
+class StepSpec(Described):
+    """What a forward pass exchanges: a token id in, and a token id or the logits out, for each executed position.
+
+    `latency`: once per pass, on top of the bits at `bandwidth`. Nothing overlaps: the next pass needs the answer.
+    """
+
+    latency: Annotated[Constant, in_unit("us")]
+    bandwidth: Annotated[Constant, in_unit("GB/s", positive=True)]
+    returns: Literal["token", "logits"] = "token"
+
+
+class HostSpec(Described):
+    """What the host costs; what is left out takes no time.
+
+    `matmul_latency`: once per matmul, before it starts. `energy`: per bit in either direction; None: not counted.
+    """
+
+    step: StepSpec | None = None
+    matmul_latency: Annotated[Constant, in_unit("us")] | None = None
+    calls: CallsSpec | None = None
+    energy: Annotated[Constant, in_unit("pJ/bit")] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "HostSpec":
+        if self.step is None and self.matmul_latency is None and self.calls is None:
+            raise problem("expected step, matmul_latency or calls (got none of them); leave host out for a chip alone")
+        return self
+
+    def text(self) -> str:
+        """What is not a constant, in one line."""
+        parts = [] if self.step is None else [f"a step returns {self.step.returns}"]
+        if self.calls is not None:
+            write, read = self.calls.write.values, self.calls.read.values
+            parts.append(f"calls of {self.calls.k} x {self.calls.n} (K x N), {write} values a write, {read} a read")
+        return ", ".join([*parts, *(["a latency before each matmul"] if self.matmul_latency else [])])

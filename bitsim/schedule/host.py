@@ -1,0 +1,81 @@
+"""What the host adds to a matmul and to a forward pass: cycles and bits; see `bitsim.hw.host`."""
+
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+from bitsim.events import Events
+from bitsim.hw.chip import Chip
+from bitsim.hw.constants import Constant
+from bitsim.hw.host import Burst, CallsSpec
+from bitsim.model.operators import Operator
+from bitsim.schedule.matmul import VALUE_BITS, Matmul
+from bitsim.schedule.transfers import STEPS
+
+HOST = "host"
+TOKEN_BITS = 32  # a token id
+
+
+def cycles_of(time: Constant, chip: Chip) -> Fraction:
+    """A time in us or ns as cycles of the chip's clock."""
+    per_ns = Fraction(repr(chip.clock.nominal)) * (1000 if time.unit == "us" else 1)
+    return Fraction(repr(time.nominal)) * per_ns
+
+
+class Calls:
+    """The host's calls of the BitLinear datapath on one chip; `m`, `k`, `n`: int64 arrays of shapes, or integers."""
+
+    def __init__(self, chip: Chip, spec: CallsSpec) -> None:
+        self.spec = spec
+        self._write, self._read = (-int(-cycles_of(burst.time, chip) * STEPS // 1) for burst in (spec.write, spec.read))
+
+    def cycles(self, m: Any, k: Any, n: Any) -> Any:
+        """What the host needs for all calls of a tile, rounded up."""
+        spec = self.spec
+        writes = _bursts(k, spec.k, spec.write) * -(-n // spec.n)
+        reads = _bursts(n, spec.n, spec.read) * -(-k // spec.k)
+        return -(-m * (writes * self._write + reads * self._read) // STEPS)
+
+    def least(self, m: int, k: int, n: int) -> int:
+        """What no tiling goes below: bursts that are full, in as few calls as there can be."""
+        spec = self.spec
+        writes, reads = -(-k // spec.write.values) * -(-n // spec.n), -(-n // spec.read.values) * -(-k // spec.k)
+        return -(-m * (writes * self._write + reads * self._read) // STEPS)
+
+    def of(self, matmul: Matmul, parts: Sequence[Sequence[int]]) -> tuple[int, Events]:
+        """Cycles and bits of all tiles of a matmul; `parts`: M, K and N in tiles."""
+        sizes = [Counter(sizes).items() for sizes in parts]
+        cycles = writes = reads = 0
+        for (m, times_m), (k, times_k), (n, times_n) in product(*sizes):
+            times = times_m * times_k * times_n * matmul.repeat
+            cycles += times * int(self.cycles(m, k, n))
+            writes += times * m * k * -(-n // self.spec.n)
+            reads += times * m * n * -(-k // self.spec.k)
+        bits = {"host.write_bits": writes * matmul.act_bits, "host.read_bits": reads * matmul.sum_bits}
+        return cycles, Events(bits)
+
+
+def _bursts(values: Any, most: int, burst: Burst) -> Any:
+    """Bursts for `values` numbers, in calls of at most `most`."""
+    full, rest = values // most, values % most
+    return full * -(-most // burst.values) + -(-rest // burst.values)
+
+
+def launch_cycles(chip: Chip) -> int:
+    """Cycles that pass before a matmul starts."""
+    if chip.host is None or chip.host.matmul_latency is None:
+        return 0
+    return -int(-cycles_of(chip.host.matmul_latency, chip) // 1)
+
+
+def step_exchange(chip: Chip, head: Operator) -> tuple[Events, int] | None:
+    """Bits and cycles of what a forward pass exchanges, from its head (M positions, N logits); None: no host."""
+    if chip.host is None or chip.host.step is None:
+        return None
+    step = chip.host.step
+    answer = TOKEN_BITS if step.returns == "token" else head.n * VALUE_BITS
+    bits = {"host.write_bits": head.m * TOKEN_BITS, "host.read_bits": head.m * answer}
+    per_cycle = Fraction(repr(step.bandwidth.nominal)) * 8 / Fraction(repr(chip.clock.nominal))
+    return Events(bits), -int(-(cycles_of(step.latency, chip) + sum(bits.values()) / per_cycle) // 1)
