@@ -20,12 +20,13 @@ from bitsim.datapath.base import Array, Datapath
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
 from bitsim.schedule.kernels import nest
-from bitsim.schedule.kernels.search import search
+from bitsim.schedule.kernels.search import EDP, ENERGY, LATENCY, search
 from bitsim.schedule.matmul import Matmul
 from bitsim.schedule.plan import Loops, Plan, Schedule, Tile
 from bitsim.schedule.transfers import Transfers
 
 Objective = Literal["latency", "energy", "edp"]
+OBJECTIVES: dict[Objective, int] = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}
 MOST_SIZES = 64  # candidates per dimension and rank; with several ranks MOST_OUTER
 MOST_OUTER = 8
 PerBit = Mapping[str, tuple[float, float]]
@@ -67,19 +68,22 @@ class Mapper:
         legs, most = transfers[rank], MOST_SIZES if len(transfers) == 1 else MOST_OUTER
         sizes, cut = self._candidates(legs, dims, most)
         lattice = [_lattice(size, candidates) for size, candidates in zip(dims, sizes, strict=True)]
-        _, cycles, streams = self.schedule.tiles(_open([values for values, _ in lattice]))
-        spent = self._spent(streams) if rank == 0 else np.zeros(cycles.shape)
+        tiles = self.schedule.tiles(_open([values for values, _ in lattice]))
+        spent = self._spent(tiles.streams) if rank == 0 else np.zeros(tiles.cycles.shape)
+        used = np.ascontiguousarray(np.moveaxis(tiles.used[self.schedule.at(legs)], 0, -1))
         shape = (*(len(candidates) for candidates in sizes), len(nest.ORDERS))
         times, energies, keeps = np.empty(shape, np.int64), np.zeros(shape), np.zeros(shape, np.int64)
         search(
             np.array([*dims, repeat], dtype=np.int64),
             (sizes[0], sizes[1], sizes[2]),
             (lattice[0][1], lattice[1][1], lattice[2][1]),
-            cycles,
+            tiles.cycles,
             spent,
+            used,
             legs.timing,
             (legs.room, legs.held, legs.double),
             legs.prices(self.goal.per_bit),
+            OBJECTIVES[self.goal.objective],
             (times, energies, keeps),
         )
         searched = int(np.count_nonzero(times >= 0))

@@ -13,10 +13,10 @@ from bitsim.events import Events
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
 from bitsim.schedule.mapper import Goal, Mapper
-from bitsim.schedule.matmul import Matmul, matmul_of
+from bitsim.schedule.matmul import DRAM, Matmul, matmul_of
 from bitsim.schedule.plan import Plan
 from bitsim.schedule.traffic import traffic
-from bitsim.schedule.transfers import DRAM, bits_per_cycle
+from bitsim.schedule.transfers import bits_per_cycle
 from bitsim.schedule.vector import vector_traffic, vector_work
 
 ASSUMPTIONS = (

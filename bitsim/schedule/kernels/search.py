@@ -8,6 +8,7 @@ from bitsim.schedule.kernels.nest import COUNTS, ORDERS, TIME, Ints, Loops, Timi
 
 Floats = NDArray[np.float64]
 Room = tuple[Floats, Floats, NDArray[np.bool_]]
+LATENCY, ENERGY, EDP = 0, 1, 2
 _FINISHED = 1  # flags of a nest without earlier sums, which finishes its own
 
 
@@ -18,24 +19,29 @@ def search(
     at: tuple[Ints, Ints, Ints],
     cycles: Ints,
     spent: Floats,
+    used: Ints,
     timing: Timing,
     room: Room,
     prices: Floats,
+    objective: int,
     found: tuple[Ints, Floats, Ints],
 ) -> None:
     """Fill `found` = (times, energies, keeps), each (candidates of M, K, N; orders); a time of -1 says: no room.
 
     * `dims`: M, K, N and repetitions; `sizes`: candidate tile sizes of M, K, N; `at`, each (candidates, 2): where along
-      the axes of `cycles` and `spent`, the time and energy of single tiles, a candidate's full and last tile are.
+      the axes of `cycles` and `spent`, the time and energy of single tiles, a candidate's full and last tile are; so
+      for `used` (..., memories), their cycles of each memory.
     * `room` = (bits of each level, bits (levels, 3) per element of weights, activations, sums in them, whether they
-      are double). `prices`: energy per element of each count of `nest`.
+      are double). `prices`: energy per element of each count of `nest`. `objective`: LATENCY, ENERGY or EDP.
 
     Operands are kept where there is room, since that moves less and nothing more; of several ways to share the room
-    of a level the fastest is taken, of equally fast ones the one that takes less energy.
+    of a level the best is taken.
     """
     times, energies, keeps = found
     tile, chosen = np.empty(3, dtype=np.int64), np.empty((4, 2, 2, 2), dtype=np.int64)
+    memories = used.shape[3]
     counts, steps = np.empty(COUNTS, dtype=np.int64), np.empty((4, 2, 2, 2), dtype=np.int64)
+    uses, occupied = np.empty((4, 2, 2, 2, memories), dtype=np.int64), np.empty(memories, dtype=np.int64)
     tried, needs = np.zeros(8, dtype=np.bool_), np.empty((3, 2), dtype=np.int64)
     power = np.empty((2, 2, 2), dtype=np.float64)
     times[:] = -1
@@ -51,6 +57,7 @@ def search(
                             place = (at[0][im, em], at[1][ik, ek], at[2][i_n, en])
                             chosen[:, em, ek, en] = cycles[place]
                             power[em, ek, en] = spent[place]
+                            uses[:, em, ek, en] = used[place]
                 several = 0
                 for d in range(3):
                     several += dims[d] > tile[d]
@@ -61,11 +68,21 @@ def search(
                         tried[keep] = not _covered(keep, tried) and _has_room(loops, room, needs)
                         if not tried[keep]:
                             continue
-                        evaluate(loops, chosen, timing, counts, steps)
-                        energy = _energy(counts, steps, prices, power)
-                        better = counts[TIME] < times[spot] or (counts[TIME] == times[spot] and energy < energies[spot])
-                        if times[spot] < 0 or better:
-                            times[spot], energies[spot], keeps[spot] = counts[TIME], energy, keep
+                        evaluate(loops, chosen, uses, timing, counts, occupied, steps)
+                        time, energy = counts[TIME], _energy(counts, steps, prices, power)
+                        if times[spot] < 0 or _better(objective, time, energy, times[spot], energies[spot]):
+                            times[spot], energies[spot], keeps[spot] = time, energy, keep
+
+
+@kernel
+def _better(objective: int, time: int, energy: float, other_time: int, other_energy: float) -> bool:
+    """Whether a plan beats another one: by the objective, then by what the objective leaves open."""
+    if objective == LATENCY:
+        return time < other_time or (time == other_time and energy < other_energy)
+    score, other = energy, other_energy
+    if objective == EDP:
+        score, other = energy * time, other_energy * other_time
+    return score < other or (score == other and time < other_time)
 
 
 @kernel
