@@ -108,7 +108,8 @@ class Buffers:
         """Start the step at `at`: its operands must be there; sums that continue nothing start at 0."""
         self.weights.drop_used_up(at)
         self.acts.drop_used_up(at)
-        assert at in self.weights and at in self.acts, f"no operands at {at}"
+        assert at in self.weights, f"no weights at {at}"
+        assert at in self.acts, f"no activations at {at}"
         m, k, n = size_at(self.loops, self.dims, at)
         if at not in self.sums:
             assert not self.flags(at) >> 1, f"no sums at {at}"

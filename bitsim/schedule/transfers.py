@@ -73,7 +73,7 @@ class Transfers:
         return np.array(double, dtype=np.bool_)
 
     def _buffers(self, operand: Held) -> tuple[LevelSpec, ...]:
-        """The levels of this rank that hold an operand; outputs leave the innermost buffer of sums, whatever its rank."""
+        """The levels of this rank that hold an operand; outputs leave the innermost buffer of sums, at any rank."""
         found = tuple(level for level in self.levels if operand in level.holds)
         return self.chip.memory.chain("psums")[:1] if operand == "psums" and self.rank == 0 else found
 

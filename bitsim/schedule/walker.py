@@ -117,9 +117,7 @@ class _Walker:
             self.peaks[rank, buffer.operand] = max(self.peaks.get((rank, buffer.operand), 0), buffer.peak)
         return clock + _longest(self.move(rank, buffers.store(left), clock))
 
-    def step(
-        self, rank: int, buffers: Buffers, left: Index | None, now: Index, after: Index | None, start: int
-    ) -> int:
+    def step(self, rank: int, buffers: Buffers, left: Index | None, now: Index, after: Index | None, start: int) -> int:
         """Execute a tile; meanwhile double buffers give up the last sums, then take what the next tile needs."""
         buffers.begin(now)
         before = self.used.copy()
@@ -170,7 +168,9 @@ class _Walker:
             ):
                 if memory:
                     self.book(memory, content, way, rank, move, elements * bits)
-                    amounts[memory] = amounts.get(memory, Fraction(0)) + elements * Fraction(-int(-bits * STEPS // 1), STEPS)
+                    amounts[memory] = amounts.get(memory, Fraction(0)) + elements * Fraction(
+                        -int(-bits * STEPS // 1), STEPS
+                    )
         took = Counter({memory: self.transfer(memory, bits) for memory, bits in amounts.items()})
         self.used += took
         for memory, cycles in took.items():
@@ -183,7 +183,9 @@ class _Walker:
             return 0
         rate = Fraction(int(bits_per_cycle(self.chip, memory) * STEPS), STEPS)
         dram, clock = self.chip.memory.dram, self.chip.clock
-        latency = Fraction(repr(dram.latency.nominal)) * Fraction(repr(clock.nominal)) if memory == DRAM else Fraction(0)
+        latency = (
+            Fraction(repr(dram.latency.nominal)) * Fraction(repr(clock.nominal)) if memory == DRAM else Fraction(0)
+        )
         return -int(-latency // 1) - int(-bits // rate)
 
     def book(self, memory: str, content: str, way: str, rank: int, what: str, bits: Fraction | int) -> None:

@@ -111,3 +111,8 @@ def plans(draw: st.DrawFn, matmul: Matmul, ranks: int) -> Plan:
         loops.append(Loops(tile=(m, k, n), order=draw(st.integers(0, 5)), keep=draw(st.integers(0, 7))))
         dims = (m, k, n)
     return Plan(loops=tuple(reversed(loops)), searched=0)
+
+
+def small(ranks: int) -> int:
+    """Sizes of matmuls that can be walked quickly through so many ranks of buffers."""
+    return {1: 13, 2: 9}.get(ranks, 6)

@@ -5,9 +5,9 @@ same neighbours and the same sizes cost the same, and what a step sees of its ne
 its indices is the first, the last but one, the last, or another. So at most four indices stand for all of a loop, and
 4^4 steps for the whole nest, whatever its length: this is the closed form. `walker.py` takes every step.
 
-Transfers: weights (0), activations (1), partial sums (2: they come and go at their own width) and finished outputs (3).
-`timing` = (cost, den, wait, overlaps): `cost[q, o] / den[q]` cycles of memory q per element of o, `wait[q]` cycles before
-the first bit, and whether the buffers of weights, activations and sums are double.
+Transfers: weights (0), activations (1), partial sums (2), which come and go, and finished outputs (3).
+`timing` = (cost, den, wait, overlaps): `cost[q, o] / den[q]` cycles of memory q per element of o, `wait[q]` cycles
+before the first bit, and whether the buffers of weights, activations and sums are double.
 
 `loops` = (dims, tile, order, keep, flags), with dims (4,): M, K, N and repetitions; tile (3,); order (3,): loops from
 the outermost; keep: bits for weights (1), activations (2), sums (4); flags: 2 * (sums continue earlier ones) + (sums
