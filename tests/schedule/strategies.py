@@ -15,7 +15,8 @@ from bitsim.schedule.plan import Loops, Plan
 from tests.datapath.strategies import array_specs
 
 # What levels hold, from the datapath outwards: one, two and three ranks, shared levels, operands that skip ranks.
-HIERARCHIES: tuple[tuple[str, ...], ...] = (
+Hierarchies = tuple[tuple[str, ...], ...]
+HIERARCHIES: Hierarchies = (
     ("weights", "acts", "psums"),
     ("weights acts psums",),
     ("weights psums", "acts"),
@@ -26,6 +27,7 @@ HIERARCHIES: tuple[tuple[str, ...], ...] = (
     ("weights", "acts", "psums", "weights acts", "weights acts psums"),
     ("psums", "weights acts psums", "acts"),
 )
+ONE_RANK = HIERARCHIES[:3]
 
 
 def memory(hierarchy: tuple[str, ...], **changes: Any) -> MemorySpec:
@@ -55,9 +57,9 @@ def chip_with(memory: MemorySpec, datapath: PEArraySpec) -> Chip:
 
 
 @st.composite
-def memories(draw: st.DrawFn) -> MemorySpec:
+def memories(draw: st.DrawFn, hierarchies: Hierarchies = HIERARCHIES) -> MemorySpec:
     """Generates memories that may be too small for anything; their rates make any of them the slowest."""
-    hierarchy = draw(st.sampled_from(HIERARCHIES))
+    hierarchy = draw(st.sampled_from(hierarchies))
     changes: dict[str, Any] = {
         f"l{i}": {
             "capacity": constant(draw(st.sampled_from((0.02, 0.1, 0.5, 4.0))), "kB"),
