@@ -17,10 +17,11 @@ from bitsim.schedule.plan import Tile
 MOST_TILES = 50_000  # candidates of one rank, if it is the only one
 MOST_SIZES = 48  # candidates per dimension; with several ranks of buffers MOST_OUTER outside and MOST_INNER inside
 MOST_OUTER, MOST_INNER = 8, 16
+EACH = "one tile size for each number of tiles"
 
 
 def candidates(dims: Tile, grain: Tile, rank: int, ranks: int) -> tuple[list[Array], str]:
-    """Tile sizes of M, K and N for one of `ranks` ranks, the largest first, and what was left out of them."""
+    """Tile sizes of M, K and N for one of `ranks` ranks, the largest first, and to what they are limited."""
     most = MOST_SIZES if ranks == 1 else MOST_OUTER if rank else MOST_INNER
     lists = [_lists(size, min(unit, size), most) for size, unit in zip(dims, grain, strict=True)]
     chosen = [0, 0, 0]
@@ -30,15 +31,10 @@ def candidates(dims: Tile, grain: Tile, rank: int, ranks: int) -> tuple[list[Arr
         if tiles <= (MOST_TILES if ranks == 1 else most**3):
             chosen = finer
     found = [lists[d][choice] for d, choice in enumerate(chosen)]
-    left_out = [
-        f"{len(sizes)} of {size} tile sizes of {name} ({which})"
-        for name, size, (sizes, which) in zip("MKN", dims, found, strict=True)
-        if len(sizes) < size
-    ]
+    tried = [which for size, (sizes, which) in zip(dims, found, strict=True) if len(sizes) < size]
     if ranks > 1:
-        left_out.append(f"inner loops that are best for a full outer tile, with at most {MOST_INNER**3} tiles each")
-    cut = f"tried only {', '.join(left_out)}" if left_out else ""
-    return [np.array(sizes, dtype=np.int64) for sizes, _ in found], cut
+        tried.append(f"inner loops that are best for a full outer tile, of at most {MOST_INNER} tile sizes")
+    return [np.array(sizes, dtype=np.int64) for sizes, _ in found], "; ".join(dict.fromkeys(tried))
 
 
 def _lists(size: int, unit: int, most: int) -> list[tuple[Sequence[int], str]]:
@@ -48,12 +44,12 @@ def _lists(size: int, unit: int, most: int) -> list[tuple[Sequence[int], str]]:
     while half > 1:
         half = -(-half // 2)
         steps.add(half)
-    coarse, which = sorted(steps, reverse=True), f"in steps of {unit}" if unit > 1 else "one per number of tiles"
+    coarse, which = sorted(steps, reverse=True), "tile sizes in steps of the grain" if unit > 1 else EACH
     if len(coarse) > most:
         kept = np.unique(np.geomspace(1, len(coarse), most).round().astype(int)) - 1
-        coarse, which = [coarse[i] for i in kept], "spread over all"
+        coarse, which = [coarse[i] for i in kept], f"at most {most} tile sizes"
     fine = sorted(steps.union(_sizes(size, 1)), reverse=True)
-    return [(coarse, which), (fine, "one per number of tiles"), (range(size, 0, -1), "all")]
+    return [(coarse, which), (fine, EACH), (range(size, 0, -1), "")]
 
 
 def _sizes(size: int, unit: int) -> list[int]:

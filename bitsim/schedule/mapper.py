@@ -1,12 +1,12 @@
 """The mapper: which tiles and loop orders, under all capacities, for the least time, energy or their product.
 
 All `candidates` are tried with all six orders and all ways to keep operands, but for those whose tiles alone cost more
-than the best plan. `Plan.cut` says what was left out; what that may cost is at most the gap to the lower bound.
+than the best plan. `Plan.cut` says to what a search was limited; it may be off by its gap to the lower bound at most.
 
 With more than one rank of buffers the outer tiles are taken in the order of a lower bound, with the datapath's own
 cycles in place of everything inside, until no outer tile that is left can beat the best plan found. Inner loops are
 chosen for the full outer tile, apart from what the outer ranks do, and cut to size in the last ones; kept operands of
-the outer ranks are those that are best with the lower bound.
+the outer ranks are those that are best with the lower bound. `Plan.cut` says that, too.
 """
 
 from collections.abc import Mapping

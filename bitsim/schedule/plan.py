@@ -49,7 +49,10 @@ class Loops:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Loops by rank, from the datapath outwards; `searched`: how many were compared; `cut`: what was left out."""
+    """Loops by rank, from the datapath outwards.
+
+    `searched`: how many plans were compared or ruled out; `cut`: to what the search was limited, empty if to nothing.
+    """
 
     loops: tuple[Loops, ...]
     searched: int

@@ -131,14 +131,17 @@ def test_a_search_that_was_cut_says_so() -> None:
         return Mapper(chip, path).plan(matmul_of(op, path, chip.memory)).cut
 
     assert cut(30, 30, 30) == ""
-    assert cut(1, 3200, 640) == (
-        "tried only 121 of 3200 tile sizes of K (one per number of tiles), "
-        "52 of 640 tile sizes of N (one per number of tiles)"
-    )
-    assert cut(512, 3200, 8640) == (
-        "tried only 45 of 512 tile sizes of M (one per number of tiles), 20 of 3200 tile sizes of K (in steps of 64), "
-        "29 of 8640 tile sizes of N (in steps of 64)"
-    )
+    assert cut(1, 3200, 640) == "one tile size for each number of tiles"
+    assert cut(512, 3200, 8640) == "one tile size for each number of tiles; tile sizes in steps of the grain"
+    assert cut(5000, 64000, 64000) == "at most 48 tile sizes"
+
+
+def test_a_search_through_two_ranks_of_buffers_says_what_it_assumed() -> None:
+    chip = chip_with(memory(HIERARCHIES[3]), array_spec("ternary", "output_stationary", 2, 2, acc_bits=16))
+    op = Operator(name="l", kind="linear", phase="prefill", m=3, k=4, n=5, weight_format="ternary", weight_bits=40)
+    plan = Placement(chip).place(op).plan
+    assert plan is not None
+    assert plan.cut == "inner loops that are best for a full outer tile, of at most 16 tile sizes"
 
 
 @pytest.mark.parametrize(("double", "needs"), [(True, "4.00 bytes with the next one"), (False, "2.00 bytes")])
