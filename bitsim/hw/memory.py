@@ -25,11 +25,12 @@ class LevelSpec(Described):
     """An on-chip SRAM of `ports` ports, each `width_bits` wide and used once per cycle. 1 kB = 1024 bytes.
 
     `holds`: the operands that pass through it. `double_buffered`: half of it is filled or emptied while the datapath
-    works on the other half, otherwise the datapath waits. `resident`: it holds all weights of a model from the start.
+    works on the other half, otherwise the datapath waits; the halves share its ports. `resident`: it holds all weights
+    of a model from the start.
     """
 
     name: Annotated[Text, Field(pattern="^[a-z][a-z0-9_]*$")]
-    holds: Annotated[tuple[Held, ...], Field(min_length=1, strict=False)]
+    holds: Annotated[tuple[Held, ...], Field(strict=False)]
     capacity: Annotated[Constant, in_unit("kB", positive=True)]
     width_bits: Annotated[int, Field(ge=1, le=4096)]
     ports: Annotated[int, Field(ge=1, le=4096)] = 1
@@ -38,10 +39,15 @@ class LevelSpec(Described):
 
     @model_validator(mode="after")
     def _sensible(self) -> "LevelSpec":
+        if not self.holds:
+            raise problem("expected weights, acts, psums or several of them (got none)", key="holds")
         if len(set(self.holds)) < len(self.holds):
             raise problem(f"names an operand twice (got {', '.join(self.holds)})", key="holds")
         if self.resident and self.holds != ("weights",):
-            raise problem(f"only a level that holds weights and nothing else can be (it holds {', '.join(self.holds)})")
+            raise problem(
+                f"only a level that holds weights and nothing else can be (it holds {', '.join(self.holds)})",
+                key="resident",
+            )
         return self
 
     @property

@@ -182,6 +182,8 @@ _KINDS = {
 def _expected(kind: str, context: Mapping[str, Any], message: str) -> str:
     if kind in _COMPARISONS:
         return f"must be {_COMPARISONS[kind]} {context[_BOUNDS[kind]]:g}"
+    if kind == "string_pattern_mismatch":
+        return f"must match {context['pattern']}"
     if kind == "literal_error":
         return f"must be {context['expected']}"
     return _KINDS.get(kind, message)

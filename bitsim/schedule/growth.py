@@ -16,8 +16,10 @@ from bitsim.datapath.base import Array
 from bitsim.events import Events
 from bitsim.model.operators import Operator
 from bitsim.schedule.kernels import nest
+from bitsim.schedule.matmul import DRAM
 from bitsim.schedule.place import Placed, Placement
-from bitsim.schedule.transfers import DRAM, STEPS
+from bitsim.schedule.plan import WHOLE
+from bitsim.schedule.transfers import STEPS
 
 OperatorAt = Callable[[int], Operator]
 Expected = Callable[[Operator, Placed], Events]
@@ -170,12 +172,21 @@ def _nested(placement: Placement, piece: _Piece, operator_at: OperatorAt) -> Arr
     tiles = np.minimum(dims[:, :3], np.array(loops.tile))
     lasts = dims[:, :3] - (-(-dims[:, :3] // tiles) - 1) * tiles
     m, k, n = (np.stack([tiles[:, d], lasts[:, d]], axis=1) for d in range(3))
-    execution = schedule.tiles([m[:, :, None, None], k[:, None, :, None], n[:, None, None, :]])[1]
+    single = schedule.tiles([m[:, :, None, None], k[:, None, :, None], n[:, None, None, :]])
     costs = np.broadcast_to(legs.cost, (piece.size, *legs.cost.shape)).copy()
     if DRAM in legs.ports and "weights" in legs.legs:
         elements = dims[:, 1] * dims[:, 2] * dims[:, 3]
         costs[:, legs.ports.index(DRAM), 0] = -(-piece.values("stored") * STEPS // elements)
     cycles = np.empty(piece.size, dtype=np.int64)
-    spread = np.broadcast_to(execution[:, None], (piece.size, 4, 2, 2, 2))
-    nest.cycles_of_many(dims, tiles, nest.ORDERS[loops.order], loops.keep, spread, costs, legs.timing, cycles)
+    used = np.ascontiguousarray(np.moveaxis(single.used[schedule.at(legs)], 0, -1))
+    nest.cycles_of_many(
+        dims,
+        tiles,
+        (dims[0], tiles[0], nest.ORDERS[loops.order], loops.keep, WHOLE),
+        np.broadcast_to(single.cycles[:, None], (piece.size, 4, 2, 2, 2)),
+        np.broadcast_to(used[:, None], (piece.size, 4, 2, 2, 2, used.shape[-1])),
+        costs,
+        legs.timing,
+        cycles,
+    )
     return cycles + placement.launch

@@ -7,6 +7,8 @@ from bitsim.datapath.base import Datapath
 from bitsim.hw.memory import MemorySpec
 from bitsim.model.operators import Operator
 
+DRAM = "dram"
+IN_DATAPATH = "datapath"
 VALUE_BITS = 16  # the vector unit's FP16 values, and outputs behind the scale multipliers
 
 
@@ -16,7 +18,7 @@ class Matmul:
 
     * `weight_bits`: per weight in the datapath's code, as buffers hold it; `stored_bits`: of all weights of all
       repetitions in DRAM, by their packing. `act_bits`, `sum_bits`: per activation and partial sum.
-    * `weights_move`: False where the datapath or a resident level holds them for good.
+    * `weights_home`: where the weights are at rest: DRAM, a resident level, or the datapath.
     * `acts_inside`, `outputs_inside`: whether the tensors live on the chip, in the outermost level that holds
       activations, or in DRAM. `content`: what DRAM events call the weights: "weights" or "kv".
     """
@@ -29,10 +31,15 @@ class Matmul:
     stored_bits: int
     act_bits: int
     sum_bits: int
-    weights_move: bool
+    weights_home: str
     acts_inside: bool
     outputs_inside: bool
     content: str
+
+    @property
+    def weights_move(self) -> bool:
+        """Whether the weights come from DRAM."""
+        return self.weights_home == DRAM
 
     @property
     def dims(self) -> tuple[int, int, int]:
@@ -52,8 +59,6 @@ def fits_inside(memory: MemorySpec, values: int, bits: int) -> bool:
 
 def matmul_of(op: Operator, datapath: Datapath, memory: MemorySpec) -> Matmul:
     """The matmul of an operator on `datapath`. Tensors of attention are made and used up head by head."""
-    held = op.is_bitlinear and datapath.holds_weights
-    resident = any(level.resident for level in memory.chain("weights")) and op.weight_bits > 0
     coded = datapath.streams(1, op.k, op.n).weight_writes
     return Matmul(
         m=op.m,
@@ -64,8 +69,15 @@ def matmul_of(op: Operator, datapath: Datapath, memory: MemorySpec) -> Matmul:
         stored_bits=op.kv_read_bits if op.weight_format == "activation" else op.weight_bits,
         act_bits=datapath.act_bits,
         sum_bits=datapath.sum_bits,
-        weights_move=not held and not resident,
+        weights_home=_weights_home(op, datapath, memory),
         acts_inside=fits_inside(memory, op.m * op.k, datapath.act_bits),
         outputs_inside=fits_inside(memory, op.m * op.n, VALUE_BITS),
         content="kv" if op.weight_format == "activation" else "weights",
     )
+
+
+def _weights_home(op: Operator, datapath: Datapath, memory: MemorySpec) -> str:
+    if op.is_bitlinear and datapath.holds_weights:
+        return IN_DATAPATH
+    resident = [level.name for level in memory.chain("weights") if level.resident and op.weight_bits > 0]
+    return resident[0] if resident else DRAM

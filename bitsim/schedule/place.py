@@ -14,10 +14,10 @@ from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
 from bitsim.schedule.host import HOST, Calls, launch_cycles, step_exchange
 from bitsim.schedule.mapper import Goal, Mapper
-from bitsim.schedule.matmul import VALUE_BITS, Matmul, matmul_of
+from bitsim.schedule.matmul import DRAM, VALUE_BITS, Matmul, matmul_of
 from bitsim.schedule.plan import Plan, Schedule
 from bitsim.schedule.traffic import traffic
-from bitsim.schedule.transfers import DRAM, bits_per_cycle
+from bitsim.schedule.transfers import bits_per_cycle
 from bitsim.schedule.vector import vector_traffic, vector_work
 
 ASSUMPTIONS = (
@@ -208,7 +208,7 @@ class Placement:
         Buffers are bounded by what the datapath reads from them and writes to them, whatever fills them.
         """
         memory, repeat = self.chip.memory, matmul.repeat
-        least = {f"dram.{matmul.content}.read_bits": matmul.stored_bits if matmul.weights_move else 0}
+        least = {f"dram.{matmul.content}.read_bits": matmul.stored_bits if matmul.weights_home == DRAM else 0}
         least["dram.acts.read_bits"] = 0 if matmul.acts_inside else matmul.m * matmul.k * matmul.act_bits * repeat
         least["dram.acts.write_bits"] = 0 if matmul.outputs_inside else matmul.m * matmul.n * VALUE_BITS * repeat
         whole = datapath.streams(*matmul.dims)

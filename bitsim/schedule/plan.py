@@ -11,7 +11,7 @@ from bitsim.hw.chip import Chip
 from bitsim.hw.memory import OPERANDS
 from bitsim.schedule.host import Calls
 from bitsim.schedule.kernels import nest
-from bitsim.schedule.matmul import Matmul
+from bitsim.schedule.matmul import DRAM, Matmul
 from bitsim.schedule.transfers import Transfers, bits_per_cycle, transfers_of
 
 Tile = tuple[int, int, int]
@@ -50,7 +50,10 @@ class Loops:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Loops by rank, from the datapath outwards; `searched`: how many were compared; `cut`: what was left out."""
+    """Loops by rank, from the datapath outwards.
+
+    `searched`: how many plans were compared or ruled out; `cut`: to what the search was limited, empty if to nothing.
+    """
 
     loops: tuple[Loops, ...]
     searched: int
@@ -77,13 +80,28 @@ class Work:
     """What a schedule does: cycles from start to end, cycles in which the datapath works, and what moves.
 
     `moved`, int64 (ranks, 5): elements of weights, activations, sums that come and go, outputs, by rank. `streams`,
-    int64 (4,): bits of weights and activations that the datapath reads, of sums that it reads and writes.
+    int64 (4,): bits of weights and activations that the datapath reads, of sums that it reads and writes. `used`, int64
+    (memories,): for how many of the cycles each memory works, DRAM last.
     """
 
     cycles: int
     busy: int
     moved: Array
     streams: Array
+    used: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles:
+    """Calls of the datapath on tiles of many sizes, int64 (...): cycles that it works, and that the call takes.
+
+    `streams` (4, ...) and `used` (memories, ...) as in `Work`: a call may wait for the ports of its buffers.
+    """
+
+    busy: Array
+    cycles: Array
+    streams: Array
+    used: Array
 
 
 class Schedule:
@@ -93,31 +111,35 @@ class Schedule:
         self.chip = chip
         self.calls = calls
         self.datapath = datapath
+        self.memories = (*chip.memory.names, DRAM)
         self.ranks = len(chip.memory.ranks())
-        inner = [chip.memory.chain(operand)[0].name for operand in ("weights", "acts", "psums")]
-        self._ports = [int(bits_per_cycle(chip, name)) for name in inner]
-        self._shared = [[i for i in range(3) if inner[i] == name] for name in dict.fromkeys(inner)]
+        self._inner = [self.memories.index(chip.memory.chain(operand)[0].name) for operand in OPERANDS]
         self._tiles: dict[tuple[Tile, Fraction], Work] = {}
 
     def transfers(self, matmul: Matmul) -> tuple[Transfers, ...]:
         return tuple(transfers_of(self.chip, matmul, rank) for rank in range(self.ranks))
 
-    def tiles(self, sizes: Sequence[Array], pace: Fraction = Fraction(1)) -> tuple[Array, Array, Array]:
-        """Of tiles of many sizes: cycles of the datapath, cycles with its buffers' ports and host, streams (4, ...).
+    def at(self, transfers: Transfers) -> list[int]:
+        """Where among all memories the ones of one rank's transfers are."""
+        return [self.memories.index(name) for name in transfers.ports]
 
-        `pace`: how many of its cycles the datapath takes on the operands at hand.
+    def tiles(self, sizes: Sequence[Array], pace: Fraction = Fraction(1)) -> Tiles:
+        """What the datapath does on tiles of `sizes` (M, K, N), arrays that broadcast.
+
+        `pace`: how many of its cycles it takes on the operands at hand.
         """
         costs = self.datapath.tile_costs(*sizes)
         busy = -(-costs.cycles * pace.numerator // pace.denominator)
         streams = np.stack([costs.weight_reads, costs.act_reads, costs.psum_reads, costs.psum_writes])
-        moved = [streams[0], streams[1], streams[2] + streams[3]]
-        cycles = busy
-        for together in self._shared:
-            bits = sum(moved[i] for i in together)
-            cycles = np.maximum(cycles, -(-bits // self._ports[together[0]]))
+        used = np.zeros((len(self.memories), *busy.shape), dtype=np.int64)
+        for memory, bits in zip(self._inner, (streams[0], streams[1], streams[2] + streams[3]), strict=True):
+            used[memory] += bits
+        for memory in set(self._inner):
+            used[memory] = -(-used[memory] // int(bits_per_cycle(self.chip, self.memories[memory])))
+        cycles = np.maximum(busy, used.max(axis=0))
         if self.calls is not None:
             cycles = np.maximum(cycles, self.calls.cycles(*sizes))
-        return busy, cycles, streams
+        return Tiles(busy=busy, cycles=cycles, streams=streams, used=used)
 
     def work(self, matmul: Matmul, plan: Plan, transfers: tuple[Transfers, ...], pace: Fraction = Fraction(1)) -> Work:
         """What the matmul does under a plan."""
@@ -130,37 +152,46 @@ class Schedule:
             return done[key]
 
         def outer(rank: int, dims: Tile, repeat: int, flags: int) -> Work:
-            loops, legs = plan.loops[rank].within(dims), transfers[rank]
+            loops, through = plan.loops[rank].within(dims), transfers[rank]
             sizes = [_full_and_last(size, tile) for size, tile in zip(dims, loops.tile, strict=True)]
-            shape = np.array([*dims, repeat], dtype=np.int64)
-            tile = np.array(loops.tile, dtype=np.int64)
-            execution, counts = np.zeros((4, 2, 2, 2), np.int64), np.empty(nest.COUNTS, np.int64)
-            steps = np.empty((4, 2, 2, 2), np.int64)
-            nested_loops = (shape, tile, nest.ORDERS[loops.order], loops.keep, flags)
-            nest.evaluate(nested_loops, execution, legs.timing, counts, steps)
+            shape, tile = np.array([*dims, repeat], dtype=np.int64), np.array(loops.tile, dtype=np.int64)
+            nest_loops, ports = (shape, tile, nest.ORDERS[loops.order], loops.keep, flags), self.at(through)
+            execution, used = np.zeros((4, 2, 2, 2), np.int64), np.zeros((4, 2, 2, 2, len(ports)), np.int64)
+            counts, occupied, steps = np.empty(nest.COUNTS, np.int64), np.empty(len(ports), np.int64), execution.copy()
+            nest.evaluate(nest_loops, execution, used, through.timing, counts, occupied, steps)
             parts: list[tuple[int, Work]] = []
             for flag, em, ek, en in np.argwhere(steps):
                 size = (sizes[0][em], sizes[1][ek], sizes[2][en])
                 part = nested(rank - 1, size, 1, int(flag) if rank else WHOLE)
-                execution[flag, em, ek, en] = part.cycles
+                execution[flag, em, ek, en], used[flag, em, ek, en] = part.cycles, part.used[ports]
                 parts.append((int(steps[flag, em, ek, en]), part))
-            nest.evaluate(nested_loops, execution, legs.timing, counts, steps)
-            moved, streams = np.zeros((self.ranks, nest.COUNTS - 1), np.int64), np.zeros(4, np.int64)
-            for times, part in parts:
-                moved += times * part.moved
-                streams += times * part.streams
-            moved[rank] += counts[1:]
-            busy = sum(times * part.busy for times, part in parts)
-            return Work(cycles=int(counts[nest.TIME]), busy=busy, moved=moved, streams=streams)
+            nest.evaluate(nest_loops, execution, used, through.timing, counts, occupied, steps)
+            work = _sum_of(parts, int(counts[nest.TIME]))
+            work.moved[rank] += counts[1:]
+            work.used[ports] += occupied
+            return work
 
         return nested(self.ranks - 1, matmul.dims, matmul.repeat, WHOLE)
 
     def _tile(self, dims: Tile, pace: Fraction) -> Work:
         if (dims, pace) not in self._tiles:
-            busy, cycles, streams = self.tiles([np.array(size) for size in dims], pace)
+            tiles = self.tiles([np.array(size) for size in dims], pace)
             moved = np.zeros((self.ranks, nest.COUNTS - 1), np.int64)
-            self._tiles[dims, pace] = Work(cycles=int(cycles), busy=int(busy), moved=moved, streams=streams)
+            self._tiles[dims, pace] = Work(
+                cycles=int(tiles.cycles), busy=int(tiles.busy), moved=moved, streams=tiles.streams, used=tiles.used
+            )
         return self._tiles[dims, pace]
+
+
+def _sum_of(parts: Sequence[tuple[int, Work]], cycles: int) -> Work:
+    """What all parts do, each so many times, in `cycles` from start to end."""
+    return Work(
+        cycles=cycles,
+        busy=sum(times * part.busy for times, part in parts),
+        moved=np.sum([times * part.moved for times, part in parts], axis=0),
+        streams=np.sum([times * part.streams for times, part in parts], axis=0),
+        used=np.sum([times * part.used for times, part in parts], axis=0),
+    )
 
 
 def _full_and_last(size: int, tile: int) -> tuple[int, int]:

@@ -4,15 +4,16 @@ from fractions import Fraction
 
 from bitsim.events import Events
 from bitsim.hw.memory import MemorySpec
+from bitsim.schedule.matmul import DRAM
 from bitsim.schedule.plan import Work
-from bitsim.schedule.transfers import DRAM, Transfers
+from bitsim.schedule.transfers import Transfers
 
 
 def traffic(transfers: tuple[Transfers, ...], memory: MemorySpec, work: Work) -> Events:
     """Everything that memories read and write while a matmul is worked off.
 
-    The datapath reads finished sums from their buffer once; it is that read which sends them on, to the scale
-    multipliers or, unfinished, to the next level. Sums that come back are read once more than it would otherwise.
+    At the end of each call the datapath's streams read the sums once: finished, on their way to the scale multipliers,
+    or to go on with in the next call. Sums that leave unfinished are read once more on their way out.
     """
     events: dict[str, int] = {}
 
@@ -38,7 +39,7 @@ def traffic(transfers: tuple[Transfers, ...], memory: MemorySpec, work: Work) ->
                 add(leg.inner, "", "write", elements, leg.inner_bits)
         if "psums" in through.legs:
             leg = through.legs["psums"]
-            add(leg.inner, "", "read", sums_in if rank == 0 else sums_out, leg.inner_bits)
+            add(leg.inner, "", "read", sums_out, leg.inner_bits)
             add(leg.outer, "psums", "write", sums_out, leg.outer_bits)
         if "outputs" in through.legs:
             leg = through.legs["outputs"]

@@ -9,11 +9,10 @@ import numpy as np
 
 from bitsim.datapath.base import Array
 from bitsim.hw.chip import Chip
-from bitsim.hw.memory import OPERANDS, Held, LevelSpec
+from bitsim.hw.memory import OPERANDS, Held, LevelSpec, MemorySpec
 from bitsim.schedule.kernels import nest
-from bitsim.schedule.matmul import VALUE_BITS, Matmul, share_of_acts
+from bitsim.schedule.matmul import DRAM, IN_DATAPATH, VALUE_BITS, Matmul, share_of_acts
 
-DRAM = "dram"
 STEPS = 4096  # bits per element are rounded up, and bits per cycle down, to 1 / STEPS in times
 
 
@@ -69,8 +68,14 @@ class Transfers:
 
     @cached_property
     def overlaps(self) -> Array:
-        double = [all(level.double_buffered for level in self.levels if operand in level.holds) for operand in OPERANDS]
+        """bool (3,): whether weights, activations and sums come and go while the datapath works."""
+        double = [all(level.double_buffered for level in self._buffers(operand)) for operand in OPERANDS]
         return np.array(double, dtype=np.bool_)
+
+    def _buffers(self, operand: Held) -> tuple[LevelSpec, ...]:
+        """The levels of this rank that hold an operand; outputs leave the innermost buffer of sums, at any rank."""
+        found = tuple(level for level in self.levels if operand in level.holds)
+        return self.chip.memory.chain("psums")[:1] if operand == "psums" and self.rank == 0 else found
 
     @cached_property
     def room(self) -> Array:
@@ -86,7 +91,7 @@ class Transfers:
         held = np.zeros((len(self.levels), 3))
         for row, level in enumerate(self.levels):
             for column, operand in enumerate(OPERANDS):
-                if operand in level.holds and not self._at_home(level, operand):
+                if operand in level.holds and passes(self.chip.memory, self.matmul, level, operand):
                     held[row, column] = float(widths[column])
         return held
 
@@ -94,11 +99,6 @@ class Transfers:
     def double(self) -> Array:
         """bool (levels,): whether a level holds the next tile as well."""
         return np.array([level.double_buffered for level in self.levels], dtype=np.bool_)
-
-    def _at_home(self, level: LevelSpec, operand: Held) -> bool:
-        if operand == "weights":
-            return not self.matmul.weights_move
-        return operand == "acts" and self.matmul.acts_inside and level is self.chip.memory.chain("acts")[-1]
 
     def prices(self, per_bit: Mapping[str, tuple[float, float]]) -> Array:
         """float64 (6,): energy per element of each count of `kernels.nest`; `per_bit`: reads and writes, by memory."""
@@ -127,6 +127,15 @@ def bits_per_cycle(chip: Chip, memory: str) -> Fraction:
     return reached / Fraction(repr(chip.clock.nominal))
 
 
+def passes(memory: MemorySpec, matmul: Matmul, level: LevelSpec, operand: Held) -> bool:
+    """Whether tiles of an operand come into a level from outside; where its home lies, and beyond, they don't."""
+    outside = memory.chain(operand).index(level)
+    if operand == "weights" and matmul.weights_home != DRAM:
+        names = [other.name for other in memory.chain("weights")]
+        return matmul.weights_home != IN_DATAPATH and outside < names.index(matmul.weights_home)
+    return not (operand == "acts" and matmul.acts_inside and level is memory.chain("acts")[-1])
+
+
 def transfers_of(chip: Chip, matmul: Matmul, rank: int) -> Transfers:
     """The legs between the levels of `rank` and what lies behind them.
 
@@ -139,11 +148,10 @@ def transfers_of(chip: Chip, matmul: Matmul, rank: int) -> Transfers:
     stored = buffered | {"weights": Fraction(matmul.stored_bits, matmul.k * matmul.n * matmul.repeat)}
     for level in levels:
         for operand in level.holds:
+            if not passes(memory, matmul, level, operand):
+                continue
             chain = memory.chain(operand)
             behind = chain[chain.index(level) + 1 :]
-            home = operand == "acts" and matmul.acts_inside and not behind
-            if home or (operand == "weights" and not matmul.weights_move):
-                continue
             outer = behind[0].name if behind else DRAM
             bits = buffered[operand] if behind else stored[operand]
             legs[operand] = Leg(inner=level.name, outer=outer, inner_bits=buffered[operand], outer_bits=bits)

@@ -5,9 +5,9 @@ same neighbours and the same sizes cost the same, and what a step sees of its ne
 its indices is the first, the last but one, the last, or another. So at most four indices stand for all of a loop, and
 4^4 steps for the whole nest, whatever its length: this is the closed form. `walker.py` takes every step.
 
-Transfers: weights (0), activations (1), partial sums (2: they come and go at their own width) and finished outputs (3).
-`timing` = (cost, den, wait, overlaps): `cost[q, o] / den[q]` cycles of port q per element of o, `wait[q]` cycles before
-the first bit, and whether the buffers of weights, activations and sums are double.
+Transfers: weights (0), activations (1), partial sums (2), which come and go, and finished outputs (3).
+`timing` = (cost, den, wait, overlaps): `cost[q, o] / den[q]` cycles of memory q per element of o, `wait[q]` cycles
+before the first bit, and whether the buffers of weights, activations and sums are double.
 
 `loops` = (dims, tile, order, keep, flags), with dims (4,): M, K, N and repetitions; tile (3,); order (3,): loops from
 the outermost; keep: bits for weights (1), activations (2), sums (4); flags: 2 * (sums continue earlier ones) + (sums
@@ -17,9 +17,10 @@ Kept operands: without more room, a buffer holds one tile of an operand (and the
 come again when another one was there in between. An operand that is kept stays while the loop runs that it does not
 depend on (m for weights, n for activations, k for sums), with all its tiles that the loops inside of that one use.
 
-Time: the first tile is loaded; then each step takes as long as its execution or as the next tile's loading and the
-last outputs' storing, whichever is longer (double buffers), plus what its single buffers let the datapath wait for; at
-the end the last outputs are stored.
+Time: the first tile is loaded; then each step takes as long as its execution or as the last outputs' storing and then
+the next tile's loading, whichever is longer (double buffers), plus what its single buffers let the datapath wait for;
+at the end the last outputs are stored. A memory that serves execution and transfers in the same step takes no less than
+both need of it, since its ports are used once per cycle: so no memory is ever busier than time passes.
 """
 
 from typing import Any
@@ -41,11 +42,14 @@ COUNTS = 6
 
 
 @kernel
-def evaluate(loops: Loops, execution: Ints, timing: Timing, counts: Ints, steps: Ints) -> None:
+def evaluate(
+    loops: Loops, execution: Ints, used: Ints, timing: Timing, counts: Ints, occupied: Ints, steps: Ints
+) -> None:
     """Fill `counts` with what one nest takes and moves, and `steps` with how often tiles of each kind are executed.
 
     `execution`, int64 (4, 2, 2, 2): cycles of a tile by flags and by whether it is the last, smaller one of M, K, N;
-    `counts`, int64 (6,), and `steps`, int64 (4, 2, 2, 2), are the results.
+    `used`, int64 (4, 2, 2, 2, memories): for how many of them it needs each memory. The results are `counts`, int64
+    (6,), `occupied`, int64 (memories,): cycles of each for the nest's own transfers, and `steps`, int64 (4, 2, 2, 2).
     """
     dims, tile, order, keep, flags = loops
     trips = np.empty(4, dtype=np.int64)
@@ -57,9 +61,11 @@ def evaluate(loops: Loops, execution: Ints, timing: Timing, counts: Ints, steps:
     for d in range(4):
         number[d] = _representatives(trips[d], index[d], times[d])
     counts[:] = 0
+    occupied[:] = 0
     steps[:] = 0
     now, after, before = np.empty(4, dtype=np.int64), np.empty(4, dtype=np.int64), np.empty(4, dtype=np.int64)
     needs, stored, left = np.empty(3, dtype=np.int64), np.empty(2, dtype=np.int64), np.empty(2, dtype=np.int64)
+    nothing, idle = np.zeros(2, dtype=np.int64), np.zeros(occupied.size, dtype=np.int64)
     for choice in range(number[0] * number[1] * number[2] * number[3]):
         count, rest = 1, choice
         for d in range(4):
@@ -73,23 +79,21 @@ def evaluate(loops: Loops, execution: Ints, timing: Timing, counts: Ints, steps:
         if leads:
             _leaving(before, now, True, dims, tile, trips, keep, flags, left)
         ends = (now[M] == trips[M] - 1, now[K] == trips[K] - 1, now[N] == trips[N] - 1)
-        flag = 2 * (flags >> 1 or now[K] > 0) + (flags & 1 and ends[1])
-        steps[flag, ends[0] * 1, ends[1] * 1, ends[2] * 1] += count
-        busy = execution[flag, ends[0] * 1, ends[1] * 1, ends[2] * 1]
-        meanwhile = _loading(needs, True, timing) + _storing(left, True, timing)
-        waiting = _loading(needs, False, timing) + _storing(stored, False, timing)
-        counts[TIME] += count * (max(busy, meanwhile) + waiting)
+        kind = (2 * (flags >> 1 or now[K] > 0) + (flags & 1 and ends[1]), ends[0] * 1, ends[1] * 1, ends[2] * 1)
+        steps[kind] += count
+        counts[TIME] += count * _step(execution[kind], used[kind], needs, left, stored, count, timing, occupied)
         for operand in range(3):
             counts[1 + operand] += count * needs[operand]
         counts[PSUMS_OUT] += count * stored[0]
         counts[MOVED_OUTPUTS] += count * stored[1]
         if not leads:
             _first(dims, tile, flags, needs)
-            counts[TIME] += _loading(needs, True, timing) + _loading(needs, False, timing)
+            counts[TIME] += _step(0, idle, needs, nothing, nothing, 1, timing, occupied)
             for operand in range(3):
                 counts[1 + operand] += needs[operand]
         if not follows:
-            counts[TIME] += _storing(stored, True, timing)
+            needs[:] = 0
+            counts[TIME] += _step(0, idle, needs, stored, nothing, 1, timing, occupied)
 
 
 @kernel
@@ -182,43 +186,51 @@ def _first(dims: Ints, tile: Ints, flags: int, needs: Ints) -> None:
 
 
 @kernel
-def _loading(needs: Ints, double: bool, timing: Timing) -> Any:
-    """Cycles to bring what the double or the single buffers need."""
+def _step(
+    busy: int, used: Ints, needs: Ints, left: Ints, stored: Ints, times: int, timing: Timing, occupied: Ints
+) -> Any:
+    """Cycles of a step that is taken `times` times; what its transfers need of each memory is added to `occupied`.
+
+    `needs` (3,) must have come when it ends. Of sums and outputs, double buffers give up `left` (2,) meanwhile, single
+    ones `stored` (2,) at its end.
+    """
     cost, den, wait, overlaps = timing
-    weights, acts, sums = needs[0] * (overlaps[0] == double), needs[1] * (overlaps[1] == double), needs[2]
-    return _slowest(weights, acts, sums * (overlaps[2] == double), 0, cost, den, wait)
-
-
-@kernel
-def _storing(stored: Ints, double: bool, timing: Timing) -> Any:
-    """Cycles to take away sums and outputs, if their buffer is double or single as asked."""
-    cost, den, wait, overlaps = timing
-    if overlaps[2] != double:
-        return 0
-    return _slowest(0, 0, stored[0], stored[1], cost, den, wait)
-
-
-@kernel
-def _slowest(weights: int, acts: int, sums: int, outputs: int, cost: Ints, den: Ints, wait: Ints) -> Any:
-    """Cycles of the port that takes longest."""
-    longest = 0
+    weights, acts, sums = needs[0] * overlaps[0], needs[1] * overlaps[1], needs[2] * overlaps[2]
+    late_weights, late_acts, late_sums = needs[0] - weights, needs[1] - acts, needs[2] - sums
+    storing, loading, shared, late_storing, late_loading = 0, 0, busy, 0, 0
     for q in range(den.size):
-        amount = weights * cost[q, 0] + acts * cost[q, 1] + sums * cost[q, 2] + outputs * cost[q, 3]
-        if amount > 0:
-            longest = max(longest, wait[q] - (-amount // den[q]))
-    return longest
+        load = _transfer(weights * cost[q, 0] + acts * cost[q, 1] + sums * cost[q, 2], den[q], wait[q])
+        late = _transfer(late_weights * cost[q, 0] + late_acts * cost[q, 1] + late_sums * cost[q, 2], den[q], wait[q])
+        store, late_store = 0, 0
+        if overlaps[2]:
+            store = _transfer(left[0] * cost[q, 2] + left[1] * cost[q, 3], den[q], wait[q])
+        else:
+            late_store = _transfer(stored[0] * cost[q, 2] + stored[1] * cost[q, 3], den[q], wait[q])
+        storing, loading, shared = max(storing, store), max(loading, load), max(shared, used[q] + store + load)
+        late_storing, late_loading = max(late_storing, late_store), max(late_loading, late)
+        occupied[q] += times * (store + load + late_store + late)
+    return max(shared, storing + loading) + late_storing + late_loading
+
+
+@kernel
+def _transfer(amount: int, den: int, wait: int) -> Any:
+    return wait - (-amount // den) if amount > 0 else 0
 
 
 @kernel
 def cycles_of_many(
-    dims: Ints, tiles: Ints, order: Ints, keep: int, execution: Ints, costs: Ints, timing: Timing, cycles: Ints
+    dims: Ints, tiles: Ints, loops: Loops, execution: Ints, used: Ints, costs: Ints, timing: Timing, cycles: Ints
 ) -> None:
-    """`evaluate`'s time of nests that differ in sizes: dims (C, 4), tiles (C, 3), execution (C, 4, 2, 2, 2).
+    """`evaluate`'s time of nests that differ in sizes only: dims (C, 4) and tiles (C, 3) instead of those in `loops`.
 
-    `costs`, (C, ports, 4), replaces the cost of `timing`; sums start and finish in each nest. `cycles`, (C,).
+    `execution` (C, 4, 2, 2, 2) and `used` (C, 4, 2, 2, 2, memories) are those of each; `costs`, (C, memories, 4),
+    replaces the cost of `timing`. `cycles`, (C,), is the result.
     """
+    _, _, order, keep, flags = loops
     _, den, wait, overlaps = timing
     counts, steps = np.empty(COUNTS, dtype=np.int64), np.empty((4, 2, 2, 2), dtype=np.int64)
+    occupied = np.empty(den.size, dtype=np.int64)
     for c in range(cycles.size):
-        evaluate((dims[c], tiles[c], order, keep, 1), execution[c], (costs[c], den, wait, overlaps), counts, steps)
+        one, with_cost = (dims[c], tiles[c], order, keep, flags), (costs[c], den, wait, overlaps)
+        evaluate(one, execution[c], used[c], with_cost, counts, occupied, steps)
         cycles[c] = counts[TIME]

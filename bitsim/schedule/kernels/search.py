@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitsim._jit import kernel
-from bitsim.schedule.kernels.nest import COUNTS, ORDERS, TIME, Ints, K, Loops, M, N, R, Timing, evaluate, extents
+from bitsim.schedule.kernels.nest import COUNTS, ORDERS, TIME, Ints, Loops, Timing, evaluate, extents
 
 Floats = NDArray[np.float64]
 Room = tuple[Floats, Floats, NDArray[np.bool_]]
+LATENCY, ENERGY, EDP = 0, 1, 2
 _FINISHED = 1  # flags of a nest without earlier sums, which finishes its own
 
 
@@ -20,77 +21,98 @@ def search(
     at: tuple[Ints, Ints, Ints],
     cycles: Ints,
     spent: Floats,
+    used: Ints,
     timing: Timing,
     room: Room,
     prices: Floats,
-    only_fastest: bool,
+    objective: int,
+    only_best: bool,
     found: tuple[Ints, Floats, Ints],
-) -> None:
-    """Fill `found` = (times, energies, keeps), each (candidates of M, K, N; orders); a time of -1 says: no room.
+) -> tuple[int, int]:
+    """Fill `found` = (times, energies, keeps), each (candidates of M, K, N; orders); a time of -1 says: not a plan.
+
+    Returns how many plans were evaluated, and how many were ruled out, since their tiles alone take longer (or more
+    energy, or both) than the best plan so far; that is done if `only_best` of them is wanted.
 
     * `dims`: M, K, N and repetitions; `sizes`: candidate tile sizes of M, K, N; `at`, each (candidates, 2): where along
-      the axes of `cycles` and `spent`, the time and energy of single tiles, a candidate's full and last tile are.
+      the axes of `cycles` and `spent`, the time and energy of single tiles, a candidate's full and last tile are; so
+      for `used` (..., memories), their cycles of each memory.
     * `room` = (bits of each level, bits (levels, 3) per element of weights, activations, sums in them, whether they
-      are double). `prices`: energy per element of each count of `nest`.
+      are double). `prices`: energy per element of each count of `nest`. `objective`: LATENCY, ENERGY or EDP.
 
     * `only_fastest`: a tile whose executions alone take longer than the best time so far is not looked into; its time
       is then that lower bound.
 
     Operands are kept where there is room, since that moves less and nothing more; of several ways to share the room
-    of a level the fastest is taken, of equally fast ones the one that takes less energy.
+    of a level the best is taken.
     """
     times, energies, keeps = found
-    tile, chosen = np.empty(3, dtype=np.int64), np.empty((4, 2, 2, 2), dtype=np.int64)
-    counts, steps = np.empty(COUNTS, dtype=np.int64), np.empty((4, 2, 2, 2), dtype=np.int64)
-    tried, needs = np.zeros(8, dtype=np.bool_), np.empty((3, 2), dtype=np.int64)
-    power = np.empty((2, 2, 2), dtype=np.float64)
-    times[:], best = -1, -1
-    for im in range(sizes[0].size):
-        for ik in range(sizes[1].size):
-            for i_n in range(sizes[2].size):
-                tile[0], tile[1], tile[2] = sizes[0][im], sizes[1][ik], sizes[2][i_n]
-                if not _has_room((dims, tile, ORDERS[0], 0, _FINISHED), room, needs):
+    memories = used.shape[3]
+    tile, needs = np.empty(3, dtype=np.int64), np.empty((3, 2), dtype=np.int64)
+    chosen, power = np.empty((4, 2, 2, 2), dtype=np.int64), np.empty((2, 2, 2), dtype=np.float64)
+    uses, tried = np.empty((4, 2, 2, 2, memories), dtype=np.int64), np.zeros(8, dtype=np.bool_)
+    results = (
+        np.empty(COUNTS, dtype=np.int64),
+        np.empty(memories, dtype=np.int64),
+        np.empty((4, 2, 2, 2), dtype=np.int64),
+    )
+    times[:] = -1
+    evaluated, ruled_out, best_time, best_energy = 0, 0, -1, 0.0
+    moved = dims[3] * (prices[1] * dims[1] * dims[2] + prices[2] * dims[0] * dims[1] + prices[5] * dims[0] * dims[2])
+    for im, ik, i_n in np.ndindex(times.shape[0], times.shape[1], times.shape[2]):
+        tile[0], tile[1], tile[2] = sizes[0][im], sizes[1][ik], sizes[2][i_n]
+        if not _has_room((dims, tile, ORDERS[0], 0, _FINISHED), room, needs):
+            continue
+        for em, ek, en in np.ndindex(2, 2, 2):
+            place = (at[0][im, em], at[1][ik, ek], at[2][i_n, en])
+            chosen[0, em, ek, en], power[em, ek, en] = cycles[place], spent[place]
+        orders = ORDERS.shape[0] if (dims[:3] > tile).sum() > 1 else 1
+        if only_best and best_time >= 0:
+            time, energy = _executions(dims, tile, chosen[0], power)
+            if _better(objective, best_time, best_energy, time, moved + energy):
+                ruled_out += orders
+                continue
+        chosen[1:] = chosen[0]
+        for em, ek, en in np.ndindex(2, 2, 2):
+            uses[:, em, ek, en] = used[at[0][im, em], at[1][ik, ek], at[2][i_n, en]]
+        for o in range(orders):
+            spot = (im, ik, i_n, o)
+            for keep in range(7, -1, -1):
+                loops = (dims, tile, ORDERS[o], keep, _FINISHED)
+                tried[keep] = not _covered(keep, tried) and _has_room(loops, room, needs)
+                if not tried[keep]:
                     continue
-                for em in range(2):
-                    for ek in range(2):
-                        for en in range(2):
-                            place = (at[0][im, em], at[1][ik, ek], at[2][i_n, en])
-                            chosen[:, em, ek, en] = cycles[place]
-                            power[em, ek, en] = spent[place]
-                least = _executions(dims, tile, chosen)
-                if only_fastest and 0 <= best < least:
-                    times[im, ik, i_n] = least
-                    continue
-                several = 0
-                for d in range(3):
-                    several += dims[d] > tile[d]
-                for o in range(ORDERS.shape[0] if several > 1 else 1):
-                    spot = (im, ik, i_n, o)
-                    for keep in range(7, -1, -1):
-                        loops = (dims, tile, ORDERS[o], keep, _FINISHED)
-                        tried[keep] = not _covered(keep, tried) and _has_room(loops, room, needs)
-                        if not tried[keep]:
-                            continue
-                        evaluate(loops, chosen, timing, counts, steps)
-                        energy = _energy(counts, steps, prices, power)
-                        better = counts[TIME] < times[spot] or (counts[TIME] == times[spot] and energy < energies[spot])
-                        if times[spot] < 0 or better:
-                            times[spot], energies[spot], keeps[spot] = counts[TIME], energy, keep
-                            best = times[spot] if best < 0 else min(best, times[spot])
+                evaluate(loops, chosen, uses, timing, results[0], results[1], results[2])
+                evaluated += 1
+                time, energy = results[0][TIME], _energy(results[0], results[2], prices, power)
+                if times[spot] < 0 or _better(objective, time, energy, times[spot], energies[spot]):
+                    times[spot], energies[spot], keeps[spot] = time, energy, keep
+            if best_time < 0 or _better(objective, times[spot], energies[spot], best_time, best_energy):
+                best_time, best_energy = times[spot], energies[spot]
+    return evaluated, ruled_out
 
 
 @kernel
-def _executions(dims: Ints, tile: Ints, chosen: Ints) -> Any:
-    """Cycles of all tiles, one after another."""
-    total, trips = 0, np.empty(3, dtype=np.int64)
-    for d in range(3):
-        trips[d] = -(-dims[d] // tile[d])
-    for em in range(2):
-        for ek in range(2):
-            for en in range(2):
-                times = (1 if em else trips[M] - 1) * (1 if ek else trips[K] - 1) * (1 if en else trips[N] - 1)
-                total += times * chosen[0, em, ek, en]
-    return total * dims[R]
+def _executions(dims: Ints, tile: Ints, cycles: Ints, power: Floats) -> tuple[int, float]:
+    """Time and energy of all tiles, without what moves."""
+    time, energy = 0, 0.0
+    full = (-(-dims[0] // tile[0]) - 1, -(-dims[1] // tile[1]) - 1, -(-dims[2] // tile[2]) - 1)
+    for em, ek, en in np.ndindex(2, 2, 2):
+        times = dims[3] * (1 if em else full[0]) * (1 if ek else full[1]) * (1 if en else full[2])
+        time += times * cycles[em, ek, en]
+        energy += times * power[em, ek, en]
+    return time, energy
+
+
+@kernel
+def _better(objective: int, time: int, energy: float, other_time: int, other_energy: float) -> bool:
+    """Whether a plan beats another one: by the objective, then by what the objective leaves open."""
+    if objective == LATENCY:
+        return time < other_time or (time == other_time and energy < other_energy)
+    score, other = energy, other_energy
+    if objective == EDP:
+        score, other = energy * time, other_energy * other_time
+    return score < other or (score == other and time < other_time)
 
 
 @kernel
@@ -117,14 +139,11 @@ def _has_room(loops: Loops, room: Room, needs: Ints) -> bool:
 
 
 @kernel
-def _energy(counts: Ints, steps: Ints, prices: Floats, power: Floats) -> float:
+def _energy(counts: Ints, steps: Ints, prices: Floats, power: Floats) -> Any:
     """Energy of what moves and of all tiles."""
-    energy = 0.0
+    energy: Any = 0.0
     for c in range(COUNTS):
         energy += counts[c] * prices[c]
-    for flag in range(4):
-        for em in range(2):
-            for ek in range(2):
-                for en in range(2):
-                    energy += steps[flag, em, ek, en] * power[em, ek, en]
+    for flag, em, ek, en in np.ndindex(4, 2, 2, 2):
+        energy += steps[flag, em, ek, en] * power[em, ek, en]
     return energy
