@@ -14,7 +14,7 @@ import numpy as np
 from bitsim.datapath.base import Array
 from bitsim.schedule.plan import Tile
 
-MOST_TILES = 50_000  # candidates of one rank, if it is the only one
+MOST_TILES = 4096  # candidates of one rank, if it is the only one
 MOST_SIZES = 48  # candidates per dimension; with several ranks of buffers MOST_OUTER outside and MOST_INNER inside
 MOST_OUTER, MOST_INNER = 8, 16
 EACH = "one tile size for each number of tiles"

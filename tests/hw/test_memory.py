@@ -9,96 +9,112 @@ from bitsim.hw import load_chip
 from tests.schedule.strategies import HIERARCHIES, memory
 
 CHIP = (Path(__file__).parents[2] / "hw_models" / "chips" / "ternary-ws-64x64.yaml").read_text(encoding="utf-8")
+LEVELS = CHIP[: CHIP.index("  levels:")].count("\n") + 1  # the line of this key; those of problems count from it
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "text"),
+    ("old", "new", "line", "text"),
     [
         (
             "holds: [psums]",
             "holds: [weights]",
-            "58: memory.levels: no level holds the psums: each operand needs one",
+            0,
+            "memory.levels: no level holds the psums: each operand needs one",
         ),
         (
             "name: psums",
             "name: acts",
-            "58: memory.levels: names must differ from each other and from dram (got weights, acts, acts)",
+            0,
+            "memory.levels: names must differ from each other and from dram (got weights, acts, acts)",
         ),
         (
             "name: psums",
             "name: dram",
-            "58: memory.levels: names must differ from each other and from dram (got weights, acts, dram)",
+            0,
+            "memory.levels: names must differ from each other and from dram (got weights, acts, dram)",
         ),
         (
             "name: psums",
             "name: Psums",
-            "69: memory.levels[2].name: must match ^[a-z][a-z0-9_]*$ (got 'Psums')",
+            11,
+            "memory.levels[2].name: must match ^[a-z][a-z0-9_]*$ (got 'Psums')",
         ),
         (
             "holds: [psums]",
             "holds: [psums, psums]",
-            "70: memory.levels[2].holds: names an operand twice (got psums, psums)",
+            12,
+            "memory.levels[2].holds: names an operand twice (got psums, psums)",
         ),
         (
             "holds: [psums]",
             "holds: []",
-            "70: memory.levels[2].holds: expected weights, acts, psums or several of them (got none)",
+            12,
+            "memory.levels[2].holds: expected weights, acts, psums or several of them (got none)",
         ),
         (
             "holds: [psums]",
             "holds: [psum]",
-            "70: memory.levels[2].holds[0]: must be 'weights', 'acts' or 'psums' (got 'psum')",
+            12,
+            "memory.levels[2].holds[0]: must be 'weights', 'acts' or 'psums' (got 'psum')",
         ),
         (
             "ports: 64",
             "ports: 0",
-            "73: memory.levels[2].ports: must be >= 1 (got 0)",
+            15,
+            "memory.levels[2].ports: must be >= 1 (got 0)",
         ),
         (
             "double_buffered: false",
             "resident: true",
-            "74: memory.levels[2].resident: only a level that holds weights and nothing else can be (it holds psums)",
+            16,
+            "memory.levels[2].resident: only a level that holds weights and nothing else can be (it holds psums)",
         ),
         (
             "double_buffered: false",
             "double_bufered: false",
-            "74: memory.levels[2].double_bufered: unknown key; did you mean double_buffered?",
+            16,
+            "memory.levels[2].double_bufered: unknown key; did you mean double_buffered?",
         ),
         (
             "capacity: {value: 128, unit: kB",
             "capacity: {value: 128, unit: GB",
-            "71: memory.levels[2].capacity.unit: must be 'kB' (got 'GB')",
+            13,
+            "memory.levels[2].capacity.unit: must be 'kB' (got 'GB')",
         ),
         (
             "capacity: {value: 128",
             "capacity: {value: 0",
-            "71: memory.levels[2].capacity.value: must be > 0 (got 0)",
+            13,
+            "memory.levels[2].capacity.value: must be > 0 (got 0)",
         ),
         (
             "pins: 32",
             "pins: 64",
-            "76: memory.dram.bandwidth: contradicts pins and pin_rate: 64 x 4.266 Gbit/s are 34.128 GB/s (got 17.06)",
+            18,
+            "memory.dram.bandwidth: contradicts pins and pin_rate: 64 x 4.266 Gbit/s are 34.128 GB/s (got 17.06)",
         ),
         (
             "    pins: 32\n",
             "",
-            "75: memory.dram: expected both pins and pin_rate, or neither",
+            17,
+            "memory.dram: expected both pins and pin_rate, or neither",
         ),
         (
             "unit: ns",
             "unit: us",
-            "85: memory.dram.latency.unit: must be 'ns' (got 'us')",
+            27,
+            "memory.dram.latency.unit: must be 'ns' (got 'us')",
         ),
     ],
 )
-def test_bad_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, text: str) -> None:
+def test_bad_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, line: int, text: str) -> None:
     monkeypatch.chdir(tmp_path)
     assert CHIP.count(old) >= 1
     at = CHIP.rindex(old)
     (tmp_path / "x.yaml").write_text(CHIP[:at] + new + CHIP[at + len(old) :])
     with pytest.raises(ConfigError) as caught:
         load_chip("x.yaml")
-    assert str(caught.value) == f"x.yaml:{text}"
+    assert str(caught.value) == f"x.yaml:{LEVELS + line}: {text}"
 
 
 def test_unknown_level() -> None:

@@ -130,8 +130,8 @@ def test_a_search_that_was_cut_says_so() -> None:
         )
         return Mapper(chip, path).plan(matmul_of(op, path, chip.memory)).cut
 
-    assert cut(30, 30, 30) == ""
-    assert cut(1, 3200, 640) == "one tile size for each number of tiles"
+    assert cut(16, 16, 16) == ""
+    assert cut(1, 3200, 64) == "one tile size for each number of tiles"
     assert cut(512, 3200, 8640) == "one tile size for each number of tiles; tile sizes in steps of the grain"
     assert cut(5000, 64000, 64000) == "at most 48 tile sizes"
 
