@@ -12,6 +12,7 @@ from bitsim.model.operators import Phase
 
 if TYPE_CHECKING:
     from bitsim.study.result import Result
+    from bitsim.study.trace import Timeline
 
 
 def joules(energy: Energy) -> str:
@@ -77,6 +78,13 @@ def print_breakdown(title: str, result: "Result", *, by_component: bool) -> None
     totals = [joules(result.energy_range(name)) if name in result.priced else "unpriced" for name in CONVENTIONS]
     rows.append(["total", *totals])
     print_table(title, ["", *CONVENTIONS], rows)
+
+
+def write_trace(timeline: "Timeline", result: "Result", path: Path) -> None:
+    """The timeline as a file; what it leaves out is said on stderr."""
+    write_files(path.parent, {path.name: timeline.to_json(result.inputs)})
+    if timeline.left_out:
+        click.echo(f"{path}: {timeline.left_out}", err=True)
 
 
 def write_result(result: "Result", out: Path) -> None:

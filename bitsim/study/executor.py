@@ -17,7 +17,7 @@ from bitsim.model.weights import FloatWeight
 from bitsim.quant.packing import TernaryWeight
 from bitsim.schedule.place import Placed, Placement, naming
 from bitsim.study.float_matmul import float_matmul
-from bitsim.study.ledger import OperatorLedger
+from bitsim.study.ledger import OnOperator, OperatorLedger
 
 _MOST_RECENT = 8192
 _NOTHING = Events()
@@ -34,9 +34,11 @@ class ChipExecutor:
     the wide datapath's (`wide="datapath"`); their events are those of the datapath on the real operands either way.
     """
 
-    def __init__(self, placement: Placement, *, toggles: Toggles, wide: str, seed: int) -> None:
+    def __init__(
+        self, placement: Placement, *, toggles: Toggles, wide: str, seed: int, on_operator: OnOperator | None = None
+    ) -> None:
         self.placement = placement
-        self.ledger = OperatorLedger()
+        self.ledger = OperatorLedger(on_operator)
         self.overflowed: dict[str, tuple[int, Overflow]] = {}
         self.deviations: dict[str, Deviation] = {}
         self.sampled: dict[str, tuple[int, int]] = {}

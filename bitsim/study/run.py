@@ -16,6 +16,7 @@ from bitsim.schedule import Objective
 from bitsim.schedule.place import ASSUMPTIONS
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.goal import placement_for
+from bitsim.study.ledger import OnOperator
 from bitsim.study.provenance import inputs_of, notes_on, remarks_on
 from bitsim.study.result import Result
 from bitsim.study.threads import kernels_first
@@ -39,6 +40,7 @@ def run(
     random_weights: int | None = None,
     objective: Objective = "latency",
     on_token: Callable[[int, str], None] | None = None,
+    on_operator: OnOperator | None = None,
 ) -> Result:
     """Prefill a prompt, decode `new_tokens`, one step each, and count what the chip does.
 
@@ -51,6 +53,7 @@ def run(
       datapath.
     * `random_weights`: a seed; runs a shape that has no checkpoint. `objective`: what tiles and loop orders are for.
     * `on_token`: called with each new token and its text, before the token is executed.
+    * `on_operator`: called with each execution of an operator and its place, e.g. `Timeline.add`.
 
     Returns a `Result` with `tokens` (prompt and new), `logits` (one row per executed position), events and cycles.
     Raises `PromptError`, `ConfigError`, `CheckpointError`, `OperandError`.
@@ -66,7 +69,8 @@ def run(
     if random_weights is not None:
         model = random_model(model.config, random_weights)
     rules = recipe(numerics or model.config.default_numerics)
-    executor = ChipExecutor(placement_for(chip, objective), toggles=toggles, wide=wide, seed=seed)
+    placement = placement_for(chip, objective)
+    executor = ChipExecutor(placement, toggles=toggles, wide=wide, seed=seed, on_operator=on_operator)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
 
     def announce(token: int) -> None:
