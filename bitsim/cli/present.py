@@ -88,12 +88,10 @@ def write_trace(timeline: "Timeline", result: "Result", path: Path) -> None:
 
 
 def write_result(result: "Result", out: Path) -> None:
-    """result.json, the three tidy tables as CSV and the energy figure."""
-    from bitsim.study.figures import energy_figure
+    """result.json, the three tidy tables as CSV, and the figures as PNG and PDF."""
+    from bitsim.study.figures import result_figures
 
     tables = {f"{name}.csv": result.frame(name) for name in ("operators", "events", "energy")}
     files: dict[str, str | bytes] = {"result.json": result.to_json() + "\n"}
     files |= {name: csv_text(table.to_dict("records")) for name, table in tables.items()}  # type: ignore[arg-type]
-    if result.rows and result.priced:
-        files["energy.png"] = energy_figure(result)
-    write_files(out, files)
+    write_files(out, files | result_figures(result))
