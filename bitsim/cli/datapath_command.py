@@ -113,11 +113,10 @@ def sizes(
         return
     title = f"linears of {study.inputs['model']}, all but the array as in {study.inputs['chip']}"
     columns = ["array", "phase", "cycles", "time", "utilisation", "at most", "waits for"]
-    rows = [
-        [f"{p.rows} x {p.cols}", p.phase, f"{p.cycles:,}", si(p.time_s, "s")]
-        + [f"{100 * p.utilisation:.2f}%", f"{100 * p.bound_utilisation:.2f}%", p.bound]
-        for p in study.points
-    ]
+    rows = []
+    for p in study.points:
+        used = [f"{100 * share:.2f}%" for share in (p.utilisation, p.bound_utilisation)]
+        rows.append([f"{p.rows} x {p.cols}", p.phase, f"{p.cycles:,}", si(p.time_s, "s"), *used, p.bound])
     print_table(title, columns, rows)
     for line in study.notes:
         click.echo(line)

@@ -21,15 +21,16 @@ def estimate_timeline(
     result: Result,
     *,
     merge_heads: bool = False,
-    objective: Objective = "latency",
+    chunk: int | None = None,
     most_events: int = MOST_EVENTS,
 ) -> Timeline:
-    """What `result`, an estimate of `model`, consists of, in time; the options are those of `estimate`.
+    """What `result`, an estimate of `model`, consists of, in time; the other options are those it was made with.
 
-    Steps that are not drawn are not placed either: they took what remains of the result's cycles.
+    Decode steps that are not drawn are not placed either: they took what remains of the result's cycles.
     """
     model = model if isinstance(model, Model) else load_model(model)
     config, rules = model.config, recipe(result.inputs["numerics"])
+    objective: Objective = result.inputs["objective"]  # type: ignore[assignment]
     one_layer, placement = replace(config, num_layers=1), placement_for(result.chip, objective)
     prompt, steps = result.prompt_tokens, result.new_tokens
 
@@ -50,8 +51,9 @@ def estimate_timeline(
         return whole
 
     timeline = Timeline(result.chip, most_events=most_events)
-    if prompt:
-        timeline.add_step(step("prefill", prompt, prompt))
+    for start in range(0, prompt, chunk or max(prompt, 1)):
+        stop = min(start + (chunk or prompt), prompt)
+        timeline.add_step(step("prefill", stop - start, stop))
     if not steps:
         return timeline
     events = step("decode", 1, prompt + 1).events

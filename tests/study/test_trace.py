@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bitsim
@@ -106,6 +106,7 @@ def test_no_unit_is_busy_longer_than_its_operators_take(chip: str) -> None:
     assert sum(event["dur"] for event in arrays["linear"]) == pytest.approx(busy, abs=1e-3 * len(arrays["linear"]))
 
 
+@settings(max_examples=20)
 @given(most=st.integers(0, 3000), decode=st.integers(0, 12))
 def test_steps_that_are_left_out_leave_their_time(most: int, decode: int) -> None:
     result = bitsim.estimate("tiny-b158", CHIP, prefill=5, decode=decode)

@@ -112,7 +112,7 @@ def roofline_figure(result: Result) -> Figure | None:
     axes.set_yscale("log")
     axes.set_xlim(left, right)
     axes.set_ylim(min(point.rate for point in points) / _MARGIN, max(roofs.bitlinear, roofs.wide) * _MARGIN)
-    lines = _draw_roofs(axes, roofs, left, right)
+    lines = _draw_roofs(axes, roofs, left, right, skips=result.chip.bitlinear.cycles_vary)
     for point in sorted(points, key=lambda point: list(MARKS).index(point.kind)):
         x = point.intensity if point.dram_bytes else right
         axes.plot(x, point.rate, clip_on=False, zorder=3, **_mark(point.kind, point.phase))
@@ -124,13 +124,16 @@ def roofline_figure(result: Result) -> Figure | None:
     return figure
 
 
-def _draw_roofs(axes: Axes, roofs: Roofs, left: float, right: float) -> list[Line2D]:
-    """Both arrays, and the DRAM up to the higher of them; returns what the legend shows."""
+def _draw_roofs(axes: Axes, roofs: Roofs, left: float, right: float, *, skips: bool) -> list[Line2D]:
+    """Both arrays, and the DRAM up to the higher of them; returns what the legend shows.
+
+    `skips`: points of executed linears may lie above the roof of their array, which does not skip.
+    """
     top = max(roofs.bitlinear, roofs.wide)
-    if roofs.bitlinear == roofs.wide:
-        arrays = [(top, "-", "both arrays")]
-    else:
-        arrays = [(roofs.bitlinear, "-", "array for BitLinear"), (roofs.wide, "-.", "array for the others")]
+    name = "BitLinear, nothing skipped" if skips else "BitLinear"
+    arrays = [(roofs.bitlinear, "-", name), (roofs.wide, "-.", "other matmuls")]
+    if roofs.bitlinear == roofs.wide and not skips:
+        arrays = [(top, "-", "all matmuls")]
     shown = []
     for rate, style, name in arrays:
         label = f"{name}: {rate_text(rate, 'ops/s')}"
