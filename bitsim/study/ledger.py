@@ -1,15 +1,12 @@
 """Add up what operators did, over the steps of a run or an estimate, into the rows of a Result."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bitsim.events import Events
 from bitsim.model.operators import Operator
 from bitsim.schedule.place import Placed
 from bitsim.study.rows import OperatorRow
-
-OnOperator = Callable[[Operator, Placed], None]
 
 
 @dataclass(slots=True)
@@ -22,19 +19,13 @@ class _Account:
 
 
 class OperatorLedger:
-    """Rows by phase and operator name, in the order of their first execution.
+    """Rows by phase and operator name, in the order of their first execution."""
 
-    `on_operator` is called with every execution of an operator and its place.
-    """
-
-    def __init__(self, on_operator: OnOperator | None = None) -> None:
-        self._on_operator = on_operator
+    def __init__(self) -> None:
         self._accounts: dict[tuple[str, str], _Account] = {}
 
     def add(self, op: Operator, placed: Placed, counted: Events) -> None:
         """Book one execution of `op`: where it was placed, and the events of its unit as `counted` for it."""
-        if self._on_operator is not None:
-            self._on_operator(op, placed)
         account = self._accounts.get((op.phase, op.name))
         if account is None:
             row = OperatorRow(phase=op.phase, name=op.name, kind=op.kind, layer=op.layer, bitlinear=op.is_bitlinear)

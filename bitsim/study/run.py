@@ -14,9 +14,8 @@ from bitsim.model.tokenizer import ByteTokenizer, tokenizer
 from bitsim.quant.recipes import Recipe, recipe
 from bitsim.schedule import Objective
 from bitsim.schedule.place import ASSUMPTIONS
-from bitsim.study.executor import ChipExecutor
+from bitsim.study.executor import ChipExecutor, OnOperator
 from bitsim.study.goal import placement_for
-from bitsim.study.ledger import OnOperator
 from bitsim.study.provenance import inputs_of, notes_on, remarks_on
 from bitsim.study.result import Result
 from bitsim.study.threads import kernels_first
