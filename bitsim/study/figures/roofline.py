@@ -20,10 +20,10 @@ from bitsim.study.rows import memory_bytes
 OPS_PER_MAC = 2
 # By kind: marker, its size, colour and name; sizes differ so that all can be seen where points coincide.
 MARKS: dict[Kind, tuple[str, float, str, str]] = {
-    "head": ("s", 8.0, GREEN, "head"),
-    "linear": ("o", 6.5, BLUE, "linears"),
-    "qk": ("^", 5.0, VERMILION, "QKᵀ"),
-    "pv": ("v", 5.0, ORANGE, "PV"),
+    "head": ("s", 6.5, GREEN, "head"),
+    "linear": ("o", 5.0, BLUE, "linears"),
+    "qk": ("^", 4.0, VERMILION, "QKᵀ"),
+    "pv": ("v", 4.0, ORANGE, "PV"),
 }
 _MARGIN = 2.5  # of both axes around what is drawn
 
@@ -106,7 +106,7 @@ def roofline_figure(result: Result) -> Figure | None:
     ridges = [roof / roofs.dram for roof in (roofs.bitlinear, roofs.wide)]
     known = [point.intensity for point in points if point.dram_bytes] + ridges
     left, right = min(known) / _MARGIN, max(known) * _MARGIN
-    figure = new_figure(5.6, 3.4)
+    figure = new_figure(5.8, 3.4)
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -146,10 +146,10 @@ def _draw_roofs(axes: Axes, roofs: Roofs, left: float, right: float, *, skips: b
 
 
 def _mark(kind: Kind, phase: Phase) -> dict[str, Any]:
-    """Filled in prefill, hollow in decode."""
+    """Filled in prefill; in decode hollow, and larger, to be seen around another one."""
     mark, size, colour, _ = MARKS[kind]
-    face = colour if phase == "prefill" else "none"
-    return {"ls": "", "marker": mark, "mec": colour, "mfc": face, "ms": size, "mew": 1.1}
+    face, larger = (colour, 0.0) if phase == "prefill" else ("none", 3.5)
+    return {"ls": "", "marker": mark, "mec": colour, "mfc": face, "ms": size + larger, "mew": 1.1}
 
 
 def _keys(points: list[Point]) -> list[Line2D]:

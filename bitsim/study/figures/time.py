@@ -70,6 +70,7 @@ def time_figure(result: Result) -> Figure | None:
         places = [i + (name == OUTSIDE) * 0.5 for i, name in enumerate(bars)]
         wide = len(bars) > _MOST_BARS  # then they touch, and no lines stand between them
         stack(axes, places, scaled, _without_edges(styles) if wide else styles, 1.0 if wide else 0.82)
+        axes.set_ylim(0, 1.08 * max(sum(bar.values()) for bar in scaled))
         every = -(-len(bars) // 20)
         ticks = [(x, name) for x, name in zip(places, bars, strict=True) if name == OUTSIDE or int(name) % every == 0]
         axes.set_xticks([x for x, _ in ticks], [name for _, name in ticks])
