@@ -45,7 +45,7 @@ def test_the_figure_draws_every_point_and_its_bound() -> None:
 def test_what_has_no_rows_and_columns_is_refused() -> None:
     with pytest.raises(ConfigError, match="cpu-tl1: bitlinear: expected an array with rows and columns, got cpu_simd"):
         array_sizes("tiny-b158", "cpu-tl1")
-    with pytest.raises(ConfigError, match="ternary-ws-64x64: bitlinear: 2048 x 2048: .*1024"):
+    with pytest.raises(ConfigError, match=r"ternary-ws-64x64: bitlinear: 2048 x 2048: .*1024"):
         array_sizes("tiny-b158", "ternary-ws-64x64", sizes=[2048])
     with pytest.raises(ConfigError, match="prefill: expected an integer >= 1, got 0"):
         array_sizes("tiny-b158", "ternary-ws-64x64", prefill=0)
