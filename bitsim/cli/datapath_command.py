@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from bitsim.cli.options import listed, output_options
-from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, write_files
+from bitsim.cli.options import chip_option, listed, output_options
+from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, si, write_files
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.prices import LEVELS
 from bitsim.hw import chip_names, load_chip
@@ -76,6 +76,50 @@ def bound(name: str, k: int, model: str | None, limit: int, as_json: bool, out: 
             for row, (s, place) in zip(rows, seen, strict=True)
         ]
     print_table(f"accumulators of {name}", columns, rows)
+
+
+@command.command("sizes")
+@click.argument("model")
+@chip_option
+@click.option(
+    "--sizes", callback=listed(int), metavar="N,N,...", help="Rows, and columns, of each array.  [default: 8,16,..,256]"
+)
+@click.option("--prefill", type=click.IntRange(min=1), default=512, show_default=True, help="Tokens per sequence.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Sequences.")
+@output_options
+def sizes(
+    model: str, chip: str, sizes: list[int] | None, as_json: bool, out: Path | None, prefill: int, batch: int
+) -> None:
+    """How well MODEL's linears use N x N arrays on an otherwise unchanged chip, in a prefill and in a decode step.
+
+    With --out: sizes.json, sizes.csv and the figure as PNG and PDF.
+    """
+    check_directory(out)
+    announce_compilation()
+    from bitsim.study.array_size import SIZES, array_sizes
+
+    study = array_sizes(model, chip, sizes=sizes or SIZES, prefill=prefill, batch=batch)
+    records = study.records()
+    everything = {"inputs": study.inputs, "notes": list(study.notes), "points": records}
+    if out:
+        from bitsim.study.figures.array_size import array_size_figure
+        from bitsim.study.figures.style import files_of
+
+        files: dict[str, str | bytes] = {"sizes.json": json.dumps(everything, indent=1) + "\n"}
+        files["sizes.csv"] = csv_text(records)
+        write_files(out, files | files_of("sizes", array_size_figure(study)))
+    if as_json:
+        print_json(everything)
+        return
+    title = f"linears of {study.inputs['model']}, all but the array as in {study.inputs['chip']}"
+    columns = ["array", "phase", "cycles", "time", "utilisation", "at most", "waits for"]
+    rows = []
+    for p in study.points:
+        used = [f"{100 * share:.2f}%" for share in (p.utilisation, p.bound_utilisation)]
+        rows.append([f"{p.rows} x {p.cols}", p.phase, f"{p.cycles:,}", si(p.time_s, "s"), *used, p.bound])
+    print_table(title, columns, rows)
+    for line in study.notes:
+        click.echo(line)
 
 
 @command.command("compare")

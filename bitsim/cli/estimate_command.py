@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bitsim.cli.options import chip_option, numerics_option, output_options, schedule_options
+from bitsim.cli.options import chip_option, numerics_option, output_options, schedule_options, trace_option
 from bitsim.cli.output import check_directory, print_json
 
 
@@ -17,11 +17,13 @@ from bitsim.cli.output import check_directory, print_json
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences.")
 @numerics_option
 @schedule_options
+@trace_option
 @output_options
-def command(model: str, chip: str, as_json: bool, out: Path | None, **settings: Any) -> None:
+def command(model: str, chip: str, trace: Path | None, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Cycles and energy of MODEL's shapes on a chip, without weights."""
     check_directory(out)
-    from bitsim.cli.present import print_result, write_result
+    check_directory(trace and trace.parent, "--trace")
+    from bitsim.cli.present import print_result, write_result, write_trace
     from bitsim.study import estimate
 
     result = estimate(model, chip, **settings)
@@ -31,3 +33,7 @@ def command(model: str, chip: str, as_json: bool, out: Path | None, **settings: 
         print_result(result)
     if out:
         write_result(result, out)
+    if trace:
+        from bitsim.study.estimate_trace import estimate_timeline
+
+        write_trace(estimate_timeline(model, result, chunk=settings["chunk"]), result, trace)

@@ -58,6 +58,13 @@ output_options = together(
     click.option("--out", type=click.Path(path_type=Path), help="Directory for JSON, CSV and figures."),
 )
 
+trace_option = click.option(
+    "--trace",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a timeline of the operators as JSON, for ui.perfetto.dev.",
+)
+
 execution_options = together(
     numerics_option,
     click.option(

@@ -59,15 +59,15 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def check_directory(directory: Path | None) -> None:
+def check_directory(directory: Path | None, option: str = "--out") -> None:
     """Raise `OutputError` before long work starts if `directory` can't be made or written; makes nothing."""
     if directory is None:
         return
     existing = next(folder for folder in (directory, *directory.absolute().parents) if folder.exists())
     if not existing.is_dir():
-        raise OutputError(f"--out {directory}: expected a directory, but {existing} is a file")
+        raise OutputError(f"{option} {directory}: expected a directory, but {existing} is a file")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise OutputError(f"--out {directory}: {existing} can't be written")
+        raise OutputError(f"{option} {directory}: {existing} can't be written")
 
 
 def write_files(directory: Path, files: Mapping[str, str | bytes]) -> None:
@@ -75,7 +75,7 @@ def write_files(directory: Path, files: Mapping[str, str | bytes]) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"--out {directory}: can't be made: {error.strerror}") from error
+        raise OutputError(f"{directory}: can't be made: {error.strerror}") from error
     for name, content in files.items():
         temporary = directory / f".{name}.{os.getpid()}.tmp"
         try:

@@ -14,6 +14,7 @@ from bitsim.model.operators import Phase
 if TYPE_CHECKING:
     from bitsim.study.result import Result
     from bitsim.study.rows import OperatorRow
+    from bitsim.study.trace import Timeline
 
 
 def joules(energy: Energy) -> str:
@@ -111,13 +112,18 @@ def print_breakdown(title: str, result: "Result", *, by_component: bool) -> None
     print_table(title, ["", *CONVENTIONS], rows)
 
 
+def write_trace(timeline: "Timeline", result: "Result", path: Path) -> None:
+    """The timeline as a file; what it leaves out is said on stderr."""
+    write_files(path.parent, {path.name: timeline.to_json(result.inputs)})
+    if timeline.left_out:
+        click.echo(f"{path}: {timeline.left_out}", err=True)
+
+
 def write_result(result: "Result", out: Path) -> None:
-    """result.json, the three tidy tables as CSV and the energy figure."""
-    from bitsim.study.figures import energy_figure
+    """result.json, the three tidy tables as CSV, and the figures as PNG and PDF."""
+    from bitsim.study.figures import result_figures
 
     tables = {f"{name}.csv": result.frame(name) for name in ("operators", "events", "energy")}
     files: dict[str, str | bytes] = {"result.json": result.to_json() + "\n"}
     files |= {name: csv_text(table.to_dict("records")) for name, table in tables.items()}  # type: ignore[arg-type]
-    if result.rows and result.priced:
-        files["energy.png"] = energy_figure(result)
-    write_files(out, files)
+    write_files(out, files | result_figures(result))

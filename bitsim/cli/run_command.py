@@ -5,7 +5,14 @@ from typing import Any
 
 import click
 
-from bitsim.cli.options import chip_option, execution_options, generation_options, output_options, schedule_options
+from bitsim.cli.options import (
+    chip_option,
+    execution_options,
+    generation_options,
+    output_options,
+    schedule_options,
+    trace_option,
+)
 from bitsim.cli.output import announce_compilation, check_directory, note, print_json
 
 
@@ -15,16 +22,22 @@ from bitsim.cli.output import announce_compilation, check_directory, note, print
 @generation_options
 @execution_options
 @schedule_options
+@trace_option
 @output_options
-def command(model: str, chip: str, random_seed: int | None, as_json: bool, out: Path | None, **settings: Any) -> None:
+def command(
+    model: str, chip: str, random_seed: int | None, trace: Path | None, as_json: bool, out: Path | None, **settings: Any
+) -> None:
     """Execute MODEL bit for bit on a chip: prefill the prompt, decode new tokens, count everything.
 
     MODEL is a shipped model, a checkpoint directory, or, with --random-weights, any shape that `bitsim list` shows.
     """
     announce_compilation()
     check_directory(out)
-    from bitsim.cli.present import print_result, write_result
+    check_directory(trace and trace.parent, "--trace")
+    from bitsim.cli.present import print_result, write_result, write_trace
+    from bitsim.hw import load_chip
     from bitsim.study import run
+    from bitsim.study.trace import Timeline
 
     before = iter([settings["prompt"] or ""])  # the prompt stands before the first new token
 
@@ -33,7 +46,15 @@ def command(model: str, chip: str, random_seed: int | None, as_json: bool, out: 
 
     if random_seed is not None:
         note("drawing random weights ...")
-    result = run(model, chip, random_weights=random_seed, on_token=None if as_json else show, **settings)
+    timeline = Timeline(load_chip(chip))
+    result = run(
+        model,
+        chip,
+        random_weights=random_seed,
+        on_token=None if as_json else show,
+        on_operator=timeline.add if trace else None,
+        **settings,
+    )
     if as_json:
         print_json(result.to_json())
     else:
@@ -41,3 +62,5 @@ def command(model: str, chip: str, random_seed: int | None, as_json: bool, out: 
         print_result(result)
     if out:
         write_result(result, out)
+    if trace:
+        write_trace(timeline, result, trace)

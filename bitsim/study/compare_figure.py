@@ -1,7 +1,6 @@
 """The figure of a comparison of datapaths: stacked bars of energy in each convention and of area, beside the cycles."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from itertools import cycle
 from statistics import median
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 
 from bitsim.cost import CONVENTIONS
 from bitsim.study.compare import Compared, Comparison
+from bitsim.study.figures.style import saved
 
 FJ_PER_PJ, AREA_UNIT_UM2 = 1e3, 1e3
 CUT_ABOVE = 3.0  # times the median
@@ -41,7 +41,7 @@ def comparison_figure(comparison: Comparison) -> dict[str, bytes]:
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
     inputs = comparison.inputs
     figure.suptitle(f"Linears of {inputs['model']}, {inputs['tokens']} tokens, {inputs['technology']}", fontsize=11)
-    return {"compare.png": _saved(figure, "png"), "compare.pdf": _saved(figure, "pdf")}
+    return {f"compare.{kind}": saved(figure, kind, dpi=150) for kind in ("png", "pdf")}
 
 
 def _name(row: Compared) -> str:
@@ -121,10 +121,3 @@ def _limit(bars: Sequence[Bar]) -> float:
     """The end of the longest bar that is not far longer than most."""
     totals = [sum(bar.parts.values()) for bar in bars]
     return max((bar.end for bar, t in zip(bars, totals, strict=True) if t <= CUT_ABOVE * median(totals)), default=1.0)
-
-
-def _saved(figure: Figure, kind: str) -> bytes:
-    """The file's bytes, the same for the same figure."""
-    content = BytesIO()
-    figure.savefig(content, format=kind, dpi=150, metadata={"CreationDate": None} if kind == "pdf" else None)
-    return content.getvalue()

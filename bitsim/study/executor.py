@@ -1,6 +1,6 @@
 """The executor that puts a model on a chip: every matmul runs on a datapath, every operator is placed and booked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import accumulate, chain, pairwise
@@ -20,6 +20,7 @@ from bitsim.schedule.place import Placed, Placement, naming
 from bitsim.study.float_matmul import float_matmul
 from bitsim.study.ledger import OperatorLedger
 
+OnOperator = Callable[[Operator, Placed], None]
 _MOST_RECENT = 8192
 _NOTHING = Events()
 
@@ -33,11 +34,15 @@ class ChipExecutor:
 
     BitLinear values are always the datapath's. Values of wide matmuls are the contract's float32 (`wide="float32"`) or
     the wide datapath's (`wide="datapath"`); their events are those of the datapath on the real operands either way.
+    `on_operator` is called with each execution of an operator and its place.
     """
 
-    def __init__(self, placement: Placement, *, toggles: Toggles, wide: str, seed: int) -> None:
+    def __init__(
+        self, placement: Placement, *, toggles: Toggles, wide: str, seed: int, on_operator: OnOperator | None = None
+    ) -> None:
         self.placement = placement
         self.ledger = OperatorLedger()
+        self._on_operator = on_operator
         self.overflowed: dict[str, tuple[int, Overflow]] = {}
         self.deviations: dict[str, Deviation] = {}
         self.sampled: dict[str, tuple[int, int]] = {}
@@ -103,7 +108,7 @@ class ChipExecutor:
     def vector(self, op: Operator) -> None:
         if op.kind == "embedding":  # a new step begins
             self._position += self._step_tokens
-        self.ledger.add(op, self._place(op), _NOTHING)
+        self._enter(op, self._place(op), _NOTHING)
 
     def _place(self, op: Operator) -> Placed:
         """Where `op` goes."""
@@ -132,9 +137,14 @@ class ChipExecutor:
             before_counted, before_all = self.sampled.get(op.kind, (0, 0))
             self.sampled[op.kind] = (before_counted + counted, before_all + columns)
         events = calls[0].events if len(calls) == 1 else total([done.events for done in calls])
-        self.ledger.add(op, self._placed_as_executed(op, calls), events)
+        self._enter(op, self._placed_as_executed(op, calls), events)
         if op.kind == "head" and (exchanged := self.placement.exchange(op)) is not None:
-            self.ledger.add(*exchanged, _NOTHING)
+            self._enter(*exchanged, _NOTHING)
+
+    def _enter(self, op: Operator, placed: Placed, counted: Events) -> None:
+        self.ledger.add(op, placed, counted)
+        if self._on_operator is not None:
+            self._on_operator(op, placed)
 
     def _placed_as_executed(self, op: Operator, calls: Sequence[Observation]) -> Placed:
         """Where `op` goes, and how long it takes there on these operands."""

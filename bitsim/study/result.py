@@ -184,7 +184,7 @@ class Result:
                 "utilisation": self._utilisation(row),
                 "plan": row.plan or None,
             }
-            | memory_bytes(row, self.chip)
+            | memory_bytes(row.events, self.chip)
             | {
                 "sparsity": None if row.live_macs is None else 1 - row.live_macs / row.macs,
             }

@@ -35,10 +35,10 @@ class OperatorRow:
     events: Events = field(default_factory=Events)
 
 
-def memory_bytes(row: OperatorRow, chip: Chip) -> dict[str, float]:
+def memory_bytes(events: Events, chip: Chip) -> dict[str, float]:
     """Bytes that each memory of the chip gives and takes: `dram_read_bytes`, `weights_write_bytes` and so on."""
     moved = {f"{name}_{way}_bytes": 0.0 for name in (*chip.memory.names, "dram") for way in ("read", "write")}
-    for event, count in row.events.items():
+    for event, count in events.items():
         place, *names, what = event.split(".")
         if place in ("sram", "dram"):
             key = f"{names[0] if place == 'sram' else place}_{what.partition('_')[0]}_bytes"

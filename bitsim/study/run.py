@@ -15,7 +15,7 @@ from bitsim.quant.recipes import Recipe, recipe
 from bitsim.schedule import Objective
 from bitsim.schedule.place import ASSUMPTIONS
 from bitsim.study.capacity import check_capacity, stored_bytes
-from bitsim.study.executor import ChipExecutor
+from bitsim.study.executor import ChipExecutor, OnOperator
 from bitsim.study.goal import placement_for
 from bitsim.study.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.study.result import Result
@@ -42,6 +42,7 @@ def run(
     chunk: int | None = None,
     beyond_capacity: bool = False,
     on_token: Callable[[int, str], None] | None = None,
+    on_operator: OnOperator | None = None,
 ) -> Result:
     """Prefill a prompt, decode `new_tokens`, one step each, and count what the chip does.
 
@@ -55,6 +56,7 @@ def run(
     * `random_weights`: a seed; runs a shape that has no checkpoint. `objective`: what tiles and loop orders are for.
       `chunk`: most prompt tokens per step (None: all). `beyond_capacity`: run a model that memory has no room for.
     * `on_token`: called with each new token and its text, before the token is executed.
+    * `on_operator`: called with each execution of an operator and its place, e.g. `Timeline.add`.
 
     Returns a `Result` with `tokens` (prompt and new), `logits` (one row per executed position), events and cycles.
     Raises `PromptError`, `ConfigError`, `CheckpointError`, `OperandError`.
@@ -70,11 +72,11 @@ def run(
     if random_weights is not None:
         model = random_model(model.config, random_weights)
     rules = recipe(numerics or model.config.default_numerics)
-    executor = ChipExecutor(placement_for(chip, objective), toggles=toggles, wide=wide, seed=seed)
-    stored = stored_bytes(model.config, rules, positions=len(ids) + new_tokens, batch=1)
-    room = check_capacity(
-        executor.placement, model.config.name, stored, quantised=model.config.quantised, beyond=beyond_capacity
-    )
+    placement = placement_for(chip, objective)
+    executor = ChipExecutor(placement, toggles=toggles, wide=wide, seed=seed, on_operator=on_operator)
+    config = model.config
+    stored = stored_bytes(config, rules, positions=len(ids) + new_tokens, batch=1)
+    room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
 
     def announce(token: int) -> None:

@@ -57,7 +57,8 @@ def test_out_writes_whole_files_and_leaves_no_temporary_ones(
     words = ("estimate", "tiny-b158", "--prefill", "4", "--decode", "2", "--out", str(tmp_path / "a" / "b"))
     assert bitsim(capsys, *words)[0] == 0
     names = {path.name for path in (tmp_path / "a" / "b").iterdir()}
-    assert names == {"result.json", "operators.csv", "events.csv", "energy.csv", "energy.png"}
+    figures = {f"{stem}.{kind}" for stem in ("roofline", "time", "energy") for kind in ("png", "pdf")}
+    assert names == figures | {"result.json", "operators.csv", "events.csv", "energy.csv"}
     header = (tmp_path / "a" / "b" / "operators.csv").read_text().splitlines()[0]
     assert header.startswith("phase,layer,operator,kind,calls,macs,cycles,time_s")
 

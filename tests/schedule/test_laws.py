@@ -120,7 +120,8 @@ def test_law_7_on_models(chip_name: str, model_name: str) -> None:
         for op in {
             op.kind: op for op in forward_operators(model.config, phase="decode", tokens=tokens, context=context)
         }.values():
-            held = op.is_bitlinear and placement.bitlinear.holds_weights
+            resident = any(level.resident for level in chip.memory.chain("weights"))
+            held = resident or (op.is_bitlinear and placement.bitlinear.holds_weights)
             compulsory = op.weight_bits * (not held) + op.kv_read_bits + op.kv_write_bits + op.dram_read_bits
             placed = placement.place(op)
             keeps_law_7(chip, placed, compulsory)
