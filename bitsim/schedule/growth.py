@@ -84,7 +84,7 @@ def grown(placement: Placement, operator_at: OperatorAt, first: int, number: int
         return samples[context]
 
     done = Grown()
-    for start, end in _stretches(placement, operator_at(first), first, first + number):
+    for start, end in _stretches(placement, operator_at, first, first + number):
         for piece in _pieces(sample, start, end):
             last = sample(piece.first + piece.size - 1)
             _add(done, placement, piece, operator_at)
@@ -104,15 +104,18 @@ def _counts(op: Operator, placed: Placed) -> dict[str, int]:
     return counts
 
 
-def _stretches(placement: Placement, op: Operator, first: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Ranges of contexts that share a plan and a number of the datapath's tiles."""
-    unit = stop
-    if op.is_matmul:
-        unit = placement.datapath(op).grain[2 if op.kind == "qk" else 1]
+def _stretches(placement: Placement, operator_at: OperatorAt, first: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Ranges of contexts that share a plan, a number of its tiles and, in the last of these, of the datapath's own."""
     start = first
     while start < stop:
-        power = 1 << (start - 1).bit_length()
-        end = min(stop, power + 1, -(-start // unit) * unit + 1 if unit >= _SHORT else stop)
+        end = min(stop, (1 << (start - 1).bit_length()) + 1)
+        op = operator_at(start)
+        if op.is_matmul:
+            axis, (_, plan, _) = (2 if op.kind == "qk" else 1), placement.schedule(op)
+            tile, grain = plan.loops[0].tile[axis], placement.datapath(op).grain[axis]
+            before = (start - 1) // tile * tile
+            inside = before + min(tile, -(-(start - before) // grain) * grain)
+            end = min(end, inside + 1) if inside - start >= _SHORT else end
         yield start, end
         start = end
 
