@@ -130,7 +130,9 @@ def sizes(
     show_default=True,
     help="Technology that prices all chips: name, YAML file, or a node between, as 22nm.",
 )
-@click.option("--chips", callback=listed(str), metavar="CHIP,CHIP,...", help="Chips to compare (default: all shipped).")
+@click.option(
+    "--chips", callback=listed(str), metavar="CHIP,CHIP,...", help="Chips to compare (default: all shipped but FPGAs)."
+)
 @click.option(
     "--bytes", "limit", type=click.IntRange(min=1), default=64, show_default=True, help="Tokens of held-out text."
 )

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import Literal
 
@@ -12,6 +13,7 @@ from bitsim.hw.constants import Constant
 from bitsim.hw.technology import SramRow, is_finished_array
 
 Level = Literal["low", "nominal", "high"]
+SHOWN = 6  # priced events that an error lists
 LEVELS: tuple[Level, ...] = ("low", "nominal", "high")
 
 
@@ -108,7 +110,9 @@ class PriceList:
                 f"{self.tech.path}: no prices: {self.tech.unpriced} ({event!r} counted {count:,} times by {operator})"
             )
         if price is None:
-            near = ", ".join(sorted(e for e in self.tech.prices if e.split(".")[0] == event.split(".")[0]))
+            alike = sorted(e for e in self.tech.prices if e.split(".")[0] == event.split(".")[0])
+            near = ", ".join(alike if len(alike) <= SHOWN else get_close_matches(event, alike, SHOWN, 0.0))
+            near += f" and {len(alike) - SHOWN} more" if len(alike) > SHOWN else ""
             raise UnpricedEventError(
                 f"{self.tech.path}: prices: expected a price for event {event!r}, counted {count:,} times by "
                 f"{operator}; priced of this kind: {near or 'none'}"
