@@ -61,7 +61,7 @@ from math import ceil
 import numpy as np
 
 from bitsim.datapath.accumulation import WHOLE_ROW, Accumulation, Register, Summed
-from bitsim.datapath.base import Array, Deviation, Range, Streams, arithmetic_events
+from bitsim.datapath.base import Array, Deviation, Range, Streams, TileCosts, arithmetic_events
 from bitsim.datapath.i2s_dot import VARIANTS, I2sVariant, i2s_matmul
 from bitsim.datapath.matmul import int8_matmul
 from bitsim.datapath.packed import PackedTernary
@@ -125,6 +125,12 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
                 )
             sizes.append(-(-size // step) * step)
         return sizes[0], sizes[1]
+
+    def tile_costs(self, m: Array, k: Array, n: Array) -> TileCosts:
+        """Tiles that are no multiples of the kernel's blocks cost as much as padded ones, whatever `pad` says."""
+        if not self.spec.pad:
+            return CpuSimd(self.spec.model_copy(update={"pad": True})).tile_costs(m, k, n)
+        return super().tile_costs(m, k, n)
 
     def cycles(self, m: int, k: int, n: int) -> int:
         executed = sum(instructions(self.spec, m, *self.padded(k, n)).values())

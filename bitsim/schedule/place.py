@@ -89,7 +89,8 @@ def naming(op: Operator) -> Iterator[None]:
     try:
         yield
     except OperandError as error:
-        raise OperandError(f"{op.name}: {error}") from error
+        named = str(error).startswith(f"{op.name}: ")
+        raise OperandError(str(error) if named else f"{op.name}: {error}") from error
 
 
 class Placement:
