@@ -1,7 +1,7 @@
 """GPUs and their matmul kernels as data, for the roofline of `bitsim.study.gpu_step`.
 
-A kind of its own beside `Chip`: a chip's time follows from tiles on a datapath that is known cycle by cycle, a GPU's from
-peak rates and from what kernels were measured to reach of them.
+A kind of its own beside `Chip`: a chip's time follows from tiles on a datapath that is known cycle by cycle, a GPU's
+from peak rates and from what kernels were measured to reach of them.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class Gpu(FromFile):
     sms: Annotated[int, Field(ge=1, le=1024)]
     clock: Annotated[Constant, in_unit("GHz", positive=True)]
     peaks: Annotated[dict[Format, Peak], Field(min_length=1)]
-    emulated: dict[Format, Emulation] = {}
+    emulated: Annotated[dict[Format, Emulation], Field(default_factory=dict)]
     memory: GpuMemory
     l2: Annotated[Constant, in_unit("MB", positive=True)]
     smem: Annotated[Constant, in_unit("kB", positive=True)]
@@ -106,7 +106,7 @@ class Measurement(Described):
 
 
 class Measured(Described):
-    """Published times of a kernel on `gpu`: three at least, so that two parameters can be judged on what is left out."""
+    """Published times of a kernel on `gpu`: at least three, so that one can be left out of a fit of two parameters."""
 
     gpu: Text
     source: Text
