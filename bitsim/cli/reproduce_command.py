@@ -12,6 +12,9 @@ from bitsim.cli.output import announce_compilation, check_directory, csv_text, p
 # What can be reproduced: module and function, called with a callback for progress, that make its `Report`.
 REPORTS = {
     "energy": ("reports.energy_2310_11453", "energy_report"),
+    "latency": ("reports.latency_2402_17764", "latency_report"),
+    "memory": ("reports.memory_2402_17764", "memory_report"),
+    "throughput": ("reports.throughput_2402_17764", "throughput_report"),
     "quality": ("reports.quality", "quality_report"),
 }
 
@@ -25,6 +28,7 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
     JSON, CSV, PNG and PDF go to --out (default: out/reproduce-WHAT).
 
     energy: energy tables and ratios of BitNet and b1.58. quality: bits per byte of the five shipped models.
+    memory, latency, throughput: b1.58's systems numbers, on GPUs whose kernels were fitted to published times.
     """
     announce_compilation()
     # Tables come with files; a program that asks for JSON gets files only where it names a directory.

@@ -74,7 +74,7 @@ class StepTime:
     def limits(self) -> npt.NDArray[np.str_]:
         """The largest part, by name."""
         parts = self.parts()
-        return np.array(list(parts))[np.argmax(np.stack(list(parts.values())), axis=0)]
+        return np.asarray(np.array(list(parts))[np.argmax(np.stack(list(parts.values())), axis=0)])
 
 
 def kernel_for(contract: Contract, config: ModelConfig) -> str:

@@ -49,7 +49,7 @@ class Grid:
     @property
     def tokens_per_s(self) -> Numbers:
         """New tokens of all sequences per second of decoding."""
-        return self.batch[None, :] / self.step_s
+        return np.asarray(self.batch[None, :] / self.step_s)
 
     @property
     def with_prompts_per_s(self) -> Numbers:
@@ -235,7 +235,8 @@ def kernel_note(gpu: Gpu, name: str) -> str:
     how = "" if rate.native else f", emulated by {rate.by}: {gpu.emulated[load_kernel(name).multiply].source}"
     error = f"; left-out error {100 * calibration.left_out_error:.1f} %" if calibration.times else ""
     share = 100 * calibration.bandwidth_efficiency
-    return f"kernel {name}: {1e6 * overhead_s(gpu, name):.1f} us per call, {share:.0f} % of the bandwidth, fitted on {calibration.gpu} ({calibration.evidence}: {calibration.source}){error}{how}"
+    return f"kernel {name}: {1e6 * overhead_s(gpu, name):.1f} us per call, {share:.0f} % of the bandwidth, "
+        f"fitted on {calibration.gpu} ({calibration.evidence}: {calibration.source}){error}{how}"
 
 
 def assumed_constants(gpu: Gpu, kernels: list[str]) -> tuple[dict[str, str], ...]:

@@ -30,7 +30,9 @@ def serving_figure(serving: Serving) -> dict[str, bytes]:
         axes.set_xlabel(f"batch (room for {serving.largest_batch})")
         axes.set_xscale("log")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8, loc="best" if axes is not spent else "lower left")
+    for axes in (speed, latency):
+        axes.legend(frameon=False, fontsize=8)
+    spent.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     speed.set_ylim(bottom=0)
     where = f"{serving.model} on {serving.devices} x {serving.gpu.name}"
     figure.suptitle(f"{where}, {serving.prompt} prompt and {serving.new_tokens} new tokens")
