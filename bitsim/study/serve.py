@@ -235,8 +235,10 @@ def kernel_note(gpu: Gpu, name: str) -> str:
     how = "" if rate.native else f", emulated by {rate.by}: {gpu.emulated[load_kernel(name).multiply].source}"
     error = f"; left-out error {100 * calibration.left_out_error:.1f} %" if calibration.times else ""
     share = 100 * calibration.bandwidth_efficiency
-    return f"kernel {name}: {1e6 * overhead_s(gpu, name):.1f} us per call, {share:.0f} % of the bandwidth, "
+    return (
+        f"kernel {name}: {1e6 * overhead_s(gpu, name):.1f} us per call, {share:.0f} % of the bandwidth, "
         f"fitted on {calibration.gpu} ({calibration.evidence}: {calibration.source}){error}{how}"
+    )
 
 
 def assumed_constants(gpu: Gpu, kernels: list[str]) -> tuple[dict[str, str], ...]:
