@@ -134,6 +134,29 @@ def ratio_rows() -> list[Row]:
     return rows
 
 
+def equivalence_rows() -> list[Row]:
+    """BitNet over a smaller FP16 model: b1.58 claims less energy, and prints none, so that nothing is beside these."""
+    data = published("2402.17764")
+    claims = data["equivalences"]
+    rows = []
+    for claim in claims["claims"]:
+        small, full = claim["energy"]["small"], claim["energy"]["full"]
+        ours = sum(forward_energy(small, "bitnet", "7nm").values()) / sum(forward_energy(full, "fp16", "7nm").values())
+        rows.append(
+            Row(
+                paper=data["paper"],
+                location=claims["location"],
+                item=f"BitNet {small} / FP16 {full} energy 7nm, claimed < 1",
+                unit="ratio",
+                published=None,
+                ours=ours,
+                label="derived",
+                note=notes(f"the claim {'holds' if ours < 1 else 'does not hold'}", "shapes of 2310.11453", FFN_WIDTH),
+            )
+        )
+    return rows
+
+
 def matmul_rows() -> list[Row]:
     """71.4x, and what is left of it when a real model's linears are executed and more of the hardware is counted."""
     figure = published("2310.11453")["matmul_ratio_7nm"]
@@ -186,7 +209,7 @@ def inputs() -> dict[str, dict[str, str]]:
 
 def energy_rows() -> list[Row]:
     """Everything that `bitsim reproduce energy` prints."""
-    return matmul_rows() + table_1_rows() + ratio_rows()
+    return matmul_rows() + table_1_rows() + ratio_rows() + equivalence_rows()
 
 
 def energy_report(on_step: Progress) -> Report:

@@ -20,10 +20,6 @@ from reports.systems import assumed_shape, notes
 from reports.systems_figure import draw_throughput
 
 KV_BITS = {"llama-70b": 16, "bitnet-b158-70b": 8}
-KV_NOTE = {
-    "llama-70b": "KV cache 16 bit assumed",
-    "bitnet-b158-70b": "KV cache 8 bit assumed: with 16 bit 176 would not fit",
-}
 PARAMETERS = {"llama-70b": parameters("fp16"), "bitnet-b158-70b": parameters("fp16", "w2a8")}
 
 
@@ -46,10 +42,17 @@ def tokens_per_s(model: str, split: DeviceSplit = EVEN) -> float:
     return float(grid(model, [numbers()["throughput"]["rows"][model]["batch"]], split).tokens_per_s[0, 0])
 
 
-def largest_batch(model: str) -> int:
+def kv_note(model: str) -> str:
+    """What was assumed about the cache, and whether the paper's batch has room at 16 bits."""
+    batch, room = numbers()["throughput"]["rows"][model]["batch"], largest_batch(model, 16)
+    alone = "" if batch <= room else f": with 16 bits there is room for {room} only"
+    return f"KV cache {KV_BITS[model]} bit assumed{alone}"
+
+
+def largest_batch(model: str, kv_bits: int | None = None) -> int:
     """What memory has room for."""
     setup, config = numbers()["throughput"], zoo_config(model)
-    storage = kv_storage(KV_BITS[model], recipe(config.default_numerics))
+    storage = kv_storage(kv_bits or KV_BITS[model], recipe(config.default_numerics))
     needs = needs_of(config, storage, prompt=1, positions=setup["positions"])
     return needs.largest_batch(setup["devices"], load_gpu(setup["gpu"]).capacity_bytes)
 
@@ -67,7 +70,7 @@ def throughput_rows() -> list[Row]:
                 ours=largest_batch(model), label="not reproducible",
                 note=notes(
                     "ours: the bound that memory sets; the paper's batches are multiples of 16 below it",
-                    KV_NOTE[model], assumed_shape(model),
+                    kv_note(model), assumed_shape(model),
                 ),
             ),
             Row(
@@ -79,7 +82,7 @@ def throughput_rows() -> list[Row]:
                 published=found["tokens_per_s"], ours=tokens_per_s(model), label="predicted",
                 parameters=PARAMETERS[model], uncertainty=0.5,
                 note=notes(
-                    EVEN.note, f"one device after the other: {serial:.0f}", KV_NOTE[model], assumed_shape(model)
+                    EVEN.note, f"one device after the other: {serial:.0f}", kv_note(model), assumed_shape(model)
                 ),
             ),
         ]  # fmt: skip

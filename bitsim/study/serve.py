@@ -55,12 +55,12 @@ class Grid:
     def with_prompts_per_s(self) -> Numbers:
         """New tokens per second when the prompts' time counts too, one prompt after the other."""
         whole = self.new_tokens * self.step_s + self.batch[None, :] * self.prompt_s[:, None]
-        return self.batch[None, :] * self.new_tokens / whole
+        return np.asarray(self.batch[None, :] * self.new_tokens / whole)
 
     @property
     def energy_per_token_j(self) -> Numbers:
         """Board power of all devices times the time per new token of decoding."""
-        return self.board_power_w * self.devices[:, None] / self.tokens_per_s
+        return np.asarray(self.board_power_w * self.devices[:, None] / self.tokens_per_s)
 
     def records(self) -> list[dict[str, Any]]:
         """One row per device count and batch that fits, in plain types."""

@@ -3,7 +3,7 @@
 import pytest
 
 from reports.comparison import prints_as
-from reports.energy_2310_11453 import energy_rows, matmul_rows, ratio_rows, table_1_rows
+from reports.energy_2310_11453 import energy_rows, equivalence_rows, matmul_rows, ratio_rows, table_1_rows
 
 
 def test_34_of_36_cells_of_table_1_print_the_published_digits() -> None:
@@ -51,3 +51,10 @@ def test_rows_that_rest_on_an_assumed_shape_say_so() -> None:
     assert "assumed shape: not published" in notes.pop("70B FP16 / BitNet 7nm")
     assert "assumed shape" in notes.pop("70B FP16 / BitNet 45nm")
     assert all("assumed shape" not in note and "FFN width 4 d" in note for note in notes.values())
+
+
+def test_the_energy_half_of_the_equivalences_follows_from_the_same_convention() -> None:
+    found = {row.item.split(",")[0]: row.ours for row in equivalence_rows()}
+    assert found["BitNet 13B / FP16 2.7B energy 7nm"] == pytest.approx(0.09940 / 0.6657, rel=1e-3)
+    assert found["BitNet 30B / FP16 6.7B energy 7nm"] == pytest.approx(0.1973 / 1.6835, rel=1e-3)
+    assert found["BitNet 70B / FP16 13B energy 7nm"] == pytest.approx(0.4047 / 3.2747, rel=1e-3)
