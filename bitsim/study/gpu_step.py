@@ -10,7 +10,7 @@ bandwidth efficiencies come from `bitsim.study.kernel_fit`; attention streams it
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from bitsim.study.gpu_memory import kv_bytes
 from bitsim.study.kernel_fit import OUTPUT_BYTES, calibrated
 
 Numbers = npt.NDArray[Any]
+Level = Literal["low", "nominal", "high"]
 FUSED = "norms, quantisers, RoPE and activations are fused into the kernels of matmuls: they cost no time of their own"
 INTEGER4 = (-8, 7)  # a wider range of codes at 4 bits is a 4-bit float's
 ATTENTION_KERNELS = 1
@@ -115,9 +116,10 @@ def stream_s(gpu: Gpu, kernel: str, moved: Numbers) -> Numbers:
     return moved / (calibrated(kernel).bandwidth_efficiency * gpu.memory.bandwidth.nominal * 1e9)
 
 
-def compute_s(gpu: Gpu, kernel: GpuKernel, operations: Numbers) -> Numbers:
+def compute_s(gpu: Gpu, kernel: GpuKernel, operations: Numbers, efficiency: Level) -> Numbers:
     """Seconds of `operations` at the share of the peak rate that a kernel reaches."""
-    return operations / (kernel.compute_efficiency.nominal * gpu.rate(kernel.multiply).ops_per_s)
+    share: float = getattr(kernel.compute_efficiency, efficiency)
+    return operations / (share * gpu.rate(kernel.multiply).ops_per_s)
 
 
 def pass_time(
@@ -131,6 +133,7 @@ def pass_time(
     head_tokens: Numbers,
     kv_moved: Numbers | float,
     attended: Numbers | float,
+    efficiency: Level = "nominal",
 ) -> StepTime:
     """One pass of `tokens` tokens, of which `head_tokens` go through the head; arrays are broadcast.
 
@@ -144,14 +147,14 @@ def pass_time(
         m = head_tokens if call.name == "head" else tokens
         moved = call.weight_bytes + m * (call.k * kernel.activation_bits / 8 + call.n * OUTPUT_BYTES)
         streaming = stream_s(gpu, call.kernel, moved * share) * call.count
-        computing = compute_s(gpu, kernel, 2.0 * m * call.n * call.k * share) * call.count
+        computing = compute_s(gpu, kernel, 2.0 * m * call.n * call.k * share, efficiency) * call.count
         weights += np.where(streaming >= computing, streaming, 0.0)
         compute += np.where(streaming >= computing, 0.0, computing)
         overhead += overhead_s(gpu, call.kernel) * call.count
     wide = load_kernel("fp16")
     operations = 4.0 * config.q_size * config.num_layers * np.asarray(attended)
     attention = np.maximum(
-        stream_s(gpu, "fp16", np.asarray(kv_moved) * share), compute_s(gpu, wide, operations * share)
+        stream_s(gpu, "fp16", np.asarray(kv_moved) * share), compute_s(gpu, wide, operations * share, efficiency)
     )
     launches = ATTENTION_KERNELS * config.num_layers * gpu.launch_overhead.nominal * 1e-6
     return StepTime(
@@ -174,6 +177,7 @@ def decode_time(
     storage: KVStorage,
     first: int,
     last: int,
+    efficiency: Level = "nominal",
 ) -> StepTime:
     """One new token for each of `batch` sequences, averaged over contexts from `first` to `last` positions.
 
@@ -182,18 +186,24 @@ def decode_time(
     kv = (kv_bytes(config, storage, first) + kv_bytes(config, storage, last)) / 2
     return pass_time(
         config, rules, gpu, split, devices=devices, tokens=batch, head_tokens=batch,
-        kv_moved=kv * batch, attended=(first + last) / 2 * batch,
+        kv_moved=kv * batch, attended=(first + last) / 2 * batch, efficiency=efficiency,
     )  # fmt: skip
 
 
 def prompt_time(
-    config: ModelConfig, rules: Recipe, gpu: Gpu, split: DeviceSplit, devices: Numbers, prompt: int
+    config: ModelConfig,
+    rules: Recipe,
+    gpu: Gpu,
+    split: DeviceSplit,
+    devices: Numbers,
+    prompt: int,
+    efficiency: Level = "nominal",
 ) -> StepTime:
     """One prompt of `prompt` tokens; its keys and values are still at hand, so that attention only computes."""
     tokens = np.asarray(float(prompt))
     return pass_time(
         config, rules, gpu, split, devices=devices, tokens=tokens, head_tokens=np.asarray(1.0),
-        kv_moved=0.0, attended=prompt * (prompt + 1) / 2,
+        kv_moved=0.0, attended=prompt * (prompt + 1) / 2, efficiency=efficiency,
     )  # fmt: skip
 
 

@@ -63,6 +63,12 @@ def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int) -> tupl
         notes.append(f"KV cache {rules.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
+    return (*notes, *notes_on_shape(model, positions=positions))
+
+
+def notes_on_shape(model: Model, *, positions: int) -> tuple[str, ...]:
+    """Where a published shape comes from, what of it is assumed, and whether the context is longer than it allows."""
+    config, notes = model.config, []
     if model.name in zoo_names():
         entry = zoo_entry(model.name)
         notes.append(f"model shape, {entry.evidence}: {entry.source}")

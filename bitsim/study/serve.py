@@ -15,8 +15,9 @@ from bitsim.model.forward import check_numerics
 from bitsim.quant.recipes import recipe
 from bitsim.study.devices import EVEN, DeviceSplit
 from bitsim.study.gpu_memory import WORKSPACE, Needs, check_fits, kv_storage, needs_of
-from bitsim.study.gpu_step import FUSED, decode_time, kernel_calls, load_kernel, overhead_s, prompt_time
+from bitsim.study.gpu_step import FUSED, Level, decode_time, kernel_calls, load_kernel, overhead_s, prompt_time
 from bitsim.study.kernel_fit import calibrated
+from bitsim.study.provenance import notes_on_shape
 
 Numbers = npt.NDArray[Any]
 POWER = "energy is board power x time of all devices: an upper bound, whatever they do meanwhile"
@@ -182,6 +183,7 @@ def serve(
         notes=(
             f"numerics {rules.name}; KV cache {storage if isinstance(storage, int) else storage.name}",
             *(kernel_note(gpu, name) for name in kernels),
+            *notes_on_shape(model, positions=prompt + new_tokens),
             f"{split.name}: {split.note}",
             FUSED,
             WORKSPACE,
@@ -202,8 +204,12 @@ def serving_grid(
     kv_bits: int | None = None,
     numerics: str | None = None,
     split: DeviceSplit = EVEN,
+    efficiency: Level = "nominal",
 ) -> Grid:
-    """All device counts times all batches at once; what does not fit is marked, not refused."""
+    """All device counts times all batches at once; what does not fit is marked, not refused.
+
+    `efficiency`: which end of the kernels' assumed share of the peak rates.
+    """
     model, gpu = model if isinstance(model, Model) else load_model(model), load_gpu(gpu)
     config = model.config
     rules = recipe(numerics or config.default_numerics)
@@ -213,14 +219,14 @@ def serving_grid(
     memory = needs.total(rows, columns)
     step = decode_time(
         config, rules, gpu, split, devices=rows, batch=columns, storage=storage,
-        first=prompt + 1, last=prompt + new_tokens,
+        first=prompt + 1, last=prompt + new_tokens, efficiency=efficiency,
     )  # fmt: skip
     return Grid(
         devices=np.asarray(devices),
         batch=np.asarray(batches),
         fits=memory <= gpu.capacity_bytes,
         step_s=step.total,
-        prompt_s=prompt_time(config, rules, gpu, split, rows[:, 0], prompt).total,
+        prompt_s=prompt_time(config, rules, gpu, split, rows[:, 0], prompt, efficiency).total,
         limit=step.limits(),
         memory_bytes=memory,
         parts_s=step.parts(),
