@@ -142,7 +142,11 @@ def gpu_names() -> list[str]:
 
 def load_gpu(name: str | Path | Gpu) -> Gpu:
     """A GPU by its name or YAML file; a `Gpu` is returned as it is. Raises `UnknownNameError` or `ConfigError`."""
-    return name if isinstance(name, Gpu) else validate(Gpu, open_source(name, "gpus", "GPU"))
+    if isinstance(name, Gpu):
+        return name
+    if str(name) in built_in_names("chips"):
+        raise ConfigError(f"GPU {str(name)!r}: expected a GPU, got a chip of datapaths (for chips: bitsim estimate)")
+    return validate(Gpu, open_source(name, "gpus", "GPU"))
 
 
 def gpu_kernel_names() -> list[str]:

@@ -33,7 +33,8 @@ class Grid:
     """What serving gives for all device counts (rows) and batches (columns).
 
     `fits`: whether memory has room. `step_s`: one new token for every sequence, averaged over the growing contexts;
-    `prompt_s`: one sequence's prompt, per device count. `limit`: what a step spends most time on.
+    `prompt_s`: one sequence's prompt, per device count. `limit`: what a step spends most time on. `memory_bytes`: per
+    device. `communication_bytes`: what links move for a step.
     """
 
     devices: Numbers
@@ -43,6 +44,7 @@ class Grid:
     prompt_s: Numbers
     limit: Numbers
     memory_bytes: Numbers
+    communication_bytes: Numbers
     parts_s: dict[str, Numbers]
     board_power_w: float
     new_tokens: int
@@ -71,6 +73,7 @@ class Grid:
             "with_prompts_per_s": self.with_prompts_per_s,
             "energy_per_token_j": self.energy_per_token_j,
             "memory_bytes": self.memory_bytes,
+            "communication_bytes": self.communication_bytes,
         } | {f"{name.replace(' ', '_')}_s": part for name, part in self.parts_s.items()}
         return [
             {"devices": int(self.devices[i]), "batch": int(self.batch[j])}
@@ -145,11 +148,10 @@ def serve(
     `kv_bits`: 16, 8, 4 or 3; None takes what the numerics say, else 16. `split`: how devices share the model. Raises
     `ConfigError` with the numbers if the model, or the batch, has no room.
     """
-    for name, value in (("devices", devices), ("prompt", prompt), ("new_tokens", new_tokens), ("batch", batch or 1)):
+    numbers = {"devices": devices, "prompt": prompt, "new_tokens": new_tokens, "batch": 1 if batch is None else batch}
+    for name, value in numbers.items():
         if not isinstance(value, int) or value < 1:
             raise ServeError(f"{name}: expected an integer >= 1, got {value!r}")
-    if batch is not None and batch < 1:
-        raise ServeError(f"batch: expected an integer >= 1, got {batch!r}")
     model, gpu = model if isinstance(model, Model) else load_model(model), load_gpu(gpu)
     config = model.config
     rules = recipe(numerics or config.default_numerics)
@@ -229,6 +231,7 @@ def serving_grid(
         prompt_s=prompt_time(config, rules, gpu, split, rows[:, 0], prompt, efficiency).total,
         limit=step.limits(),
         memory_bytes=memory,
+        communication_bytes=split.communication_bytes(config, rows, columns),
         parts_s=step.parts(),
         board_power_w=gpu.board_power.nominal,
         new_tokens=new_tokens,

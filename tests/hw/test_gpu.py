@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bitsim.errors import ConfigError, UnknownNameError
-from bitsim.hw import load_tensor_core
+from bitsim.hw import load_chip, load_tensor_core
 from bitsim.hw.gpu import gpu_kernel_names, gpu_names, load_gpu, load_gpu_kernel
 
 KERNEL = """
@@ -74,3 +74,10 @@ def test_a_format_without_rate_is_named_with_those_that_have_one(tmp_path: Path)
 def test_unknown_names_get_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="did you mean a100-80gb"):
         load_gpu("a100-80")
+
+
+def test_a_gpu_where_a_chip_is_expected_names_the_right_command_and_the_other_way_round() -> None:
+    with pytest.raises(ConfigError, match="got a GPU .for GPUs: bitsim serve"):
+        load_chip("a100-80gb")
+    with pytest.raises(ConfigError, match="got a chip of datapaths .for chips: bitsim estimate"):
+        load_gpu("ternary-ws-64x64")

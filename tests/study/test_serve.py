@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bitsim.errors import ConfigError
 from bitsim.hw.gpu import load_gpu
@@ -133,11 +135,12 @@ def test_links_of_another_split_lengthen_every_step() -> None:
         return 1e-3 * (devices - 1) + 0 * tokens
 
     slow = DeviceSplit(
-        name="slow", note="1 ms per further device", busy=EVEN.busy, communication_s=wait,
-        communication_bytes=EVEN.communication_bytes,
+        name="slow", note="1 ms and byte per further device", busy=EVEN.busy, communication_s=wait,
+        communication_bytes=lambda config, devices, tokens: 1e3 * wait(config, devices, tokens),
     )  # fmt: skip
     plain = serving_grid("llama-7b", "a100-80gb", devices=[1, 3], batches=[1, 4])
     linked = serving_grid("llama-7b", "a100-80gb", devices=[1, 3], batches=[1, 4], split=slow)
+    np.testing.assert_allclose(linked.communication_bytes, [[0, 0], [2, 2]])
     np.testing.assert_allclose(linked.step_s - plain.step_s, [[0, 0], [2e-3, 2e-3]], atol=1e-12)
 
 
@@ -207,3 +210,37 @@ def test_numbers_that_make_no_sense_are_refused(settings: dict[str, int], messag
 def test_kv_bits_without_a_format_are_refused() -> None:
     with pytest.raises(ConfigError, match="kv_bits: expected one of 16, 8, 4, 3, got 5"):
         serve("llama-7b", "a100-80gb", kv_bits=5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    model=st.sampled_from(["llama-3b", "bitnet-b158-3b", "bitnet-a48-3b", "bitnet-b158-2b4t"]),
+    gpu=st.sampled_from(["a100-40gb", "a100-80gb", "h100-sxm", "rtx-4090"]),
+    batch=st.integers(1, 400),
+    prompt=st.integers(1, 2000),
+    new_tokens=st.integers(1, 2000),
+)
+def test_more_sequences_context_or_bits_never_take_less_time_or_memory(
+    model: str, gpu: str, batch: int, prompt: int, new_tokens: int
+) -> None:
+    def grid(bits: int, longer: int) -> tuple[np.ndarray, np.ndarray]:
+        found = serving_grid(
+            model, gpu, devices=[1, 2], batches=[batch, batch + 1], prompt=prompt + longer, new_tokens=new_tokens,
+            kv_bits=bits,
+        )  # fmt: skip
+        return found.step_s, found.memory_bytes
+
+    for few, many in ((grid(4, 0), grid(8, 0)), (grid(8, 0), grid(16, 0)), (grid(16, 0), grid(16, 1))):
+        assert (few[0] <= many[0]).all()
+        assert (few[1] <= many[1]).all()
+    step, memory = grid(16, 0)
+    assert (step[:, 0] <= step[:, 1]).all()
+    assert (step[1] <= step[0]).all()
+    assert (memory[:, 0] <= memory[:, 1]).all()
+    assert (memory[1] <= memory[0]).all()
+
+
+def test_throughput_of_a_batch_is_bounded_by_the_peak_rate_whatever_the_batch() -> None:
+    config, peak = zoo_config("bitnet-b158-3b"), load_gpu("a100-80gb").rate("int8").ops_per_s
+    grid = serving_grid("bitnet-b158-3b", "a100-80gb", devices=[1], batches=[1, 10_000], prompt=1, new_tokens=1)
+    assert (grid.tokens_per_s <= peak / (2 * config.linear_weights)).all()
