@@ -95,6 +95,11 @@ class Row:
         }
 
 
+def notes(*texts: str) -> str:
+    """What applies, in one line."""
+    return "; ".join(text for text in texts if text)
+
+
 def prints_as(ours: float, published: float, decimals: int) -> bool:
     """Whether `ours`, rounded to the printed digits, is the published number."""
     return f"{ours:.{decimals}f}" == f"{published:.{decimals}f}"

@@ -15,7 +15,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.zoo import zoo_config, zoo_entry
 from bitsim.study import Result, estimate, run
-from reports.comparison import Row, prints_as, published
+from reports.comparison import Row, notes, prints_as, published
 from reports.energy_figure import draw
 from reports.report import Progress, Report, comparison_report
 
@@ -23,11 +23,6 @@ TOKENS = 512
 FFN_WIDTH = "FFN width 4 d, inferred from Table 1"
 FORMATS = {"32": "fp32", "16": "fp16", "1": "bitnet"}
 PROMPT = "In the beginning God created the heaven and the earth. And the earth was without form, and void;"
-
-
-def notes(*texts: str) -> str:
-    """What applies, in one line."""
-    return "; ".join(text for text in texts if text)
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reports.comparison import Row, labels_summary
+from reports.comparison import Row, labels_summary, notes
 
 Progress = Callable[[int, int], None]
 
@@ -56,7 +56,7 @@ def comparison_report(
 def noted(row: Row) -> str:
     """The note of a row, after the parameters that were fitted for it."""
     parameters = f"{row.label} by {', '.join(row.parameters)}" if row.parameters else ""
-    return "; ".join(text for text in (parameters, row.note) if text)
+    return notes(parameters, row.note)
 
 
 def markdown(columns: Sequence[str], cells: Sequence[Sequence[object]]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bitsim.model.zoo import zoo_entry
-from reports.comparison import Label, Row
+from reports.comparison import Label, Row, notes
 
 Value = Callable[[str], float]
 SHAPE = "assumed shape"
@@ -21,17 +21,12 @@ def assumed_shape(*models: str) -> str:
     return f"{SHAPE}: {', '.join(found)}" if found else ""
 
 
-def notes(*texts: str) -> str:
-    """What applies, in one line."""
-    return "; ".join(text for text in texts if text)
-
-
 def size_rows(
     data: Mapping[str, Any],
     what: str,
     value: Value,
     parameters: Mapping[str, tuple[str, ...]],
-    note: Value | Callable[[str], str],
+    note: Callable[[str], str],
 ) -> list[Row]:
     """Every size of Table 1 and of Figure 2; `parameters` by the kind of model, llama or bitnet."""
     table = data[what]
@@ -53,7 +48,7 @@ def size_rows(
                     label=label_of(model, table),
                     parameters=parameters[model.split("-")[0]],
                     uncertainty=max(table["uncertainty"], relative * published),
-                    note=notes(str(note(model)), assumed_shape(model)),
+                    note=notes(note(model), assumed_shape(model)),
                 )
             )
     return rows

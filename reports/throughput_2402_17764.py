@@ -14,10 +14,10 @@ from bitsim.study.devices import EVEN, SERIAL, DeviceSplit
 from bitsim.study.gpu_memory import kv_storage, needs_of
 from bitsim.study.gpu_step import Level
 from bitsim.study.serve import Grid, serving_grid
-from reports.comparison import Row, published
+from reports.comparison import Row, notes, published
 from reports.latency_2402_17764 import parameters
 from reports.report import Progress, Report, comparison_report
-from reports.systems import assumed_shape, notes
+from reports.systems import assumed_shape
 from reports.systems_figure import draw_throughput
 
 KV_BITS = {"llama-70b": 16, "bitnet-b158-70b": 8}

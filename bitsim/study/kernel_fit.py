@@ -41,7 +41,8 @@ class Calibration:
     """A kernel's overhead, in seconds on the GPU it was measured on, and its share of the memory bandwidth.
 
     `launch_s`: what of the overhead that GPU's launches take. `source`, `evidence`: of the measurements. `times`: empty
-    for a kernel that borrows the calibration of another one.
+    for a kernel that borrows the calibration of another one. `within_l2`: how many times are of matrices that
+    fit the L2, where they may stay from one measurement to the next.
     """
 
     overhead_s: float
@@ -51,6 +52,7 @@ class Calibration:
     source: str
     evidence: str
     times: tuple[FittedTime, ...]
+    within_l2: int
 
     @property
     def left_out_error(self) -> float:
@@ -79,6 +81,7 @@ def calibrate(kernel: GpuKernel) -> Calibration:
             source=kernel.calibration.source,
             evidence=kernel.calibration.evidence,
             times=(),
+            within_l2=0,
         )
     gpu = load_gpu(kernel.calibration.gpu)
     peak = gpu.memory.bandwidth.nominal * 1e9
@@ -108,6 +111,7 @@ def calibrate(kernel: GpuKernel) -> Calibration:
             )
             for i, row in enumerate(rows)
         ),
+        within_l2=int(np.sum(moved <= gpu.l2.nominal * 1e6)),
     )
 
 

@@ -242,7 +242,12 @@ def kernel_note(gpu: Gpu, name: str) -> str:
     """Which kernel, in which format it multiplies here, and how well it is known."""
     calibration, rate = calibrated(name), gpu.rate(load_kernel(name).multiply)
     how = "" if rate.native else f", emulated by {rate.by}: {gpu.emulated[load_kernel(name).multiply].source}"
-    error = f"; left-out error {100 * calibration.left_out_error:.1f} %" if calibration.times else ""
+    error = (
+        f"; left-out error {100 * calibration.left_out_error:.1f} %; {calibration.within_l2} of its "
+        f"{len(calibration.times)} times are of matrices that fit L2"
+        if calibration.times
+        else ""
+    )
     share = 100 * calibration.bandwidth_efficiency
     return (
         f"kernel {name}: {1e6 * overhead_s(gpu, name):.1f} us per call, {share:.0f} % of the bandwidth, "

@@ -77,7 +77,7 @@ def test_unknown_names_get_a_suggestion() -> None:
 
 
 def test_a_gpu_where_a_chip_is_expected_names_the_right_command_and_the_other_way_round() -> None:
-    with pytest.raises(ConfigError, match="got a GPU .for GPUs: bitsim serve"):
+    with pytest.raises(ConfigError, match=r"got a GPU .for GPUs: bitsim serve"):
         load_chip("a100-80gb")
-    with pytest.raises(ConfigError, match="got a chip of datapaths .for chips: bitsim estimate"):
+    with pytest.raises(ConfigError, match=r"got a chip of datapaths .for chips: bitsim estimate"):
         load_gpu("ternary-ws-64x64")

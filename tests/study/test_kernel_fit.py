@@ -74,3 +74,8 @@ def test_times_faster_than_the_memory_are_refused_with_the_numbers(tmp_path: Pat
 
 def test_bytes_of_a_matmul_are_weights_activations_and_outputs() -> None:
     assert matmul_bytes(3, 16, 8, 2, 8) == 16 * 8 * 2 / 8 + 3 * 8 + 3 * 16 * 2
+
+
+def test_times_of_matrices_that_fit_the_l2_are_counted() -> None:
+    assert calibrated("w2a8").within_l2 == 8  # the largest is 16.4 MB of 41.9
+    assert calibrated("fp16").within_l2 == 5  # all but 70.8, 65.5 and 131 MB
