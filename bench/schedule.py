@@ -18,6 +18,7 @@ from bitsim.schedule.mapper import Mapper, plain_goal
 from bitsim.schedule.matmul import Matmul, matmul_of
 from bitsim.schedule.plan import WHOLE, Schedule
 from bitsim.study import estimate
+from bitsim.study.serve import serving_grid
 
 CHIP = "ternary-ws-64x64"
 POINTS = 20_000
@@ -103,6 +104,14 @@ def main() -> None:
             lambda settings=settings: estimate(chip=CHIP, prefill=2048, batch=64, beyond_capacity=True, **settings)  # type: ignore[misc]
         )
         print(f"{title:43s} {seconds:7.3f} s" + ("   (target 1)" if not changed else ""))
+    seconds, _ = cpu_seconds(serving_sweep)
+    print(f"serving, 200 batches x 8 device counts x 5 models {seconds:.3f} s   (target 2)")
+
+
+def serving_sweep() -> None:
+    """All batches from 1 to 200 on 1 to 64 GPUs."""
+    for model in ("llama-3b", "llama-70b", "bitnet-b158-3b", "bitnet-b158-70b", "bitnet-a48-7b"):
+        serving_grid(model, "a100-80gb", devices=[1, 2, 4, 8, 16, 24, 32, 64], batches=list(range(1, 201)))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bitsim.study.evaluate import evaluate
     from bitsim.study.matmul import matmul
     from bitsim.study.run import run
+    from bitsim.study.serve import serve
 
 __version__ = "0.1.0"
 
@@ -30,9 +31,10 @@ _HOMES = {
     "matmul": "bitsim.study",
     "mma": "bitsim.datapath.tensor_core.mma",
     "run": "bitsim.study",
+    "serve": "bitsim.study.serve",
 }
 
-__all__ = ["Events", "Result", "estimate", "evaluate", "load_chip", "load_model", "matmul", "mma", "run"]
+__all__ = ["Events", "Result", "estimate", "evaluate", "load_chip", "load_model", "matmul", "mma", "run", "serve"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.zoo import zoo_config, zoo_entry
 from bitsim.study import Result, estimate, run
-from reports.comparison import Row, prints_as, published
+from reports.comparison import Row, notes, prints_as, published
 from reports.energy_figure import draw
 from reports.report import Progress, Report, comparison_report
 
@@ -23,11 +23,6 @@ TOKENS = 512
 FFN_WIDTH = "FFN width 4 d, inferred from Table 1"
 FORMATS = {"32": "fp32", "16": "fp16", "1": "bitnet"}
 PROMPT = "In the beginning God created the heaven and the earth. And the earth was without form, and void;"
-
-
-def notes(*texts: str) -> str:
-    """What applies, in one line."""
-    return "; ".join(text for text in texts if text)
 
 
 @cache
@@ -87,6 +82,7 @@ def table_1_rows() -> list[Row]:
                         published=value,
                         ours=ours,
                         label="not reproducible" if missed else "derived",
+                        uncertainty=0.005,
                         note=notes(
                             "" if same else "prints differently",
                             "no convention that was tried prints it" if missed else "",
@@ -122,6 +118,7 @@ def ratio_rows() -> list[Row]:
                         published=shown,
                         ours=full / small,
                         label="derived",
+                        uncertainty=0.05,
                         note=notes(
                             "last digit differs" if differs else "",
                             FFN_WIDTH,
@@ -129,6 +126,29 @@ def ratio_rows() -> list[Row]:
                         ),
                     )
                 )
+    return rows
+
+
+def equivalence_rows() -> list[Row]:
+    """BitNet over a smaller FP16 model: b1.58 claims less energy, and prints none, so that nothing is beside these."""
+    data = published("2402.17764")
+    claims = data["equivalences"]
+    rows = []
+    for claim in claims["claims"]:
+        small, full = claim["energy"]["small"], claim["energy"]["full"]
+        ours = sum(forward_energy(small, "bitnet", "7nm").values()) / sum(forward_energy(full, "fp16", "7nm").values())
+        rows.append(
+            Row(
+                paper=data["paper"],
+                location=claims["location"],
+                item=f"BitNet {small} / FP16 {full} energy 7nm, claimed < 1",
+                unit="ratio",
+                published=None,
+                ours=ours,
+                label="derived",
+                note=notes(f"the claim {'holds' if ours < 1 else 'does not hold'}", "shapes of 2310.11453", FFN_WIDTH),
+            )
+        )
     return rows
 
 
@@ -184,7 +204,7 @@ def inputs() -> dict[str, dict[str, str]]:
 
 def energy_rows() -> list[Row]:
     """Everything that `bitsim reproduce energy` prints."""
-    return matmul_rows() + table_1_rows() + ratio_rows()
+    return matmul_rows() + table_1_rows() + ratio_rows() + equivalence_rows()
 
 
 def energy_report(on_step: Progress) -> Report:

@@ -11,16 +11,23 @@ from bitsim.hw import chip_names, load_chip, load_technology, technology_names
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["all", "chips", "technologies", "models", "numerics"]), default="all")
+@click.argument(
+    "what", type=click.Choice(["all", "chips", "gpus", "technologies", "models", "numerics"]), default="all"
+)
 @output_options
 def command(what: str, as_json: bool, out: Path | None) -> None:
-    """List the chips, technologies and models that come with bitsim, or the numerics that models run under."""
+    """List the chips, GPUs, technologies and models that come with bitsim, or the numerics that models run under."""
     from bitsim.model.catalogue import catalogue
 
     listed: dict[str, list[dict[str, str]]] = {}
     if what in ("all", "chips"):
         chips = (load_chip(name) for name in chip_names())
         listed["chips"] = [{"name": chip.name, "summary": chip.summary} for chip in chips]
+    if what in ("all", "gpus"):
+        from bitsim.hw.gpu import gpu_names, load_gpu
+
+        gpus = (load_gpu(name) for name in gpu_names())
+        listed["gpus"] = [{"name": gpu.name, "summary": gpu.summary} for gpu in gpus]
     if what in ("all", "technologies"):
         technologies = (load_technology(name) for name in technology_names())
         listed["technologies"] = [{"name": tech.name, "summary": tech.summary} for tech in technologies]

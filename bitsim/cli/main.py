@@ -20,7 +20,8 @@ COMMANDS = {
     "list": "List the chips, technologies, models or numerics that come with bitsim.",
     "reproduce": "Recompute a paper's published numbers: ours, theirs, residual.",
     "run": "Execute a model bit for bit on a chip and count everything.",
-    "show": "Show a chip or a technology with all constants and their sources.",
+    "serve": "Serve a model on GPUs: largest batch, tokens per second, latency and energy per token.",
+    "show": "Show a chip, a GPU or a technology with all constants and their sources.",
     "validate": "Predict published hardware and show the error of each prediction.",
 }
 

@@ -12,6 +12,9 @@ from bitsim.cli.output import announce_compilation, check_directory, csv_text, p
 # What can be reproduced: module and function, called with a callback for progress, that make its `Report`.
 REPORTS = {
     "energy": ("reports.energy_2310_11453", "energy_report"),
+    "latency": ("reports.latency_2402_17764", "latency_report"),
+    "memory": ("reports.memory_2402_17764", "memory_report"),
+    "throughput": ("reports.throughput_2402_17764", "throughput_report"),
     "quality": ("reports.quality", "quality_report"),
 }
 
@@ -20,9 +23,12 @@ REPORTS = {
 @click.argument("what", type=click.Choice(list(REPORTS)))
 @output_options
 def command(what: str, as_json: bool, out: Path | None) -> None:
-    """Recompute published numbers: ours, paper, residual; CSV and PNG with --out (default: out/reproduce-WHAT).
+    """Recompute published numbers: ours, paper, residual, label.
+
+    JSON, CSV, PNG and PDF go to --out (default: out/reproduce-WHAT).
 
     energy: energy tables and ratios of BitNet and b1.58. quality: bits per byte of the five shipped models.
+    memory, latency, throughput: b1.58's systems numbers, on GPUs whose kernels were fitted to published times.
     """
     announce_compilation()
     # Tables come with files; a program that asks for JSON gets files only where it names a directory.
@@ -41,4 +47,5 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
     if directory:
         numbers = {"inputs": report.inputs, "rows": list(report.records)}
         files = {f"{what}.json": json.dumps(numbers, indent=1) + "\n", f"{what}.csv": csv_text(report.records)}
-        write_files(directory, files | {f"{what}.png": report.figure} | dict(report.texts))
+        figures = {f"{what}.{suffix}": content for suffix, content in report.figure.items()}
+        write_files(directory, files | figures | dict(report.texts))

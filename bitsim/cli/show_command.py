@@ -9,6 +9,7 @@ from bitsim.cli.options import output_options
 from bitsim.cli.output import print_json, print_table, write_files
 from bitsim.errors import UnknownNameError
 from bitsim.hw import Chip, Technology, chip_names, load_chip, load_technology, technology_names
+from bitsim.hw.gpu import Gpu, gpu_names, load_gpu
 from bitsim.hw.technology import unpriced_names
 
 
@@ -16,7 +17,7 @@ from bitsim.hw.technology import unpriced_names
 @click.argument("name")
 @output_options
 def command(name: str, as_json: bool, out: Path | None) -> None:
-    """Show the chip or technology NAME, or a YAML file of one, with the source of every constant."""
+    """Show the chip, GPU or technology NAME, or a YAML file of one, with the source of every constant."""
     described = load(name)
     content = described.model_dump(mode="json")
     if out:
@@ -33,19 +34,21 @@ def command(name: str, as_json: bool, out: Path | None) -> None:
     )
 
 
-def load(name: str) -> Chip | Technology:
-    """What `name` stands for; a file with a price list is a technology, any other a chip."""
+def load(name: str) -> Chip | Technology | Gpu:
+    """What `name` stands for; a file with prices is a technology, one with peak rates a GPU, any other a chip."""
     is_file = name.endswith((".yaml", ".yml"))
-    if name in (*technology_names(), *unpriced_names()) or (is_file and has_prices(Path(name))):
+    if name in (*technology_names(), *unpriced_names()) or (is_file and has_key(Path(name), "prices")):
         return load_technology(name)
+    if name in gpu_names() or (is_file and has_key(Path(name), "peaks")):
+        return load_gpu(name)
     if name in chip_names() or is_file:
         return load_chip(name)
-    raise UnknownNameError("chip or technology", name, [*chip_names(), *technology_names()])
+    raise UnknownNameError("chip, GPU or technology", name, [*chip_names(), *gpu_names(), *technology_names()])
 
 
-def has_prices(path: Path) -> bool:
-    """Whether a file holds a price list; a file that can't be read holds none, and loading it says why."""
+def has_key(path: Path, key: str) -> bool:
+    """Whether a file has a top-level key; a file that can't be read has none, and loading it says why."""
     try:
-        return any(line.startswith("prices:") for line in path.read_text(encoding="utf-8").splitlines())
+        return any(line.startswith(f"{key}:") for line in path.read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError):
         return False

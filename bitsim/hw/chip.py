@@ -163,4 +163,8 @@ def chip_names() -> list[str]:
 
 def load_chip(name: str | Path | Chip) -> Chip:
     """A chip by its name or YAML file; a `Chip` is returned as it is. Raises `UnknownNameError` or `ConfigError`."""
-    return name if isinstance(name, Chip) else validate(Chip, open_source(name, "chips", "chip"))
+    if isinstance(name, Chip):
+        return name
+    if str(name) in built_in_names("gpus"):
+        raise ConfigError(f"chip {str(name)!r}: expected a chip of datapaths, got a GPU (for GPUs: bitsim serve)")
+    return validate(Chip, open_source(name, "chips", "chip"))

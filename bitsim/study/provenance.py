@@ -63,14 +63,20 @@ def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int) -> tupl
         notes.append(f"KV cache {rules.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
+    if chip.host is None:
+        notes.append("host I/O is not modelled: the chip's description has no `host`")
+    elif chip.host.energy is None:
+        notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
+    return (*notes, *notes_on_shape(model, positions=positions))
+
+
+def notes_on_shape(model: Model, *, positions: int) -> tuple[str, ...]:
+    """Where a published shape comes from, what of it is assumed, and whether the context is longer than it allows."""
+    config, notes = model.config, []
     if model.name in zoo_names():
         entry = zoo_entry(model.name)
         notes.append(f"model shape, {entry.evidence}: {entry.source}")
         notes += [f"model shape, assumed: {what}: {why}" for what, why in entry.assumed]
     if positions > config.max_position_embeddings:
         notes.append(f"{positions} positions are estimated, the model was made for {config.max_position_embeddings}")
-    if chip.host is None:
-        notes.append("host I/O is not modelled: the chip's description has no `host`")
-    elif chip.host.energy is None:
-        notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
     return tuple(notes)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from reports.comparison import Row, prints_as
-from reports.energy_2310_11453 import energy_rows, matmul_rows, ratio_rows, table_1_rows
+from reports.comparison import prints_as
+from reports.energy_2310_11453 import energy_rows, equivalence_rows, matmul_rows, ratio_rows, table_1_rows
 
 
 def test_34_of_36_cells_of_table_1_print_the_published_digits() -> None:
@@ -53,7 +53,8 @@ def test_rows_that_rest_on_an_assumed_shape_say_so() -> None:
     assert all("assumed shape" not in note and "FFN width 4 d" in note for note in notes.values())
 
 
-def test_residual_is_relative_to_the_published_number() -> None:
-    shared = {"paper": "p", "location": "l", "item": "i", "unit": "J", "label": "derived"}
-    assert Row(**shared, published=2.0, ours=2.5).residual_pct == pytest.approx(25.0)
-    assert Row(**shared, published=None, ours=2.5).residual_pct is None
+def test_the_energy_half_of_the_equivalences_follows_from_the_same_convention() -> None:
+    found = {row.item.split(",")[0]: row.ours for row in equivalence_rows()}
+    assert found["BitNet 13B / FP16 2.7B energy 7nm"] == pytest.approx(0.09940 / 0.6657, rel=1e-3)
+    assert found["BitNet 30B / FP16 6.7B energy 7nm"] == pytest.approx(0.1973 / 1.6835, rel=1e-3)
+    assert found["BitNet 70B / FP16 13B energy 7nm"] == pytest.approx(0.4047 / 3.2747, rel=1e-3)

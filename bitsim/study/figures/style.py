@@ -30,9 +30,14 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def rendered(figure: Figure) -> dict[str, bytes]:
+    """The figure by file type."""
+    return {kind: saved(figure, kind) for kind in ("png", "pdf")}
+
+
 def files_of(stem: str, figure: Figure) -> dict[str, bytes]:
-    """The figure as PNG and PDF."""
-    return {f"{stem}.png": saved(figure, "png"), f"{stem}.pdf": saved(figure, "pdf")}
+    """The figure as `stem`.png and `stem`.pdf."""
+    return {f"{stem}.{kind}": content for kind, content in rendered(figure).items()}
 
 
 def saved(figure: Figure, kind: str, dpi: int = DPI) -> bytes:

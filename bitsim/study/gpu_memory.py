@@ -1,0 +1,117 @@
+"""What a model needs in the memories of GPUs, part by part, and how many sequences that leaves room for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitsim.errors import ConfigError
+from bitsim.hw.gpu import Gpu
+from bitsim.model.config import ModelConfig
+from bitsim.quant.kv import KV_FORMATS, KVStorage, kv_stored_bits
+from bitsim.quant.recipes import Recipe
+
+Numbers = npt.NDArray[Any]
+KV_BITS: dict[int, KVStorage] = {16: 16, 8: KV_FORMATS["kv8"], 4: KV_FORMATS["kv4"], 3: KV_FORMATS["kv3_bos4"]}
+HALF_BYTES, LOGIT_BYTES = 2, 4
+WORKSPACE = (
+    "workspace: FP16 buffers of one layer (residual, its norm, and the larger of attention's and the FFN's) for the "
+    "tokens of a step, FP32 logits of every sequence; attention scores are not stored"
+)
+
+
+def kv_storage(bits: int | None, rules: Recipe) -> KVStorage:
+    """How keys and values are stored: as asked, or as the numerics say, or 16 bits; raises `ConfigError`."""
+    if bits is None:
+        return rules.kv or 16
+    if bits not in KV_BITS:
+        raise ConfigError(f"kv_bits: expected one of {', '.join(map(str, KV_BITS))}, got {bits!r}")
+    return KV_BITS[bits]
+
+
+def kv_bytes(config: ModelConfig, storage: KVStorage, positions: int) -> float:
+    """Bytes of one sequence's keys and values over `positions`, all layers."""
+    per_head = kv_stored_bits(storage, config.head_dim, 0, positions)
+    return 2 * config.num_kv_heads * config.num_layers * per_head / 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """Bytes that a model needs, over all devices unless it says otherwise.
+
+    * `linears`: packed; `embedding`: FP16 embedding and head; `kv_per_sequence`: at its full length.
+    * `prompt_workspace`, `sequence_workspace`: per device; the larger of the first, for a prompt, and the second, for
+      one token of each of B sequences. `logits_per_sequence`: per device.
+    """
+
+    linears: float
+    embedding: float
+    kv_per_sequence: float
+    prompt_workspace: float
+    sequence_workspace: float
+    logits_per_sequence: float
+
+    def parts(self, devices: Numbers | int, batch: Numbers | int) -> dict[str, Numbers]:
+        """Bytes per device by part; `devices` and `batch` are broadcast."""
+        devices, batch = np.asarray(devices, dtype=np.float64), np.asarray(batch, dtype=np.float64)
+        one = np.ones(np.broadcast_shapes(devices.shape, batch.shape))
+        buffers = np.maximum(self.prompt_workspace, self.sequence_workspace * batch)
+        return {
+            "linears": one * self.linears / devices,
+            "embedding and head": one * self.embedding / devices,
+            "kv cache": one * self.kv_per_sequence * batch / devices,
+            "workspace": one * (buffers + self.logits_per_sequence * batch),
+        }
+
+    def total(self, devices: Numbers | int, batch: Numbers | int) -> Numbers:
+        """Bytes per device."""
+        return np.asarray(sum(self.parts(devices, batch).values()))
+
+    def largest_batch(self, devices: int, capacity: float) -> int:
+        """The most sequences that `capacity` bytes per device have room for; 0 if there is none."""
+        if self.total(devices, 1) > capacity:
+            return 0
+        low, high = 1, 2
+        while self.total(devices, high) <= capacity:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.total(devices, middle) <= capacity else (low, middle)
+        return low
+
+    def fewest_devices(self, capacity: float) -> int | None:
+        """The fewest devices that hold one sequence; None if no number does, because of what each of them needs."""
+        each = float(max(self.prompt_workspace, self.sequence_workspace) + self.logits_per_sequence)
+        shared = self.linears + self.embedding + self.kv_per_sequence
+        return None if each >= capacity else max(1, int(np.ceil(shared / (capacity - each))))
+
+
+def needs_of(config: ModelConfig, storage: KVStorage, *, prompt: int, positions: int) -> Needs:
+    """What `config` needs for prompts of `prompt` tokens, worked off one by one, and sequences of `positions`."""
+    d, q, kv = config.hidden_size, config.q_size, config.kv_size
+    ffn = (3 if config.ffn == "glu" else 2) * config.intermediate_size
+    per_token = HALF_BYTES * (2 * d + max(2 * q + 2 * kv, ffn))
+    linears = sum(config.stored_weight_bits(n, k) for _, n, k in config.linear_shapes()) * config.num_layers
+    return Needs(
+        linears=linears / 8,
+        embedding=HALF_BYTES * config.embedding_weights,
+        kv_per_sequence=kv_bytes(config, storage, positions),
+        prompt_workspace=per_token * prompt,
+        sequence_workspace=per_token,
+        logits_per_sequence=LOGIT_BYTES * config.vocab_size,
+    )
+
+
+def check_fits(config: ModelConfig, gpu: Gpu, needs: Needs, devices: int) -> int:
+    """The largest batch on `devices` GPUs; raises `ConfigError` with the numbers if not even one sequence fits."""
+    largest = needs.largest_batch(devices, gpu.capacity_bytes)
+    if largest:
+        return largest
+    parts = ", ".join(f"{name} {float(size) / 1e9:.2f}" for name, size in needs.parts(devices, 1).items())
+    enough = needs.fewest_devices(gpu.capacity_bytes)
+    advice = "no number of devices is enough" if enough is None else f"take at least {enough} devices"
+    raise ConfigError(
+        f"{config.name} does not fit {devices} x {gpu.name}: one sequence needs {needs.total(devices, 1) / 1e9:.2f} GB "
+        f"per device ({parts}), there are {gpu.capacity_bytes / 1e9:.2f}; {advice}, fewer bits or a shorter context"
+    )
