@@ -2,13 +2,14 @@
 
 A chip names its datapaths (one schema file per kind in `datapaths`), vector unit, memories, clock and technology; a
 technology lists what each event costs. Every number is a `Constant` with unit, source and evidence. A `TensorCore` says
-how a GPU's matmuls round. Every mistake in a file is reported with file and line. The files that come with bitsim are
+how a GPU's matmuls round, a `Link` what connects devices. Every mistake in a file is reported with file and line. The files that come with bitsim are
 in the package `hw_models`.
 """
 
 from bitsim.hw.chip import Chip, chip_names, load_chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.datapaths import DatapathSpec
+from bitsim.hw.link import Link, link_names, load_link
 from bitsim.hw.technology import Technology, load_technology, technology_names
 from bitsim.hw.tensor_core import TensorCore, load_tensor_core, tensor_core_names
 
@@ -16,10 +17,13 @@ __all__ = [
     "Chip",
     "Constant",
     "DatapathSpec",
+    "Link",
     "Technology",
     "TensorCore",
     "chip_names",
+    "link_names",
     "load_chip",
+    "load_link",
     "load_technology",
     "load_tensor_core",
     "technology_names",
