@@ -2,8 +2,8 @@
 
 A chip names its datapaths (one schema file per kind in `datapaths`), vector unit, memories, clock and technology; a
 technology lists what each event costs. Every number is a `Constant` with unit, source and evidence. A `TensorCore` says
-how a GPU's matmuls round, a `Link` what connects devices. Every mistake in a file is reported with file and line. The files that come with bitsim are
-in the package `hw_models`.
+how a GPU's matmuls round, a `Link` what connects devices. Every mistake in a file is reported with file and line. The
+files that come with bitsim are in the package `hw_models`.
 """
 
 from bitsim.hw.chip import Chip, chip_names, load_chip

@@ -61,7 +61,7 @@ class NonNegativeQuantiser:
         if not (np.isfinite(shifted).all() and np.isfinite(t).all()):
             row = int(np.argmin((np.isfinite(shifted) & np.isfinite(t)).all(axis=1)))
             raise OperandError(f"activations[{row}]: max - min is beyond float32 (min {eta[row, 0]})")
-        guarded = np.maximum(t, EPS)
+        guarded: Float32 = np.maximum(t, EPS)
         level = np.float32(QB)
         return round_codes(shifted * (level / guarded), self.rounding, 0, QB - 1), guarded / level, eta
 
