@@ -1,39 +1,98 @@
-"""Rows that put a published number beside ours, the same for every paper."""
+"""Rows that put a published number beside ours, the same for every paper, and the label that says what ours is worth.
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+| label | ours is |
+|---|---|
+| `derived` | computed from first principles: shapes, counts, prices; nothing was adjusted to published results |
+| `predicted` | computed with parameters that were fitted to other published numbers; the row names them |
+| `fitted` | computed with parameters that this number helped to fit; the row names them. Never a reproduction |
+| `input` | the published number itself, which others are computed from |
+| `not reproducible` | nothing, or a number that can't be the published one; the note says why |
+| `measured` | a number of bitsim's own execution, beside which nothing is published |
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
-Label = Literal["derived", "not reproducible", "measured"]
+from bitsim.errors import BitsimError
+
+Label = Literal["derived", "predicted", "fitted", "input", "not reproducible", "measured"]
+# Labels of rows that may count as reproduced, if they come close enough.
+EARNED: tuple[Label, ...] = ("derived", "predicted")
+WITH_PARAMETERS: tuple[Label, ...] = ("predicted", "fitted")
+CLOSE_PCT = 5.0
+
+
+class RowError(BitsimError):
+    """A row whose label does not fit what it holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One published number and ours. `published` is None for numbers of ours that stand beside it."""
+    """One published number and ours.
+
+    * `published` is None for numbers of ours that stand beside it, `ours` for what nothing of ours can give.
+    * `parameters`: what was fitted, for `predicted` and `fitted`.
+    * `uncertainty`: how far the published number may lie from the authors' own, in `unit`: half of its last printed
+      digit, or the error of reading it off a figure.
+
+    Raises `RowError` if the label lacks what it demands.
+    """
 
     paper: str
     location: str
     item: str
     unit: str
     published: float | None
-    ours: float
+    ours: float | None
     label: Label
     note: str = ""
+    parameters: tuple[str, ...] = ()
+    uncertainty: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.label in WITH_PARAMETERS) != bool(self.parameters):
+            wanted = "the fitted parameters" if self.label in WITH_PARAMETERS else "no parameters"
+            raise RowError(f"{self.item}: label {self.label}: expected {wanted}, got {self.parameters}")
+        if self.label == "not reproducible" and not self.note:
+            raise RowError(f"{self.item}: label not reproducible: expected a note that says why")
+        if self.ours is None and self.label != "not reproducible":
+            raise RowError(f"{self.item}: label {self.label}: expected a number of ours, got none")
+        if self.label == "input" and self.ours != self.published:
+            raise RowError(f"{self.item}: label input: expected {self.published}, as published, got {self.ours}")
 
     @property
     def residual_pct(self) -> float | None:
-        if self.published is None:
+        if self.published is None or self.ours is None:
             return None
         return 100.0 * (self.ours / self.published - 1.0)
 
+    @property
+    def reproduced(self) -> bool:
+        """Whether ours was earned, not fitted, and is the published number within its uncertainty or `CLOSE_PCT`."""
+        if self.label not in EARNED or self.published is None or self.ours is None:
+            return False
+        return abs(self.ours - self.published) <= max(self.uncertainty, CLOSE_PCT / 100 * abs(self.published))
+
     def record(self) -> dict[str, Any]:
         """The row in plain types, in the order of the published tables."""
-        fields = asdict(self)
-        label, note = fields.pop("label"), fields.pop("note")
-        return fields | {"residual_pct": self.residual_pct, "label": label, "note": note}
+        return {
+            "paper": self.paper,
+            "location": self.location,
+            "item": self.item,
+            "unit": self.unit,
+            "published": self.published,
+            "ours": self.ours,
+            "residual_pct": self.residual_pct,
+            "label": self.label,
+            "reproduced": self.reproduced,
+            "parameters": "; ".join(self.parameters),
+            "uncertainty": self.uncertainty,
+            "note": self.note,
+        }
 
 
 def prints_as(ours: float, published: float, decimals: int) -> bool:
@@ -48,9 +107,27 @@ def published(paper: str) -> dict[str, Any]:
 
 
 def labels_summary(rows: Iterable[Row]) -> str:
-    """How many published rows carry each label, in words."""
-    counts: dict[str, int] = {}
+    """How many published rows carry each label and how many are reproduced, then the worst residual of each label."""
+    by_label: dict[Label, list[Row]] = {label: [] for label in get_args(Label)}
     for row in rows:
         if row.published is not None:
-            counts[row.label] = counts.get(row.label, 0) + 1
-    return ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
+            by_label[row.label].append(row)
+    found = {label: alike for label, alike in by_label.items() if alike}
+    counts = ", ".join(f"{len(alike)} {label}" for label, alike in found.items())
+    earned = [row for label in EARNED for row in found.get(label, [])]
+    close = sum(row.reproduced for row in earned)
+    lines = [
+        f"published rows: {counts}",
+        f"reproduced: {close} of the {len(earned)} derived or predicted rows lie within {CLOSE_PCT:g} % or the "
+        "uncertainty of the published number",
+    ]
+    for label, alike in found.items():
+        if (worst := worst_residual(alike)) is not None and label != "input":
+            lines.append(f"worst residual, {label}: {worst.residual_pct:+.2f} % ({worst.item})")
+    return "\n".join(lines)
+
+
+def worst_residual(rows: Sequence[Row]) -> Row | None:
+    """The row whose number of ours is furthest from the published one; None if no row has both."""
+    both = [row for row in rows if row.residual_pct is not None]
+    return max(both, key=lambda row: abs(row.residual_pct or 0.0), default=None)

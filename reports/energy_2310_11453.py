@@ -87,6 +87,7 @@ def table_1_rows() -> list[Row]:
                         published=value,
                         ours=ours,
                         label="not reproducible" if missed else "derived",
+                        uncertainty=0.005,
                         note=notes(
                             "" if same else "prints differently",
                             "no convention that was tried prints it" if missed else "",
@@ -122,6 +123,7 @@ def ratio_rows() -> list[Row]:
                         published=shown,
                         ours=full / small,
                         label="derived",
+                        uncertainty=0.05,
                         note=notes(
                             "last digit differs" if differs else "",
                             FFN_WIDTH,

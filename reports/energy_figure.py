@@ -1,20 +1,18 @@
 """The figure of `bitsim reproduce energy`: end-to-end ratios, ours on the published ones, and what is left of 71.4x."""
 
 from collections.abc import Sequence
-from io import BytesIO
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from bitsim.study.figures import rendered
 from reports.comparison import Row
 
 OURS, THEIRS = "#1f5a8a", "#c9772f"
 
 
-def draw(rows: Sequence[Row]) -> bytes:
-    """PNG bytes of the figure for the rows of `energy_rows`."""
+def draw(rows: Sequence[Row]) -> dict[str, bytes]:
+    """PNG and PDF of the figure for the rows of `energy_rows`."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     ratios = [row for row in rows if row.item.endswith("FP16 / BitNet 7nm")]
     sizes = [row.item.split()[0] for row in ratios]
@@ -33,6 +31,4 @@ def draw(rows: Sequence[Row]) -> bytes:
     right.set_ylabel("energy ratio")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    png = BytesIO()
-    figure.savefig(png, format="png", dpi=150)
-    return png.getvalue()
+    return rendered(figure)

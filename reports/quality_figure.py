@@ -1,21 +1,19 @@
 """The figure of `bitsim reproduce quality`: bits per byte by model and width of the KV cache."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bitsim.study import Score
+from bitsim.study.figures import rendered
 
 COLOURS = ("#1f5a8a", "#7fa8c9", "#c9772f")
 
 
-def draw(scores: Mapping[str, Sequence[Score]]) -> bytes:
-    """PNG bytes: one group of bars per model, one bar per KV width."""
+def draw(scores: Mapping[str, Sequence[Score]]) -> dict[str, bytes]:
+    """PNG and PDF: one group of bars per model, one bar per KV width."""
     figure = Figure(figsize=(8, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     at = np.arange(len(scores))
     widths = len(next(iter(scores.values())))
@@ -29,6 +27,4 @@ def draw(scores: Mapping[str, Sequence[Score]]) -> bytes:
     axes.set_ylim(0, 1.25 * max(s.bits_per_byte for by_kv in scores.values() for s in by_kv))
     axes.legend(frameon=False, ncols=widths, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
-    png = BytesIO()
-    figure.savefig(png, format="png", dpi=150)
-    return png.getvalue()
+    return rendered(figure)

@@ -14,7 +14,7 @@ class Report:
     """One table with its figure.
 
     `cells`: what is printed under `columns`; `records`: the same numbers unrounded, for CSV and JSON. `inputs`: names
-    and hashes of what was executed. `figure`: PNG bytes; `texts`: further files by name.
+    and hashes of what was executed. `figure`: the bytes of the figure by file type; `texts`: further files by name.
     """
 
     title: str
@@ -23,11 +23,13 @@ class Report:
     records: Sequence[Mapping[str, Any]]
     inputs: Mapping[str, Any]
     summary: str
-    figure: bytes
+    figure: Mapping[str, bytes]
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def comparison_report(title: str, rows: Sequence[Row], inputs: Mapping[str, Any], figure: bytes) -> Report:
+def comparison_report(
+    title: str, rows: Sequence[Row], inputs: Mapping[str, Any], figure: Mapping[str, bytes]
+) -> Report:
     """Published numbers with ours beside them."""
     return Report(
         title=title,
@@ -37,18 +39,24 @@ def comparison_report(title: str, rows: Sequence[Row], inputs: Mapping[str, Any]
                 row.item,
                 row.unit,
                 "-" if row.published is None else f"{row.published:g}",
-                f"{row.ours:.4g}",
+                "-" if row.ours is None else f"{row.ours:.4g}",
                 "-" if row.residual_pct is None else f"{row.residual_pct:+.2f}",
                 row.label,
-                row.note,
+                noted(row),
             ]
             for row in rows
         ],
         records=[row.record() for row in rows],
         inputs=inputs,
-        summary=f"published rows: {labels_summary(rows)}",
+        summary=labels_summary(rows),
         figure=figure,
     )
+
+
+def noted(row: Row) -> str:
+    """The note of a row, after the parameters that were fitted for it."""
+    parameters = f"{row.label} by {', '.join(row.parameters)}" if row.parameters else ""
+    return "; ".join(text for text in (parameters, row.note) if text)
 
 
 def markdown(columns: Sequence[str], cells: Sequence[Sequence[object]]) -> str:

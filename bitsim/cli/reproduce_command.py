@@ -20,7 +20,9 @@ REPORTS = {
 @click.argument("what", type=click.Choice(list(REPORTS)))
 @output_options
 def command(what: str, as_json: bool, out: Path | None) -> None:
-    """Recompute published numbers: ours, paper, residual; CSV and PNG with --out (default: out/reproduce-WHAT).
+    """Recompute published numbers: ours, paper, residual, label.
+
+    JSON, CSV, PNG and PDF go to --out (default: out/reproduce-WHAT).
 
     energy: energy tables and ratios of BitNet and b1.58. quality: bits per byte of the five shipped models.
     """
@@ -41,4 +43,5 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
     if directory:
         numbers = {"inputs": report.inputs, "rows": list(report.records)}
         files = {f"{what}.json": json.dumps(numbers, indent=1) + "\n", f"{what}.csv": csv_text(report.records)}
-        write_files(directory, files | {f"{what}.png": report.figure} | dict(report.texts))
+        figures = {f"{what}.{suffix}": content for suffix, content in report.figure.items()}
+        write_files(directory, files | figures | dict(report.texts))

@@ -9,6 +9,17 @@ from matplotlib.figure import Figure
 from bitsim.study.result import Result
 
 
+def rendered(figure: Figure) -> dict[str, bytes]:
+    """The figure by file type: PNG, and PDF without the date so that equal figures are equal files."""
+    FigureCanvasAgg(figure)
+    files = {}
+    for suffix, metadata in (("png", None), ("pdf", {"CreationDate": None})):
+        content = BytesIO()
+        figure.savefig(content, format=suffix, dpi=150, metadata=metadata)
+        files[suffix] = content.getvalue()
+    return files
+
+
 def energy_figure(result: Result) -> bytes:
     """PNG: energy by component in each convention that has a price, one stacked bar per phase, joules per token."""
     table = result.frame("energy")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.comparison import Row, prints_as
+from reports.comparison import prints_as
 from reports.energy_2310_11453 import energy_rows, matmul_rows, ratio_rows, table_1_rows
 
 
@@ -51,9 +51,3 @@ def test_rows_that_rest_on_an_assumed_shape_say_so() -> None:
     assert "assumed shape: not published" in notes.pop("70B FP16 / BitNet 7nm")
     assert "assumed shape" in notes.pop("70B FP16 / BitNet 45nm")
     assert all("assumed shape" not in note and "FFN width 4 d" in note for note in notes.values())
-
-
-def test_residual_is_relative_to_the_published_number() -> None:
-    shared = {"paper": "p", "location": "l", "item": "i", "unit": "J", "label": "derived"}
-    assert Row(**shared, published=2.0, ours=2.5).residual_pct == pytest.approx(25.0)
-    assert Row(**shared, published=None, ours=2.5).residual_pct is None
