@@ -11,6 +11,7 @@ from bitsim.cli.output import announce_compilation, check_directory, csv_text, p
 
 # What can be reproduced: module and function, called with a callback for progress, that make its `Report`.
 REPORTS = {
+    "cpu": ("reports.cpu", "cpu_report"),
     "energy": ("reports.energy_2310_11453", "energy_report"),
     "quality": ("reports.quality", "quality_report"),
 }
@@ -24,7 +25,8 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
 
     JSON, CSV, PNG and PDF go to --out (default: out/reproduce-WHAT).
 
-    energy: energy tables and ratios of BitNet and b1.58. quality: bits per byte of the five shipped models.
+    cpu: speed and energy of bitnet.cpp on an Apple M2 Ultra. energy: energy tables and ratios of
+    BitNet and b1.58. quality: bits per byte of the five shipped models.
     """
     announce_compilation()
     # Tables come with files; a program that asks for JSON gets files only where it names a directory.

@@ -8,7 +8,25 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from bitsim.hw.source import problem
 
 Evidence = Literal["measured", "published", "derived", "assumed"]
-Unit = Literal["pJ", "pJ/bit", "GHz", "GB/s", "Gbit/s", "GB", "kB", "ns", "us", "mW", "um2", "mm2", "V", "ratio"]
+Unit = Literal[
+    "pJ",
+    "pJ/bit",
+    "GHz",
+    "Top/s",
+    "W",
+    "GB/s",
+    "Gbit/s",
+    "GB",
+    "MB",
+    "kB",
+    "ns",
+    "us",
+    "mW",
+    "um2",
+    "mm2",
+    "V",
+    "ratio",
+]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 _LEVELS = ("low", "nominal", "high")

@@ -1,12 +1,10 @@
 """The figure of `bitsim parallel`: time of a step over devices, and what the statistics add to messages and time."""
 
-from io import BytesIO
-
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bitsim.study.communication import STATISTICS
+from bitsim.study.figures import rendered
 from bitsim.study.parallel import Parallel, Step
 
 COLOURS = {"grouped": "#1f5a8a", "inference": "#6b8f3c", "paper": "#c9772f"}
@@ -20,7 +18,6 @@ MEANING = {
 def parallel_figure(result: Parallel) -> dict[str, bytes]:
     """`parallel.png` and `parallel.pdf`."""
     figure = Figure(figsize=(15, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
     times, messages, shares = figure.subplots(1, 3)
     for name in STATISTICS:
         steps = [step for step in result.steps if step.statistics == name]
@@ -56,16 +53,9 @@ def parallel_figure(result: Parallel) -> dict[str, bytes]:
         f"{inputs['model']} on {inputs['chip']}, {inputs['link']}, batch {result.batch}, context {result.context}",
         fontsize=11,
     )
-    return {"parallel.png": _saved(figure, "png"), "parallel.pdf": _saved(figure, "pdf")}
+    return {f"parallel.{suffix}": content for suffix, content in rendered(figure).items()}
 
 
 def _line(axes: Axes, steps: list[Step], values: list[float], name: str) -> None:
     style = {"grouped": "o-", "inference": "s--", "paper": "^-"}[name]
     axes.plot([s.devices for s in steps], values, style, color=COLOURS[name], label=MEANING[name], markersize=5)
-
-
-def _saved(figure: Figure, kind: str) -> bytes:
-    """The file's bytes, the same for the same figure."""
-    content = BytesIO()
-    figure.savefig(content, format=kind, dpi=130, metadata={"CreationDate": None} if kind == "pdf" else None)
-    return content.getvalue()
