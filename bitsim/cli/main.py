@@ -16,7 +16,7 @@ COMMANDS = {
     "estimate": "Cycles and energy of a model's shapes on a chip, without weights.",
     "eval": "Bits per byte of a byte-level model on held-out text, executed on a chip.",
     "inspect": "What a checkpoint holds: shapes, packing, bits per weight, zeros, scales.",
-    "list": "List the chips, technologies, models or numerics that come with bitsim.",
+    "list": "List the chips, CPUs, links, technologies, models or numerics that come with bitsim.",
     "machine": "Measure memory bandwidth and integer rate of this machine, and write them as a CPU.",
     "parallel": "A model on 1 to many devices: links, all-reduces with and without group quantisation, pipelines.",
     "reproduce": "Recompute a paper's published numbers: ours, theirs, residual.",

@@ -14,14 +14,18 @@ Outputs of the two linears that are split by rows are all-reduced in every case.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw.link import Link
 from bitsim.model.config import ModelConfig
-from bitsim.model.shard import shard
+from bitsim.model.shard import degrees, shard
 from bitsim.study.allreduce import Algorithm, Traffic, allreduce, fastest
 
+Numbers = npt.NDArray[Any]
 Statistics = Literal["grouped", "inference", "paper"]
 STATISTICS: tuple[Statistics, ...] = get_args(Statistics)
 VALUE_BYTES = 2  # activations and outputs between linears: FP16
@@ -120,6 +124,26 @@ def communication(
         )
         found.append(sends)
     return Communication(exchanges=tuple(found), layer_s=layer_s, head_s=head_s, stage_s=stage.time_s)
+
+
+def step_communication(
+    config: ModelConfig, devices: Numbers, tokens: Numbers, *, link: Link, statistics: Statistics = "grouped"
+) -> tuple[Numbers, Numbers]:
+    """Seconds and bytes that the links take in each of many steps, float64 arrays.
+
+    `devices`, `tokens`: integers that broadcast. The degrees are those of `degrees`: as much tensor parallelism as the
+    model's heads and FFN allow. Raises `ConfigError` for device counts that no degrees divide.
+    """
+    counts, rows = np.broadcast_arrays(devices, tokens)
+    seconds, moved = np.empty(counts.shape), np.empty(counts.shape)
+    split = {int(count): degrees(config, int(count)) for count in np.unique(counts)}
+    for i in np.ndindex(counts.shape):
+        tensor, stages = split[int(counts[i])]
+        said = communication(
+            config, link, tensor=tensor, pipeline=stages, rows=int(rows[i]), statistics=statistics
+        ).traffic
+        seconds[i], moved[i] = said.time_s, said.bytes
+    return seconds, moved
 
 
 def _per_layer(

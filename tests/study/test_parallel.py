@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise, product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from bitsim.model.shard import degrees, shard
 from bitsim.model.zoo import zoo_config
 from bitsim.study import estimate
 from bitsim.study.allreduce import Traffic, allreduce
-from bitsim.study.communication import PARAMETERS, communication
+from bitsim.study.communication import PARAMETERS, communication, step_communication
 from bitsim.study.parallel import parallel
 from bitsim.study.pipeline import bubble_share, pipeline_time
 
@@ -98,6 +99,17 @@ def test_groups_exchange_outputs_only_and_inference_needs_gamma_of_the_rows_that
     assert {e.what for e in ternary.exchanges} == {"outputs", "candidate", "gamma", "variance"}  # RMSNorm has no mean
     full = communication(zoo_config("llama-3b"), LINK, tensor=4, rows=1, statistics="paper")
     assert full.statistic_calls == 0
+
+
+def test_many_steps_at_once_are_the_steps_one_by_one():
+    config, devices, tokens = zoo_config("bitnet-1.3b"), np.array([[1], [8], [64]]), np.array([1, 7])
+    seconds, moved = step_communication(config, devices, tokens, link=LINK, statistics="inference")
+    assert seconds.shape == moved.shape == (3, 2)
+    for i, (tensor, stages) in enumerate(((1, 1), (8, 1), (32, 2))):
+        for j, rows in enumerate((1, 7)):
+            said = communication(config, LINK, tensor=tensor, pipeline=stages, rows=rows, statistics="inference")
+            assert (seconds[i, j], moved[i, j]) == (said.traffic.time_s, said.traffic.bytes)
+    assert not seconds[0].any()
 
 
 def test_stages_send_their_activations_once():
