@@ -46,6 +46,6 @@ def draw_claims(rows: Sequence[Row]) -> dict[str, bytes]:
     axes.invert_yaxis()
     axes.set_xlim(0, 12)
     axes.set_xlabel("ratio")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     return rendered(figure)

@@ -15,16 +15,30 @@ from bitsim.cli.output import check_directory, print_json
 @click.option("--prefill", type=int, default=512, show_default=True, help="Prompt tokens per sequence.")
 @click.option("--decode", type=int, default=128, show_default=True, help="New tokens per sequence.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences.")
+@click.option("--experts", type=click.IntRange(min=1), help="FFNs in each layer: a mixture of experts.")
+@click.option("--active-experts", type=click.IntRange(min=1), help="How many of them a token uses (default: 1).")
 @numerics_option
 @schedule_options
 @output_options
-def command(model: str, chip: str, as_json: bool, out: Path | None, **settings: Any) -> None:
+def command(
+    model: str,
+    chip: str,
+    experts: int | None,
+    active_experts: int | None,
+    as_json: bool,
+    out: Path | None,
+    **settings: Any,
+) -> None:
     """Cycles and energy of MODEL's shapes on a chip, without weights."""
     check_directory(out)
     from bitsim.cli.present import print_result, write_result
+    from bitsim.model.experts import Experts
     from bitsim.study import estimate
 
-    result = estimate(model, chip, **settings)
+    if active_experts is not None and experts is None:
+        raise click.UsageError("--active-experts: expected --experts too")
+    mixture = None if experts is None else Experts(total=experts, active=active_experts or 1)
+    result = estimate(model, chip, experts=mixture, **settings)
     if as_json:
         print_json(result.to_json())
     else:
