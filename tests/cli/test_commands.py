@@ -47,6 +47,7 @@ def test_json_is_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> No
         ("datapath", "compare", "--chips", "ternary-os-64x64", "--bytes", "2"),
         ("list", "links"),
         ("list", "cpus"),
+        ("estimate", "bitnet-125m", "--prefill", "2", "--decode", "1", "--experts", "4", "--active-experts", "2"),
         ("show", "nvlink"),
         ("show", "apple-m2-ultra"),
         ("parallel", "bitnet-125m", "--devices", "2", "--context", "8"),
@@ -145,6 +146,9 @@ WRONG = [
     (("parallel", "bitnet-125m", "--devices", "5"), "no tensor x pipeline = 5 divides 12 attention heads"),
     (("parallel", "bitnet-125m", "--link", "nvlnk"), "unknown link 'nvlnk'; did you mean nvlink"),
     (("parallel", "bitnet-125m", "--devices", "0"), "devices: expected an integer >= 1, got 0"),
+    (("estimate", "bitnet-125m", "--experts", "2", "--active-experts", "3"), "1 <= active <= total, got 3 of 2"),
+    (("estimate", "bitnet-125m", "--active-experts", "2"), "--active-experts: expected --experts too"),
+    (("machine", "--megabytes", "0"), "--megabytes"),
     (("compare", "@ternary-ws-64x64", "--prompt", "a"), "expected MODEL@CHIP"),
 ]
 
