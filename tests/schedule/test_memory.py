@@ -3,7 +3,6 @@
 from fractions import Fraction
 
 import pytest
-from bitsim.schedule.memory import VECTOR_BITS, buffer_traffic
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from bitsim.hw.datapaths import PEArraySpec
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import load_model
 from bitsim.model.operators import Operator
+from bitsim.schedule.memory import VECTOR_BITS, buffer_traffic
 from bitsim.schedule.place import Placement
 from tests.datapath.strategies import array_specs
 
