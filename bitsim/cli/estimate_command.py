@@ -15,18 +15,33 @@ from bitsim.cli.output import check_directory, print_json
 @click.option("--prefill", type=int, default=512, show_default=True, help="Prompt tokens per sequence.")
 @click.option("--decode", type=int, default=128, show_default=True, help="New tokens per sequence.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences.")
+@click.option("--experts", type=click.IntRange(min=1), help="FFNs in each layer: a mixture of experts.")
+@click.option("--active-experts", type=click.IntRange(min=1), help="How many of them a token uses (default: 1).")
 @numerics_option
 @schedule_options
 @trace_option
 @output_options
-def command(model: str, chip: str, trace: Path | None, as_json: bool, out: Path | None, **settings: Any) -> None:
+def command(
+    model: str,
+    chip: str,
+    experts: int | None,
+    active_experts: int | None,
+    trace: Path | None,
+    as_json: bool,
+    out: Path | None,
+    **settings: Any,
+) -> None:
     """Cycles and energy of MODEL's shapes on a chip, without weights."""
     check_directory(out)
     check_directory(trace and trace.parent, "--trace")
     from bitsim.cli.present import print_result, write_result, write_trace
+    from bitsim.model.experts import Experts
     from bitsim.study import estimate
 
-    result = estimate(model, chip, **settings)
+    if active_experts is not None and experts is None:
+        raise click.UsageError("--active-experts: expected --experts too")
+    mixture = None if experts is None else Experts(total=experts, active=active_experts or 1)
+    result = estimate(model, chip, experts=mixture, **settings)
     if as_json:
         print_json(result.to_json())
     else:
@@ -36,4 +51,4 @@ def command(model: str, chip: str, trace: Path | None, as_json: bool, out: Path 
     if trace:
         from bitsim.study.estimate_trace import estimate_timeline
 
-        write_trace(estimate_timeline(model, result, chunk=settings["chunk"]), result, trace)
+        write_trace(estimate_timeline(model, result, chunk=settings["chunk"], experts=mixture), result, trace)

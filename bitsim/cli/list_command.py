@@ -7,16 +7,27 @@ import click
 
 from bitsim.cli.options import output_options
 from bitsim.cli.output import print_json, print_table, write_files
-from bitsim.hw import chip_names, load_chip, load_technology, technology_names
+from bitsim.hw import (
+    chip_names,
+    cpu_names,
+    link_names,
+    load_chip,
+    load_cpu,
+    load_link,
+    load_technology,
+    technology_names,
+)
 
 
 @click.command("list")
 @click.argument(
-    "what", type=click.Choice(["all", "chips", "gpus", "technologies", "models", "numerics"]), default="all"
+    "what",
+    type=click.Choice(["all", "chips", "gpus", "cpus", "links", "technologies", "models", "numerics"]),
+    default="all",
 )
 @output_options
 def command(what: str, as_json: bool, out: Path | None) -> None:
-    """List the chips, GPUs, technologies and models that come with bitsim, or the numerics that models run under."""
+    """List the chips, GPUs, CPUs, links, technologies and models that come with bitsim, or the numerics of models."""
     from bitsim.model.catalogue import catalogue
 
     listed: dict[str, list[dict[str, str]]] = {}
@@ -28,6 +39,10 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
 
         gpus = (load_gpu(name) for name in gpu_names())
         listed["gpus"] = [{"name": gpu.name, "summary": gpu.summary} for gpu in gpus]
+    if what in ("all", "cpus"):
+        listed["cpus"] = [{"name": cpu.name, "summary": cpu.summary} for cpu in map(load_cpu, cpu_names())]
+    if what in ("all", "links"):
+        listed["links"] = [{"name": link.name, "summary": link.summary} for link in map(load_link, link_names())]
     if what in ("all", "technologies"):
         technologies = (load_technology(name) for name in technology_names())
         listed["technologies"] = [{"name": tech.name, "summary": tech.summary} for tech in technologies]

@@ -11,11 +11,14 @@ from bitsim.cli.output import announce_compilation, check_directory, csv_text, p
 
 # What can be reproduced: module and function, called with a callback for progress, that make its `Report`.
 REPORTS = {
+    "a4.8": ("reports.a48", "a48_report"),
+    "cpu": ("reports.cpu", "cpu_report"),
     "energy": ("reports.energy_2310_11453", "energy_report"),
     "latency": ("reports.latency_2402_17764", "latency_report"),
     "memory": ("reports.memory_2402_17764", "memory_report"),
     "throughput": ("reports.throughput_2402_17764", "throughput_report"),
     "quality": ("reports.quality", "quality_report"),
+    "sparsity": ("reports.a48", "sparsity_report"),
 }
 
 
@@ -27,8 +30,9 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
 
     JSON, CSV, PNG and PDF go to --out (default: out/reproduce-WHAT).
 
-    energy: energy tables and ratios of BitNet and b1.58. quality: bits per byte of the five shipped models.
-    memory, latency, throughput: b1.58's systems numbers, on GPUs whose kernels were fitted to published times.
+    a4.8: the claims made for BitNet a4.8. cpu: speed and energy of bitnet.cpp on an Apple M2 Ultra. energy: energy
+    tables and ratios of BitNet and b1.58. memory, latency, throughput: b1.58's systems numbers, on GPUs whose kernels
+    were fitted to published times. quality: bits per byte of the five shipped models. sparsity: Table 2 of a4.8.
     """
     announce_compilation()
     # Tables come with files; a program that asks for JSON gets files only where it names a directory.

@@ -46,14 +46,22 @@ class NonNegativeQuantiser:
     def with_offset(self, x: Float32) -> tuple[Int8, Float32, Float32]:
         """Codes, steps and the offsets eta."""
         check_activations(x)
-        eta = x.min(axis=1, keepdims=True)
+        return self.quantise(x, *self.measure(x))
+
+    def measure(self, x: Float32) -> tuple[Float32, Float32]:
+        """Of each token its least value, and max |x| or the largest value (of which `quantise` makes gamma)."""
+        largest = np.abs(x) if self.gamma == "absmax" else x
+        return x.min(axis=1, keepdims=True), largest.max(axis=1, keepdims=True)
+
+    def quantise(self, x: Float32, eta: Float32, largest: Float32) -> tuple[Int8, Float32, Float32]:
+        """`with_offset` of tokens that measure `eta` and `largest`, of which `x` may be a part."""
         with np.errstate(over="ignore"):
             shifted = x - eta
-        if not np.isfinite(shifted).all():
-            row = int(np.argmin(np.isfinite(shifted).all(axis=1)))
+            t = largest if self.gamma == "absmax" else largest - eta
+        if not (np.isfinite(shifted).all() and np.isfinite(t).all()):
+            row = int(np.argmin((np.isfinite(shifted) & np.isfinite(t)).all(axis=1)))
             raise OperandError(f"activations[{row}]: max - min is beyond float32 (min {eta[row, 0]})")
-        t = (np.abs(x) if self.gamma == "absmax" else shifted).max(axis=1, keepdims=True)
-        guarded = np.maximum(t, EPS)
+        guarded: Float32 = np.maximum(t, EPS)
         level = np.float32(QB)
         return round_codes(shifted * (level / guarded), self.rounding, 0, QB - 1), guarded / level, eta
 

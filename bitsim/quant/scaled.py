@@ -43,14 +43,18 @@ class ScaledQuantiser:
 
     def __call__(self, x: Float32) -> tuple[Int8, Float32]:
         check_activations(x)
-        t = self._statistic(x)
+        return self.quantise(x, self.measure(x))
+
+    def quantise(self, x: Float32, t: Float32) -> tuple[Int8, Float32]:
+        """Codes and steps of tokens whose statistic is `t` (M, 1), of which `x` may be a part."""
         level = np.float32(self.level)
         guarded = np.add(t, EPS) if self.eps == "added" else np.maximum(t, EPS)
         scale: Float32 = np.divide(level, guarded)
         step: Float32 = np.divide(t if self.eps == "added" else guarded, level)
         return round_codes(x * scale, self.rounding, self.low, self.high), step
 
-    def _statistic(self, x: Float32) -> Float32:
+    def measure(self, x: Float32) -> Float32:
+        """The statistic of each token, float32 (M, 1)."""
         magnitude = np.abs(x)
         if self.statistic == "absmax":
             largest: Float32 = magnitude.max(axis=1, keepdims=True)

@@ -16,7 +16,9 @@ Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 NORM_EPS = 1e-5
+EXACT_SUM_BYTES = 40  # 2^31 values below 2^128, down to 2^-149: 308 bits and a sign
 _FLOAT32_BITS, _FLOAT64_BITS = 24, 53
+_SMALLEST = 149
 
 
 def mean(x: Float32) -> np.float32:
@@ -33,6 +35,25 @@ def row_means(x: Float32) -> Float64:
         sums[row] = math.fsum(x[row].tolist())
     means: Float64 = sums[:, None] / x.shape[1]
     return means
+
+
+def exact_sum(x: Float32) -> int:
+    """The sum of all elements of `x`, finite, in units of 2^-149, of which every float32 is a multiple.
+
+    Such sums can be added over shards in any order; 2^31 values need at most `EXACT_SUM_BYTES`.
+    """
+    mantissas, exponents = np.frexp(np.ascontiguousarray(x).reshape(-1))
+    integers, shifts = (mantissas * np.float32(2**_FLOAT32_BITS)).astype(np.int64), exponents.astype(np.int64)
+    total = 0
+    for exponent in np.unique(shifts):
+        shift, part = int(exponent) - _FLOAT32_BITS + _SMALLEST, int(integers[shifts == exponent].sum())
+        total += part << shift if shift >= 0 else part >> -shift  # exact: what is shifted out of subnormals is 0
+    return total
+
+
+def mean_of_sum(total: int, size: int) -> np.float32:
+    """`mean` of `size` elements from their `exact_sum`: rounded to float64, divided, rounded to float32."""
+    return np.float32(total / 2**_SMALLEST / size)
 
 
 def layer_norm(x: Float32, eps: float = NORM_EPS) -> Float32:

@@ -26,7 +26,7 @@ def ternarise(w: Floats) -> tuple[Int8, np.float32]:
     a tie, |w| = mean / 2 (tests/peers met one in about a million random weights). Source: arXiv 2402.17764 eq. 1-3,
     with the eps of microsoft/unilm's FAQ (fig. 4).
     """
-    w32 = _float32(w)
+    w32 = as_float32(w)
     absmean = np.float32(np.abs(w32).mean(dtype=np.float64))
     absmean = max(absmean, _EPS)
     with np.errstate(over="ignore"):  # an overflow to infinity clips to 1
@@ -42,7 +42,7 @@ def ternarise_added(w: Floats) -> tuple[Int8, np.float32]:
     value for eps; 1e-5 is the FAQ's. `a` is exact but for its rounding to float32, whatever the order of the elements.
     Source: arXiv 2402.17764 eq. 1-3; 2411.04965 section 2, Q_w.
     """
-    w32 = _float32(w)
+    w32 = as_float32(w)
     absmean = mean(np.abs(w32))
     with np.errstate(over="ignore"):  # an overflow to infinity clips to 1
         codes = np.rint(w32 / (absmean + _EPS))
@@ -55,8 +55,13 @@ def binarise(w: Floats) -> tuple[Int8, np.float32]:
     Both means are rounded once to float32, whatever the order of the elements; the comparison is exact. A constant
     tensor becomes all -1, whatever its sign. Source: arXiv 2310.11453 section 2.1, eq. 2.
     """
-    w32 = _float32(w)
-    return np.where(w32 > mean(w32), np.int8(1), np.int8(-1)), mean(np.abs(w32))
+    w32 = as_float32(w)
+    return signs_above(w32, mean(w32)), mean(np.abs(w32))
+
+
+def signs_above(w32: Float32, alpha: np.float32) -> Int8:
+    """`binarise`'s codes of float32 weights whose mean is `alpha`, of which `w32` may be a part."""
+    return np.where(w32 > alpha, np.int8(1), np.int8(-1))
 
 
 def binarise_faq(w: Floats) -> tuple[Int8, np.float32]:
@@ -65,12 +70,13 @@ def binarise_faq(w: Floats) -> tuple[Int8, np.float32]:
     Equal to the FAQ's codes where its float32 mean is; torch's mean depends on the summation order in the last 1-2 ulp.
     Source: microsoft/unilm 768a3c8, `The-Era-of-1-bit-LLMs__Training_Tips_Code_FAQ.pdf` (b1 code).
     """
-    w32 = _float32(w)
+    w32 = as_float32(w)
     alpha = mean(w32)
     return (w32 > alpha).astype(np.int8) - (w32 < alpha).astype(np.int8), mean(np.abs(w32))
 
 
-def _float32(w: Floats) -> Float32:
+def as_float32(w: Floats) -> Float32:
+    """Checked weights in float32: raises `OperandError` for other shapes, NaN and infinities."""
     if w.ndim != 2 or w.dtype.kind != "f" or w.size == 0:
         raise OperandError(f"weights: expected floats (N, K), N and K >= 1, got {w.dtype} {w.shape}")
     with np.errstate(over="ignore"):  # float64 beyond float32 is reported below

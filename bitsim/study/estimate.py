@@ -10,11 +10,14 @@ from bitsim.errors import BitsimError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
+from bitsim.model.config import ModelConfig
+from bitsim.model.experts import ASSUMPTIONS as EXPERT_ASSUMPTIONS
+from bitsim.model.experts import Experts
 from bitsim.model.forward import check_numerics
 from bitsim.model.generate import chunks
 from bitsim.quant.recipes import recipe
-from bitsim.schedule import ASSUMPTIONS, Objective
-from bitsim.study.capacity import check_capacity, stored_bytes
+from bitsim.schedule import ASSUMPTIONS, Objective, Placement
+from bitsim.study.capacity import Stored, check_capacity, longest_contexts, stored_bytes
 from bitsim.study.goal import placement_for
 from bitsim.study.ledger import OperatorLedger
 from bitsim.study.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
@@ -43,6 +46,7 @@ def estimate(
     objective: Objective = "latency",
     chunk: int | None = None,
     beyond_capacity: bool = False,
+    experts: Experts | None = None,
 ) -> Result:
     """Events, cycles and energy of `prefill` prompt tokens and `decode` new ones, for `batch` sequences.
 
@@ -51,6 +55,7 @@ def estimate(
     None takes the model's own. `merge_heads`: count attention as one matmul over all heads, as the energy table of
     arXiv 2310.11453 does. `objective`: what tiles and loop orders are chosen for. `chunk`: most prompt tokens per step
     (None: all). `beyond_capacity`: estimate a model that memory has no room for. A phase of 0 tokens is empty.
+    `experts`: a mixture of experts, each of which is the FFN of the model's shape.
     """
     for name, value, least in (("prefill", prefill, 0), ("decode", decode, 0), ("batch", batch, 1)):
         if not isinstance(value, int) or value < least:
@@ -68,9 +73,11 @@ def estimate(
         )
     used = statistics_for(config, chip, statistics)
     placement, ledger = placement_for(chip, objective), OperatorLedger()
-    stored = stored_bytes(config, rules, positions=prefill + decode, batch=batch)
+    stored = stored_bytes(config, rules, positions=prefill + decode, batch=batch, experts=experts)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
-    steps = Steps(config=replace(config, num_layers=1), rules=rules, batch=batch, merge_heads=merge_heads)
+    steps = Steps(
+        config=replace(config, num_layers=1), rules=rules, batch=batch, merge_heads=merge_heads, experts=experts
+    )
     book_prefill(steps, placement, ledger, used, chunks(prefill, chunk))
     book_decode(steps, placement, ledger, used, first=prefill + 1, number=decode)
     return Result(
@@ -83,6 +90,8 @@ def estimate(
             *((SLOWEST,) if chip.bitlinear.cycles_vary else ()),
             *notes_on(model, chip, rules, positions=prefill + decode),
             *room,
+            *notes_on_contexts(placement, config, stored, batch),
+            *notes_on_experts(config, experts),
             *notes_on_plans(placement),
             *remarks_on(model, placement),
             *ASSUMPTIONS,
@@ -90,6 +99,25 @@ def estimate(
         prompt_tokens=prefill,
         new_tokens=decode,
         batch=batch,
+    )
+
+
+def notes_on_contexts(placement: Placement, config: ModelConfig, stored: Stored, batch: int) -> tuple[str, ...]:
+    """How long contexts can get, by how keys and values are stored."""
+    longest = longest_contexts(placement, config, stored, batch)
+    found = ", ".join(f"{positions:,} at {bits}" for bits, positions in longest.items())
+    return (f"memory has room for so many positions in each of {batch} sequences, by bits of keys and values: {found}",)
+
+
+def notes_on_experts(config: ModelConfig, experts: Experts | None) -> tuple[str, ...]:
+    """How many weights are stored and how many are active."""
+    if experts is None:
+        return ()
+    stored, active = experts.total_weights(config), experts.active_weights(config)
+    return (
+        f"experts: {experts.active} of {experts.total} per token; {stored:,} weights in linears are stored, {active:,} "
+        f"({active / stored:.1%}) are active",
+        *EXPERT_ASSUMPTIONS,
     )
 
 

@@ -5,14 +5,15 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
+from bitsim.model.experts import Experts
 from bitsim.model.operators import Operator, Phase
 from bitsim.quant.recipes import recipe
 from bitsim.schedule import Objective
 from bitsim.schedule.place import Placed
 from bitsim.study.goal import placement_for
 from bitsim.study.result import Result
+from bitsim.study.steps import Steps
 from bitsim.study.trace import MOST_EVENTS, Step, Timeline
 
 
@@ -22,6 +23,7 @@ def estimate_timeline(
     *,
     merge_heads: bool = False,
     chunk: int | None = None,
+    experts: Experts | None = None,
     most_events: int = MOST_EVENTS,
 ) -> Timeline:
     """What `result`, an estimate of `model`, consists of, in time; the other options are those it was made with.
@@ -31,20 +33,14 @@ def estimate_timeline(
     model = model if isinstance(model, Model) else load_model(model)
     config, rules = model.config, recipe(result.inputs["numerics"])
     objective: Objective = result.inputs["objective"]  # type: ignore[assignment]
-    one_layer, placement = replace(config, num_layers=1), placement_for(result.chip, objective)
+    placement = placement_for(result.chip, objective)
+    steps_of_one_layer = Steps(
+        config=replace(config, num_layers=1), rules=rules, batch=result.batch, merge_heads=merge_heads, experts=experts
+    )
     prompt, steps = result.prompt_tokens, result.new_tokens
 
     def step(phase: Phase, tokens: int, context: int) -> Step:
-        operators = forward_operators(
-            one_layer,
-            phase=phase,
-            tokens=tokens,
-            context=context,
-            batch=result.batch,
-            numerics=rules,
-            kv=rules.kv or 16,
-            merge_heads=merge_heads,
-        )
+        operators = steps_of_one_layer.operators(phase, tokens, context)
         whole = Step(phase)
         executions = [(op, placement.place(op)) for op in operators]
         exchanged = placement.exchange(operators[-1])

@@ -8,6 +8,7 @@ from bitsim.datapath.base import Statistics
 from bitsim.events import Events
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.config import ModelConfig
+from bitsim.model.experts import Experts
 from bitsim.model.operators import Operator, Phase
 from bitsim.quant.recipes import Recipe
 from bitsim.schedule import Placed, Placement
@@ -23,9 +24,10 @@ class Steps:
     rules: Recipe
     batch: int
     merge_heads: bool
+    experts: Experts | None = None
 
     def operators(self, phase: Phase, tokens: int, context: int) -> list[Operator]:
-        return forward_operators(
+        operators = forward_operators(
             self.config,
             phase=phase,
             tokens=tokens,
@@ -35,6 +37,7 @@ class Steps:
             kv=self.rules.kv or 16,
             merge_heads=self.merge_heads,
         )
+        return operators if self.experts is None else list(self.experts.operators(self.config, operators))
 
 
 def book_prefill(

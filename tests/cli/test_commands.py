@@ -1,5 +1,6 @@
 """The commands as their users see them: what they print, and one clear line when something is wrong."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -44,6 +45,13 @@ def test_json_is_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> No
         ("datapath", "list"),
         ("datapath", "bound", "adder-tree-16x256", "--k", "6912"),
         ("datapath", "compare", "--chips", "ternary-os-64x64", "--bytes", "2"),
+        ("list", "links"),
+        ("list", "cpus"),
+        ("estimate", "bitnet-125m", "--prefill", "2", "--decode", "1", "--experts", "4", "--active-experts", "2"),
+        ("show", "nvlink"),
+        ("show", "apple-m2-ultra"),
+        ("parallel", "bitnet-125m", "--devices", "2", "--context", "8"),
+        ("machine", "--megabytes", "1", "--repeats", "1"),
         ("compare", "tiny-b158@ternary-ws-64x64", "--prompt", "And", "--new-tokens", "2"),
     ):
         code, out, err = bitsim(capsys, *words, "--json")
@@ -76,6 +84,26 @@ def test_datapaths_side_by_side_as_table_and_files(capsys: pytest.CaptureFixture
     written = json.loads((tmp_path / "compare.json").read_text())
     assert [row["chip"] for row in written["chips"]] == chips.split(",")
     assert len((tmp_path / "events.csv").read_text().splitlines()) == 1 + len(written["events"])
+
+
+def test_devices_as_table_and_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ("parallel", "bitnet-125m", "--devices", "1,4", "--context", "8", "--out", str(tmp_path))
+    code, out, err = bitsim(capsys, *words)
+    assert (code, err) == (0, "")
+    assert {"grouped", "inference", "paper"} <= set(out.split())
+    assert {path.name for path in tmp_path.iterdir()} == {f"parallel.{s}" for s in ("json", "csv", "png", "pdf")}
+    rows = list(csv.DictReader((tmp_path / "parallel.csv").read_text().splitlines()))
+    assert [(row["devices"], row["statistics"]) for row in rows] == [
+        (d, s) for d in ("1", "4") for s in ("grouped", "inference", "paper")
+    ]
+
+
+def test_the_machine_is_written_as_a_cpu(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    assert bitsim(capsys, "machine", "--megabytes", "1", "--repeats", "1", "--out", str(path))[0] == 0
+    code, out, _ = bitsim(capsys, "show", str(path), "--json")
+    assert code == 0
+    assert json.loads(out)["bandwidth"]["evidence"] == "measured"
 
 
 def test_sampling_is_repeatable_and_its_seed_matters(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +143,13 @@ WRONG = [
     (("datapath", "bound", "ternary-ws-64x64"), "--k"),
     (("datapath", "bound", "bitnet", "--k", "4"), "unknown chip 'bitnet'"),
     (("datapath", "bound", "ternary-ws-64x64", "--k", "4", "--model", "tiny-fp16"), "expected a quantised byte-level"),
+    (("parallel", "bitnet-125m", "--devices", "8", "--pipeline", "1"), "tensor 8: expected a divisor of 12 attention"),
+    (("parallel", "bitnet-125m", "--devices", "5"), "no tensor x pipeline = 5 divides 12 attention heads"),
+    (("parallel", "bitnet-125m", "--link", "nvlnk"), "unknown link 'nvlnk'; did you mean nvlink"),
+    (("parallel", "bitnet-125m", "--devices", "0"), "devices: expected an integer >= 1, got 0"),
+    (("estimate", "bitnet-125m", "--experts", "2", "--active-experts", "3"), "1 <= active <= total, got 3 of 2"),
+    (("estimate", "bitnet-125m", "--active-experts", "2"), "--active-experts: expected --experts too"),
+    (("machine", "--megabytes", "0"), "--megabytes"),
     (("compare", "@ternary-ws-64x64", "--prompt", "a"), "expected MODEL@CHIP"),
 ]
 

@@ -18,6 +18,7 @@ N_LIN = {
     "bitnet-b158-70b": 64.760,
 }
 B1 = ("125m", "350m", "760m", "1.3b", "2.7b", "6.7b", "13b", "30b", "70b")
+BITNET_CPP = ("125m", "350m", "700m", "1b", "1.5b", "2.5b", "3.8b", "7b", "13b", "30b", "70b", "100b")
 LLAMA = ("700m", "1.3b", "3b", "3.9b", "7b", "13b", "70b")
 
 
@@ -26,6 +27,7 @@ def test_names():
     expected += [f"{v}-{s}" for v in ("llama", "bitnet-b158") for s in LLAMA]
     expected += [f"bitnet-a48-{s}" for s in ("700m", "1.3b", "3b", "7b")]
     expected += [f"bitnet-v2-{s}" for s in ("400m", "1.3b", "3b", "7b")]
+    expected += [f"bitnetcpp{v}-{s}" for v in ("", "-f16") for s in BITNET_CPP]
     assert set(zoo_names()) == {*expected, "bitnet-b158-2b4t"}
 
 
