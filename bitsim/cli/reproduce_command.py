@@ -11,6 +11,7 @@ from bitsim.cli.output import announce_compilation, check_directory, csv_text, p
 
 # What can be reproduced: module and function, called with a callback for progress, that make its `Report`.
 REPORTS = {
+    "all": ("reports.everything", "all_report"),
     "a4.8": ("reports.a48", "a48_report"),
     "cpu": ("reports.cpu", "cpu_report"),
     "energy": ("reports.energy_2310_11453", "energy_report"),
@@ -30,9 +31,10 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
 
     JSON, CSV, PNG and PDF go to --out (default: out/reproduce-WHAT).
 
-    a4.8: the claims made for BitNet a4.8. cpu: speed and energy of bitnet.cpp on an Apple M2 Ultra. energy: energy
-    tables and ratios of BitNet and b1.58. memory, latency, throughput: b1.58's systems numbers, on GPUs whose kernels
-    were fitted to published times. quality: bits per byte of the five shipped models. sparsity: Table 2 of a4.8.
+    all: one table of everything below but quality. a4.8: the claims made for BitNet a4.8. cpu: speed and energy of
+    bitnet.cpp on an Apple M2 Ultra. energy: energy tables and ratios of BitNet and b1.58. memory, latency, throughput:
+    b1.58's systems numbers, on GPUs whose kernels were fitted to published times. quality: bits per byte of the five
+    shipped models. sparsity: Table 2 of a4.8.
     """
     announce_compilation()
     # Tables come with files; a program that asks for JSON gets files only where it names a directory.
