@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bitsim.cli.machine_command import command as machine_command
 from bitsim.cli.options import chip_option
 from bitsim.cli.output import announce_compilation, print_json, print_table, si, write_files
 
@@ -17,16 +18,25 @@ def _latency_before(host: "HostSpec | None") -> str:
 
 
 @click.command("calibrate")
-@click.argument("points", metavar="CSV")
+@click.argument("points", metavar="[CSV]", required=False)
 @chip_option
+@click.option("--machine", is_flag=True, help="Measure this machine instead, as `bitsim machine` does.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @click.option("--out", type=click.Path(path_type=Path), help="YAML file for the chip with the fitted values.")
-def command(points: str, chip: str, as_json: bool, out: Path | None) -> None:
+@click.pass_context
+def command(
+    context: click.Context, points: str | None, chip: str, machine: bool, as_json: bool, out: Path | None
+) -> None:
     """Fit DRAM efficiency and latency per matmul of a chip to measured times.
 
     CSV has the columns m, k, n, time_s: tokens, inputs and outputs of a matmul with ternary weights at 2 bits, and the
     seconds that it took.
     """
+    if machine == (points is not None):
+        raise click.UsageError("expected either a CSV or --machine")
+    if points is None:
+        context.invoke(machine_command, as_json=as_json, out=out)
+        return
     announce_compilation()
     from bitsim.study.calibrate import calibrate
 

@@ -36,3 +36,10 @@ def test_calibrate_prints_parameters_and_writes_a_chip(capsys: pytest.CaptureFix
     points.write_text("m,k,n,time_s\n1,2,x,1\n")
     code, _, err = bitsim(capsys, "calibrate", str(points))
     assert (code, err) == (2, f"bitsim: error: {points}:2: n: expected an integer >= 1 (got 'x')\n")
+
+
+def test_calibrate_takes_points_or_the_machine_and_not_both_or_neither(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ((), ("points.csv", "--machine")):
+        code, _, err = bitsim(capsys, "calibrate", *words)
+        assert code == 2
+        assert "expected either a CSV or --machine" in err
