@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 @click.option("--new-tokens", type=int, default=512, show_default=True, help="New tokens per sequence.")
 @click.option("--batch", type=int, help="Sequences (default: the largest number that fits).")
 @click.option("--kv-bits", type=int, help="16, 8, 4 or 3 bits per key and value (default: the numerics', else 16).")
+@click.option("--link", help="What joins the devices, by name or YAML file (default: they wait for nothing, a bound).")
 @numerics_option
 @output_options
-def command(model: str, as_json: bool, out: Path | None, **settings: Any) -> None:
+def command(model: str, link: str | None, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Serve MODEL on GPUs: largest batch, tokens per second, latency and energy per token, and what limits them."""
     check_directory(out)
+    from bitsim.hw.link import load_link
+    from bitsim.study.devices import EVEN, linked
     from bitsim.study.serve import serve
 
-    serving = serve(model, settings.pop("gpu"), **settings)
+    split = EVEN if link is None else linked(load_link(link))
+    serving = serve(model, settings.pop("gpu"), split=split, **settings)
     if as_json:
         print_json(serving.to_json())
     else:

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitsim.hw.link import Link
 from bitsim.model.config import ModelConfig
+from bitsim.model.shard import degrees
+from bitsim.study.communication import Statistics, step_communication
 
 Numbers = npt.NDArray[Any]
 # (config, devices, tokens of a step), the last two broadcast -> one number per step.
@@ -57,3 +60,29 @@ SERIAL = DeviceSplit(
     communication_bytes=_zeros,
 )
 SPLITS = {split.name: split for split in (EVEN, SERIAL)}
+
+
+def linked(link: Link, statistics: Statistics = "grouped") -> DeviceSplit:
+    """Tensor parallelism as far as heads and FFN allow, pipeline stages without overlap beyond, over `link`.
+
+    Device counts that divide neither raise `ConfigError`. `statistics`: see `bitsim.study.communication`.
+    """
+
+    def busy(config: ModelConfig, devices: Numbers, tokens: Numbers) -> Numbers:
+        counts, _ = np.broadcast_arrays(devices, tokens)
+        share = {int(count): degrees(config, int(count))[0] / int(count) for count in np.unique(counts)}
+        shares: Numbers = np.vectorize(share.__getitem__, otypes=[np.float64])(counts)
+        return shares
+
+    return DeviceSplit(
+        name=f"linked by {link.name}",
+        note=f"devices split heads and FFN and wait for each all-reduce over {link.name} ({statistics} statistics); "
+        "pipeline stages, where heads do not divide further, work one after the other",
+        busy=busy,
+        communication_s=lambda config, devices, tokens: step_communication(
+            config, devices, tokens, link=link, statistics=statistics
+        )[0],
+        communication_bytes=lambda config, devices, tokens: step_communication(
+            config, devices, tokens, link=link, statistics=statistics
+        )[1],
+    )

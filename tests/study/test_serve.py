@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from bitsim.errors import ConfigError
 from bitsim.hw.gpu import load_gpu
+from bitsim.hw.link import load_link
 from bitsim.model.zoo import zoo_config
 from bitsim.quant.recipes import recipe
-from bitsim.study.devices import EVEN, SERIAL, DeviceSplit
+from bitsim.study.communication import communication
+from bitsim.study.devices import EVEN, SERIAL, DeviceSplit, linked
 from bitsim.study.gpu_memory import kv_bytes, kv_storage, needs_of
 from bitsim.study.gpu_step import decode_time, kernel_calls, overhead_s, prompt_time
 from bitsim.study.kernel_fit import calibrated
@@ -244,3 +246,21 @@ def test_throughput_of_a_batch_is_bounded_by_the_peak_rate_whatever_the_batch() 
     config, peak = zoo_config("bitnet-b158-3b"), load_gpu("a100-80gb").rate("int8").ops_per_s
     grid = serving_grid("bitnet-b158-3b", "a100-80gb", devices=[1], batches=[1, 10_000], prompt=1, new_tokens=1)
     assert (grid.tokens_per_s <= peak / (2 * config.linear_weights)).all()
+
+
+def test_devices_that_are_linked_wait_for_their_all_reduces_and_stages_for_each_other() -> None:
+    """llama-7b, 32 heads: 4 devices split it by tensor, 64 devices as 32 x 2, so that half of them work at a time."""
+    config, link = zoo_config("llama-7b"), load_link("nvlink")
+    split = linked(link)
+    counts, tokens = np.array([1, 4, 64]), np.array([8])
+    assert split.busy(config, counts, tokens).tolist() == [1.0, 1.0, 0.5]
+    waits = split.communication_s(config, counts, tokens)
+    assert waits[0] == 0
+    assert waits[1] == pytest.approx(communication(config, link, tensor=4, rows=8).traffic.time_s)
+    batch = {"prompt": 16, "new_tokens": 16, "batch": 8}
+    alone = serve("llama-7b", "a100-80gb", devices=4, **batch).at_batch()["step_s"]
+    assert serve("llama-7b", "a100-80gb", devices=4, split=split, **batch).at_batch()["step_s"] == pytest.approx(
+        alone + waits[1]
+    )
+    with pytest.raises(ConfigError, match="no tensor x pipeline = 7 divides"):
+        serve("llama-7b", "a100-80gb", devices=7, split=split, **batch)
