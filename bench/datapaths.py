@@ -19,6 +19,7 @@ import numpy as np
 from bitsim.datapath.matmul import ternary_matmul
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.registry import build_datapath
+from bitsim.errors import OperandError
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.datapaths import PopcountSpec
 from bitsim.model.checkpoint import load_model
@@ -39,6 +40,16 @@ def thread_seconds(*functions: Callable[[], object]) -> list[float]:
             function()
             best[i] = min(best[i], time.thread_time() - start)
     return best
+
+
+def takes(name: str, call: LinearCall, weights: PackedTernary) -> bool:
+    """Whether a chip's BitLinear takes the operands of MODEL."""
+    datapath = build_datapath(load_chip(name).bitlinear)
+    try:
+        datapath.execute(call.x_q[:1], weights, toggles="off")
+    except OperandError:
+        return False
+    return True
 
 
 def bench_chip(name: str, calls: list[LinearCall], packed: list[PackedTernary]) -> None:
@@ -91,12 +102,14 @@ def bench_evaluation(name: str, limit: int) -> None:
 
 
 def main() -> None:
-    names = [word for word in sys.argv[1:] if not word.startswith("-")] or list(chip_names())
+    given = [word for word in sys.argv[1:] if not word.startswith("-")] or list(chip_names())
     limit = 4096 if "--quick" in sys.argv else 2**16
     available = numba.get_num_threads()
     numba.set_num_threads(1)
     calls = [c for c in recorded(load_model(MODEL), TOKENS)[0] if c.op.name.startswith(LAYER)]
     packed = [PackedTernary.from_hf_bytes(call.weight.packed, call.weight.n) for call in calls]
+    names = [name for name in given if takes(name, calls[0], packed[0])]
+    print(f"left out, they take other operands: {', '.join(sorted(set(given) - set(names))) or 'none'}")
     print("1 thread, GMAC/s              exact toggles: of fast       off: of fast     fast matmul")
     for name in names:
         bench_chip(name, calls, packed)
