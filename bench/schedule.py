@@ -5,6 +5,7 @@ python bench/schedule.py           (half a minute)
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,9 +101,7 @@ def main() -> None:
         ("  the same, 13B", {"model": "bitnet-b158-13b"}),
     ):
         settings: dict[str, Any] = {"model": "bitnet-b158-70b", "decode": 2048} | changed
-        seconds, _ = cpu_seconds(
-            lambda settings=settings: estimate(chip=CHIP, prefill=2048, batch=64, beyond_capacity=True, **settings)  # type: ignore[misc]
-        )
+        seconds, _ = cpu_seconds(partial(estimate, chip=CHIP, prefill=2048, batch=64, beyond_capacity=True, **settings))
         print(f"{title:43s} {seconds:7.3f} s" + ("   (target 1)" if not changed else ""))
     seconds, _ = cpu_seconds(serving_sweep)
     print(f"serving, 200 batches x 8 device counts x 5 models {seconds:.3f} s   (target 2)")

@@ -11,7 +11,6 @@ the outer ranks are those that are best with the lower bound. `Plan.cut` says th
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -186,8 +185,3 @@ def _open(axes: list[Array]) -> tuple[Array, Array, Array]:
 def _loops(sizes: list[Array], keeps: Array, at: tuple[Any, ...]) -> Loops:
     tile = tuple(int(tiles[i]) for tiles, i in zip(sizes, at[:3], strict=True))
     return Loops(tile=tile, order=int(at[3]), keep=int(keeps[at]))  # type: ignore[arg-type]
-
-
-def pace_of(executed: int, nominal: int) -> Fraction:
-    """How many of its cycles the datapath takes, from what an execution took."""
-    return Fraction(executed, nominal) if nominal else Fraction(1)

@@ -26,6 +26,7 @@ ASSUMPTIONS = (
     "is worked off head by head",
     "schedule: scale multipliers at the array's edges keep up with it and take no cycles of their own",
     "schedule: DRAM bits are all useful, its efficiency stands for what access patterns cost",
+    "schedule: decode steps between the same powers of two of positions share tiles and loops for attention",
 )
 
 

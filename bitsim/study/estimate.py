@@ -15,7 +15,7 @@ from bitsim.model.experts import ASSUMPTIONS as EXPERT_ASSUMPTIONS
 from bitsim.model.experts import Experts
 from bitsim.model.forward import check_numerics
 from bitsim.model.generate import chunks
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import Recipe, recipe
 from bitsim.schedule import ASSUMPTIONS, Objective, Placement
 from bitsim.study.capacity import Stored, check_capacity, longest_contexts, stored_bytes
 from bitsim.study.goal import placement_for
@@ -65,12 +65,7 @@ def estimate(
     config = model.config
     rules = recipe(numerics or config.default_numerics)
     check_numerics(config, rules)
-    widest = max(contract.activation_bits for contract in rules.contracts)
-    if config.quantised and widest > chip.bitlinear.widest_act:
-        raise EstimateError(
-            f"numerics {rules.name} have codes of {widest} bits, {chip.name} takes activations of at most "
-            f"{chip.bitlinear.widest_act} (choose other numerics or another chip)"
-        )
+    check_codes(config, chip, rules)
     used = statistics_for(config, chip, statistics)
     placement, ledger = placement_for(chip, objective), OperatorLedger()
     stored = stored_bytes(config, rules, positions=prefill + decode, batch=batch, experts=experts)
@@ -107,6 +102,23 @@ def notes_on_contexts(placement: Placement, config: ModelConfig, stored: Stored,
     longest = longest_contexts(placement, config, stored, batch)
     found = ", ".join(f"{positions:,} at {bits}" for bits, positions in longest.items())
     return (f"memory has room for so many positions in each of {batch} sequences, by bits of keys and values: {found}",)
+
+
+def check_codes(config: ModelConfig, chip: Chip, rules: Recipe) -> None:
+    """Raise `EstimateError` for numerics with activation codes that the chip's BitLinear does not take."""
+    widest = chip.bitlinear.widest_act
+    for contract in rules.contracts if config.quantised else ():
+        low, high = contract.code_range
+        if contract.activation_bits > widest:
+            raise EstimateError(
+                f"numerics {rules.name} have codes of {contract.activation_bits} bits, {chip.name} takes activations "
+                f"of at most {widest} (choose other numerics or another chip)"
+            )
+        if not -(1 << widest - 1) <= low <= high < 1 << widest - 1:
+            raise EstimateError(
+                f"numerics {rules.name} have codes of {low}..{high}, {chip.name} takes {-(1 << widest - 1)}.."
+                f"{(1 << widest - 1) - 1} (choose other numerics or another chip)"
+            )
 
 
 def notes_on_experts(config: ModelConfig, experts: Experts | None) -> tuple[str, ...]:

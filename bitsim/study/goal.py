@@ -16,10 +16,11 @@ def placement_for(chip: Chip, objective: Objective) -> Placement:
     """
     if objective not in get_args(Objective):
         raise UnknownNameError("objective", str(objective), get_args(Objective))
-    return Placement(chip, None if objective == "latency" else Goal(objective=objective, per_bit=_per_bit(chip)))
+    return Placement(chip, None if objective == "latency" else Goal(objective=objective, per_bit=per_bit(chip)))
 
 
-def _per_bit(chip: Chip) -> dict[str, tuple[float, float]]:
+def per_bit(chip: Chip) -> dict[str, tuple[float, float]]:
+    """Energy in pJ of a bit that is read and of one that is written, by memory."""
     prices = PriceList(chip)
     events = {name: f"sram.{name}" for name in chip.memory.names} | {"dram": "dram.weights"}
     found = {}

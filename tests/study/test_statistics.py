@@ -87,3 +87,10 @@ def test_the_estimate_of_the_measured_prompt_is_what_its_run_counts(name: str, m
     assert {"reg.act.toggle", "reg.psum.toggle", "reg.weight.toggle"} <= rated.keys() & counted.keys()
     for event in rated.keys() & counted.keys():
         assert expected[event] == pytest.approx(counted[event], rel=2e-5, abs=32), event
+
+
+def test_codes_of_few_bits_that_leave_a_datapaths_range_are_refused() -> None:
+    """E2M1 codes are numbers of 4 bits, but go from -12 to 12."""
+    with pytest.raises(EstimateError, match=r"a48_e2m1 have codes of -12\.\.12, int4-tensor-ampere takes -8\.\.7"):
+        estimate("tiny-a48", "int4-tensor-ampere", prefill=4, decode=1, numerics="a48_e2m1")
+    assert estimate("tiny-a48", "ternary-ws-64x64", prefill=4, decode=1, numerics="a48_e2m1").cycles > 0
