@@ -24,7 +24,7 @@ from bitsim.hw import chip_names, load_chip
 from bitsim.hw.datapaths import PopcountSpec
 from bitsim.model.checkpoint import load_model
 from bitsim.study import evaluate
-from bitsim.study.compare import LinearCall, recorded
+from bitsim.study.compare_datapaths import LinearCall, recorded
 
 MODEL, TOKENS, LAYER = "tiny-b158", 256, "layers.1."
 REPEATS = 4

@@ -18,8 +18,8 @@ from bitsim.schedule.kernels import nest
 from bitsim.schedule.mapper import Mapper, plain_goal
 from bitsim.schedule.matmul import Matmul, matmul_of
 from bitsim.schedule.plan import WHOLE, Schedule
+from bitsim.serving.serve import serving_grid
 from bitsim.study import estimate
-from bitsim.study.serve import serving_grid
 
 CHIP = "ternary-ws-64x64"
 POINTS = 20_000

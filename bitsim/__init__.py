@@ -7,23 +7,23 @@ that `import bitsim` costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bitsim._version import __version__
+
 if TYPE_CHECKING:
     from bitsim.datapath.tensor_core.mma import mma
     from bitsim.events import Events
     from bitsim.hw import load_chip
     from bitsim.model.checkpoint import load_model
-    from bitsim.study import Result
+    from bitsim.results import Result
+    from bitsim.serving.serve import serve
     from bitsim.study.estimate import estimate
     from bitsim.study.evaluate import evaluate
     from bitsim.study.matmul import matmul
     from bitsim.study.run import run
-    from bitsim.study.serve import serve
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Events": "bitsim.events",
-    "Result": "bitsim.study",
+    "Result": "bitsim.results",
     "estimate": "bitsim.study",
     "evaluate": "bitsim.study",
     "load_chip": "bitsim.hw",
@@ -31,10 +31,22 @@ _HOMES = {
     "matmul": "bitsim.study",
     "mma": "bitsim.datapath.tensor_core.mma",
     "run": "bitsim.study",
-    "serve": "bitsim.study.serve",
+    "serve": "bitsim.serving.serve",
 }
 
-__all__ = ["Events", "Result", "estimate", "evaluate", "load_chip", "load_model", "matmul", "mma", "run", "serve"]
+__all__ = [
+    "Events",
+    "Result",
+    "__version__",
+    "estimate",
+    "evaluate",
+    "load_chip",
+    "load_model",
+    "matmul",
+    "mma",
+    "run",
+    "serve",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,8 +4,8 @@ from functools import cache
 
 from bitsim.model.config import ModelConfig
 from bitsim.model.zoo import zoo_config
+from bitsim.results.rows import SPARSITY_COLUMNS
 from bitsim.study import Score, evaluate
-from bitsim.study.rows import SPARSITY_COLUMNS
 from reports.a48_figure import draw, draw_claims
 from reports.comparison import Row, published
 from reports.report import Progress, Report, comparison_report

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from bitsim.study.figures.style import rendered
-from bitsim.study.rows import SPARSITY_COLUMNS
+from bitsim.figures.style import rendered
+from bitsim.results.rows import SPARSITY_COLUMNS
 from reports.comparison import Row
 
 OURS, THEIRS = "#1f5a8a", "#c9772f"

@@ -6,7 +6,7 @@ from bitsim.errors import BitsimError
 from bitsim.hw.cpu import Cpu, load_cpu
 from bitsim.model.config import ModelConfig
 from bitsim.model.zoo import zoo_config
-from bitsim.study.cpu import Consumption, Speed, fit_consumption, fit_speed, stated_speed, token_time
+from bitsim.serving.cpu import Consumption, Speed, fit_consumption, fit_speed, stated_speed, token_time
 from reports.comparison import Label, Row, published
 from reports.cpu_figure import draw
 from reports.report import Progress, Report, comparison_report

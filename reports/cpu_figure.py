@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from bitsim.study.figures.style import rendered
+from bitsim.figures.style import rendered
 from reports.comparison import Row
 
 COLOURS = {"bitnet.cpp": "#1f5a8a", "llama.cpp": "#c9772f"}

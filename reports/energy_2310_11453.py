@@ -14,7 +14,8 @@ from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.zoo import zoo_config, zoo_entry
-from bitsim.study import Result, estimate, run
+from bitsim.results import Result
+from bitsim.study import estimate, run
 from reports.comparison import Row, notes, prints_as, published
 from reports.energy_figure import draw
 from reports.report import Progress, Report, comparison_report

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from bitsim.study.figures.style import rendered
+from bitsim.figures.style import rendered
 from reports.comparison import Row
 
 OURS, THEIRS = "#1f5a8a", "#c9772f"

@@ -14,11 +14,11 @@ import numpy as np
 from bitsim.hw.gpu import load_gpu
 from bitsim.model.config import ModelConfig
 from bitsim.model.zoo import zoo_config
+from bitsim.parallel.devices import EVEN, SERIAL
 from bitsim.quant.recipes import recipe
-from bitsim.study.devices import EVEN, SERIAL
-from bitsim.study.gpu_memory import needs_of
-from bitsim.study.gpu_step import decode_time, prompt_time
-from bitsim.study.kernel_fit import calibrated
+from bitsim.serving.kernels import calibrated
+from bitsim.serving.memory import needs_of
+from bitsim.serving.roofline import decode_time, prompt_time
 from reports.comparison import Row, published
 from reports.report import Progress, Report, comparison_report
 from reports.systems import equivalence_rows, ratio_rows, size_rows

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from bitsim.model.zoo import zoo_config
-from bitsim.study.gpu_memory import needs_of
+from bitsim.serving.memory import needs_of
 from reports.comparison import Row, published
 from reports.report import Progress, Report, comparison_report
 from reports.systems import equivalence_rows, ratio_rows, size_rows

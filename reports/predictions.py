@@ -17,7 +17,8 @@ import yaml
 from bitsim.cost import Energy
 from bitsim.hw import Chip, load_chip
 from bitsim.model.checkpoint import load_model
-from bitsim.study import MatmulShape, OperatorRow, Result, estimate, estimate_matmuls
+from bitsim.results import OperatorRow, Result
+from bitsim.study import MatmulShape, estimate, estimate_matmuls
 
 BITNET = "bitnet-b158-3b"
 PREFILL = 64

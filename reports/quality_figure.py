@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from bitsim.figures.style import rendered
 from bitsim.study import Score
-from bitsim.study.figures.style import rendered
 
 COLOURS = ("#1f5a8a", "#7fa8c9", "#c9772f")
 

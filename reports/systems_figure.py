@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from bitsim.study.figures.style import rendered
-from bitsim.study.serve import Grid
+from bitsim.figures.style import rendered
+from bitsim.serving.serve import Grid
 from reports.comparison import Row
 
 COLOURS = {"llama": "#c9772f", "bitnet": "#1f5a8a"}

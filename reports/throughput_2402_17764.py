@@ -9,11 +9,11 @@ from typing import Any
 
 from bitsim.hw.gpu import load_gpu
 from bitsim.model.zoo import zoo_config
+from bitsim.parallel.devices import EVEN, SERIAL, DeviceSplit
 from bitsim.quant.recipes import recipe
-from bitsim.study.devices import EVEN, SERIAL, DeviceSplit
-from bitsim.study.gpu_memory import kv_storage, needs_of
-from bitsim.study.gpu_step import Level
-from bitsim.study.serve import Grid, serving_grid
+from bitsim.serving.memory import kv_storage, needs_of
+from bitsim.serving.roofline import Level
+from bitsim.serving.serve import Grid, serving_grid
 from reports.comparison import Row, notes, published
 from reports.latency_2402_17764 import parameters
 from reports.report import Progress, Report, comparison_report

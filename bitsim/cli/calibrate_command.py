@@ -38,7 +38,7 @@ def command(
         context.invoke(machine_command, as_json=as_json, out=out)
         return
     announce_compilation()
-    from bitsim.study.calibrate import calibrate
+    from bitsim.measure.calibrate import calibrate
 
     found = calibrate(points, chip)
     text = found.chip_yaml() if out else ""

@@ -11,7 +11,7 @@ from bitsim.cli.output import announce_compilation, check_directory, csv_text, p
 from bitsim.cost import CONVENTIONS
 
 if TYPE_CHECKING:
-    from bitsim.study import Result
+    from bitsim.results import Result
 
 
 @click.command("compare")

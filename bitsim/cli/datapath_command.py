@@ -102,8 +102,8 @@ def sizes(
     records = study.records()
     everything = {"inputs": study.inputs, "notes": list(study.notes), "points": records}
     if out:
-        from bitsim.study.figures.array_size import array_size_figure
-        from bitsim.study.figures.style import files_of
+        from bitsim.figures.array_size import array_size_figure
+        from bitsim.figures.style import files_of
 
         files: dict[str, str | bytes] = {"sizes.json": json.dumps(everything, indent=1) + "\n"}
         files["sizes.csv"] = csv_text(records)
@@ -153,7 +153,7 @@ def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings
     check_directory(out)
     announce_compilation()
     from bitsim.cli.progress import progress
-    from bitsim.study.compare import compare_datapaths
+    from bitsim.study.compare_datapaths import compare_datapaths
 
     with progress("chips") as step:
         comparison = compare_datapaths(chips=chips, on_chip=step, **settings)
@@ -161,7 +161,7 @@ def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings
     tables |= {"energies": comparison.energies(), "areas": comparison.areas()}
     everything = {"inputs": comparison.inputs, "notes": list(comparison.notes)} | tables
     if out:
-        from bitsim.study.compare_figure import comparison_figure
+        from bitsim.figures.datapaths import comparison_figure
 
         files: dict[str, str | bytes] = {f"{name}.csv": csv_text(records) for name, records in tables.items()}
         files["compare.json"] = json.dumps(everything, indent=1) + "\n"

@@ -49,6 +49,6 @@ def command(
     if out:
         write_result(result, out)
     if trace:
-        from bitsim.study.estimate_trace import estimate_timeline
+        from bitsim.figures.estimate_timeline import estimate_timeline
 
         write_trace(estimate_timeline(model, result, chunk=settings["chunk"], experts=mixture), result, trace)

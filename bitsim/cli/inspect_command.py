@@ -14,8 +14,8 @@ from bitsim.cli.output import print_json, print_table
 @gguf_options
 def command(source: str, as_json: bool, hidden_act: Any, i2s_layout: Any) -> None:
     """Shapes, packing, bits per weight, zeros and scales of PATH (or of a shipped model)."""
-    from bitsim.model.contents import contents
     from bitsim.model.convert import open_source
+    from bitsim.model.files.contents import contents
 
     found = contents(open_source(source, hidden_act, i2s_layout))
     if as_json:

@@ -21,7 +21,7 @@ def command(megabytes: int, repeats: int, name: str, as_json: bool, out: Path | 
     """
     check_directory(out.parent if out else None)
     announce_compilation()
-    from bitsim.study.machine import measure_machine
+    from bitsim.measure.machine import measure_machine
 
     found = measure_machine(weights_mb=megabytes, repeats=repeats)
     if as_json:

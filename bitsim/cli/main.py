@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bitsim import __version__
+from bitsim._version import __version__
 from bitsim.errors import BitsimError, UnknownNameError
 
 COMMANDS = {

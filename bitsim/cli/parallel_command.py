@@ -47,13 +47,13 @@ def command(model: str, chip: str, link: str, as_json: bool, out: Path | None, *
     """
     check_directory(out)
     announce_compilation()
-    from bitsim.study.parallel import parallel
+    from bitsim.parallel.step import parallel
 
     result = parallel(model, chip, link, **settings)
     records = result.records()
     everything = {"inputs": result.inputs, "notes": list(result.notes), "steps": records}
     if out:
-        from bitsim.study.parallel_figure import parallel_figure
+        from bitsim.figures.parallel import parallel_figure
 
         files: dict[str, str | bytes] = {"parallel.json": json.dumps(everything, indent=1) + "\n"}
         write_files(out, files | {"parallel.csv": csv_text(records)} | parallel_figure(result))

@@ -12,9 +12,9 @@ from bitsim.cost import CONVENTIONS, Energy
 from bitsim.model.operators import Phase
 
 if TYPE_CHECKING:
-    from bitsim.study.result import Result
-    from bitsim.study.rows import OperatorRow
-    from bitsim.study.trace import Timeline
+    from bitsim.figures.timeline import Timeline
+    from bitsim.results.result import Result
+    from bitsim.results.rows import OperatorRow
 
 
 def joules(energy: Energy) -> str:
@@ -121,7 +121,7 @@ def write_trace(timeline: "Timeline", result: "Result", path: Path) -> None:
 
 def write_result(result: "Result", out: Path) -> None:
     """result.json, the three tidy tables as CSV, and the figures as PNG and PDF."""
-    from bitsim.study.figures import result_figures
+    from bitsim.figures import result_figures
 
     tables = {f"{name}.csv": result.frame(name) for name in ("operators", "events", "energy")}
     files: dict[str, str | bytes] = {"result.json": result.to_json() + "\n"}

@@ -35,9 +35,9 @@ def command(
     check_directory(out)
     check_directory(trace and trace.parent, "--trace")
     from bitsim.cli.present import print_result, write_result, write_trace
+    from bitsim.figures.timeline import Timeline
     from bitsim.hw import load_chip
     from bitsim.study import run
-    from bitsim.study.trace import Timeline
 
     before = iter([settings["prompt"] or ""])  # the prompt stands before the first new token
 

@@ -9,7 +9,7 @@ from bitsim.cli.options import numerics_option, output_options
 from bitsim.cli.output import check_directory, csv_text, print_json, print_table, si, write_files
 
 if TYPE_CHECKING:
-    from bitsim.study.serve import Serving
+    from bitsim.serving.serve import Serving
 
 
 @click.command("serve")
@@ -27,8 +27,8 @@ def command(model: str, link: str | None, as_json: bool, out: Path | None, **set
     """Serve MODEL on GPUs: largest batch, tokens per second, latency and energy per token, and what limits them."""
     check_directory(out)
     from bitsim.hw.link import load_link
-    from bitsim.study.devices import EVEN, linked
-    from bitsim.study.serve import serve
+    from bitsim.parallel.devices import EVEN, linked
+    from bitsim.serving.serve import serve
 
     split = EVEN if link is None else linked(load_link(link))
     serving = serve(model, settings.pop("gpu"), split=split, **settings)
@@ -37,7 +37,7 @@ def command(model: str, link: str | None, as_json: bool, out: Path | None, **set
     else:
         print_serving(serving)
     if out:
-        from bitsim.study.serve_figure import serving_figure
+        from bitsim.figures.serving import serving_figure
 
         files: dict[str, str | bytes] = {"serve.json": serving.to_json() + "\n"}
         files["serve.csv"] = csv_text(serving.grid.records())

@@ -1,4 +1,4 @@
-"""GPUs and their matmul kernels as data, for the roofline of `bitsim.study.gpu_step`.
+"""GPUs and their matmul kernels as data, for the roofline of `bitsim.serving.roofline`.
 
 A kind of its own beside `Chip`: a chip's time follows from tiles on a datapath that is known cycle by cycle, a GPU's
 from peak rates and from what kernels were measured to reach of them.

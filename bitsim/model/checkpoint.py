@@ -8,9 +8,9 @@ from typing import Literal
 from bitsim.errors import CheckpointError, UnknownNameError
 from bitsim.model.catalogue import SHIPPED, model_names, model_path
 from bitsim.model.config import HiddenAct, ModelConfig
-from bitsim.model.gguf_checkpoint import load_gguf
-from bitsim.model.hf_checkpoint import PICKLE_REASON, PICKLES, load_hf
-from bitsim.model.opened import Checkpoint
+from bitsim.model.files.gguf_checkpoint import load_gguf
+from bitsim.model.files.hf_checkpoint import PICKLE_REASON, PICKLES, load_hf
+from bitsim.model.files.opened import Checkpoint
 from bitsim.model.random_model import random_weights
 from bitsim.model.weights import ModelWeights
 from bitsim.quant.i2s import I2sLayout

@@ -11,9 +11,9 @@ from bitsim.errors import CheckpointError, OutputError
 from bitsim.model.catalogue import SHIPPED, model_path
 from bitsim.model.checkpoint import load_checkpoint, load_model, random_model
 from bitsim.model.config import HiddenAct
-from bitsim.model.gguf_writer import write_gguf
-from bitsim.model.hf_writer import write_hf
-from bitsim.model.opened import Checkpoint
+from bitsim.model.files.gguf_writer import write_gguf
+from bitsim.model.files.hf_writer import write_hf
+from bitsim.model.files.opened import Checkpoint
 from bitsim.quant.i2s import I2sLayout
 from bitsim.quant.layouts import packing
 

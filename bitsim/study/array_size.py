@@ -15,8 +15,8 @@ from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.operators import Operator, Phase
 from bitsim.quant.recipes import recipe
+from bitsim.results.provenance import inputs_of
 from bitsim.schedule.place import ASSUMPTIONS, Placed, Placement
-from bitsim.study.provenance import inputs_of
 
 SIZES = (8, 16, 32, 64, 128, 256)
 

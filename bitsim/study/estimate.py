@@ -16,13 +16,13 @@ from bitsim.model.experts import Experts
 from bitsim.model.forward import check_numerics
 from bitsim.model.generate import chunks
 from bitsim.quant.recipes import Recipe, recipe
+from bitsim.results.ledger import OperatorLedger
+from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
+from bitsim.results.result import Result
+from bitsim.results.rows import OperatorRow
 from bitsim.schedule import ASSUMPTIONS, Objective, Placement
 from bitsim.study.capacity import Stored, check_capacity, longest_contexts, stored_bytes
 from bitsim.study.goal import placement_for
-from bitsim.study.ledger import OperatorLedger
-from bitsim.study.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
-from bitsim.study.result import Result
-from bitsim.study.rows import OperatorRow
 from bitsim.study.statistics import statistics_for
 from bitsim.study.steps import Steps, book_decode, book_prefill
 

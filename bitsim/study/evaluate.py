@@ -17,10 +17,10 @@ from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import recipe
+from bitsim.results.provenance import inputs_of
+from bitsim.results.rows import SPARSITY_COLUMNS, sparsity
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
-from bitsim.study.provenance import inputs_of
-from bitsim.study.rows import SPARSITY_COLUMNS, sparsity
 from bitsim.study.threads import kernels_first
 
 HELD_OUT = "held_out.txt"

@@ -16,9 +16,9 @@ from bitsim.events import Events, total
 from bitsim.model.operators import Operator
 from bitsim.model.weights import FloatWeight
 from bitsim.quant.packing import TernaryWeight
+from bitsim.results.ledger import OperatorLedger
 from bitsim.schedule.place import Placed, Placement, naming
 from bitsim.study.float_matmul import float_matmul
-from bitsim.study.ledger import OperatorLedger
 
 OnOperator = Callable[[Operator, Placed], None]
 _MOST_RECENT = 8192

@@ -12,13 +12,13 @@ from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.generate import generate
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer
 from bitsim.quant.recipes import Recipe, recipe
+from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
+from bitsim.results.result import Result
 from bitsim.schedule import Objective
 from bitsim.schedule.place import ASSUMPTIONS
 from bitsim.study.capacity import check_capacity, stored_bytes
 from bitsim.study.executor import ChipExecutor, OnOperator
 from bitsim.study.goal import placement_for
-from bitsim.study.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
-from bitsim.study.result import Result
 from bitsim.study.threads import kernels_first
 
 Wide = Literal["float32", "datapath"]

@@ -11,9 +11,9 @@ from bitsim.model.config import ModelConfig
 from bitsim.model.experts import Experts
 from bitsim.model.operators import Operator, Phase
 from bitsim.quant.recipes import Recipe
+from bitsim.results.ledger import OperatorLedger
 from bitsim.schedule import Placed, Placement
 from bitsim.schedule.growth import grown
-from bitsim.study.ledger import OperatorLedger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 from bitsim.datapath.base import Array
 from bitsim.model.executor import exact_matmul
 from bitsim.quant.packing import TernaryWeight, pack_hf
-from bitsim.study.calls import LinearCall
+from bitsim.study.recorded import LinearCall
 
 
 class Legal(Protocol):

@@ -8,7 +8,7 @@ import pytest
 
 from bitsim.hw import load_chip
 from tests.cli.test_commands import bitsim
-from tests.study.test_calibrate import NAME, times_of, written
+from tests.measure.test_calibrate import NAME, times_of, written
 
 
 def test_validate_prints_every_design_and_writes_figures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

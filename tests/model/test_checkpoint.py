@@ -17,10 +17,10 @@ from bitsim.errors import BitsimError, CheckpointError, UnknownNameError
 from bitsim.model.catalogue import SHIPPED, catalogue, model_names, model_path
 from bitsim.model.checkpoint import load_checkpoint, load_model
 from bitsim.model.executor import ReferenceExecutor
+from bitsim.model.files.hf_config import from_hf
+from bitsim.model.files.hf_weights import expected_tensors
+from bitsim.model.files.safetensors_file import SafetensorsFile
 from bitsim.model.generate import generate
-from bitsim.model.hf_config import from_hf
-from bitsim.model.hf_weights import expected_tensors
-from bitsim.model.safetensors_file import SafetensorsFile
 from tests.model.tiny_models import (
     FLOAT_CONFIG,
     TINY,

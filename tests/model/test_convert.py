@@ -11,14 +11,14 @@ from bitsim.cli.convert_command import PACKINGS
 from bitsim.errors import CheckpointError, OutputError
 from bitsim.model.catalogue import model_path
 from bitsim.model.checkpoint import load_checkpoint, random_model
-from bitsim.model.contents import contents, linear_contents
 from bitsim.model.convert import PACKINGS_OF, USUAL_PACKING, convert, open_source, random_source
-from bitsim.model.hf_config import from_hf
-from bitsim.model.hf_weights import expected_tensors
-from bitsim.model.safetensors_file import SafetensorsFile
+from bitsim.model.files.contents import contents, linear_contents
+from bitsim.model.files.hf_config import from_hf
+from bitsim.model.files.hf_weights import expected_tensors
+from bitsim.model.files.safetensors_file import SafetensorsFile
 from bitsim.quant.layouts import packing
 from bitsim.quant.packing import pack_hf
-from tests.model.gguf_bytes import gguf_bytes, metadata, model_codes, model_tensors
+from tests.model.files.gguf_bytes import gguf_bytes, metadata, model_codes, model_tensors
 from tests.model.tiny_models import FLOAT_CONFIG, GOLDEN, TINY, tiny_config, write_checkpoint
 
 WAYS = [(file_format, name) for file_format, names in PACKINGS_OF.items() for name in names if name != "1bit"]

@@ -17,8 +17,8 @@ from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import load_model
 from bitsim.model.operators import Operator
+from bitsim.results import Result
 from bitsim.schedule import Placed, Placement, ScheduleError
-from bitsim.study import Result
 from tests.datapath.strategies import array_spec
 from tests.schedule.strategies import chip_with, chips, constant, memory
 

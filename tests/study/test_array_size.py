@@ -4,9 +4,9 @@ import pytest
 
 import bitsim
 from bitsim.errors import ConfigError
+from bitsim.figures.array_size import array_size_figure
 from bitsim.hw import load_chip
 from bitsim.study.array_size import array_sizes, with_array
-from bitsim.study.figures.array_size import array_size_figure
 
 SIZES = (8, 32, 128)
 

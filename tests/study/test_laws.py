@@ -15,8 +15,8 @@ from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.recipes import recipe
+from bitsim.results import Result
 from bitsim.schedule.place import Placement
-from bitsim.study import Result
 from bitsim.study.estimate import SLOWEST
 from bitsim.study.executor import ChipExecutor
 from tests.chips import amount

@@ -8,9 +8,9 @@ from bitsim.model.checkpoint import random_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.recipes import recipe
+from bitsim.results.rows import OperatorRow, sparsity
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor, live_macs
-from bitsim.study.rows import OperatorRow, sparsity
 from tests.model.tiny_models import A48_CONFIG, Recorder
 
 

@@ -1,0 +1,81 @@
+"""The timeline of an estimate: its steps one by one, as many of the first and the last as a timeline draws."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+from bitsim.figures.timeline import MOST_EVENTS, Step, Timeline
+from bitsim.model.checkpoint import Model, load_model
+from bitsim.model.experts import Experts
+from bitsim.model.operators import Operator, Phase
+from bitsim.quant.recipes import recipe
+from bitsim.results.result import Result
+from bitsim.schedule import Objective
+from bitsim.schedule.place import Placed
+from bitsim.study.goal import placement_for
+from bitsim.study.steps import Steps
+
+
+def estimate_timeline(
+    model: str | Path | Model,
+    result: Result,
+    *,
+    merge_heads: bool = False,
+    chunk: int | None = None,
+    experts: Experts | None = None,
+    most_events: int = MOST_EVENTS,
+) -> Timeline:
+    """What `result`, an estimate of `model`, consists of, in time; the other options are those it was made with.
+
+    Decode steps that are not drawn are not placed either: they took what remains of the result's cycles.
+    """
+    model = model if isinstance(model, Model) else load_model(model)
+    config, rules = model.config, recipe(result.inputs["numerics"])
+    objective: Objective = result.inputs["objective"]  # type: ignore[assignment]
+    placement = placement_for(result.chip, objective)
+    steps_of_one_layer = Steps(
+        config=replace(config, num_layers=1), rules=rules, batch=result.batch, merge_heads=merge_heads, experts=experts
+    )
+    prompt, steps = result.prompt_tokens, result.new_tokens
+
+    def step(phase: Phase, tokens: int, context: int) -> Step:
+        operators = steps_of_one_layer.operators(phase, tokens, context)
+        whole = Step(phase)
+        executions = [(op, placement.place(op)) for op in operators]
+        exchanged = placement.exchange(operators[-1])
+        executions += [] if exchanged is None else [exchanged]
+        for op, placed in in_all_layers(executions, config.num_layers):
+            whole.add(op, placed)
+        return whole
+
+    timeline = Timeline(result.chip, most_events=most_events)
+    for start in range(0, prompt, chunk or max(prompt, 1)):
+        stop = min(start + (chunk or prompt), prompt)
+        timeline.add_step(step("prefill", stop - start, stop))
+    if not steps:
+        return timeline
+    events = step("decode", 1, prompt + 1).events
+    first = min(steps, timeline.room // events)
+    last = min(steps - first, timeline.half // events)
+    drawn = [step("decode", 1, prompt + i + 1) for i in (*range(first), *range(steps - last, steps))]
+    for done in drawn[:first]:
+        timeline.add_step(done)
+    if left := steps - len(drawn):
+        cycles = sum(row.cycles for row in result.phase_rows("decode")) - sum(done.cycles for done in drawn)
+        timeline.skip("decode", left, cycles)
+    for done in drawn[first:]:
+        timeline.add_step(done)
+    return timeline
+
+
+def in_all_layers(executions: Iterable[tuple[Operator, Placed]], layers: int) -> Iterator[tuple[Operator, Placed]]:
+    """The executions of a model with `layers` layers, from those of the same model with one: layers are alike."""
+    for layer, group in groupby(executions, key=lambda done: done[0].layer):
+        pattern = list(group)
+        if layer is None:
+            yield from pattern
+            continue
+        for i in range(layers):
+            for op, placed in pattern:
+                yield replace(op, layer=i, name=op.name.replace("layers.0.", f"layers.{i}.", 1)), placed

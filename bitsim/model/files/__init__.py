@@ -1,0 +1,1 @@
+"""Readers and writers of checkpoints: Hugging Face directories (safetensors) and GGUF files."""

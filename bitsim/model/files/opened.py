@@ -1,0 +1,64 @@
+"""An opened checkpoint, whatever its file format."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from bitsim.model.config import ModelConfig
+from bitsim.model.files.safetensors_file import TensorInfo
+from bitsim.model.weights import ModelWeights
+
+
+class TensorSource(Protocol):
+    """Safetensors tensors by name, from one file or several. `path`: for messages.
+
+    `array` maps a tensor, `read` copies it, `pieces` goes through it once; see `SafetensorsFile`.
+    """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]: ...
+
+    def array(self, name: str) -> npt.NDArray[Any]: ...
+
+    def read(self, name: str) -> npt.NDArray[Any]: ...
+
+    def pieces(self, name: str, multiple: int = 1) -> Iterator[npt.NDArray[Any]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTensor:
+    """A tensor as the file holds it. `kind`: the file's word for its type; `shape`: of the values, not of the bytes.
+
+    `size_bytes`: of its data, scales inside it included.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A checkpoint, opened and checked. `stored`: its tensors as they lie in the file.
+
+    `linears`: those of the linears, layer by layer in the order of execution.
+
+    `packing`: how the file holds the linears (a name of `bitsim.quant.layouts`, "master" or a float type).
+    `digest`: SHA-256 over the whole of its files.
+    """
+
+    path: Path
+    config: ModelConfig
+    weights: ModelWeights
+    stored: tuple[StoredTensor, ...]
+    linears: tuple[StoredTensor, ...]
+    packing: str
+    digest: str
+    tokenizer_class: str | None

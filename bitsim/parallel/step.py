@@ -1,0 +1,269 @@
+"""One step of a model on 1 to many devices: computing, communication with and without groups, pipeline bubbles."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bitsim.cost import CONVENTIONS, PriceList, price_operator
+from bitsim.cost.energy import OperatorCost, total_energy
+from bitsim.datapath.base import Statistics as Rates
+from bitsim.errors import ConfigError, UnpricedEventError
+from bitsim.hw import load_chip, load_link
+from bitsim.hw.chip import Chip
+from bitsim.hw.link import Link
+from bitsim.model.checkpoint import Model, load_model
+from bitsim.model.config import ModelConfig
+from bitsim.model.operators import Operator, Phase
+from bitsim.model.shard import degrees, shard
+from bitsim.parallel.allreduce import Algorithm
+from bitsim.parallel.communication import ASSUMPTIONS, PARAMETERS, STATISTICS, Communication, Statistics, communication
+from bitsim.parallel.pipeline import bubble_share, pipeline_time
+from bitsim.quant.recipes import Recipe, recipe
+from bitsim.results.provenance import inputs_of, notes_on
+from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
+from bitsim.schedule import Placement
+from bitsim.study.capacity import stored_bytes
+from bitsim.study.goal import placement_for
+from bitsim.study.statistics import statistics_for
+from bitsim.study.steps import Steps, expected_events
+
+Part = tuple[float, float | None]  # seconds, joules of one device
+NORMS = ("mean", "variance")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of the whole model on `devices` = `tensor` x `pipeline`, for one treatment of statistics.
+
+    `compute_s`: of one micro-batch through all stages, `communication_s` likewise; `time_s`: of the step, all
+    micro-batches, bubbles included. `messages`, `bytes` and energies: over all devices; `statistic_*`: the part for
+    alpha, beta, gamma and eta, `norm_*`: for mean and variance. `stored_bytes`: per device, of `dram_bytes`.
+    `compute_j` is system energy, None if the chip has no price for it.
+    """
+
+    devices: int
+    tensor: int
+    pipeline: int
+    micro_batches: int
+    statistics: str
+    compute_s: float
+    communication_s: float
+    statistic_s: float
+    time_s: float
+    bubble_share: float
+    speed_up: float
+    messages: int
+    bytes: int
+    statistic_calls: int
+    statistic_messages: int
+    statistic_bytes: int
+    norm_messages: int
+    norm_bytes: int
+    communication_j: float
+    statistic_j: float
+    compute_j: float | None
+    stored_bytes: int
+    dram_bytes: int
+
+    @property
+    def fits(self) -> bool:
+        return self.stored_bytes <= self.dram_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parallel:
+    """The steps for all device counts, each for the three treatments of statistics."""
+
+    chip: Chip
+    link: Link
+    inputs: dict[str, str]
+    phase: Phase
+    tokens: int
+    context: int
+    batch: int
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One plain row per step."""
+        return [asdict(step) | {"fits": step.fits} for step in self.steps]
+
+
+def parallel(
+    model: str | Path | Model,
+    chip: str | Path | Chip,
+    link: str | Path | Link = "nvlink",
+    *,
+    devices: Sequence[int] = (1, 2, 4, 8),
+    pipeline: int | None = None,
+    batch: int = 1,
+    context: int = 512,
+    phase: Phase = "decode",
+    micro_batches: int | None = None,
+    algorithm: Algorithm | None = None,
+) -> Parallel:
+    """One decode step of `batch` sequences at `context` positions, or their prefill, on each number of devices.
+
+    `pipeline`: stages; None takes the largest tensor degree that divides the model and as many stages as remain.
+    `micro_batches`: pieces of the batch that follow each other through the stages; None: the most that divide the batch
+    and are no more than the stages. Raises `ConfigError` for degrees that don't divide heads, FFN columns, layers or
+    the batch, `UnknownNameError` for an unknown link.
+    """
+    for name, number in (("batch", batch), ("context", context), *(("devices", count) for count in devices)):
+        if number < 1:
+            raise ConfigError(f"{name}: expected an integer >= 1, got {number}")
+    model = model if isinstance(model, Model) else load_model(model)
+    chip, link = load_chip(chip), load_link(link)
+    rules = recipe(model.config.default_numerics)
+    tokens = 1 if phase == "decode" else context
+    work = _Work(model.config, chip, rules, phase, tokens, context)
+    steps = []
+    single = work.step(link, 1, 1, batch, 1, "grouped", algorithm, None).time_s
+    for count in devices:
+        tensor, stages = (count // pipeline, pipeline) if pipeline else degrees(model.config, count)
+        if tensor * stages != count:
+            raise ConfigError(f"{model.name}: pipeline {stages}: expected a divisor of {count} devices")
+        pieces = _pieces(micro_batches, batch, stages)
+        steps += [
+            work.step(link, tensor, stages, batch, pieces, statistics, algorithm, single) for statistics in STATISTICS
+        ]
+    return Parallel(
+        chip=chip,
+        link=link,
+        inputs=inputs_of(model, chip, numerics=rules.name) | {"link": link.name, "link_sha256": link.sha256},
+        phase=phase,
+        tokens=tokens,
+        context=context,
+        batch=batch,
+        steps=tuple(steps),
+        notes=(
+            *notes_on(model, chip, rules, positions=context),
+            *(f"{link.name}: {name}, assumed: {c.text()} ({c.source})" for name, c in link.constants().items()
+              if c.evidence == "assumed"),
+            f"all-reduce: {algorithm or 'the faster one of ring and tree, for each exchange'}",
+            *ASSUMPTIONS,
+            *SCHEDULE_ASSUMPTIONS,
+        ),
+    )  # fmt: skip
+
+
+def _pieces(micro_batches: int | None, batch: int, stages: int) -> int:
+    if micro_batches is None:
+        return max(m for m in range(1, stages + 1) if batch % m == 0)
+    if micro_batches < 1 or batch % micro_batches:
+        raise ConfigError(f"micro-batches: expected a divisor of the batch of {batch}, got {micro_batches}")
+    return micro_batches
+
+
+class _Work:
+    """What a device does in one step, computed once for each tensor degree and micro-batch."""
+
+    def __init__(self, config: ModelConfig, chip: Chip, rules: Recipe, phase: Phase, tokens: int, context: int) -> None:
+        self._config, self._chip, self._rules, self._phase = config, chip, rules, phase
+        self._tokens, self._context = tokens, context
+        self._placement: Placement = placement_for(chip, "latency")
+        self._prices = PriceList(chip)
+        self._rates: Rates = statistics_for(config, chip, None)
+        self._known: dict[tuple[int, int], dict[str, Part]] = {}
+
+    def step(
+        self,
+        link: Link,
+        tensor: int,
+        stages: int,
+        batch: int,
+        pieces: int,
+        statistics: Statistics,
+        algorithm: Algorithm | None,
+        single_s: float | None,
+    ) -> Step:
+        held = shard(self._config, tensor=tensor, pipeline=stages)
+        parts = self.parts(tensor, batch // pieces)
+        said = self._said(link, tensor, stages, batch // pieces, statistics, algorithm)
+        layers = held.num_layers
+        compute = [layers * parts["layer"][0]] * stages
+        compute[0] += parts["first"][0]
+        compute[-1] += parts["last"][0]
+        seconds = [own + layers * said.layer_s + said.stage_s for own in compute]
+        seconds[-1] += said.head_s - said.stage_s
+        time_s = pipeline_time(seconds, pieces)
+        total, statistic, norm = said.traffic, said.of(*PARAMETERS), said.of(*NORMS)
+        stored = stored_bytes(held, self._rules, positions=self._context, batch=batch)
+        return Step(
+            devices=tensor * stages,
+            tensor=tensor,
+            pipeline=stages,
+            micro_batches=pieces,
+            statistics=statistics,
+            compute_s=sum(compute),
+            communication_s=total.time_s,
+            statistic_s=statistic.time_s + norm.time_s,
+            time_s=time_s,
+            bubble_share=bubble_share(seconds, pieces),
+            speed_up=single_s / time_s if single_s else 1.0,
+            messages=total.messages * pieces,
+            bytes=total.bytes * pieces,
+            statistic_calls=said.statistic_calls * pieces,
+            statistic_messages=statistic.messages * pieces,
+            statistic_bytes=statistic.bytes * pieces,
+            norm_messages=norm.messages * pieces,
+            norm_bytes=norm.bytes * pieces,
+            communication_j=link.energy_j(total.bytes * pieces),
+            statistic_j=link.energy_j((statistic.bytes + norm.bytes) * pieces),
+            compute_j=self._joules(parts, tensor, pieces),
+            stored_bytes=stored.linears + stored.embedding + stored.kv,
+            dram_bytes=self._chip.memory.dram.capacity_bytes,
+        )
+
+    def _said(
+        self, link: Link, tensor: int, stages: int, batch: int, statistics: Statistics, algorithm: Algorithm | None
+    ) -> Communication:
+        return communication(
+            self._config,
+            link,
+            tensor=tensor,
+            pipeline=stages,
+            rows=batch * self._tokens,
+            statistics=statistics,
+            algorithm=algorithm,
+        )
+
+    def _joules(self, parts: dict[str, Part], tensor: int, pieces: int) -> float | None:
+        layers = {"first": 1, "layer": self._config.num_layers, "last": 1}
+        found = [(energy, times) for name, times in layers.items() if (energy := parts[name][1]) is not None]
+        return sum(e * times for e, times in found) * tensor * pieces if len(found) == len(layers) else None
+
+    def parts(self, tensor: int, batch: int) -> dict[str, Part]:
+        """Seconds and joules of one device: before the layers, in one layer, and behind the last one."""
+        if (tensor, batch) not in self._known:
+            held = replace(shard(self._config, tensor=tensor), num_layers=1)
+            steps = Steps(config=held, rules=self._rules, batch=batch, merge_heads=False)
+            parts: dict[str, list[Operator]] = {"first": [], "layer": [], "last": []}
+            for op in steps.operators(self._phase, self._tokens, self._context):
+                where = "layer" if op.layer is not None else "first" if op.kind == "embedding" else "last"
+                parts[where].append(_share_of_head(op, tensor) if op.kind == "head" else op)
+            self._known[tensor, batch] = {name: self._cost(operators) for name, operators in parts.items()}
+        return self._known[tensor, batch]
+
+    def _cost(self, operators: list[Operator]) -> Part:
+        cycles, joules, priced = 0, 0.0, True
+        for op in operators:
+            placed = self._placement.place(op)
+            cycles += placed.cycles
+            events = placed.events + placed.array_events + expected_events(self._placement, op, placed, self._rates)
+            time_ns = placed.cycles / self._chip.clock.nominal
+            cost = OperatorCost(name=op.name, kind=op.kind, events=events, time_ns=time_ns)
+            try:
+                joules += (
+                    total_energy(price_operator(cost, self._prices, CONVENTIONS["system"]).values()).nominal * 1e-12
+                )
+            except (UnpricedEventError, ConfigError):
+                priced = False
+        return cycles / self._chip.clock.nominal * 1e-9, joules if priced else None
+
+
+def _share_of_head(op: Operator, tensor: int) -> Operator:
+    """The head's columns on the device with most of them; weights are FP16."""
+    n = -(-op.n // tensor)
+    return replace(op, n=n, weight_bits=op.weight_bits // op.n * n)

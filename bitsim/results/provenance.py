@@ -1,0 +1,82 @@
+"""What a result was made from: versions, names and hashes, and what is assumed of a model."""
+
+from bitsim._version import __version__
+from bitsim.hw.chip import Chip
+from bitsim.model.checkpoint import Model
+from bitsim.model.zoo import zoo_entry, zoo_names
+from bitsim.quant.kv import STEP_BITS
+from bitsim.quant.recipes import Recipe, recipe
+from bitsim.schedule.place import Placement
+
+
+def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
+    """Names and hashes of everything that a result rests on."""
+    return {
+        "bitsim": __version__,
+        "model": model.name,
+        "model_sha256": model.digest,
+        "weights": {"checkpoint": "checkpoint", "shape": "none", "random": "random"}[model.origin],
+        "chip": chip.name,
+        "chip_sha256": chip.sha256,
+        "bitlinear": chip.bitlinear.text(),
+        "technology": chip.tech.name,
+        "technology_sha256": chip.tech.sha256,
+        "numerics": numerics,
+    }
+
+
+def remarks_on(model: Model, placement: Placement) -> tuple[str, ...]:
+    """What a reader must know of the datapath that computes a model's BitLinear."""
+    if not model.config.quantised:
+        return ()
+    datapath = placement.bitlinear
+    return tuple(f"the BitLinear datapath {datapath!r} {remark}" for remark in datapath.remarks)
+
+
+def notes_on_plans(placement: Placement) -> tuple[str, ...]:
+    """Searches for tiles that left something out, and by how much their plans may be off."""
+    cut = placement.cut_plans()
+    if not cut:
+        return ()
+    worst = max(gap for _, gap in cut)
+    kinds = ", ".join(sorted({text for text, _ in cut}))
+    return (
+        f"mapper: {len(cut)} plans come from a cut search ({kinds}); none is more than {worst:.1%} above its bound",
+    )
+
+
+def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int) -> tuple[str, ...]:
+    """What a reader must know of model and numerics: random weights, assumed shapes, limits that are exceeded."""
+    config, notes = model.config, []
+    if rules.linear_class != recipe(config.default_numerics).linear_class:
+        notes.append(
+            f"numerics {rules.name} are an experiment on these weights, which were made for "
+            f"{config.default_numerics} (linear_class {config.linear_class})"
+        )
+    if config.quantised and chip.bitlinear.integer and min(c.activation_bits for c in rules.contracts) < 8:
+        narrow = chip.bitlinear.widest_act == 4
+        occupied = "" if narrow else "occupy the datapath's 8-bit registers and adders and "
+        in_papers = " by the arithmetic convention" if narrow else ""
+        notes.append(f"4-bit activation codes {occupied}are priced as INT8{in_papers}")
+    notes += [f"vector unit, assumed: {what}" for what in sorted({c.assumed for c in rules.contracts} - {""})]
+    if rules.kv is not None:
+        notes.append(f"KV cache {rules.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
+    if model.origin == "random":
+        notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
+    if chip.host is None:
+        notes.append("host I/O is not modelled: the chip's description has no `host`")
+    elif chip.host.energy is None:
+        notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
+    return (*notes, *notes_on_shape(model, positions=positions))
+
+
+def notes_on_shape(model: Model, *, positions: int) -> tuple[str, ...]:
+    """Where a published shape comes from, what of it is assumed, and whether the context is longer than it allows."""
+    config, notes = model.config, []
+    if model.name in zoo_names():
+        entry = zoo_entry(model.name)
+        notes.append(f"model shape, {entry.evidence}: {entry.source}")
+        notes += [f"model shape, assumed: {what}: {why}" for what, why in entry.assumed]
+    if positions > config.max_position_embeddings:
+        notes.append(f"{positions} positions are estimated, the model was made for {config.max_position_embeddings}")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""Models on GPUs and CPUs: memory, kernels fitted to published times, largest batch, tokens per second."""

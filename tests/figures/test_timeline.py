@@ -1,0 +1,145 @@
+"""Timelines: valid traces whose operators follow each other and fill the whole time of their result."""
+
+import json
+from collections import defaultdict
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bitsim
+from bitsim.figures.estimate_timeline import estimate_timeline
+from bitsim.figures.timeline import BITLINEAR, LAYERS, OPERATORS, STEPS, VECTOR, WIDE, Timeline
+from bitsim.hw import chip_names, load_chip
+from bitsim.results import Result
+
+Event = dict[str, Any]
+CHIP = "ternary-ws-64x64"
+PROMPT = "And God said"
+# Datapaths that do not take the ternary weights and 8-bit codes of tiny-b158.
+OTHER_OPERANDS = {"bit-serial-binary", "int4-tensor-ampere", "popcount-ternary", "popcount-w1a1"}
+TRACK_NAMES = ("steps", "layers", "operators", "array (bitlinear)", "array (wide)", "vector unit")
+
+
+@cache
+def ran(model: str, chip: str) -> tuple[Timeline, Result]:
+    timeline = Timeline(load_chip(chip))
+    run = bitsim.run(
+        model, chip, prompt=PROMPT, new_tokens=3, toggles="off", on_operator=timeline.add, beyond_capacity=True
+    )
+    return timeline, run
+
+
+@cache
+def estimated(model: str, chip: str) -> tuple[Timeline, Result]:
+    result = bitsim.estimate(model, chip, prefill=len(PROMPT), decode=3)
+    return estimate_timeline(model, result), result
+
+
+def parsed(timeline: Timeline) -> tuple[dict[str, Any], list[Event]]:
+    """The trace as a reader of its JSON sees it: everything, and its complete events."""
+    trace = json.loads(timeline.to_json())
+    return trace, [event for event in trace["traceEvents"] if event["ph"] == "X"]
+
+
+def on(track: int, events: list[Event]) -> list[Event]:
+    return [event for event in events if event["tid"] == track]
+
+
+def check_format(trace: dict[str, Any]) -> None:
+    """The fields and types of the Trace Event Format that complete and metadata events must have."""
+    assert trace["displayTimeUnit"] == "ns"
+    named = {}
+    for event in trace["traceEvents"]:
+        assert event["ph"] in ("X", "M")
+        assert isinstance(event["name"], str)
+        assert isinstance(event["pid"], int)
+        if event["ph"] == "X":
+            assert isinstance(event["tid"], int)
+            assert isinstance(event["ts"], int | float)
+            assert isinstance(event["dur"], int | float)
+            assert min(event["ts"], event["dur"]) >= 0
+            assert event["tid"] in named
+        elif event["name"] == "thread_name":
+            named[event["tid"]] = event["args"]["name"]
+    assert tuple(named.values())[: len(TRACK_NAMES)] == TRACK_NAMES
+
+
+def check_tracks(events: list[Event], end_us: float) -> None:
+    """On no track do events overlap, and none ends after the last operator."""
+    tracks = defaultdict(list)
+    for event in events:
+        tracks[event["tid"]].append((event["ts"], event["dur"]))
+    for spans in tracks.values():
+        spans.sort()
+        for (start, length), (following, _) in zip(spans, [*spans[1:], (end_us, 0)], strict=True):
+            assert start + length <= following + 1e-3 * (1 + 1e-6)  # ends are rounded to a nanosecond
+
+
+@pytest.mark.parametrize("make", [ran, estimated])
+@pytest.mark.parametrize("model", ["tiny-b158", "tiny-fp16"])
+def test_a_timeline_is_a_valid_trace_that_fills_the_time_of_its_result(make: Any, model: str) -> None:
+    timeline, result = make(model, CHIP)
+    trace, events = parsed(timeline)
+    check_format(trace)
+    check_tracks(events, result.time_s * 1e6)
+    assert timeline.left_out == ""
+    operators = on(OPERATORS, events)
+    assert sum(event["args"]["cycles"] for event in operators) == result.cycles
+    for track in (STEPS, OPERATORS):
+        assert sum(event["dur"] for event in on(track, events)) == pytest.approx(result.time_s * 1e6, abs=1e-2)
+    layers = {row.layer for row in result.rows if row.layer is not None}
+    assert {event["name"] for event in on(LAYERS, events)} == {f"layer {i}" for i in layers}
+    for row in result.rows:
+        drawn = [e["args"] for e in operators if e["args"]["operator"] == row.name]
+        both = sum(other.cycles for other in result.rows if other.name == row.name)
+        assert sum(args["cycles"] for args in drawn) == both
+
+
+@pytest.mark.parametrize("chip", [name for name in chip_names() if name not in OTHER_OPERANDS])
+def test_no_unit_is_busy_longer_than_its_operators_take(chip: str) -> None:
+    timeline, result = ran("tiny-b158", chip)
+    _, events = parsed(timeline)
+    check_tracks(events, result.time_s * 1e6)
+    arrays = {name: on(track, events) for name, track in (("linear", BITLINEAR), ("wide", WIDE), ("vector", VECTOR))}
+    assert {event["name"] for event in arrays["linear"]} >= {"q_proj", "down_proj"}
+    assert {event["name"] for event in arrays["wide"]} == {"qk", "pv", "lm_head"}
+    cycle_us = 1e-3 / load_chip(chip).clock.nominal
+    busy = sum(row.unit_cycles for row in result.rows if row.bitlinear) * cycle_us
+    assert sum(event["dur"] for event in arrays["linear"]) == pytest.approx(busy, abs=1e-3 * len(arrays["linear"]))
+
+
+@settings(max_examples=20)
+@given(most=st.integers(0, 3000), decode=st.integers(0, 12))
+def test_steps_that_are_left_out_leave_their_time(most: int, decode: int) -> None:
+    result = bitsim.estimate("tiny-b158", CHIP, prefill=5, decode=decode)
+    timeline = estimate_timeline("tiny-b158", result, most_events=most)
+    trace, events = parsed(timeline)
+    check_format(trace)
+    check_tracks(events, result.time_s * 1e6)
+    assert sum(event["dur"] for event in on(STEPS, events)) == pytest.approx(result.time_s * 1e6, abs=1e-2)
+    numbers = [e["name"] for e in on(STEPS, events)]
+    gaps = [e["args"]["steps"] for e in on(STEPS, events) if "steps" in e["args"]]
+    assert len(numbers) + sum(gaps) - len(gaps) == 1 + decode
+    assert numbers[-1] == f"decode {decode}" or not decode or gaps
+    first_step = sum(1 for event in events if event["ts"] < on(STEPS, events)[0]["dur"])
+    assert len(events) <= max(most, first_step) + 1  # the note on what is left out
+    assert bool(gaps) == ("not drawn" in timeline.left_out) == (trace["otherData"]["left_out"] != "nothing")
+
+
+def test_a_run_and_an_estimate_leave_out_the_same_steps() -> None:
+    result = bitsim.estimate("tiny-b158", CHIP, prefill=len(PROMPT), decode=6)
+    expected = estimate_timeline("tiny-b158", result, most_events=1500)
+    timeline = Timeline(load_chip(CHIP), most_events=1500)
+    bitsim.run("tiny-b158", CHIP, prompt=PROMPT, new_tokens=6, toggles="off", on_operator=timeline.add)
+    assert list(timeline.events()) == list(expected.events())
+    assert timeline.left_out
+
+
+def test_an_empty_estimate_gives_an_empty_trace() -> None:
+    result = bitsim.estimate("tiny-b158", CHIP, prefill=0, decode=0)
+    trace, events = parsed(estimate_timeline("tiny-b158", result))
+    check_format(trace)
+    assert events == []

@@ -1,0 +1,194 @@
+"""Models on several devices: against hand formulas, a pipeline that is stepped, and the whole model on one device."""
+
+from dataclasses import replace
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitsim.errors import ConfigError, UnknownNameError
+from bitsim.hw import load_link
+from bitsim.model.build_operators import forward_operators
+from bitsim.model.checkpoint import load_model
+from bitsim.model.shard import degrees, shard
+from bitsim.model.zoo import zoo_config
+from bitsim.parallel.allreduce import Traffic, allreduce
+from bitsim.parallel.communication import PARAMETERS, communication, step_communication
+from bitsim.parallel.pipeline import bubble_share, pipeline_time
+from bitsim.parallel.step import parallel
+from bitsim.study import estimate
+
+LINK = load_link("nvlink")
+CHIP = "ternary-ws-64x64"
+SMALL = "bitnet-125m"  # 12 heads, 12 layers
+
+
+@pytest.mark.parametrize("name", ["bitnet-1.3b", "bitnet-b158-3b", "bitnet-b158-2b4t", "bitnet-a48-700m"])
+@pytest.mark.parametrize("tensor", [1, 2, 4])
+def test_shards_do_the_work_of_the_whole_model(name, tensor):
+    """MACs, stored weights and KV traffic of the shards add up; nothing else is divided."""
+    config = load_model(name).config
+    if config.num_kv_heads % tensor:
+        pytest.skip("key/value heads")
+    for tokens, context in ((1, 33), (16, 16)):
+        settings = {"phase": "decode", "tokens": tokens, "context": context, "batch": 2}
+        whole, part = (forward_operators(c, **settings) for c in (config, shard(config, tensor=tensor)))
+        for a, b in zip(whole, part, strict=True):
+            assert (a.name, a.kind) == (b.name, b.kind)
+            if a.kind in ("linear", "qk", "pv"):
+                assert (a.macs, a.kv_read_bits) == (b.macs * tensor, b.kv_read_bits * tensor)
+                assert a.weight_bits == b.weight_bits * tensor or a.n % (4 * tensor)
+                by_columns = a.name.endswith(("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj"))
+                if a.kind == "linear":
+                    assert (b.n * tensor, b.k) == (a.n, a.k) if by_columns else (b.n, b.k * tensor) == (a.n, a.k)
+            elif a.kind in ("rope", "softmax", "glu", "kv"):
+                assert (a.values_read, a.kv_write_bits) == (b.values_read * tensor, b.kv_write_bits * tensor)
+            elif a.kind in ("residual", "embedding"):
+                assert (a.values_read, a.values_written) == (b.values_read, b.values_written)
+
+
+@given(
+    stages=st.lists(st.integers(1, 50), min_size=1, max_size=8),
+    micro_batches=st.integers(1, 9),
+)
+def test_pipeline_time_equals_a_stepped_pipeline(stages, micro_batches):
+    free, work = [0] * len(stages), 0
+    for _ in range(micro_batches):
+        arrived = 0
+        for i, duration in enumerate(stages):
+            free[i] = max(free[i], arrived) + duration
+            arrived, work = free[i], work + duration
+    assert pipeline_time(stages, micro_batches) == free[-1]
+    assert bubble_share(stages, micro_batches) == pytest.approx(1 - work / (len(stages) * free[-1]), abs=1e-12)
+
+
+@pytest.mark.parametrize(("stages", "micro_batches"), list(product((1, 2, 4, 8), (1, 4, 16))))
+def test_bubbles_of_equal_stages_are_those_of_gpipe(stages, micro_batches):
+    expected = (stages - 1) / (micro_batches + stages - 1)
+    assert bubble_share([3.0] * stages, micro_batches) == pytest.approx(expected)
+
+
+def test_statistics_of_the_paper_by_hand():
+    """6 linears x 24 layers, 4 parameters: as many all-reduces of one number (alpha, beta) or of one per token."""
+    config, rows, devices = zoo_config("bitnet-1.3b"), 8, 4
+    said = communication(config, LINK, tensor=devices, rows=rows, statistics="paper", algorithm="tree")
+    each = 24 * 6
+    assert sum(e.calls for e in said.exchanges if e.what in PARAMETERS) == 4 * each
+    assert said.statistic_calls == 6 * each  # mean and variance of the norm too
+    messages = 2 * (devices - 1)
+    assert said.of("alpha") == said.of("beta") == allreduce(LINK, devices, 1, 4, "tree") * each
+    assert said.of("gamma").messages == said.of("eta").messages == messages * each
+    assert said.of("gamma").bytes == messages * rows * 4 * each
+    step_s = 3.6e-6 + 4 * (0.4e-6 + rows * 4 / 75e9)
+    assert said.of("gamma").time_s == pytest.approx(each * step_s)
+    assert said.of("outputs").bytes == messages * rows * 2048 * 2 * 2 * 24
+    assert said.of("candidate").bytes == messages * rows * 8
+
+
+def test_groups_exchange_outputs_only_and_inference_needs_gamma_of_the_rows_that_are_split():
+    config = zoo_config("bitnet-1.3b")
+    kinds = {
+        name: {e.what: e.calls for e in communication(config, LINK, tensor=4, rows=1, statistics=name).exchanges}
+        for name in ("grouped", "inference")
+    }
+    assert kinds["grouped"] == {"outputs": 48, "candidate": 1}
+    assert kinds["inference"] == kinds["grouped"] | {"gamma": 48, "mean": 48, "variance": 48}
+    ternary = communication(zoo_config("bitnet-b158-3b"), LINK, tensor=4, rows=1, statistics="inference")
+    assert {e.what for e in ternary.exchanges} == {"outputs", "candidate", "gamma", "variance"}  # RMSNorm has no mean
+    full = communication(zoo_config("llama-3b"), LINK, tensor=4, rows=1, statistics="paper")
+    assert full.statistic_calls == 0
+
+
+def test_many_steps_at_once_are_the_steps_one_by_one():
+    config, devices, tokens = zoo_config("bitnet-1.3b"), np.array([[1], [8], [64]]), np.array([1, 7])
+    seconds, moved = step_communication(config, devices, tokens, link=LINK, statistics="inference")
+    assert seconds.shape == moved.shape == (3, 2)
+    for i, (tensor, stages) in enumerate(((1, 1), (8, 1), (32, 2))):
+        for j, rows in enumerate((1, 7)):
+            said = communication(config, LINK, tensor=tensor, pipeline=stages, rows=rows, statistics="inference")
+            assert (seconds[i, j], moved[i, j]) == (said.traffic.time_s, said.traffic.bytes)
+    assert not seconds[0].any()
+
+
+def test_stages_send_their_activations_once():
+    config = zoo_config("bitnet-1.3b")
+    said = communication(config, LINK, tensor=2, pipeline=4, rows=5)
+    assert said.of("stage") == Traffic(messages=2 * 3, bytes=2 * 3 * 5 * 2048 * 2, time_s=said.of("stage").time_s)
+    assert said.of("stage").time_s == pytest.approx(3 * (0.4e-6 + 5 * 4096 / 75e9))
+    assert communication(config, LINK, tensor=1, rows=5).traffic == Traffic()
+
+
+def test_one_device_takes_as_long_as_the_estimate_says():
+    whole = estimate(SMALL, CHIP, prefill=64, decode=1)
+    for phase, context in (("prefill", 64), ("decode", 65)):
+        (step, *_) = parallel(SMALL, CHIP, LINK, devices=[1], context=context, phase=phase).steps
+        assert step.time_s == pytest.approx(whole.phase_time_s(phase), rel=1e-12)
+        assert step.compute_j == pytest.approx(whole.energy("system", phase), rel=1e-9)
+
+
+def test_a_step_adds_up_by_hand():
+    """2 x 3 devices: layers, exchanges and sends of each stage, then GPipe's sum and maximum."""
+    result = parallel(SMALL, CHIP, LINK, devices=[6], pipeline=3, batch=4, context=32, micro_batches=4)
+    step = result.steps[0]
+    one, *_ = parallel(SMALL, CHIP, LINK, devices=[2], pipeline=1, batch=1, context=32).steps
+    config = zoo_config(SMALL)
+    said = communication(config, LINK, tensor=2, pipeline=3, rows=1)
+    assert step.compute_s == pytest.approx(one.compute_s)
+    assert step.communication_s == pytest.approx(one.communication_s + 2 * said.stage_s)
+    assert step.messages == 4 * said.traffic.messages
+    assert step.communication_j == pytest.approx(4 * said.traffic.bytes * 8 * 5.5e-12)
+    assert step.compute_j == pytest.approx(4 * one.compute_j)
+    sum_s = step.compute_s + step.communication_s
+    assert sum_s + 3 * sum_s / 3 < step.time_s < sum_s + 3 * sum_s  # the last stage, which has the head, is longest
+
+
+def test_more_devices_compute_less_each_and_statistics_only_add():
+    result = parallel("bitnet-1.3b", CHIP, LINK, devices=[1, 2, 4, 8], context=64)
+    grouped, inference, paper = (
+        [s for s in result.steps if s.statistics == n] for n in ("grouped", "inference", "paper")
+    )
+    assert [s.tensor for s in grouped] == [1, 2, 4, 8]
+    for fewer, more in pairwise(grouped):
+        assert more.compute_s < fewer.compute_s
+        assert more.stored_bytes < fewer.stored_bytes
+    for a, b, c in list(zip(grouped, inference, paper, strict=True))[1:]:
+        assert a.statistic_calls == 0 < b.statistic_calls < c.statistic_calls
+        assert a.time_s < b.time_s < c.time_s
+        assert a.messages < b.messages < c.messages
+        assert a.bytes < b.bytes < c.bytes
+
+
+def test_degrees_take_the_widest_split_that_divides():
+    assert degrees(zoo_config("bitnet-6.7b"), 64) == (32, 2)
+    assert degrees(zoo_config(SMALL), 8) == (4, 2)
+    assert degrees(zoo_config(SMALL), 1) == (1, 1)
+
+
+def test_errors():
+    with pytest.raises(ConfigError, match="bitnet-125m: tensor 5: expected a divisor of 12 attention heads"):
+        shard(zoo_config(SMALL), tensor=5)
+    with pytest.raises(ConfigError, match="bitnet-b158-2b4t: tensor 10: expected a divisor of 5 key/value heads"):
+        shard(zoo_config("bitnet-b158-2b4t"), tensor=10)
+    with pytest.raises(ConfigError, match="pipeline 5: expected a divisor of 12 layers"):
+        shard(zoo_config(SMALL), tensor=1, pipeline=5)
+    with pytest.raises(ConfigError, match="no tensor x pipeline = 7 divides 12 attention heads"):
+        parallel(SMALL, CHIP, LINK, devices=[7])
+    with pytest.raises(ConfigError, match="pipeline 3: expected a divisor of 4 devices"):
+        parallel(SMALL, CHIP, LINK, devices=[4], pipeline=3)
+    with pytest.raises(ConfigError, match="micro-batches: expected a divisor of the batch of 4, got 3"):
+        parallel(SMALL, CHIP, LINK, devices=[4], batch=4, micro_batches=3)
+    with pytest.raises(UnknownNameError, match="unknown link 'ethernet'"):
+        parallel(SMALL, CHIP, "ethernet")
+    with pytest.raises(ConfigError, match="expected rows >= 1, got 0"):
+        communication(zoo_config(SMALL), LINK, tensor=2, rows=0)
+    with pytest.raises(UnknownNameError, match="unknown treatment of statistics"):
+        communication(zoo_config(SMALL), LINK, tensor=2, rows=1, statistics="group")
+
+
+def test_a_shard_keeps_everything_that_is_not_divided():
+    config = replace(zoo_config("bitnet-b158-2b4t"), name="x")
+    part = shard(replace(config, intermediate_size=6915), tensor=5, pipeline=3)
+    assert (part.num_heads, part.num_kv_heads, part.intermediate_size, part.num_layers) == (4, 1, 1383, 10)
+    assert (part.hidden_size, part.vocab_size, part.head_dim) == (2560, 128256, 128)
