@@ -70,7 +70,7 @@ def bench_decode(path: Path) -> None:
     from bitsim.model.forward import forward
     from bitsim.model.kv_cache import KVCache
     from bitsim.quant.packing import TernaryWeight
-    from bitsim.quant.recipes import recipe
+    from bitsim.quant.recipes import recipe_named
     from bitsim.schedule.place import Placement
     from bitsim.study.executor import ChipExecutor
     from bitsim.study.float_matmul import float_matmul
@@ -80,7 +80,7 @@ def bench_decode(path: Path) -> None:
     config, weights = model.config, model.weights
     assert weights is not None
     executor = ChipExecutor(Placement(load_chip(CHIP)), toggles="off", wide="float32", seed=0)
-    cache, rules = KVCache(config, 32), recipe(config.default_numerics)
+    cache, recipe = KVCache(config, 32), recipe_named(config.default_numerics)
     linears = [
         (PackedTernary.from_hf_bytes(weight.packed, weight.n), rng.integers(-128, 128, (1, weight.k)).astype(np.int8))
         for layer in weights.layers
@@ -90,7 +90,7 @@ def bench_decode(path: Path) -> None:
     hidden = rng.standard_normal((1, 1, config.hidden_size)).astype(np.float32)
 
     def token() -> None:
-        forward(config, weights, np.array([7]), cache, executor, rules, "decode")
+        forward(config, weights, np.array([7]), cache, executor, recipe, "decode")
 
     def linears_alone() -> None:
         for weight, x_q in linears:

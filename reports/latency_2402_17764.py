@@ -15,7 +15,7 @@ from bitsim.hw.gpu import load_gpu
 from bitsim.model.config import ModelConfig
 from bitsim.model.zoo import zoo_config
 from bitsim.parallel.devices import EVEN, SERIAL
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.serving.kernels import calibrated
 from bitsim.serving.memory import needs_of
 from bitsim.serving.roofline import decode_time, prompt_time
@@ -55,7 +55,7 @@ def latency_ms(model: str) -> float:
     """One token of one sequence."""
     config = zoo_config(model)
     step = decode_time(
-        config, recipe(config.default_numerics), load_gpu(GPU), SERIAL,
+        config, recipe_named(config.default_numerics), load_gpu(GPU), SERIAL,
         devices=np.asarray(float(fewest_devices(config))), batch=ONE, storage=16, first=CONTEXT, last=CONTEXT,
     )  # fmt: skip
     return 1e3 * float(step.total)
@@ -96,12 +96,12 @@ def end_to_end_ms(kind: str) -> float:
     config = zoo_config(setup["model"])
     if kind == "bf16":
         config = replace(config, linear_class=None, weight_bits_per_weight=Fraction(16))
-    rules, gpu = recipe(config.default_numerics), load_gpu(published("bitnet-gpu")["gpu"])
+    recipe, gpu = recipe_named(config.default_numerics), load_gpu(published("bitnet-gpu")["gpu"])
     prompt, new = setup["prompt"], setup["new_tokens"]
     step = decode_time(
-        config, rules, gpu, EVEN, devices=ONE, batch=ONE, storage=16, first=prompt + 1, last=prompt + new
+        config, recipe, gpu, EVEN, devices=ONE, batch=ONE, storage=16, first=prompt + 1, last=prompt + new
     )
-    return 1e3 * float(prompt_time(config, rules, gpu, EVEN, ONE, prompt).total + new * step.total)
+    return 1e3 * float(prompt_time(config, recipe, gpu, EVEN, ONE, prompt).total + new * step.total)
 
 
 def end_to_end_rows() -> list[Row]:

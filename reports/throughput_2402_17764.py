@@ -10,7 +10,7 @@ from typing import Any
 from bitsim.hw.gpu import load_gpu
 from bitsim.model.zoo import zoo_config
 from bitsim.parallel.devices import EVEN, SERIAL, DeviceSplit
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.serving.memory import kv_storage, needs_of
 from bitsim.serving.roofline import Level
 from bitsim.serving.serve import Grid, serving_grid
@@ -55,7 +55,7 @@ def kv_note(model: str) -> str:
 def largest_batch(model: str, kv_bits: int | None = None) -> int:
     """What memory has room for."""
     setup, config = numbers()["throughput"], zoo_config(model)
-    storage = kv_storage(kv_bits or KV_BITS[model], recipe(config.default_numerics))
+    storage = kv_storage(kv_bits or KV_BITS[model], recipe_named(config.default_numerics))
     needs = needs_of(config, storage, prompt=1, positions=setup["positions"])
     return needs.largest_batch(setup["devices"], load_gpu(setup["gpu"]).capacity_bytes)
 

@@ -24,7 +24,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.operators import Operator
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.schedule.place import Placement
 from bitsim.study import run
 from bitsim.study.statistics import MEASURED_ON
@@ -57,7 +57,7 @@ def numerics_on(model: Model, chip: Chip) -> str | None:
         return own
     if not model.config.binary and not chip.bitlinear.zero_weights:
         return None
-    widest = max(contract.activation_bits for contract in recipe(own).contracts)
+    widest = max(contract.activation_bits for contract in recipe_named(own).contracts)
     return own if widest <= chip.bitlinear.widest_act else FOUR_BITS
 
 

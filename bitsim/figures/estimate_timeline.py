@@ -9,7 +9,7 @@ from bitsim.figures.timeline import MOST_EVENTS, Step, Timeline
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.experts import Experts
 from bitsim.model.operators import Operator, Phase
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.results.result import Result
 from bitsim.schedule import Objective
 from bitsim.schedule.place import Placed
@@ -31,11 +31,15 @@ def estimate_timeline(
     Decode steps that are not drawn are not placed either: they took what remains of the result's cycles.
     """
     model = model if isinstance(model, Model) else load_model(model)
-    config, rules = model.config, recipe(result.inputs["numerics"])
+    config, recipe = model.config, recipe_named(result.inputs["numerics"])
     objective: Objective = result.inputs["objective"]  # type: ignore[assignment]
     placement = placement_for(result.chip, objective)
     steps_of_one_layer = Steps(
-        config=replace(config, num_layers=1), rules=rules, batch=result.batch, merge_heads=merge_heads, experts=experts
+        config=replace(config, num_layers=1),
+        recipe=recipe,
+        batch=result.batch,
+        merge_heads=merge_heads,
+        experts=experts,
     )
     prompt, steps = result.prompt_tokens, result.new_tokens
 

@@ -13,7 +13,7 @@ from bitsim.model.config import ModelConfig
 from bitsim.model.operators import VECTOR_OPS, Kind, Operator, Phase, VectorOp, WeightFormat
 from bitsim.quant.base import Contract
 from bitsim.quant.kv import KVStorage, kv_stored_bits
-from bitsim.quant.recipes import Recipe, recipe
+from bitsim.quant.recipes import Recipe, recipe_named
 
 Vector = dict[VectorOp, int]
 _FP16_BITS = 16
@@ -28,7 +28,7 @@ class _Step:
     tokens: int
     context: int
     batch: int
-    numerics: Recipe
+    recipe: Recipe
     kv: KVStorage
     merge_heads: bool
 
@@ -85,7 +85,7 @@ def forward_operators(
     tokens: int,
     context: int,
     batch: int = 1,
-    numerics: Recipe | None = None,
+    recipe: Recipe | None = None,
     kv: KVStorage = 16,
     merge_heads: bool = False,
 ) -> list[Operator]:
@@ -93,7 +93,7 @@ def forward_operators(
 
     * `tokens`: new positions per sequence; `context`: positions attended after the step, the new ones included.
     * Attention matmuls cover the full tokens x context rectangle; the causal mask is applied to their result.
-    * `numerics`: what quantises the linears' inputs; by default what the model's `linear_class` says. `kv`: bits per
+    * `recipe`: what quantises the linears' inputs; by default what the model's `linear_class` says. `kv`: bits per
       value of the KV cache, or its format.
     * `merge_heads`: count QK^T as one (s, d, s) and PV as one (s, s, d) matmul per sequence, as arXiv 2310.11453
       does in its energy table; the MACs are the same.
@@ -114,7 +114,7 @@ def forward_operators(
         tokens=tokens,
         context=context,
         batch=batch,
-        numerics=numerics or recipe(config.default_numerics),
+        recipe=recipe or recipe_named(config.default_numerics),
         kv=kv,
         merge_heads=merge_heads,
     )
@@ -166,7 +166,7 @@ def _attention(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> I
     config, at = step.config, f"layers.{layer}.self_attn."
     d = config.hidden_size
     yield step.norm(f"layers.{layer}.input_layernorm", layer, d)
-    yield from step.quantise(f"{at}quantise", layer, d, step.numerics.qkv)
+    yield from step.quantise(f"{at}quantise", layer, d, step.recipe.qkv)
     for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
         yield step.linear(name, layer, *shapes[name])
     rotated = config.q_size + config.kv_size
@@ -174,7 +174,7 @@ def _attention(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> I
     yield from _attend(step, layer)
     if config.sub_norms:
         yield step.norm(f"{at}attn_sub_norm", layer, config.q_size)
-    yield from step.quantise(f"{at}o_quantise", layer, config.q_size, step.numerics.o)
+    yield from step.quantise(f"{at}o_quantise", layer, config.q_size, step.recipe.o)
     yield step.linear("self_attn.o_proj", layer, *shapes["self_attn.o_proj"])
     yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
 
@@ -233,14 +233,14 @@ def _mlp(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterato
     config, at = step.config, f"layers.{layer}.mlp."
     d, f = config.hidden_size, config.intermediate_size
     yield step.norm(f"layers.{layer}.post_attention_layernorm", layer, d)
-    yield from step.quantise(f"{at}quantise", layer, d, step.numerics.gate_up)
+    yield from step.quantise(f"{at}quantise", layer, d, step.recipe.gate_up)
     if config.ffn == "glu":
         yield step.linear("mlp.gate_proj", layer, *shapes["mlp.gate_proj"])
     yield step.linear("mlp.up_proj", layer, *shapes["mlp.up_proj"])
     yield step.vector("glu", f"{at}act_fn", layer, _activation(config), f, inputs=2 if config.ffn == "glu" else 1)
     if config.sub_norms:
         yield step.norm(f"{at}ffn_sub_norm", layer, f)
-    yield from step.quantise(f"{at}down_quantise", layer, f, step.numerics.down)
+    yield from step.quantise(f"{at}down_quantise", layer, f, step.recipe.down)
     yield step.linear("mlp.down_proj", layer, *shapes["mlp.down_proj"])
     yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
 

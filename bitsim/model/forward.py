@@ -22,7 +22,7 @@ from bitsim.model.rotary import rotary_table, rotate
 from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights
 from bitsim.quant.base import Contract
 from bitsim.quant.packing import Float32, Int8, TernaryWeight
-from bitsim.quant.recipes import Recipe, recipe
+from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.quant.statistics import layer_norm
 
 Tokens = npt.NDArray[np.int64]
@@ -36,7 +36,7 @@ def forward(
     tokens: Tokens,
     cache: KVCache,
     executor: Executor,
-    numerics: Recipe,
+    recipe: Recipe,
     phase: Phase | None = None,
 ) -> Float32:
     """Run `tokens`, int64 (T,), after the positions in `cache` -> logits float32 (T, vocabulary) of every position.
@@ -44,8 +44,8 @@ def forward(
     `phase`: "decode" by default when the cache holds something and T = 1, else "prefill". Raises `ConfigError` for
     numerics that the model's weights are not made for.
     """
-    check_numerics(config, numerics)
-    step = _Step(config, tokens, cache, executor, numerics, phase)
+    check_numerics(config, recipe)
+    step = _Step(config, tokens, cache, executor, recipe, phase)
     # Values that leave float32 become infinite or NaN silently: the next quantiser refuses them by name, and so does
     # `generate` when they reach the logits.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -58,21 +58,21 @@ def forward(
         return step.head(step.norm("norm", h, weights.norm), weights.head)
 
 
-def check_numerics(config: ModelConfig, numerics: Recipe) -> None:
-    """Raise `ConfigError` unless `numerics` fits the model's sizes and reads weight scales as they are stored.
+def check_numerics(config: ModelConfig, recipe: Recipe) -> None:
+    """Raise `ConfigError` unless `recipe` fits the model's sizes and reads weight scales as they are stored.
 
     Another paper's activations on the same weights are an experiment, and allowed.
     """
-    own, given = recipe(config.default_numerics).qkv, numerics.qkv
+    own, given = recipe_named(config.default_numerics).qkv, recipe.qkv
     if (own.linear_class is None) != (given.linear_class is None) or own.stored_scale is not given.stored_scale:
         raise ConfigError(
-            f"{config.name}: numerics {numerics.name!r} is for linear_class {given.linear_class}, "
+            f"{config.name}: numerics {recipe.name!r} is for linear_class {given.linear_class}, "
             f"the model has {config.linear_class} (use {config.default_numerics!r})"
         )
     for name, _, k in config.linear_shapes():
-        if numerics.of(name).power_of_two and k & (k - 1):
+        if recipe.of(name).power_of_two and k & (k - 1):
             raise ConfigError(
-                f"{config.name}: {name}: numerics {numerics.name!r} transform its input: expected a power of two of "
+                f"{config.name}: {name}: numerics {recipe.name!r} transform its input: expected a power of two of "
                 f"values, got {k}"
             )
 
@@ -97,17 +97,17 @@ class _Step:
         tokens: Tokens,
         cache: KVCache,
         executor: Executor,
-        numerics: Recipe,
+        recipe: Recipe,
         phase: Phase | None,
     ) -> None:
-        self.config, self.cache, self.executor, self.numerics = config, cache, executor, numerics
+        self.config, self.cache, self.executor, self.recipe = config, cache, executor, recipe
         self.tokens, self.context = len(tokens), cache.length + len(tokens)
         cache.reserve(self.context)
         if phase is None:
             phase = "decode" if cache.length and self.tokens == 1 else "prefill"
         self._operators = iter(
             forward_operators(
-                config, phase=phase, tokens=self.tokens, context=self.context, numerics=numerics, kv=cache.stored_as
+                config, phase=phase, tokens=self.tokens, context=self.context, recipe=recipe, kv=cache.stored_as
             )
         )
         cos, sin = rotary_table(config.head_dim, config.rope_theta, cache.capacity)
@@ -166,7 +166,7 @@ class _Step:
 
     def attention(self, layer: int, w: LayerWeights, h: Float32) -> Float32:
         config = self.config
-        x = self._quantise("attn.quantise", self.norm("input_layernorm", h, w.input_norm), self.numerics.qkv)
+        x = self._quantise("attn.quantise", self.norm("input_layernorm", h, w.input_norm), self.recipe.qkv)
         q = self._heads(self._linear("q_proj", x, w.q), config.num_heads)
         k = self._heads(self._linear("k_proj", x, w.k), config.num_kv_heads)
         v = self._heads(self._linear("v_proj", x, w.v), config.num_kv_heads)
@@ -182,7 +182,7 @@ class _Step:
         y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
         if config.sub_norms:
             y = self.norm("attn_sub_norm", y, w.attn_sub_norm)
-        y = self._linear("o_proj", self._quantise("o_quantise", y, self.numerics.o), w.o)
+        y = self._linear("o_proj", self._quantise("o_quantise", y, self.recipe.o), w.o)
         self.vector("residual")
         return h + y
 
@@ -207,16 +207,16 @@ class _Step:
 
     def mlp(self, w: LayerWeights, h: Float32) -> Float32:
         normed = self.norm("post_attention_layernorm", h, w.post_attention_norm)
-        x, act = self._quantise("mlp.quantise", normed, self.numerics.gate_up), self.config.hidden_act
+        x, act = self._quantise("mlp.quantise", normed, self.recipe.gate_up), self.config.hidden_act
         if w.gate is None:
             y = activate(self._linear("up_proj", x, w.up), act)
         else:
             gate = activate(self._linear("gate_proj", x, w.gate), act)
-            y = gate * self._linear("up_proj", x, w.up, gate != 0 if self.numerics.gate_first else None)
+            y = gate * self._linear("up_proj", x, w.up, gate != 0 if self.recipe.gate_first else None)
         self.vector("act_fn")
         if self.config.sub_norms:
             y = self.norm("ffn_sub_norm", y, w.ffn_sub_norm)
-        y = self._linear("down_proj", self._quantise("down_quantise", y, self.numerics.down), w.down)
+        y = self._linear("down_proj", self._quantise("down_quantise", y, self.recipe.down), w.down)
         self.vector("residual")
         return h + y
 

@@ -12,7 +12,7 @@ from bitsim.model.forward import Tokens, forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.packing import Float32
-from bitsim.quant.recipes import Recipe, recipe
+from bitsim.quant.recipes import Recipe, recipe_named
 
 
 def generate(
@@ -20,7 +20,7 @@ def generate(
     executor: Executor,
     tokens: Sequence[int] | Tokens,
     new_tokens: int,
-    numerics: Recipe | None = None,
+    recipe: Recipe | None = None,
     *,
     temperature: float = 0.0,
     seed: int = 0,
@@ -32,7 +32,7 @@ def generate(
 
     Returns prompt and new tokens, int64, and the logits of every position, float32 (positions, vocabulary). Every new
     token is executed in a step of its own, the last one too: N new tokens are N decode steps. `temperature` 0 takes the
-    first maximum; above 0, tokens are drawn with `seed`. `numerics`: the model's own by default. `kv`: how the
+    first maximum; above 0, tokens are drawn with `seed`. `recipe`: the model's own by default. `kv`: how the
     cache keeps its values, by default as the numerics say, else in float16. `chunk`: most prompt tokens per step.
     `on_token` is called with every new token. Raises `PromptError` for an empty prompt, ids outside the vocabulary
     and too many positions, `ConfigError` for a model
@@ -46,12 +46,12 @@ def generate(
         raise ConfigError(
             f"{config.name} is a shape without weights: give a seed for random weights, or a checkpoint directory"
         )
-    rules = recipe(config.default_numerics) if numerics is None else numerics
-    cache = KVCache(config, kv or rules.kv or 16)
+    recipe = recipe_named(config.default_numerics) if recipe is None else recipe
+    cache = KVCache(config, kv or recipe.kv or 16)
     rng = np.random.default_rng(seed)
     sequence = [int(token) for token in prompt]
     logits = [
-        forward(config, model.weights, prompt[start:stop], cache, executor, rules, "prefill")
+        forward(config, model.weights, prompt[start:stop], cache, executor, recipe, "prefill")
         for start, stop in chunks(len(prompt), chunk)
     ]
     for _ in range(new_tokens):
@@ -59,7 +59,7 @@ def generate(
         if on_token is not None:
             on_token(sequence[-1])
         step = np.array(sequence[-1:], dtype=np.int64)
-        logits.append(forward(config, model.weights, step, cache, executor, rules, "decode"))
+        logits.append(forward(config, model.weights, step, cache, executor, recipe, "decode"))
     return np.array(sequence, dtype=np.int64), np.concatenate(logits)
 
 

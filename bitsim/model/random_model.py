@@ -13,7 +13,7 @@ from bitsim.model.on_demand import FloatOnDemand, TernaryOnDemand
 from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights, Stored
 from bitsim.quant.base import Contract
 from bitsim.quant.packing import Float32, UInt8, bf16_to_f32, f32_to_bf16
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 
 _BLOCK_BYTES = 1 << 20
 
@@ -28,13 +28,13 @@ def random_weights(config: ModelConfig, seed: int, *, keep: bool = True) -> Mode
     if seed < 0:
         raise ConfigError(f"{config.name}: seed: expected an integer >= 0, got {seed}")
     d, f = config.hidden_size, config.intermediate_size
-    rules = recipe(config.default_numerics).qkv
+    contract = recipe_named(config.default_numerics).qkv
     floats = _float_weight if keep else _float_on_demand
     embedding = floats(config, seed, "model.embed_tokens", config.vocab_size, d, 1.0)
     layers = []
     for i in range(config.num_layers):
         linears = {
-            name: _linear(config, rules, seed, f"model.layers.{i}.{name}", n, k)
+            name: _linear(config, contract, seed, f"model.layers.{i}.{name}", n, k)
             for name, n, k in config.linear_shapes()
         }
         layers.append(
@@ -66,7 +66,7 @@ def _generator(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, crc32(name.encode())])))
 
 
-def _linear(config: ModelConfig, rules: Contract, seed: int, name: str, n: int, k: int) -> LinearWeight:
+def _linear(config: ModelConfig, contract: Contract, seed: int, name: str, n: int, k: int) -> LinearWeight:
     if not config.quantised:
         return _float_weight(config, seed, name, n, k, k**-0.5)
     values = 2 if config.binary else 3
@@ -74,7 +74,7 @@ def _linear(config: ModelConfig, rules: Contract, seed: int, name: str, n: int, 
     occupied = 2 / 3 if values == 3 else 1.0
     mean = bf16_to_f32(f32_to_bf16(np.array([(occupied * k) ** -0.5], dtype=np.float32)))[0]
     draw = partial(_packed_codes, values, seed, name, n, k)
-    return TernaryOnDemand(packed=draw, n=n, k=k, scale=np.float32(rules.stored_scale(mean)))
+    return TernaryOnDemand(packed=draw, n=n, k=k, scale=np.float32(contract.stored_scale(mean)))
 
 
 def _packed_codes(values: int, seed: int, name: str, n: int, k: int) -> UInt8:

@@ -19,7 +19,7 @@ from bitsim.model.shard import degrees, shard
 from bitsim.parallel.allreduce import Algorithm
 from bitsim.parallel.communication import ASSUMPTIONS, PARAMETERS, STATISTICS, Communication, Statistics, communication
 from bitsim.parallel.pipeline import bubble_share, pipeline_time
-from bitsim.quant.recipes import Recipe, recipe
+from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.results.provenance import inputs_of, notes_on
 from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
 from bitsim.schedule import Placement
@@ -115,9 +115,9 @@ def parallel(
             raise ConfigError(f"{name}: expected an integer >= 1, got {number}")
     model = model if isinstance(model, Model) else load_model(model)
     chip, link = load_chip(chip), load_link(link)
-    rules = recipe(model.config.default_numerics)
+    recipe = recipe_named(model.config.default_numerics)
     tokens = 1 if phase == "decode" else context
-    work = _Work(model.config, chip, rules, phase, tokens, context)
+    work = _Work(model.config, chip, recipe, phase, tokens, context)
     steps = []
     single = work.step(link, 1, 1, batch, 1, "grouped", algorithm, None).time_s
     for count in devices:
@@ -131,14 +131,14 @@ def parallel(
     return Parallel(
         chip=chip,
         link=link,
-        inputs=inputs_of(model, chip, numerics=rules.name) | {"link": link.name, "link_sha256": link.sha256},
+        inputs=inputs_of(model, chip, numerics=recipe.name) | {"link": link.name, "link_sha256": link.sha256},
         phase=phase,
         tokens=tokens,
         context=context,
         batch=batch,
         steps=tuple(steps),
         notes=(
-            *notes_on(model, chip, rules, positions=context),
+            *notes_on(model, chip, recipe, positions=context),
             *(f"{link.name}: {name}, assumed: {c.text()} ({c.source})" for name, c in link.constants().items()
               if c.evidence == "assumed"),
             f"all-reduce: {algorithm or 'the faster one of ring and tree, for each exchange'}",
@@ -159,8 +159,10 @@ def _pieces(micro_batches: int | None, batch: int, stages: int) -> int:
 class _Work:
     """What a device does in one step, computed once for each tensor degree and micro-batch."""
 
-    def __init__(self, config: ModelConfig, chip: Chip, rules: Recipe, phase: Phase, tokens: int, context: int) -> None:
-        self._config, self._chip, self._rules, self._phase = config, chip, rules, phase
+    def __init__(
+        self, config: ModelConfig, chip: Chip, recipe: Recipe, phase: Phase, tokens: int, context: int
+    ) -> None:
+        self._config, self._chip, self._recipe, self._phase = config, chip, recipe, phase
         self._tokens, self._context = tokens, context
         self._placement: Placement = placement_for(chip, "latency")
         self._prices = PriceList(chip)
@@ -189,7 +191,7 @@ class _Work:
         seconds[-1] += said.head_s - said.stage_s
         time_s = pipeline_time(seconds, pieces)
         total, statistic, norm = said.traffic, said.of(*PARAMETERS), said.of(*NORMS)
-        stored = stored_bytes(held, self._rules, positions=self._context, batch=batch)
+        stored = stored_bytes(held, self._recipe, positions=self._context, batch=batch)
         return Step(
             devices=tensor * stages,
             tensor=tensor,
@@ -238,7 +240,7 @@ class _Work:
         """Seconds and joules of one device: before the layers, in one layer, and behind the last one."""
         if (tensor, batch) not in self._known:
             held = replace(shard(self._config, tensor=tensor), num_layers=1)
-            steps = Steps(config=held, rules=self._rules, batch=batch, merge_heads=False)
+            steps = Steps(config=held, recipe=self._recipe, batch=batch, merge_heads=False)
             parts: dict[str, list[Operator]] = {"first": [], "layer": [], "last": []}
             for op in steps.operators(self._phase, self._tokens, self._context):
                 where = "layer" if op.layer is not None else "first" if op.kind == "embedding" else "last"

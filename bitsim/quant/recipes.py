@@ -112,7 +112,7 @@ RECIPES = {
 NUMERICS = RECIPES | {name: uniform(contract) for name, contract in CONTRACTS.items()}
 
 
-def recipe(name: str) -> Recipe:
+def recipe_named(name: str) -> Recipe:
     """The recipe or contract called `name`; raises `UnknownNameError`."""
     if name not in NUMERICS:
         raise UnknownNameError("numerics", name, NUMERICS)

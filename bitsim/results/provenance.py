@@ -5,7 +5,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
 from bitsim.model.zoo import zoo_entry, zoo_names
 from bitsim.quant.kv import STEP_BITS
-from bitsim.quant.recipes import Recipe, recipe
+from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.schedule.place import Placement
 
 
@@ -45,22 +45,22 @@ def notes_on_plans(placement: Placement) -> tuple[str, ...]:
     )
 
 
-def notes_on(model: Model, chip: Chip, rules: Recipe, *, positions: int) -> tuple[str, ...]:
+def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tuple[str, ...]:
     """What a reader must know of model and numerics: random weights, assumed shapes, limits that are exceeded."""
     config, notes = model.config, []
-    if rules.linear_class != recipe(config.default_numerics).linear_class:
+    if recipe.linear_class != recipe_named(config.default_numerics).linear_class:
         notes.append(
-            f"numerics {rules.name} are an experiment on these weights, which were made for "
+            f"numerics {recipe.name} are an experiment on these weights, which were made for "
             f"{config.default_numerics} (linear_class {config.linear_class})"
         )
-    if config.quantised and chip.bitlinear.integer and min(c.activation_bits for c in rules.contracts) < 8:
+    if config.quantised and chip.bitlinear.integer and min(c.activation_bits for c in recipe.contracts) < 8:
         narrow = chip.bitlinear.widest_act == 4
         occupied = "" if narrow else "occupy the datapath's 8-bit registers and adders and "
         in_papers = " by the arithmetic convention" if narrow else ""
         notes.append(f"4-bit activation codes {occupied}are priced as INT8{in_papers}")
-    notes += [f"vector unit, assumed: {what}" for what in sorted({c.assumed for c in rules.contracts} - {""})]
-    if rules.kv is not None:
-        notes.append(f"KV cache {rules.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
+    notes += [f"vector unit, assumed: {what}" for what in sorted({c.assumed for c in recipe.contracts} - {""})]
+    if recipe.kv is not None:
+        notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
     if chip.host is None:

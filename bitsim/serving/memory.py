@@ -21,10 +21,10 @@ WORKSPACE = (
 )
 
 
-def kv_storage(bits: int | None, rules: Recipe) -> KVStorage:
+def kv_storage(bits: int | None, recipe: Recipe) -> KVStorage:
     """How keys and values are stored: as asked, or as the numerics say, or 16 bits; raises `ConfigError`."""
     if bits is None:
-        return rules.kv or 16
+        return recipe.kv or 16
     if bits not in KV_BITS:
         raise ConfigError(f"kv_bits: expected one of {', '.join(map(str, KV_BITS))}, got {bits!r}")
     return KV_BITS[bits]

@@ -88,14 +88,14 @@ def kernel_for(contract: Contract, config: ModelConfig) -> str:
     return "w2a4" if INTEGER4[0] <= low and high <= INTEGER4[1] else "fp4"
 
 
-def kernel_calls(config: ModelConfig, rules: Recipe) -> Iterator[KernelCall]:
+def kernel_calls(config: ModelConfig, recipe: Recipe) -> Iterator[KernelCall]:
     """The matmul kernels of one pass, layers first, then the head."""
     shapes = {name.rpartition(".")[2]: (name, n, k) for name, n, k in config.linear_shapes()}
     for group, members in GROUPS:
         found = [shapes[member] for member in members if member in shapes]
         yield KernelCall(
             name=group,
-            kernel=kernel_for(rules.of(found[0][0]), config),
+            kernel=kernel_for(recipe.of(found[0][0]), config),
             n=sum(n for _, n, _ in found),
             k=found[0][2],
             weight_bytes=sum(config.stored_weight_bits(n, k) for _, n, k in found) / 8,
@@ -124,7 +124,7 @@ def compute_s(gpu: Gpu, kernel: GpuKernel, operations: Numbers, efficiency: Leve
 
 def pass_time(
     config: ModelConfig,
-    rules: Recipe,
+    recipe: Recipe,
     gpu: Gpu,
     split: DeviceSplit,
     *,
@@ -142,7 +142,7 @@ def pass_time(
     shape = np.broadcast_shapes(devices.shape, tokens.shape)
     weights, compute, overhead = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     share = 1.0 / (devices * split.busy(config, devices, tokens))
-    for call in kernel_calls(config, rules):
+    for call in kernel_calls(config, recipe):
         kernel = load_kernel(call.kernel)
         m = head_tokens if call.name == "head" else tokens
         moved = call.weight_bytes + m * (call.k * kernel.activation_bits / 8 + call.n * OUTPUT_BYTES)
@@ -168,7 +168,7 @@ def pass_time(
 
 def decode_time(
     config: ModelConfig,
-    rules: Recipe,
+    recipe: Recipe,
     gpu: Gpu,
     split: DeviceSplit,
     *,
@@ -185,14 +185,14 @@ def decode_time(
     """
     kv = (kv_bytes(config, storage, first) + kv_bytes(config, storage, last)) / 2
     return pass_time(
-        config, rules, gpu, split, devices=devices, tokens=batch, head_tokens=batch,
+        config, recipe, gpu, split, devices=devices, tokens=batch, head_tokens=batch,
         kv_moved=kv * batch, attended=(first + last) / 2 * batch, efficiency=efficiency,
     )  # fmt: skip
 
 
 def prompt_time(
     config: ModelConfig,
-    rules: Recipe,
+    recipe: Recipe,
     gpu: Gpu,
     split: DeviceSplit,
     devices: Numbers,
@@ -202,7 +202,7 @@ def prompt_time(
     """One prompt of `prompt` tokens; its keys and values are still at hand, so that attention only computes."""
     tokens = np.asarray(float(prompt))
     return pass_time(
-        config, rules, gpu, split, devices=devices, tokens=tokens, head_tokens=np.asarray(1.0),
+        config, recipe, gpu, split, devices=devices, tokens=tokens, head_tokens=np.asarray(1.0),
         kv_moved=0.0, attended=prompt * (prompt + 1) / 2, efficiency=efficiency,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from bitsim.hw.gpu import Gpu, load_gpu
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import check_numerics
 from bitsim.parallel.devices import EVEN, DeviceSplit
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.results.provenance import notes_on_shape
 from bitsim.serving.kernels import calibrated
 from bitsim.serving.memory import WORKSPACE, Needs, check_fits, kv_storage, needs_of
@@ -154,9 +154,9 @@ def serve(
             raise ServeError(f"{name}: expected an integer >= 1, got {value!r}")
     model, gpu = model if isinstance(model, Model) else load_model(model), load_gpu(gpu)
     config = model.config
-    rules = recipe(numerics or config.default_numerics)
-    check_numerics(config, rules)
-    storage = kv_storage(kv_bits, rules)
+    recipe = recipe_named(numerics or config.default_numerics)
+    check_numerics(config, recipe)
+    storage = kv_storage(kv_bits, recipe)
     needs = needs_of(config, storage, prompt=prompt, positions=prompt + new_tokens)
     largest = check_fits(config, gpu, needs, devices)
     if batch is not None and batch > largest:
@@ -169,9 +169,9 @@ def serve(
     batches = np.unique(np.append(np.geomspace(1, largest, POINTS).round().astype(np.int64), chosen))
     grid = serving_grid(
         model, gpu, devices=[devices], batches=batches, prompt=prompt, new_tokens=new_tokens, kv_bits=kv_bits,
-        numerics=rules.name, split=split,
+        numerics=recipe.name, split=split,
     )  # fmt: skip
-    kernels = sorted({call.kernel for call in kernel_calls(config, rules)})
+    kernels = sorted({call.kernel for call in kernel_calls(config, recipe)})
     return Serving(
         model=model.name,
         gpu=gpu,
@@ -183,7 +183,7 @@ def serve(
         needs=needs,
         grid=grid,
         notes=(
-            f"numerics {rules.name}; KV cache {storage if isinstance(storage, int) else storage.name}",
+            f"numerics {recipe.name}; KV cache {storage if isinstance(storage, int) else storage.name}",
             *(kernel_note(gpu, name) for name in kernels),
             *notes_on_shape(model, positions=prompt + new_tokens),
             f"{split.name}: {split.note}",
@@ -214,13 +214,13 @@ def serving_grid(
     """
     model, gpu = model if isinstance(model, Model) else load_model(model), load_gpu(gpu)
     config = model.config
-    rules = recipe(numerics or config.default_numerics)
-    storage = kv_storage(kv_bits, rules)
+    recipe = recipe_named(numerics or config.default_numerics)
+    storage = kv_storage(kv_bits, recipe)
     rows, columns = np.asarray(devices, dtype=np.float64)[:, None], np.asarray(batches, dtype=np.float64)[None, :]
     needs = needs_of(config, storage, prompt=prompt, positions=prompt + new_tokens)
     memory = needs.total(rows, columns)
     step = decode_time(
-        config, rules, gpu, split, devices=rows, batch=columns, storage=storage,
+        config, recipe, gpu, split, devices=rows, batch=columns, storage=storage,
         first=prompt + 1, last=prompt + new_tokens, efficiency=efficiency,
     )  # fmt: skip
     return Grid(
@@ -228,7 +228,7 @@ def serving_grid(
         batch=np.asarray(batches),
         fits=memory <= gpu.capacity_bytes,
         step_s=step.total,
-        prompt_s=prompt_time(config, rules, gpu, split, rows[:, 0], prompt, efficiency).total,
+        prompt_s=prompt_time(config, recipe, gpu, split, rows[:, 0], prompt, efficiency).total,
         limit=step.limits(),
         memory_bytes=memory,
         communication_bytes=split.communication_bytes(config, rows, columns),

@@ -14,7 +14,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.operators import Operator, Phase
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.results.provenance import inputs_of
 from bitsim.schedule.place import ASSUMPTIONS, Placed, Placement
 
@@ -70,7 +70,7 @@ def array_sizes(
     for name, value in (("prefill", prefill), ("batch", batch)):
         if value < 1:
             raise ConfigError(f"{name}: expected an integer >= 1, got {value!r}")
-    rules = recipe(config.default_numerics)
+    recipe = recipe_named(config.default_numerics)
     points: list[ArrayPoint] = []
     cut: list[str] = []
     phases: list[tuple[Phase, int, int]] = [("prefill", prefill, prefill), ("decode", 1, prefill + 1)]
@@ -78,7 +78,7 @@ def array_sizes(
         placement = Placement(with_array(chip, size, bitlinear=config.quantised))
         for phase, tokens, context in phases:
             operators = forward_operators(
-                replace(config, num_layers=1), phase=phase, tokens=tokens, context=context, batch=batch, numerics=rules
+                replace(config, num_layers=1), phase=phase, tokens=tokens, context=context, batch=batch, recipe=recipe
             )
             placed = [(op, placement.place(op)) for op in operators if op.kind == "linear"]
             points.append(_point(placement, size, phase, placed, config.num_layers))
@@ -88,7 +88,7 @@ def array_sizes(
     note = (
         f"only rows and columns of the chip's {which} change: buffers, ports, clock and DRAM are those of {chip.name}"
     )
-    inputs = inputs_of(model, chip, numerics=rules.name) | {"prefill": str(prefill), "batch": str(batch)}
+    inputs = inputs_of(model, chip, numerics=recipe.name) | {"prefill": str(prefill), "batch": str(batch)}
     return ArraySizes(inputs=inputs, points=tuple(points), notes=(note, *cut, *ASSUMPTIONS))
 
 

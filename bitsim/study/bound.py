@@ -15,7 +15,7 @@ from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
 from bitsim.quant.packing import TernaryWeight
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.schedule.place import Placement
 from bitsim.study.evaluate import HELD_OUT
 from bitsim.study.executor import ChipExecutor
@@ -103,8 +103,8 @@ def observed(chip: Chip, model: str | Model, limit: int) -> RangeExecutor:
     tokens = np.frombuffer(text, np.uint8)[:length].astype(np.int64)
     executor = RangeExecutor(Placement(chip))
     with kernels_first():
-        numerics = recipe(model.config.default_numerics)
-        forward(model.config, model.weights, tokens, KVCache(model.config, 32), executor, numerics)
+        recipe = recipe_named(model.config.default_numerics)
+        forward(model.config, model.weights, tokens, KVCache(model.config, 32), executor, recipe)
     return executor
 
 

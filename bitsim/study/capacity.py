@@ -20,12 +20,12 @@ class Stored:
 
 
 def stored_bytes(
-    config: ModelConfig, rules: Recipe, *, positions: int, batch: int, experts: Experts | None = None
+    config: ModelConfig, recipe: Recipe, *, positions: int, batch: int, experts: Experts | None = None
 ) -> Stored:
     """What `batch` sequences of `positions` need; all experts are stored."""
     linears = sum(config.stored_weight_bits(n, k) for _, n, k in config.linear_shapes()) * config.num_layers
     linears += 0 if experts is None else experts.stored_bits(config)
-    per_head = kv_stored_bits(rules.kv or 16, config.head_dim, 0, positions)
+    per_head = kv_stored_bits(recipe.kv or 16, config.head_dim, 0, positions)
     kv = 2 * config.num_kv_heads * per_head * config.num_layers * batch
     return Stored(linears=-(-linears // 8), embedding=2 * config.embedding_weights, kv=-(-kv // 8))
 

@@ -15,7 +15,7 @@ from bitsim.model.experts import ASSUMPTIONS as EXPERT_ASSUMPTIONS
 from bitsim.model.experts import Experts
 from bitsim.model.forward import check_numerics
 from bitsim.model.generate import chunks
-from bitsim.quant.recipes import Recipe, recipe
+from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
@@ -63,15 +63,15 @@ def estimate(
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     config = model.config
-    rules = recipe(numerics or config.default_numerics)
-    check_numerics(config, rules)
-    check_codes(config, chip, rules)
+    recipe = recipe_named(numerics or config.default_numerics)
+    check_numerics(config, recipe)
+    check_codes(config, chip, recipe)
     used = statistics_for(config, chip, statistics)
     placement, ledger = placement_for(chip, objective), OperatorLedger()
-    stored = stored_bytes(config, rules, positions=prefill + decode, batch=batch, experts=experts)
+    stored = stored_bytes(config, recipe, positions=prefill + decode, batch=batch, experts=experts)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
     steps = Steps(
-        config=replace(config, num_layers=1), rules=rules, batch=batch, merge_heads=merge_heads, experts=experts
+        config=replace(config, num_layers=1), recipe=recipe, batch=batch, merge_heads=merge_heads, experts=experts
     )
     book_prefill(steps, placement, ledger, used, chunks(prefill, chunk))
     book_decode(steps, placement, ledger, used, first=prefill + 1, number=decode)
@@ -79,11 +79,11 @@ def estimate(
         mode="estimate",
         chip=chip,
         rows=tuple(all_layers(ledger.rows(), config.num_layers)),
-        inputs=inputs_of(model, chip, numerics=rules.name) | {"objective": objective},
+        inputs=inputs_of(model, chip, numerics=recipe.name) | {"objective": objective},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
             *((SLOWEST,) if chip.bitlinear.cycles_vary else ()),
-            *notes_on(model, chip, rules, positions=prefill + decode),
+            *notes_on(model, chip, recipe, positions=prefill + decode),
             *room,
             *notes_on_contexts(placement, config, stored, batch),
             *notes_on_experts(config, experts),
@@ -104,19 +104,19 @@ def notes_on_contexts(placement: Placement, config: ModelConfig, stored: Stored,
     return (f"memory has room for so many positions in each of {batch} sequences, by bits of keys and values: {found}",)
 
 
-def check_codes(config: ModelConfig, chip: Chip, rules: Recipe) -> None:
+def check_codes(config: ModelConfig, chip: Chip, recipe: Recipe) -> None:
     """Raise `EstimateError` for numerics with activation codes that the chip's BitLinear does not take."""
     widest = chip.bitlinear.widest_act
-    for contract in rules.contracts if config.quantised else ():
+    for contract in recipe.contracts if config.quantised else ():
         low, high = contract.code_range
         if contract.activation_bits > widest:
             raise EstimateError(
-                f"numerics {rules.name} have codes of {contract.activation_bits} bits, {chip.name} takes activations "
+                f"numerics {recipe.name} have codes of {contract.activation_bits} bits, {chip.name} takes activations "
                 f"of at most {widest} (choose other numerics or another chip)"
             )
         if not -(1 << widest - 1) <= low <= high < 1 << widest - 1:
             raise EstimateError(
-                f"numerics {rules.name} have codes of {low}..{high}, {chip.name} takes {-(1 << widest - 1)}.."
+                f"numerics {recipe.name} have codes of {low}..{high}, {chip.name} takes {-(1 << widest - 1)}.."
                 f"{(1 << widest - 1) - 1} (choose other numerics or another chip)"
             )
 

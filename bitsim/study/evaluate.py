@@ -16,7 +16,7 @@ from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.kv import KVStorage
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.results.provenance import inputs_of
 from bitsim.results.rows import SPARSITY_COLUMNS, sparsity
 from bitsim.schedule.place import Placement
@@ -97,8 +97,8 @@ def evaluate(
     data = np.frombuffer(content, np.uint8)[:limit].astype(np.int64)
     if data.size < 2:
         raise PromptError(f"{name}: expected at least 2 bytes, got {data.size}")
-    rules = recipe(numerics or model.config.default_numerics)
-    kv: KVStorage = kv_bits or rules.kv or 32
+    recipe = recipe_named(numerics or model.config.default_numerics)
+    kv: KVStorage = kv_bits or recipe.kv or 32
     executor = ChipExecutor(Placement(chip), toggles="off", wide="float32", seed=0)
     window = min(model.config.max_position_embeddings, data.size - 1)
     starts = range(0, data.size - 1, window)
@@ -106,7 +106,7 @@ def evaluate(
     with kernels_first():
         for done, start in enumerate(starts):
             fed = data[start : min(start + window, data.size - 1)]
-            logits = forward(model.config, model.weights, fed, KVCache(model.config, kv), executor, rules)
+            logits = forward(model.config, model.weights, fed, KVCache(model.config, kv), executor, recipe)
             bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
             if on_window:
                 on_window(done + 1, len(starts))
@@ -114,7 +114,7 @@ def evaluate(
     return Score(
         model=model.name,
         chip=chip.name,
-        numerics=rules.name,
+        numerics=recipe.name,
         kv=KVCache(model.config, kv).name,
         acc_bits=chip.bitlinear.acc_bits,
         overflow=chip.bitlinear.overflow,
@@ -130,7 +130,7 @@ def evaluate(
         rms_sum_error=off.rms_relative if off else 0.0,
         sparsity=sparsity(executor.ledger.rows()),
         toggles="off",
-        inputs=inputs_of(model, chip, numerics=rules.name),
+        inputs=inputs_of(model, chip, numerics=recipe.name),
     )
 
 

@@ -13,7 +13,7 @@ from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
 from bitsim.quant.packing import TernaryWeight
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.study.evaluate import HELD_OUT
 
 
@@ -51,6 +51,6 @@ def recorded(model: Model, limit: int) -> tuple[list[LinearCall], int]:
         raise PromptError(f"limit: expected an integer >= 1, got {limit!r}")
     text = files("bitsim").joinpath("models", HELD_OUT).read_bytes()
     tokens = np.frombuffer(text, np.uint8)[: min(limit, model.config.max_position_embeddings)].astype(np.int64)
-    recorder, numerics = Recorder(), recipe(model.config.default_numerics)
-    forward(model.config, model.weights, tokens, KVCache(model.config, 32), recorder, numerics)
+    recorder, recipe = Recorder(), recipe_named(model.config.default_numerics)
+    forward(model.config, model.weights, tokens, KVCache(model.config, 32), recorder, recipe)
     return recorder.calls, tokens.size

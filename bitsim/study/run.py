@@ -11,7 +11,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.generate import generate
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer
-from bitsim.quant.recipes import Recipe, recipe
+from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
 from bitsim.schedule import Objective
@@ -71,11 +71,11 @@ def run(
     ids = prompt_tokens(model, prompt, tokens, as_bytes=random_weights is not None)
     if random_weights is not None:
         model = random_model(model.config, random_weights)
-    rules = recipe(numerics or model.config.default_numerics)
+    recipe = recipe_named(numerics or model.config.default_numerics)
     placement = placement_for(chip, objective)
     executor = ChipExecutor(placement, toggles=toggles, wide=wide, seed=seed, on_operator=on_operator)
     config = model.config
-    stored = stored_bytes(config, rules, positions=len(ids) + new_tokens, batch=1)
+    stored = stored_bytes(config, recipe, positions=len(ids) + new_tokens, batch=1)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
 
@@ -89,10 +89,10 @@ def run(
             executor,
             ids,
             new_tokens,
-            rules,
+            recipe,
             temperature=temperature,
             seed=seed,
-            kv=rules.kv or (16 if wide == "datapath" else 32),
+            kv=recipe.kv or (16 if wide == "datapath" else 32),
             chunk=chunk,
             on_token=announce,
         )
@@ -100,16 +100,16 @@ def run(
         mode="run",
         chip=chip,
         rows=executor.ledger.rows(),
-        inputs=inputs_of(model, chip, numerics=rules.name)
+        inputs=inputs_of(model, chip, numerics=recipe.name)
         | {"wide": wide, "toggles": toggles, "seed": str(seed), "temperature": str(temperature)}
         | {"objective": objective}
         | ({} if random_weights is None else {"random_weights": str(random_weights)}),
         notes=(
-            *notes_on(model, chip, rules, positions=len(done)),
+            *notes_on(model, chip, recipe, positions=len(done)),
             *room,
             *notes_on_plans(executor.placement),
             *remarks_on(model, executor.placement),
-            *notes_of(executor, model, rules, wide=wide),
+            *notes_of(executor, model, recipe, wide=wide),
         ),
         prompt_tokens=len(ids),
         new_tokens=new_tokens,
@@ -142,7 +142,7 @@ def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None
     return [int(token) for token in words.encode(prompt)]
 
 
-def notes_of(executor: ChipExecutor, model: Model, rules: Recipe, *, wide: Wide) -> tuple[str, ...]:
+def notes_of(executor: ChipExecutor, model: Model, recipe: Recipe, *, wide: Wide) -> tuple[str, ...]:
     """What a reader of the result must know about how it was counted."""
     notes = [*executor.toggle_notes()]
     wide_kinds = "QK^T, PV and head" if model.config.quantised else "linears, QK^T, PV and head"
@@ -151,7 +151,7 @@ def notes_of(executor: ChipExecutor, model: Model, rules: Recipe, *, wide: Wide)
             f"values of {wide_kinds} are float32 as the contract says; their events are those of the wide datapath on "
             "the same operands"
         )
-        if rules.kv is None:
+        if recipe.kv is None:
             notes.append("values of the KV cache are float32; KV traffic is counted at 16 bits per value")
     if wide == "datapath":
         notes += [

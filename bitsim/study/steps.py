@@ -21,7 +21,7 @@ class Steps:
     """What all steps of an estimate have in common; `config` has one layer, layers are alike."""
 
     config: ModelConfig
-    rules: Recipe
+    recipe: Recipe
     batch: int
     merge_heads: bool
     experts: Experts | None = None
@@ -33,8 +33,8 @@ class Steps:
             tokens=tokens,
             context=context,
             batch=self.batch,
-            numerics=self.rules,
-            kv=self.rules.kv or 16,
+            recipe=self.recipe,
+            kv=self.recipe.kv or 16,
             merge_heads=self.merge_heads,
         )
         return operators if self.experts is None else list(self.experts.operators(self.config, operators))

@@ -15,7 +15,7 @@ from bitsim.hw.datapaths import SparseArraySpec
 from bitsim.model.checkpoint import random_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from tests.datapath.zoo import sparse_arrays
@@ -156,12 +156,12 @@ def test_a_run_books_the_cycles_that_its_operands_take() -> None:
     """A random a4.8 model: o_proj has half of its codes masked, up_proj is needed only where the gate is positive."""
     chip = load_chip("sparse-array-16x256")
     spec = chip.bitlinear.model_copy(update={"lanes": 4, "cols": 4, "depth": 4, "outputs": 16})
-    model, rules = random_model(A48_CONFIG, 3), recipe("a48")
+    model, recipe = random_model(A48_CONFIG, 3), recipe_named("a48")
     placement = Placement(chip.model_copy(update={"bitlinear": spec}))
     dense = ChipExecutor(Placement(load_chip("ternary-ws-64x64")), toggles="off", wide="float32", seed=0)
     sparse = ChipExecutor(placement, toggles="exact", wide="float32", seed=0)
     found, expected = (
-        forward(A48_CONFIG, model.weights, np.arange(9), KVCache(A48_CONFIG), one, rules) for one in (sparse, dense)
+        forward(A48_CONFIG, model.weights, np.arange(9), KVCache(A48_CONFIG), one, recipe) for one in (sparse, dense)
     )
     np.testing.assert_array_equal(found, expected)
     shorter = {}

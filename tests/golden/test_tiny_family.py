@@ -7,7 +7,7 @@ import pytest
 
 from bitsim.model.checkpoint import load_model
 from bitsim.model.executor import exact_matmul
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.study import evaluate
 
 TORCH = np.load(Path(__file__).parent / "tiny_family.npz")
@@ -19,7 +19,7 @@ LINEARS = [tuple(name.split(".", 1)) for name in TORCH.files if name.endswith(".
 def test_linears_equal_torch_given_their_input(kind: str, key: str) -> None:
     """Codes on integers, fake quantisation in float32: the same but for its summation order."""
     model, name = load_model(f"tiny-{kind}"), key.removesuffix(".x")
-    contract = recipe(model.config.default_numerics).of(name)
+    contract = recipe_named(model.config.default_numerics).of(name)
     weight = getattr(model.weights.layers[0], name.rpartition(".")[2].removesuffix("_proj"))
     q, s = contract.quantise_activations(TORCH[f"{kind}.{name}.x"])
     y, wanted = contract.rescale(exact_matmul(q, weight.codes()), s, weight.scale), TORCH[f"{kind}.{name}.y"]

@@ -11,7 +11,7 @@ from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.forward import forward
 from bitsim.model.generate import generate
 from bitsim.model.kv_cache import KVCache
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 
 HERE = Path(__file__).parent
 
@@ -37,8 +37,8 @@ def model():
 
 def test_codes_and_logits(model, expected):
     recorder, cache = Recorder(), KVCache(model.config, 32)
-    rules = recipe("hf_autobitlinear")
-    logits = forward(model.config, model.weights, expected["prompt"], cache, recorder, rules)
+    recipe = recipe_named("hf_autobitlinear")
+    logits = forward(model.config, model.weights, expected["prompt"], cache, recorder, recipe)
     assert set(recorder.codes) == {key[2:] for key in expected.files if key.startswith("q:")}
     for name, codes in recorder.codes.items():
         np.testing.assert_array_equal(codes, expected[f"q:{name}"], err_msg=name)

@@ -12,7 +12,7 @@ from bitsim.errors import ConfigError
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.zoo import zoo_config, zoo_names
 from bitsim.quant.kv import KV_FORMATS
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from tests.model.tiny_models import A48_CONFIG, B1_CONFIG, CONFIG, CONFIGS, FLOAT_CONFIG, V2_CONFIG
 
 configs = st.sampled_from(list(CONFIGS.values()))
@@ -145,7 +145,7 @@ def test_additions_of_a_hadamard_transform_are_those_of_its_definition():
     for size in (1, 2, 8, 64):
         Counting.additions = 0
         transform([Counting()] * size)
-        hadamard = recipe("v2_a8").down.quantise_work(size)
+        hadamard = recipe_named("v2_a8").down.quantise_work(size)
         assert hadamard.get("add", 0) == Counting.additions
 
 

@@ -10,7 +10,7 @@ from bitsim.model.build_operators import forward_operators
 from bitsim.model.experts import Experts
 from bitsim.model.zoo import zoo_config
 from bitsim.quant.kv import KV_FORMATS, kv_stored_bits
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.schedule import Placement
 from bitsim.study import estimate
 from bitsim.study.capacity import longest_contexts, stored_bytes
@@ -102,8 +102,12 @@ def test_an_estimate_stores_all_experts_and_reads_the_active_ones():
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_longest_context_fits_and_one_more_position_does_not(batch):
-    config, rules, placement = zoo_config("bitnet-b158-3b"), recipe("hf_bitlinear_fp32"), Placement(load_chip(CHIP))
-    stored = stored_bytes(config, rules, positions=1, batch=batch)
+    config, recipe, placement = (
+        zoo_config("bitnet-b158-3b"),
+        recipe_named("hf_bitlinear_fp32"),
+        Placement(load_chip(CHIP)),
+    )
+    stored = stored_bytes(config, recipe, positions=1, batch=batch)
     found = longest_contexts(placement, config, stored, batch)
     room = 8 * (8 * 10**9 - stored.linears - stored.embedding)
     storages = {"16 bit": 16, "8 bit": KV_FORMATS["kv8"], "4 bit": KV_FORMATS["kv4"], "3 bit": KV_FORMATS["kv3_bos8"]}
@@ -118,7 +122,7 @@ def test_the_longest_context_fits_and_one_more_position_does_not(batch):
 
 def test_no_context_where_weights_have_no_room():
     config, placement = zoo_config("llama-70b"), Placement(load_chip(CHIP))
-    stored = stored_bytes(config, recipe("float"), positions=1, batch=1)
+    stored = stored_bytes(config, recipe_named("float"), positions=1, batch=1)
     assert set(longest_contexts(placement, config, stored, 1).values()) == {0}
 
 

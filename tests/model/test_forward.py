@@ -12,15 +12,15 @@ from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.forward import activate, forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.rotary import rotary_table, rotate
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from tests.model.tiny_models import A48_CONFIG, CONFIG, CONFIGS, FLOAT_CONFIG, Recorder
 
 TOKENS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5])
 
 
 def run(model, tokens, cache, executor=None):
-    rules = recipe(model.config.default_numerics)
-    return forward(model.config, model.weights, tokens, cache, executor or ReferenceExecutor(), rules)
+    recipe = recipe_named(model.config.default_numerics)
+    return forward(model.config, model.weights, tokens, cache, executor or ReferenceExecutor(), recipe)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -48,7 +48,7 @@ def test_executes_what_is_listed(config):
     run(model, TOKENS[:1], cache, recorder)
     assert recorder.operators == forward_operators(config, phase="decode", tokens=1, context=12)
     for name, (q, _) in recorder.linears.items():
-        low, high = recipe(config.default_numerics).of(name).code_range
+        low, high = recipe_named(config.default_numerics).of(name).code_range
         assert low <= q.min() <= q.max() <= high
 
 
@@ -62,10 +62,10 @@ def test_every_linear_is_quantised_by_its_own_contract():
 
         return replace(contract, quantise_activations=quantise)
 
-    rules, parts = recipe("a48"), ("qkv", "o", "gate_up", "down")
-    rules = replace(rules, **{part: named(getattr(rules, part), part) for part in parts})
+    recipe, parts = recipe_named("a48"), ("qkv", "o", "gate_up", "down")
+    recipe = replace(recipe, **{part: named(getattr(recipe, part), part) for part in parts})
     model = random_model(A48_CONFIG, 4)
-    forward(A48_CONFIG, model.weights, TOKENS, KVCache(A48_CONFIG), ReferenceExecutor(), rules)
+    forward(A48_CONFIG, model.weights, TOKENS, KVCache(A48_CONFIG), ReferenceExecutor(), recipe)
     assert called == list(parts) * A48_CONFIG.num_layers
 
 
@@ -95,12 +95,12 @@ def test_outputs_where_the_gate_is_zero_are_not_needed():
 
 def test_another_papers_activations_on_the_same_weights_are_allowed():
     model = random_model(CONFIG, 5)
-    logits = forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), recipe("a48"))
+    logits = forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), recipe_named("a48"))
     assert np.isfinite(logits).all()
     with pytest.raises(
         ConfigError, match=r"mlp\.down_proj: numerics 'v2_a4' .* expected a power of two of values, got 44"
     ):
-        forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), recipe("v2_a4"))
+        forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), recipe_named("v2_a4"))
 
 
 def test_future_tokens_do_not_matter():
@@ -153,7 +153,7 @@ def test_quantised_cache_keeps_what_its_codes_read_back_as(bits):
 def test_wrong_contract_and_shapes():
     model = random_model(CONFIG, 5)
     with pytest.raises(ConfigError, match="use 'hf_autobitlinear'"):
-        forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), recipe("hf_bitlinear_fp32"))
+        forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG), ReferenceExecutor(), recipe_named("hf_bitlinear_fp32"))
 
     class Cut(ReferenceExecutor):
         def bitlinear(self, op, x_q, weight, live=None):

@@ -48,9 +48,9 @@ def random_layer(m=3, n=48, k=96):
 @pytest.mark.parametrize("name", ["b1", "b1_rint", "b158_q127_added", "a48_int4"])
 @given(layer=layers())
 def test_groups_on_their_own_devices_equal_groups_on_one_device(chip, axis, name, layer):
-    (devices, x, w), rules, datapath = layer, contract(name), DATAPATHS[chip]
-    one = on_one(rules, datapath, x, w, groups=devices, axis=axis)
-    many = on_devices(rules, datapath, x, w, devices=devices, axis=axis, grouped=True, link=LINK)
+    (devices, x, w), recipe, datapath = layer, contract(name), DATAPATHS[chip]
+    one = on_one(recipe, datapath, x, w, groups=devices, axis=axis)
+    many = on_devices(recipe, datapath, x, w, devices=devices, axis=axis, grouped=True, link=LINK)
     same(one, many)
     assert set(many.exchanged) == ({"outputs"} if axis == "k" else set())
 
@@ -60,15 +60,15 @@ def test_groups_on_their_own_devices_equal_groups_on_one_device(chip, axis, name
 @pytest.mark.parametrize(("axis", "joined"), [("n", {"alpha", "beta"}), ("k", {"alpha", "beta", "gamma", "sums"})])
 @given(layer=layers())
 def test_without_groups_joined_statistics_make_the_split_equal_the_whole_layer(chip, algorithm, axis, joined, layer):
-    (devices, x, w), rules, datapath = layer, contract("b1"), DATAPATHS[chip]
-    q, s = rules.quantise_activations(x)
-    codes, beta = rules.quantise_weights(w)
+    (devices, x, w), recipe, datapath = layer, contract("b1"), DATAPATHS[chip]
+    q, s = recipe.quantise_activations(x)
+    codes, beta = recipe.quantise_weights(w)
     acc = q.astype(np.int64) @ codes.astype(np.int64).T
-    many = on_devices(rules, datapath, x, w, devices=devices, axis=axis, grouped=False, link=LINK, algorithm=algorithm)
+    many = on_devices(recipe, datapath, x, w, devices=devices, axis=axis, grouped=False, link=LINK, algorithm=algorithm)
     np.testing.assert_array_equal(many.x_codes, q)
     np.testing.assert_array_equal(many.w_codes, codes)
     np.testing.assert_array_equal(many.sums, acc)
-    np.testing.assert_array_equal(many.y, rules.rescale(acc, s, beta))
+    np.testing.assert_array_equal(many.y, recipe.rescale(acc, s, beta))
     assert set(many.exchanged) == joined
     assert set(many.calls.values()) == {1}
 
@@ -77,9 +77,9 @@ def test_without_groups_joined_statistics_make_the_split_equal_the_whole_layer(c
 @given(layer=layers())
 def test_non_negative_activations_need_eta_too(name, layer):
     devices, x, w = layer
-    rules, datapath = contract(name), DATAPATHS["ternary-ws-64x64"]
-    one = on_one(rules, datapath, x, w, axis="n")
-    many = on_devices(rules, datapath, x, w, devices=devices, axis="k", grouped=False, link=LINK, algorithm="ring")
+    recipe, datapath = contract(name), DATAPATHS["ternary-ws-64x64"]
+    one = on_one(recipe, datapath, x, w, axis="n")
+    many = on_devices(recipe, datapath, x, w, devices=devices, axis="k", grouped=False, link=LINK, algorithm="ring")
     same(one, many)
     assert set(many.exchanged) == {"alpha", "beta", "gamma", "eta", "sums"}
 
@@ -97,12 +97,12 @@ def test_without_groups_and_without_exchange_the_split_is_another_layer():
 @pytest.mark.parametrize("algorithm", ["ring", "tree"])
 def test_ring_and_tree_round_in_their_own_order_only(algorithm):
     """Codes and sums stay; outputs lie within the rounding errors of D - 1 float32 additions."""
-    (x, w), datapath, rules = random_layer(k=480), DATAPATHS["ternary-ws-64x64"], contract("b1")
-    one = on_one(rules, datapath, x, w, groups=8, axis="k")
-    many = on_devices(rules, datapath, x, w, devices=8, axis="k", grouped=True, link=LINK, algorithm=algorithm)
+    (x, w), datapath, recipe = random_layer(k=480), DATAPATHS["ternary-ws-64x64"], contract("b1")
+    one = on_one(recipe, datapath, x, w, groups=8, axis="k")
+    many = on_devices(recipe, datapath, x, w, devices=8, axis="k", grouped=True, link=LINK, algorithm=algorithm)
     np.testing.assert_array_equal(one.x_codes, many.x_codes)
     np.testing.assert_array_equal(one.sums, many.sums)
-    parts = [on_one(rules, datapath, np.ascontiguousarray(a), np.ascontiguousarray(b), axis="n").y
+    parts = [on_one(recipe, datapath, np.ascontiguousarray(a), np.ascontiguousarray(b), axis="n").y
              for a, b in zip(np.split(x, 8, axis=1), np.split(w, 8, axis=1), strict=True)]  # fmt: skip
     room = 7 * 2.0**-24 * np.abs(parts).sum(axis=0, dtype=np.float64) * 2
     assert (np.abs(one.y.astype(np.float64) - many.y) <= room).all()

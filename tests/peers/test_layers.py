@@ -70,18 +70,18 @@ def test_rounding_to_bfloat16_is_torchs() -> None:
 
 
 def test_bitlinear(mode: str, dtype: str) -> None:
-    rules = contract("hf_bitlinear_fp32" if dtype == "fp32" else f"hf_bitlinear_bf16_{mode}")
+    recipe = contract("hf_bitlinear_fp32" if dtype == "fp32" else f"hf_bitlinear_bf16_{mode}")
     for m, k, n in shapes(mode):
         codes, x = ternary(n, k), activations(m, k, dtype)
         layer = bitnet.BitLinear(k, n, bias=False, dtype=DTYPES[dtype])
         layer.weight = bitnet.pack_weights(torch.from_numpy(codes.copy()))
         layer.weight_scale = torch.tensor([1 / 0.0371], dtype=DTYPES[dtype])
 
-        q, s = rules.quantise_activations(array(x))
+        q, s = recipe.quantise_activations(array(x))
         their_q, their_s = layer.activation_quant(x)
         np.testing.assert_array_equal(q, their_q.numpy())
         same_bits(s, array(their_s))
-        y = rules.rescale(exact_matmul(q, codes), s, array(layer.weight_scale)[0])
+        y = recipe.rescale(exact_matmul(q, codes), s, array(layer.weight_scale)[0])
         same_bits(y, array(layer(x)))
 
 
@@ -117,7 +117,7 @@ def check_product(x: Any, dtype: str, codes: Any, weight: Any) -> tuple[Any, Any
 
 
 def test_autobitlinear_offline(mode: str, dtype: str) -> None:
-    rules = contract("hf_autobitlinear")
+    recipe = contract("hf_autobitlinear")
     for m, k, n in shapes(mode):
         codes, x = ternary(n, k), activations(m, k, dtype)
         layer = autobitlinear(codes, dtype, online=False)
@@ -125,13 +125,13 @@ def test_autobitlinear_offline(mode: str, dtype: str) -> None:
         scale = array(layer.weight_scale)[0]
         mm, acc, s, error = check_product(x, dtype, codes, layer.weight)
         # With the float product in the place of acc and a scale of one, the last step is the contract's.
-        y = rounded(rules.rescale(array(mm), np.ones_like(s), scale), dtype)
+        y = rounded(recipe.rescale(array(mm), np.ones_like(s), scale), dtype)
         same_bits(y, array(layer(x)))
         assert (np.abs(acc / s.astype(np.float64) - array(mm)) <= error).all()
 
 
 def test_autobitlinear_online(mode: str, dtype: str) -> None:
-    rules = contract("hf_autobitlinear")
+    recipe = contract("hf_autobitlinear")
     for m, k, n in shapes(mode):
         master = rounded(np.random.default_rng(k).normal(0, 0.7, (n, k)).astype(np.float32), dtype)
         layer, x = autobitlinear(master, dtype, online=True), activations(m, k, dtype)
@@ -146,5 +146,5 @@ def test_autobitlinear_online(mode: str, dtype: str) -> None:
 
         mm, acc, s, error = check_product(x, dtype, codes, fake)
         same_bits(array(mm), array(layer(x)))
-        y = rules.rescale(acc, s, rounded(np.array([mean]), dtype)[0])
+        y = recipe.rescale(acc, s, rounded(np.array([mean]), dtype)[0])
         assert (np.abs(y - array(mm).astype(np.float64)) <= error * scale * 1.5).all()

@@ -16,7 +16,7 @@ from bitsim.model.forward import forward
 from bitsim.model.generate import generate
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.contracts import contract
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from tests.model.tiny_models import Recorder
 from tests.peers.models import NEW_TOKENS, PROMPT, SHAPES, Case, Peer, bitnet, draw_model, torch, write_checkpoint
 
@@ -43,8 +43,8 @@ def test_codes_sums_logits_and_greedy_tokens(tmp_path: Path, case: Case) -> None
     greedy, logits = peer.greedy(), peer.logits(PROMPT).numpy()
 
     ours, recorder = load_model(tmp_path), Recorder()
-    rules = recipe(ours.config.default_numerics)
-    got = forward(ours.config, ours.weights, np.array(PROMPT), KVCache(ours.config, 32), recorder, rules)
+    recipe = recipe_named(ours.config.default_numerics)
+    got = forward(ours.config, ours.weights, np.array(PROMPT), KVCache(ours.config, 32), recorder, recipe)
     assert len(recorder.linears) == len(peer.linears) == 7 * ours.config.num_layers
     for name, (codes, sums) in recorder.linears.items():
         x_q, _ = bitnet.BitLinear.activation_quant(None, peer.inputs[f"model.{name}"])
@@ -60,15 +60,15 @@ def test_every_bitlinear_of_a_bfloat16_model_given_its_input(tmp_path: Path, sha
     case = Case(storage="bitlinear packed", shape=shape, group=2, tied=True, dtype="bfloat16")
     peer = Peer(write_checkpoint(tmp_path, case, seed=1), torch.bfloat16)
     peer.logits(PROMPT)
-    ours, rules = load_model(tmp_path), contract("hf_bitlinear_bf16_eager")
+    ours, recipe = load_model(tmp_path), contract("hf_bitlinear_bf16_eager")
     for i, layer in enumerate(ours.weights.layers):
         for name, _, _ in ours.config.linear_shapes():
             full_name, weight = f"model.layers.{i}.{name}", getattr(layer, name.split(".")[1].removesuffix("_proj"))
             x = peer.inputs[full_name]
             assert x.dtype == torch.bfloat16
-            q, s = rules.quantise_activations(x.float().numpy())
+            q, s = recipe.quantise_activations(x.float().numpy())
             np.testing.assert_array_equal(q, bitnet.BitLinear.activation_quant(None, x)[0].numpy())
-            y = rules.rescale(exact_matmul(q, weight.codes()), s, weight.scale)
+            y = recipe.rescale(exact_matmul(q, weight.codes()), s, weight.scale)
             np.testing.assert_array_equal(y, peer.outputs[full_name].float().numpy())
 
 
@@ -77,12 +77,12 @@ def test_codes_of_a_bfloat16_autobitlinear_model_given_its_inputs(tmp_path: Path
     case = Case(storage=storage, shape="two layers", group=4, tied=True, dtype="bfloat16")
     peer = Peer(write_checkpoint(tmp_path, case, seed=1), torch.bfloat16)
     peer.logits(PROMPT)
-    ours, rules = load_model(tmp_path), contract("hf_autobitlinear")
+    ours, recipe = load_model(tmp_path), contract("hf_autobitlinear")
     for i, layer in enumerate(ours.weights.layers):
         for name, _, _ in ours.config.linear_shapes():
             full_name, weight = f"model.layers.{i}.{name}", getattr(layer, name.split(".")[1].removesuffix("_proj"))
             x = peer.inputs[full_name]
-            q, s = rules.quantise_activations(x.float().numpy())
+            q, s = recipe.quantise_activations(x.float().numpy())
             fake = torch.from_numpy(q / s).bfloat16()
             assert torch.equal(fake, bitnet.ActQuant.apply(x))
             np.testing.assert_array_equal(weight.codes(), peer.codes(full_name).numpy())

@@ -12,7 +12,7 @@ from bitsim.quant.a48 import INT8_ABSMAX
 from bitsim.quant.contracts import CONTRACTS, contract
 from bitsim.quant.fp4 import E1M2, E2M1
 from bitsim.quant.kv import KV_FORMATS, STEP_BITS, KVFormat, kv_stored_bits
-from bitsim.quant.recipes import RECIPES, recipe
+from bitsim.quant.recipes import RECIPES, recipe_named
 from bitsim.quant.topk import topk_mask
 from tests.quant.strategies import MAX, ordinary, tokens
 
@@ -181,7 +181,7 @@ def test_kv_errors():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_are_made_of_registered_contracts_of_one_class(name):
-    entry = recipe(name)
+    entry = recipe_named(name)
     for linear in (entry.qkv, entry.o, entry.gate_up, entry.down):
         assert CONTRACTS[linear.name] is linear
         assert linear.linear_class == entry.linear_class
@@ -207,7 +207,7 @@ PAPERS = [
 
 @pytest.mark.parametrize(("name", "qkv", "o", "gate_up", "down", "kv"), PAPERS)
 def test_recipes_are_the_papers(name, qkv, o, gate_up, down, kv):
-    entry = recipe(name)
+    entry = recipe_named(name)
     linears = ("self_attn.k_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
     assert [entry.of(linear).name for linear in linears] == [qkv, o, gate_up, gate_up, down]
     assert (entry.kv and (entry.kv.bits, entry.kv.bos_bits)) == kv
@@ -220,4 +220,4 @@ def test_every_recipe_is_checked_against_its_paper():
 
 def test_unknown_recipe():
     with pytest.raises(UnknownNameError, match="did you mean"):
-        recipe("a4.8")
+        recipe_named("a4.8")

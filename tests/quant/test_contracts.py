@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from bitsim.errors import ConfigError, OperandError, UnknownNameError
 from bitsim.model.config import NUMERICS
 from bitsim.quant.contracts import CONTRACTS, absmax_int8, contract, ternarise
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "layer"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden data at {GOLDEN}")
@@ -133,7 +133,7 @@ def test_registry():
         assert entry.name == name
         assert (entry.source and entry.evidence) or name == "float"
     for linear_class, name in NUMERICS.items():
-        assert recipe(name).linear_class == linear_class
+        assert recipe_named(name).linear_class == linear_class
     with pytest.raises(UnknownNameError, match="hf_bitlinear_fp32"):
         contract("hf_bitlinear")
     with pytest.raises(ConfigError, match="float"):

@@ -45,11 +45,11 @@ def test_rounding_is_to_nearest_ties_to_even():
 @needs_golden
 @pytest.mark.parametrize("mode", MODES)
 def test_codes_and_scales_equal_transformers(mode):
-    vectors, rules = load("act_vectors"), contract(f"hf_bitlinear_bf16_{mode}")
+    vectors, recipe = load("act_vectors"), contract(f"hf_bitlinear_bf16_{mode}")
     cases = sorted({key.split(".")[0] for key in vectors.files if key.endswith(".bf16.x.bf16")} - {"inf", "nan"})
     assert len(cases) == 14
     for case in cases:
-        q, s = rules.quantise_activations(stored(vectors, f"{case}.bf16.x"))
+        q, s = recipe.quantise_activations(stored(vectors, f"{case}.bf16.x"))
         same_bits(q, vectors[f"{case}.bf16.{mode}.q"])
         same_bits(s, stored(vectors, f"{case}.bf16.{mode}.s"))
 
@@ -79,12 +79,12 @@ def test_a_linear_on_the_activations_of_a_bfloat16_model(mode, linear):
     folder = GOLDEN.parent / "hf" / "A"
     trace = np.load(folder / "trace_packed_autobitlinear_bf16_eager.npz")
     model = load_model(folder / "packed_bitlinear")
-    rules = contract(f"hf_bitlinear_bf16_{mode}")
+    recipe = contract(f"hf_bitlinear_bf16_{mode}")
     for i, layer in enumerate(model.weights.layers):
         x = stored(trace, f"L{i}.{linear}.x")[0]
         weight = getattr(layer, linear.removesuffix("_proj"))
-        q, s = rules.quantise_activations(x)
-        y = rules.rescale(exact_matmul(q, weight.codes()), s, weight.scale)
+        q, s = recipe.quantise_activations(x)
+        y = recipe.rescale(exact_matmul(q, weight.codes()), s, weight.scale)
         same_bits(y, round_to_bf16(y))
         wanted = stored(trace, f"L{i}.{linear}.y")[0]
         np.testing.assert_allclose(y, wanted, rtol=0, atol=0.02 * np.abs(wanted).max())
@@ -92,11 +92,11 @@ def test_a_linear_on_the_activations_of_a_bfloat16_model(mode, linear):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_inputs_are_rounded_to_bfloat16_first(mode):
-    rules, x = contract(f"hf_bitlinear_bf16_{mode}"), np.random.default_rng(3).normal(size=(4, 300)).astype(np.float32)
-    for got, want in zip(rules.quantise_activations(x), rules.quantise_activations(round_to_bf16(x)), strict=True):
+    recipe, x = contract(f"hf_bitlinear_bf16_{mode}"), np.random.default_rng(3).normal(size=(4, 300)).astype(np.float32)
+    for got, want in zip(recipe.quantise_activations(x), recipe.quantise_activations(round_to_bf16(x)), strict=True):
         same_bits(got, want)
     sums, s = np.array([[1_000_003, -77]]), np.float32([[2.5]])
-    same_bits(rules.rescale(sums, s, np.float32(0.3)), rules.rescale(sums, s, round_to_bf16(np.float32([0.3]))[0]))
+    same_bits(recipe.rescale(sums, s, np.float32(0.3)), recipe.rescale(sums, s, round_to_bf16(np.float32([0.3]))[0]))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bitsim.events import Events, total
 from bitsim.hw import chip_names, load_chip
 from bitsim.model.checkpoint import load_model
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.schedule import Placed, Placement
 from bitsim.schedule.growth import grown
 from bitsim.study.steps import Steps
@@ -24,8 +24,8 @@ def nothing(_op: object, _placed: Placed) -> Events:
 
 def steps(name: str = "tiny-b158", batch: int = 1, numerics: str | None = None) -> Steps:
     config = load_model(name).config
-    rules = recipe(numerics or config.default_numerics)
-    return Steps(config=replace(config, num_layers=1), rules=rules, batch=batch, merge_heads=False)
+    recipe = recipe_named(numerics or config.default_numerics)
+    return Steps(config=replace(config, num_layers=1), recipe=recipe, batch=batch, merge_heads=False)
 
 
 def check(chip: str, shape: Steps, first: int, number: int) -> None:

@@ -13,7 +13,7 @@ from bitsim.hw.link import load_link
 from bitsim.model.zoo import zoo_config
 from bitsim.parallel.communication import communication
 from bitsim.parallel.devices import EVEN, SERIAL, DeviceSplit, linked
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.serving.kernels import calibrated
 from bitsim.serving.memory import kv_bytes, kv_storage, needs_of
 from bitsim.serving.roofline import decode_time, kernel_calls, overhead_s, prompt_time
@@ -38,7 +38,7 @@ def test_memory_of_llama_7b_by_hand() -> None:
 
 def test_ternary_weights_take_two_bits_and_kv_codes_their_bits_and_a_step() -> None:
     config = zoo_config("bitnet-b158-3b")
-    needs = needs_of(config, kv_storage(4, recipe("hf_bitlinear_fp32")), prompt=1, positions=10)
+    needs = needs_of(config, kv_storage(4, recipe_named("hf_bitlinear_fp32")), prompt=1, positions=10)
     assert needs.linears == 26 * (4 * 3200**2 + 3 * 3200 * 8640) / 4
     assert needs.kv_per_sequence == 2 * 32 * 26 * 10 * (100 * 4 + 16) / 8
 
@@ -60,7 +60,15 @@ def test_one_step_of_a_ternary_model_by_hand() -> None:
     config, gpu = zoo_config("bitnet-b158-3b"), load_gpu("a100-80gb")
     small, wide = calibrated("w2a8"), calibrated("fp16")
     step = decode_time(
-        config, recipe(config.default_numerics), gpu, EVEN, devices=ONE, batch=ONE, storage=16, first=100, last=100
+        config,
+        recipe_named(config.default_numerics),
+        gpu,
+        EVEN,
+        devices=ONE,
+        batch=ONE,
+        storage=16,
+        first=100,
+        last=100,
     )
     d, f, layers, peak = 3200, 8640, 26, 2039e9
     shapes = [(3 * d, d), (d, d), (2 * f, d), (d, f)]
@@ -77,7 +85,7 @@ def test_one_step_of_a_ternary_model_by_hand() -> None:
 
 def test_a_long_prompt_takes_its_operations_at_the_assumed_share_of_the_peak() -> None:
     config, gpu = zoo_config("llama-7b"), load_gpu("a100-80gb")
-    found = prompt_time(config, recipe("float"), gpu, EVEN, ONE, 4096)
+    found = prompt_time(config, recipe_named("float"), gpu, EVEN, ONE, 4096)
     linears = 2 * 4096 * config.linear_weights
     attention = 4 * 4096 * 32 * 4096 * 4097 / 2
     assert float(found.compute) == pytest.approx(linears / (0.7 * 312e12))
@@ -86,12 +94,12 @@ def test_a_long_prompt_takes_its_operations_at_the_assumed_share_of_the_peak() -
 
 def test_the_average_over_growing_contexts_is_the_mean_of_all_steps() -> None:
     config, gpu = zoo_config("bitnet-b158-1.3b"), load_gpu("a100-40gb")
-    rules = recipe("a48_kv3")
-    storage, batch = kv_storage(3, rules), np.asarray(7.0)
+    recipe = recipe_named("a48_kv3")
+    storage, batch = kv_storage(3, recipe), np.asarray(7.0)
 
     def step(first: int, last: int) -> float:
         found = decode_time(
-            config, recipe(config.default_numerics), gpu, EVEN, devices=ONE, batch=batch, storage=storage,
+            config, recipe_named(config.default_numerics), gpu, EVEN, devices=ONE, batch=batch, storage=storage,
             first=first, last=last,
         )  # fmt: skip
         return float(found.total)
@@ -104,7 +112,7 @@ def test_time_is_never_below_bandwidth_or_peak_rate() -> None:
     for model in ("llama-7b", "bitnet-b158-7b", "bitnet-a48-7b"):
         config = zoo_config(model)
         grid = serving_grid(model, gpu, devices=[1, 4], batches=[1, 8, 64, 512])
-        calls = list(kernel_calls(config, recipe(config.default_numerics)))
+        calls = list(kernel_calls(config, recipe_named(config.default_numerics)))
         kv = kv_bytes(config, 16, 512)
         for i, devices in enumerate((1, 4)):
             for j, batch in enumerate((1, 8, 64, 512)):
@@ -159,7 +167,7 @@ def test_four_bit_activations_are_native_on_ampere_and_emulated_on_hopper() -> N
     native, emulated = (serve("bitnet-a48-7b", gpu, batch=4) for gpu in ("a100-80gb", "h100-sxm"))
     assert not any("emulated" in note for note in native.notes)
     assert any("w2a4" in note and "emulated by int8" in note for note in emulated.notes)
-    kernels = {call.name: call.kernel for call in kernel_calls(zoo_config("bitnet-a48-7b"), recipe("a48_fp4"))}
+    kernels = {call.name: call.kernel for call in kernel_calls(zoo_config("bitnet-a48-7b"), recipe_named("a48_fp4"))}
     assert kernels == {"qkv": "fp4", "o": "fp4", "ffn in": "fp4", "ffn out": "w2a8", "head": "fp16"}
 
 

@@ -8,7 +8,7 @@ from bitsim.errors import ConfigError
 from bitsim.hw import Chip, load_chip
 from bitsim.model.operators import Operator
 from bitsim.model.zoo import zoo_config
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.schedule import Placement
 from bitsim.study.capacity import check_capacity, stored_bytes
 from bitsim.study.goal import per_bit
@@ -26,7 +26,7 @@ def with_dram(gigabytes: float) -> Chip:
 
 def test_dram_holds_packed_linears_embedding_head_and_the_cache_of_all_sequences() -> None:
     config = zoo_config("bitnet-b158-3b")
-    stored = stored_bytes(config, recipe(config.default_numerics), positions=100, batch=3)
+    stored = stored_bytes(config, recipe_named(config.default_numerics), positions=100, batch=3)
     assert (stored.linears, stored.embedding, stored.kv) == (LINEARS, EMBEDDING, KV)
     needs = LINEARS + EMBEDDING + KV
     enough, short = (Placement(with_dram((needs + spare) / 1e9)) for spare in (1, -1000))

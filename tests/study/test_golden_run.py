@@ -10,7 +10,7 @@ from bitsim.hw import load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 
@@ -42,7 +42,7 @@ def test_codes_and_sums_equal_the_reference_bit_for_bit(golden: Path, trace: dic
         trace["input_ids"][0],
         KVCache(model.config, 32),
         executor,
-        recipe("hf_bitlinear_fp32"),
+        recipe_named("hf_bitlinear_fp32"),
     )
     assert len(seen) == 14
     for (layer, name), (codes, sums) in seen.items():

@@ -14,7 +14,7 @@ from bitsim.hw import chip_names, load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.results import Result
 from bitsim.schedule.place import Placement
 from bitsim.study.estimate import SLOWEST
@@ -192,7 +192,7 @@ def test_the_first_overflow_is_at_the_same_token_however_the_tokens_are_split_in
         executor = ChipExecutor(Placement(chip), toggles="off", wide="float32", seed=0)
         cache = KVCache(model.config, 32)
         for step in steps:
-            forward(model.config, model.weights, step, cache, executor, recipe("hf_autobitlinear"))
+            forward(model.config, model.weights, step, cache, executor, recipe_named("hf_autobitlinear"))
         found.append({name: o for name, o in executor.overflowed.items() if name.startswith("layers.0.self_attn")})
     assert found[0] == found[1]
     assert any(first.m > 0 for _, first in found[0].values())

@@ -7,7 +7,7 @@ from bitsim.hw import load_chip
 from bitsim.model.checkpoint import random_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.results.rows import OperatorRow, sparsity
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor, live_macs
@@ -41,9 +41,9 @@ def test_a48_masks_half_of_the_input_of_o_and_skips_up_where_the_gate_is_zero() 
     """Against sums over the recorded codes of the same model, operator by operator."""
     model, recorder = random_model(A48_CONFIG, 3), Recorder()
     executor = ChipExecutor(Placement(load_chip("ternary-ws-64x64")), toggles="off", wide="float32", seed=0)
-    tokens, rules = np.arange(9), recipe("a48")
+    tokens, recipe = np.arange(9), recipe_named("a48")
     for one in (recorder, executor):
-        forward(A48_CONFIG, model.weights, tokens, KVCache(A48_CONFIG), one, rules)
+        forward(A48_CONFIG, model.weights, tokens, KVCache(A48_CONFIG), one, recipe)
     for found in executor.ledger.rows():
         if found.live_macs is None:
             assert found.name not in recorder.linears

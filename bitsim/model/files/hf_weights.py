@@ -24,7 +24,7 @@ from bitsim.model.weights import (
 )
 from bitsim.quant.layouts import packing
 from bitsim.quant.packing import Float32, TernaryWeight, UInt8, check_packed, pack_hf
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from bitsim.quant.repack import pack_hf_rows
 from bitsim.quant.trits import TRIT_VALUES
 
@@ -161,9 +161,9 @@ class _Reader:
         `WeightQuant` (and so the bytes that it packs), see `ternarise`.
         """
         dtype, values = self._checked(f"{name}.weight"), self.values(f"{name}.weight")
-        rules = recipe(self.config.default_numerics).qkv
-        codes, mean = rules.quantise_weights(values)
-        exact = np.array([rules.stored_scale(mean)], dtype=np.float32)
+        contract = recipe_named(self.config.default_numerics).qkv
+        codes, mean = contract.quantise_weights(values)
+        exact = np.array([contract.stored_scale(mean)], dtype=np.float32)
         scale = to_float32(from_float32(exact, dtype), dtype)[0]
         if not 0 < scale < np.inf:
             raise CheckpointError(

@@ -12,7 +12,7 @@ from bitsim.model.generate import generate
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.contracts import contract
 from bitsim.quant.packing import bf16_to_f32, f32_to_bf16
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from tests.model.tiny_models import GOLDEN, Recorder
 
 HF = GOLDEN / "hf" / "A"
@@ -45,15 +45,15 @@ def linear_weight(model, layer, linear):
 
 @pytest.mark.parametrize(("layer", "linear"), LINEARS)
 def test_bitlinear_given_its_input(fp32, layer, linear):
-    model, rules = load_model(HF / "packed_bitlinear"), contract("hf_bitlinear_fp32")
+    model, recipe = load_model(HF / "packed_bitlinear"), contract("hf_bitlinear_fp32")
     source = INPUT_OF.get(linear, linear)
-    q, s = rules.quantise_activations(fp32[f"L{layer}.{source}.x"][0])
+    q, s = recipe.quantise_activations(fp32[f"L{layer}.{source}.x"][0])
     np.testing.assert_array_equal(q, fp32[f"L{layer}.{source}.q"][0])
     np.testing.assert_array_equal(s, fp32[f"L{layer}.{source}.s"][0])
     weight = linear_weight(model, layer, linear)
     acc = exact_matmul(q, weight.codes())
     np.testing.assert_array_equal(acc, fp32[f"L{layer}.{linear}.acc"][0])
-    y = rules.rescale(acc, s, weight.scale)
+    y = recipe.rescale(acc, s, weight.scale)
     np.testing.assert_array_equal(y.view(np.uint32), fp32[f"L{layer}.{linear}.y"][0].view(np.uint32))
 
 
@@ -67,9 +67,9 @@ def lookup(trace, key):
 
 @pytest.mark.parametrize(("layer", "linear"), LINEARS)
 def test_autobitlinear_given_its_input(bf16, layer, linear):
-    model, rules = load_model(HF / "packed_autobitlinear"), contract("hf_autobitlinear")
+    model, recipe = load_model(HF / "packed_autobitlinear"), contract("hf_autobitlinear")
     source = INPUT_OF.get(linear, linear)
-    q, s = rules.quantise_activations(lookup(bf16, f"L{layer}.{source}.x"))
+    q, s = recipe.quantise_activations(lookup(bf16, f"L{layer}.{source}.x"))
     np.testing.assert_array_equal(q, lookup(bf16, f"L{layer}.{source}.q"))
     np.testing.assert_array_equal(s, lookup(bf16, f"L{layer}.{source}.s"))
     weight, mm = linear_weight(model, layer, linear), lookup(bf16, f"L{layer}.{linear}.mm")
@@ -77,15 +77,15 @@ def test_autobitlinear_given_its_input(bf16, layer, linear):
     np.testing.assert_array_equal(acc, lookup(bf16, f"L{layer}.{linear}.acc"))
     np.testing.assert_allclose(acc / s, mm, rtol=0, atol=3.8e-3 * np.abs(mm).max())
     # With mm in the place of acc and a scale of one, the last step is the contract's: one multiplication.
-    y = bf16_to_f32(f32_to_bf16(rules.rescale(mm, np.ones_like(s), weight.scale)))
+    y = bf16_to_f32(f32_to_bf16(recipe.rescale(mm, np.ones_like(s), weight.scale)))
     np.testing.assert_array_equal(y, lookup(bf16, f"L{layer}.{linear}.y"))
 
 
 def test_full_forward(fp32):
     model, recorder = load_model(HF / "packed_bitlinear"), Recorder()
     cache = KVCache(model.config, 32)
-    rules = recipe("hf_bitlinear_fp32")
-    logits = forward(model.config, model.weights, fp32["input_ids"][0], cache, recorder, rules)
+    recipe = recipe_named("hf_bitlinear_fp32")
+    logits = forward(model.config, model.weights, fp32["input_ids"][0], cache, recorder, recipe)
     assert len(recorder.linears) == len(LINEARS)
     for layer, linear in LINEARS:
         q, acc = recorder.linears[name_of(layer, linear)]

@@ -18,7 +18,7 @@ from bitsim.model.files.hf_weights import expected_tensors
 from bitsim.model.generate import generate
 from bitsim.quant.contracts import ternarise
 from bitsim.quant.packing import bf16_to_f32, pack_hf
-from bitsim.quant.recipes import recipe
+from bitsim.quant.recipes import recipe_named
 from tests.model.tiny_models import TINY, read_tensors, safetensors_bytes, tiny_config, write_checkpoint
 
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
@@ -135,11 +135,11 @@ def test_master_weights_are_ternarised(tmp_path, tag, linear_class, tied):
     model, checkpoint = load_model(folder), load_checkpoint(folder)
     assert (model.weights.head is model.weights.embedding) == tied
     assert checkpoint.packing == "master"
-    rules = recipe(model.config.default_numerics).qkv
+    recipe = recipe_named(model.config.default_numerics).qkv
     for i, layer in enumerate(model.weights.layers):
         for name, key in zip(LINEARS, model.config.linear_shapes(), strict=True):
             codes, mean = ternarise(exact[f"model.layers.{i}.{key[0]}.weight"])
-            weight, scale = getattr(layer, name), rules.stored_scale(mean)
+            weight, scale = getattr(layer, name), recipe.stored_scale(mean)
             np.testing.assert_array_equal(weight.packed, pack_hf(codes))
             assert abs(weight.scale - scale) <= scale * {"BF16": 2**-8, "F16": 2**-11, "F32": 0}[tag]
     tokens, logits = generate(model, ReferenceExecutor(), [1, 2, 3], 2)
