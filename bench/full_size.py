@@ -71,6 +71,7 @@ def bench_decode(path: Path) -> None:
     from bitsim.model.kv_cache import KVCache
     from bitsim.quant.packing import TernaryWeight
     from bitsim.quant.recipes import recipe_named
+    from bitsim.results.setup import Execution
     from bitsim.schedule.place import Placement
     from bitsim.study.executor import ChipExecutor
     from bitsim.study.float_matmul import float_matmul
@@ -79,8 +80,8 @@ def bench_decode(path: Path) -> None:
     model, rng = load_model(path), np.random.default_rng(0)
     config, weights = model.config, model.weights
     assert weights is not None
-    executor = ChipExecutor(Placement(load_chip(CHIP)), toggles="off", wide="float32", seed=0)
     cache, recipe = KVCache(config, 32), recipe_named(config.default_numerics)
+    executor = ChipExecutor(Placement(load_chip(CHIP)), Execution(recipe=recipe, toggles="off"))
     linears = [
         (PackedTernary.from_hf_bytes(weight.packed, weight.n), rng.integers(-128, 128, (1, weight.k)).astype(np.int8))
         for layer in weights.layers

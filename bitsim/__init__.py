@@ -13,37 +13,63 @@ if TYPE_CHECKING:
     from bitsim.datapath.tensor_core.mma import mma
     from bitsim.events import Events
     from bitsim.hw import load_chip
+    from bitsim.measure.calibrate import calibrate
     from bitsim.model.checkpoint import load_model
-    from bitsim.results import Result
+    from bitsim.results.outcome import Outcome
+    from bitsim.results.result import Result
+    from bitsim.results.stored import from_json, read_outcome
     from bitsim.serving.serve import serve
+    from bitsim.study.array_size import array_sizes
+    from bitsim.study.bound import accumulator_bounds
+    from bitsim.study.compare import compare
+    from bitsim.study.compare_datapaths import compare_datapaths
     from bitsim.study.estimate import estimate
     from bitsim.study.evaluate import evaluate
     from bitsim.study.matmul import matmul
+    from bitsim.study.matmuls import estimate_matmuls
     from bitsim.study.run import run
 
 _HOMES = {
     "Events": "bitsim.events",
-    "Result": "bitsim.results",
-    "estimate": "bitsim.study",
-    "evaluate": "bitsim.study",
+    "Outcome": "bitsim.results.outcome",
+    "Result": "bitsim.results.result",
+    "accumulator_bounds": "bitsim.study.bound",
+    "array_sizes": "bitsim.study.array_size",
+    "calibrate": "bitsim.measure.calibrate",
+    "compare": "bitsim.study.compare",
+    "compare_datapaths": "bitsim.study.compare_datapaths",
+    "estimate": "bitsim.study.estimate",
+    "estimate_matmuls": "bitsim.study.matmuls",
+    "evaluate": "bitsim.study.evaluate",
+    "from_json": "bitsim.results.stored",
     "load_chip": "bitsim.hw",
     "load_model": "bitsim.model.checkpoint",
-    "matmul": "bitsim.study",
+    "matmul": "bitsim.study.matmul",
     "mma": "bitsim.datapath.tensor_core.mma",
-    "run": "bitsim.study",
+    "read_outcome": "bitsim.results.stored",
+    "run": "bitsim.study.run",
     "serve": "bitsim.serving.serve",
 }
 
 __all__ = [
     "Events",
+    "Outcome",
     "Result",
     "__version__",
+    "accumulator_bounds",
+    "array_sizes",
+    "calibrate",
+    "compare",
+    "compare_datapaths",
     "estimate",
+    "estimate_matmuls",
     "evaluate",
+    "from_json",
     "load_chip",
     "load_model",
     "matmul",
     "mma",
+    "read_outcome",
     "run",
     "serve",
 ]

@@ -192,6 +192,25 @@ def event_component(name: str) -> str:
     return kind.component.format(**names)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventName:
+    """An event's name in parts: `sram.weights.read_bits` is of unit sram, at place weights, and read_bits.
+
+    A name of two parts has no place, and one that gives a format (`add.int8`) has it as its action.
+    """
+
+    unit: str
+    place: str
+    action: str
+
+
+@cache
+def parsed(name: str) -> EventName:
+    """The parts of an event's name."""
+    unit, *place, action = name.split(".")
+    return EventName(unit=unit, place=".".join(place), action=action)
+
+
 def is_data_dependent(name: str) -> bool:
     """Whether the count follows from operand values, not from shapes alone."""
     return event_kind(name).data_dependent
@@ -258,6 +277,14 @@ class Events(Mapping[str, int]):
     def in_ledger(self, *ledgers: Ledger) -> "Events":
         """The events that belong to `ledgers`."""
         return Events._of({n: c for n, c in self._counts.items() if event_kind(n).ledger in ledgers})
+
+    def of_unit(self, *units: str) -> "Events":
+        """The events of `units`, such as "dram" or "overflow"."""
+        return Events._of({n: c for n, c in self._counts.items() if parsed(n).unit in units})
+
+    def count(self) -> int:
+        """How many there are of all kinds together."""
+        return sum(self._counts.values())
 
     def data_independent(self) -> "Events":
         """The events that follow from shapes alone (law 3 ties `estimate` and `run` on these)."""

@@ -5,7 +5,7 @@ from functools import cache
 from bitsim.model.config import ModelConfig
 from bitsim.model.zoo import zoo_config
 from bitsim.results.rows import SPARSITY_COLUMNS
-from bitsim.study import Score, evaluate
+from bitsim.study.evaluate import Evaluation, evaluate
 from reports.a48_figure import draw, draw_claims
 from reports.comparison import Row, published
 from reports.report import Progress, Report, comparison_report
@@ -32,7 +32,7 @@ def overall(config: ModelConfig, columns: dict[str, float]) -> float:
 
 
 @cache
-def executed(kind: str) -> Score:
+def executed(kind: str) -> Evaluation:
     """The shipped model of a kind on text that its training never saw."""
     return evaluate(TINY[kind], CHIP, limit=TEXT_BYTES)
 
@@ -67,7 +67,7 @@ def executed_rows() -> list[Row]:
     data, rows = published(PAPER), []
     table = data["table_2"]
     for kind, model in TINY.items():
-        score = executed(kind)
+        score = executed(kind).score
         printed = dict(zip(table["columns"], table["rows"][BESIDE][kind], strict=True))
         for column in SPARSITY_COLUMNS:
             rows.append(

@@ -111,20 +111,32 @@ def published(paper: str) -> dict[str, Any]:
     return dict(yaml.safe_load(text))
 
 
-def labels_summary(rows: Iterable[Row]) -> str:
-    """How many published rows carry each label and how many are reproduced, then the worst residual of each label."""
-    by_label: dict[Label, list[Row]] = {label: [] for label in get_args(Label)}
+def by_label(rows: Iterable[Row]) -> dict[Label, list[Row]]:
+    """The rows beside which something is published, by label; labels without any are left out."""
+    found: dict[Label, list[Row]] = {label: [] for label in get_args(Label)}
     for row in rows:
         if row.published is not None:
-            by_label[row.label].append(row)
-    found = {label: alike for label, alike in by_label.items() if alike}
-    counts = ", ".join(f"{len(alike)} {label}" for label, alike in found.items())
+            found[row.label].append(row)
+    return {label: alike for label, alike in found.items() if alike}
+
+
+def labels_counted(rows: Iterable[Row]) -> dict[str, int]:
+    """How many published rows carry each label, how many of them could count as reproduced, and how many do."""
+    found = by_label(rows)
     earned = [row for label in EARNED for row in found.get(label, [])]
-    close = sum(row.reproduced for row in earned)
+    counts = {label.replace(" ", "_"): len(alike) for label, alike in found.items()}
+    return counts | {"derived_or_predicted": len(earned), "reproduced": sum(row.reproduced for row in earned)}
+
+
+def labels_summary(rows: Iterable[Row]) -> str:
+    """How many published rows carry each label and how many are reproduced, then the worst residual of each label."""
+    rows = list(rows)
+    found, counted = by_label(rows), labels_counted(rows)
+    counts = ", ".join(f"{len(alike)} {label}" for label, alike in found.items())
     lines = [
         f"published rows: {counts}",
-        f"reproduced: {close} of the {len(earned)} derived or predicted rows lie within {CLOSE_PCT:g} % or the "
-        "uncertainty of the published number",
+        f"reproduced: {counted['reproduced']} of the {counted['derived_or_predicted']} derived or predicted rows lie "
+        f"within {CLOSE_PCT:g} % or the uncertainty of the published number",
     ]
     for label, alike in found.items():
         if (worst := worst_residual(alike)) is not None and label != "input":

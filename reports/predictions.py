@@ -72,7 +72,7 @@ def linears(result: Result) -> list[OperatorRow]:
 
 def seconds(result: Result) -> float:
     """What the quantised linears take."""
-    return sum(row.cycles for row in linears(result)) / result.chip.clock.nominal * 1e-9
+    return result.seconds(sum(row.cycles for row in linears(result)))
 
 
 def waits(result: Result) -> str:
@@ -95,7 +95,7 @@ def joules(result: Result, dram: bool, *, buffers: bool = True) -> tuple[float, 
 
 def dram_watts(result: Result) -> tuple[float, tuple[float, float]]:
     """Power of the DRAM traffic of the linears at the predicted rate, from bits and the chip's energy per bit."""
-    bits = sum(n for row in linears(result) for event, n in row.events.items() if event.startswith("dram."))
+    bits = sum(row.events.of_unit("dram").count() for row in linears(result))
     price, time_s = result.chip.memory.dram.energy, seconds(result)
     low, nominal, high = (bits * pj * 1e-12 / time_s for pj in (price.low, price.nominal, price.high))
     return nominal, (low, high)

@@ -5,7 +5,9 @@ scale. These models have 4 to 5 million parameters and one book; the order of th
 """
 
 from pathlib import Path
+from typing import Any
 
+from bitsim._version import __version__
 from bitsim.model.catalogue import model_path
 from bitsim.study import Score, evaluate
 from reports.quality_figure import draw
@@ -26,10 +28,13 @@ COLUMNS = ("model", "weight bits", "activation bits", "linear weights", "file", 
 def quality_report(on_step: Progress, limit: int | None = None) -> Report:
     """Evaluate every model at every KV width; `limit`: only the first bytes of the held-out text."""
     scores: dict[str, list[Score]] = {}
+    inputs: dict[str, Any] = {"bitsim": __version__}
     for i, (model, chip, _, _) in enumerate(MODELS):
         scores[model] = []
         for j, kv_bits in enumerate(KV_BITS):
-            scores[model].append(evaluate(model, chip, limit=limit, kv_bits=kv_bits))
+            evaluation = evaluate(model, chip, limit=limit, kv_bits=kv_bits)
+            scores[model].append(evaluation.score)
+            inputs[model] = dict(evaluation.inputs)
             on_step(i * len(KV_BITS) + j + 1, len(MODELS) * len(KV_BITS))
     cells = []
     for model, _, weights, activations in MODELS:
@@ -40,11 +45,13 @@ def quality_report(on_step: Progress, limit: int | None = None) -> Report:
     columns = (*COLUMNS, "sparsity %")
     first = scores[MODELS[0][0]][0]
     return Report(
-        title=f"bits per byte on {first.text}, {first.predicted_bytes:,} bytes, windows of {first.window}",
+        heading=f"bits per byte on {first.text}, {first.predicted_bytes:,} bytes, windows of {first.window}",
         columns=columns,
         cells=cells,
-        records=[score.table_record() for found in scores.values() for score in found],
-        inputs={model: found[0].inputs for model, found in scores.items()},
+        rows=[score.record() for found in scores.values() for score in found],
+        inputs=inputs,
+        notes=(),
+        numbers={f"{model}_bits_per_byte": found[0].bits_per_byte for model, found in scores.items()},
         summary="bits per byte at the KV cache's width; sparsity: products of the linears that need not be formed",
         figure=draw(scores),
         texts={"quality.md": markdown(columns, cells)},

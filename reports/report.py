@@ -4,27 +4,44 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reports.comparison import Row, labels_summary, notes
+from bitsim._version import __version__
+from bitsim.results.outcome import Makers, Outcome, Records
+from reports.comparison import Row, labels_counted, labels_summary, notes
 
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Report(Outcome):
     """One table with its figure.
 
-    `cells`: what is printed under `columns`; `records`: the same numbers unrounded, for CSV and JSON. `inputs`: names
-    and hashes of what was executed. `figure`: the bytes of the figure by file type; `texts`: further files by name.
+    `cells`: what is printed under `columns`; `rows`: the same numbers unrounded, the table of the outcome. `summary`:
+    lines to print below; `figure`: the bytes of the figure by file type; `texts`: further files by name.
     """
 
-    title: str
+    heading: str
     columns: Sequence[str]
     cells: Sequence[Sequence[object]]
-    records: Sequence[Mapping[str, Any]]
-    inputs: Mapping[str, Any]
+    rows: Records
+    numbers: Mapping[str, Any]
     summary: str
     figure: Mapping[str, bytes]
     texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        return "report"
+
+    @property
+    def title(self) -> str:
+        return self.heading
+
+    def headline(self) -> dict[str, Any]:
+        """What the rows come to."""
+        return dict(self.numbers)
+
+    def makers(self) -> Makers:
+        return {"rows": lambda: self.rows}
 
 
 def comparison_report(
@@ -32,7 +49,7 @@ def comparison_report(
 ) -> Report:
     """Published numbers with ours beside them."""
     return Report(
-        title=title,
+        heading=title,
         columns=["item", "unit", "published", "ours", "residual %", "label", "note"],
         cells=[
             [
@@ -46,8 +63,10 @@ def comparison_report(
             ]
             for row in rows
         ],
-        records=[row.record() for row in rows],
-        inputs=inputs,
+        rows=[row.record() for row in rows],
+        inputs={"bitsim": __version__} | dict(inputs),
+        notes=(),
+        numbers=labels_counted(rows),
         summary=labels_summary(rows),
         figure=figure,
     )

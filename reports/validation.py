@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bitsim._version import __version__
+from bitsim.hw import load_chip
+from bitsim.results.outcome import Makers, Outcome
 from reports.comparison import published
 from reports.predictions import Prediction, predictions
 
@@ -19,6 +22,32 @@ COLUMNS = (
     "leaves out",
     "evidence",
 )
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Validation(Outcome):
+    """All predictions beside what was published."""
+
+    rows: "tuple[Compared, ...]"
+
+    @property
+    def kind(self) -> str:
+        return "validation"
+
+    @property
+    def title(self) -> str:
+        return "predicted and published"
+
+    def headline(self) -> dict[str, Any]:
+        """How many published values are predicted, and the largest error among them."""
+        found = [row for row in self.rows if row.error_pct is not None]
+        worst = max(found, key=lambda row: abs(row.error_pct or 0.0))
+        where = f"{worst.prediction.chip}, {worst.prediction.quantity}"
+        counts = {"predicted": len(found), "published": len(self.rows)}
+        return counts | {"worst_error_pct": worst.error_pct, "worst": where}
+
+    def makers(self) -> Makers:
+        return {"rows": lambda: [row.record() for row in self.rows]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +93,7 @@ class Compared:
         return [it.chip, it.quantity, it.unit, value, theirs, error, *tail]
 
 
-def validation() -> list[Compared]:
+def validation() -> Validation:
     """Every published value that has a prediction, or a reason why it has none; raises KeyError if one lacks either."""
     values: Mapping[str, Mapping[str, Any]] = published("hardware")["values"]
     made = {prediction.key: prediction for prediction in predictions()}
@@ -72,7 +101,7 @@ def validation() -> list[Compared]:
         raise KeyError(
             f"reports/published/hardware.yaml and predictions differ in {sorted(made.keys() ^ values.keys())}"
         )
-    return [
+    rows = tuple(
         Compared(
             prediction=prediction,
             published=values[key]["value"],
@@ -82,7 +111,9 @@ def validation() -> list[Compared]:
             note=values[key].get("note", ""),
         )
         for key, prediction in made.items()
-    ]
+    )
+    chips = {f"{prediction.chip}_sha256": load_chip(prediction.chip).sha256 for prediction in made.values()}
+    return Validation(inputs={"bitsim": __version__} | chips, notes=tuple(remarks(rows)), rows=rows)
 
 
 def remarks(rows: Sequence[Compared]) -> list[str]:

@@ -1,20 +1,20 @@
 """`bitsim calibrate`: a chip's efficiency and latency from measured times."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bitsim.cli.machine_command import command as machine_command
 from bitsim.cli.options import chip_option
-from bitsim.cli.output import announce_compilation, print_json, print_table, si, write_files
+from bitsim.cli.output import announce_compilation, print_table, si, write_files
 
 if TYPE_CHECKING:
-    from bitsim.hw.host import HostSpec
+    from bitsim.measure.calibrate import Calibration
 
 
-def _latency_before(host: "HostSpec | None") -> str:
-    return "none" if host is None or host.matmul_latency is None else host.matmul_latency.text()
+_NAMES = {"dram_efficiency": "DRAM efficiency", "matmul_latency": "latency per matmul"}
 
 
 @click.command("calibrate")
@@ -38,50 +38,40 @@ def command(
         context.invoke(machine_command, as_json=as_json, out=out)
         return
     announce_compilation()
+    from bitsim.cli.emit import emit
     from bitsim.measure.calibrate import calibrate
 
     found = calibrate(points, chip)
     text = found.chip_yaml() if out else ""
-    if as_json:
-        print_json(found.record())
-    else:
-        print_table(
-            f"{found.chip.name}, fitted to {len(found.residuals)} points of {found.measured.path}",
-            ["parameter", "fitted", "standard error", "before"],
-            [
-                [
-                    "DRAM efficiency",
-                    f"{found.efficiency:.4f}",
-                    f"{found.efficiency_error:.2g}",
-                    f"{found.chip.memory.dram.efficiency.nominal:g}",
-                ],
-                [
-                    "latency per matmul",
-                    si(1e-6 * found.latency_us, "s"),
-                    si(1e-6 * found.latency_error_us, "s"),
-                    _latency_before(found.chip.host),
-                ],
-            ],
-        )
-        print_table(
-            "residuals; held out: by the fit to all other points",
-            ["line", "M x K x N", "measured", "predicted", "error %", "held-out error %"],
-            [
-                [
-                    r["line"],
-                    f"{r['m']} x {r['k']} x {r['n']}",
-                    si(r["time_s"], "s"),
-                    si(r["predicted_s"], "s"),
-                    f"{r['error_pct']:+.2f}",
-                    f"{r['held_out_error_pct']:+.2f}",
-                ]
-                for r in found.record()["residuals"]
-            ],
-        )
-        click.echo(
-            f"root mean square error {found.rms_pct:.2f} %, held out (leave one out) {found.held_out_rms_pct:.2f} %"
-        )
-        for bound in found.binds:
-            click.echo(f"a bound binds: {bound}")
+    emit(found, view_calibration, as_json=as_json, out=None, stem="calibration")
     if out:
         write_files(out.parent, {out.name: text})
+
+
+def view_calibration(found: "Calibration") -> None:
+    """The parameters, each point's error, and what binds."""
+    rows = [[_NAMES[p["parameter"]], *(_amount(p, key) for key in ("fitted", "standard_error", "before"))]
+            for p in found.records("parameters")]  # fmt: skip
+    print_table(found.title, ["parameter", "fitted", "standard error", "before"], rows)
+    print_table(
+        "residuals; held out: by the fit to all other points",
+        ["line", "M x K x N", "measured", "predicted", "error %", "held-out error %"],
+        [
+            [
+                *(r["line"], f"{r['m']} x {r['k']} x {r['n']}", si(r["time_s"], "s"), si(r["predicted_s"], "s")),
+                *(f"{r[error]:+.2f}" for error in ("error_pct", "held_out_error_pct")),
+            ]
+            for r in found.records("residuals")
+        ],
+    )
+    click.echo(f"root mean square error {found.rms_pct:.2f} %, held out (leave one out) {found.held_out_rms_pct:.2f} %")
+    for bound in found.binds:
+        click.echo(f"a bound binds: {bound}")
+
+
+def _amount(parameter: Mapping[str, Any], key: str) -> str:
+    """A share with digits, a time with its unit, or "none"."""
+    value = parameter[key]
+    if value is None:
+        return "none"
+    return f"{value:.4g}" if parameter["unit"] == "ratio" else si(1e-6 * value, "s")

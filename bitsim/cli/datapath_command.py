@@ -1,8 +1,9 @@
 """`bitsim datapath`: the structures that compute matmuls, their accumulators, and all of them side by side."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,11 @@ from bitsim.cli.output import announce_compilation, check_directory, csv_text, p
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.prices import LEVELS
 from bitsim.hw import chip_names, load_chip
+
+if TYPE_CHECKING:
+    from bitsim.study.array_size import ArraySizes
+    from bitsim.study.bound import AccumulatorBounds
+    from bitsim.study.compare_datapaths import DatapathComparison
 
 
 @click.group("datapath", invoke_without_command=True)
@@ -54,28 +60,27 @@ def bound(name: str, k: int, model: str | None, limit: int, as_json: bool, out: 
     """How wide the accumulators of the chip NAME must be so that no sum of K products can overflow."""
     check_directory(out)
     announce_compilation()
+    from bitsim.cli.emit import emit
     from bitsim.study.bound import accumulator_bounds
 
-    bounds = accumulator_bounds(load_chip(name), k, model=model, limit=limit)
-    records = [entry.record() for entry in bounds]
-    if out:
-        write_files(out, {"bound.json": json.dumps(records, indent=1) + "\n", "bound.csv": csv_text(records)})
-    if as_json:
-        print_json(records)
+    bounds = accumulator_bounds(name, k, model=model, limit=limit)
+    emit(bounds, view_bounds, as_json=as_json, out=out, stem="bound")
+
+
+def view_bounds(bounds: "AccumulatorBounds") -> None:
+    """One row per accumulator, with what a model's sums reach if one was executed."""
+    if not bounds.bounds:
+        click.echo(bounds.notes[0])
         return
-    if not records:
-        click.echo(f"{name}: sums floating-point numbers, which have no width that they can outgrow")
-        return
-    columns = ["accumulator", "bits it has", f"K = {k}: range", "bits needed"]
-    rows = [[e.register, e.bits, f"{e.worst.low:,} .. {e.worst.high:,}", e.worst.bits] for e in bounds]
-    if model:
-        columns += [f"seen with {model}", "bits", "in"]
-        seen = [(e.seen, f"{e.seen_in}, K = {e.seen_k}") for e in bounds]
+    columns = ["accumulator", "bits it has", f"K = {bounds.k}: range", "bits needed"]
+    rows = [[e.register, e.bits, f"{e.worst.low:,} .. {e.worst.high:,}", e.worst.bits] for e in bounds.bounds]
+    if "model" in bounds.inputs:
+        columns += [f"seen with {bounds.inputs['model']}", "bits", "in"]
         rows = [
-            [*row, f"{s.low:,} .. {s.high:,}", s.bits, place] if s else row
-            for row, (s, place) in zip(rows, seen, strict=True)
+            [*row, f"{e.seen.low:,} .. {e.seen.high:,}", e.seen.bits, f"{e.seen_in}, K = {e.seen_k}"] if e.seen else row
+            for row, e in zip(rows, bounds.bounds, strict=True)
         ]
-    print_table(f"accumulators of {name}", columns, rows)
+    print_table(f"accumulators of {bounds.inputs['chip']}", columns, rows)
 
 
 @command.command("sizes")
@@ -96,30 +101,30 @@ def sizes(
     """
     check_directory(out)
     announce_compilation()
+    from bitsim.cli.emit import emit
     from bitsim.study.array_size import SIZES, array_sizes
 
     study = array_sizes(model, chip, sizes=sizes or SIZES, prefill=prefill, batch=batch)
-    records = study.records()
-    everything = {"inputs": study.inputs, "notes": list(study.notes), "points": records}
-    if out:
-        from bitsim.figures.array_size import array_size_figure
-        from bitsim.figures.style import files_of
+    emit(study, view_sizes, as_json=as_json, out=out, stem="sizes", further=_size_figures)
 
-        files: dict[str, str | bytes] = {"sizes.json": json.dumps(everything, indent=1) + "\n"}
-        files["sizes.csv"] = csv_text(records)
-        write_files(out, files | files_of("sizes", array_size_figure(study)))
-    if as_json:
-        print_json(everything)
-        return
-    title = f"linears of {study.inputs['model']}, all but the array as in {study.inputs['chip']}"
+
+def view_sizes(study: "ArraySizes") -> None:
+    """One row per size and phase."""
     columns = ["array", "phase", "cycles", "time", "utilisation", "at most", "waits for"]
     rows = []
     for p in study.points:
         used = [f"{100 * share:.2f}%" for share in (p.utilisation, p.bound_utilisation)]
         rows.append([f"{p.rows} x {p.cols}", p.phase, f"{p.cycles:,}", si(p.time_s, "s"), *used, p.bound])
-    print_table(title, columns, rows)
+    print_table(study.title, columns, rows)
     for line in study.notes:
         click.echo(line)
+
+
+def _size_figures(study: "ArraySizes") -> Mapping[str, bytes]:
+    from bitsim.figures.array_size import array_size_figure
+    from bitsim.figures.style import files_of
+
+    return files_of("sizes", array_size_figure(study))
 
 
 @command.command("compare")
@@ -152,37 +157,37 @@ def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings
     """
     check_directory(out)
     announce_compilation()
+    from bitsim.cli.emit import emit
     from bitsim.cli.progress import progress
     from bitsim.study.compare_datapaths import compare_datapaths
 
     with progress("chips") as step:
         comparison = compare_datapaths(chips=chips, on_chip=step, **settings)
-    tables = {"chips": comparison.records(), "events": comparison.events()}
-    tables |= {"energies": comparison.energies(), "areas": comparison.areas()}
-    everything = {"inputs": comparison.inputs, "notes": list(comparison.notes)} | tables
-    if out:
-        from bitsim.figures.datapaths import comparison_figure
+    emit(comparison, view_comparison, as_json=as_json, out=out, stem="compare", further=_comparison_figures)
 
-        files: dict[str, str | bytes] = {f"{name}.csv": csv_text(records) for name, records in tables.items()}
-        files["compare.json"] = json.dumps(everything, indent=1) + "\n"
-        write_files(out, files | comparison_figure(comparison))
-    if as_json:
-        print_json(everything)
-        return
-    title = f"linears of {comparison.inputs['model']}, {comparison.inputs['tokens']} tokens, priced at "
+
+def _comparison_figures(comparison: "DatapathComparison") -> Mapping[str, bytes]:
+    from bitsim.figures.datapaths import comparison_figure
+
+    return comparison_figure(comparison)
+
+
+def view_comparison(comparison: "DatapathComparison") -> None:
+    """One row per chip, then what energies include and what sets single chips apart."""
+    records = comparison.records("chips")
     columns = ["chip", "outputs", "busy cycles", "use"]
     columns += [*(f"{name}, fJ/MAC" for name in CONVENTIONS), "area, 1000 um2"]
-    print_table(title + comparison.inputs["technology"], columns, [_row(row) for row in tables["chips"]])
+    print_table(comparison.title, columns, [_row(row) for row in records])
     for name, convention in CONVENTIONS.items():
         click.echo(f"{name}: {convention.includes}")
-    for record in tables["chips"]:
+    for record in records:
         if record["notes"]:
             click.echo(f"{record['chip']}: {record['notes']}")
     for line in comparison.notes:
         click.echo(line)
 
 
-def _row(record: dict[str, Any]) -> list[object]:
+def _row(record: Mapping[str, Any]) -> list[object]:
     """The headline numbers of one chip; energies and area as nominal [low .. high]."""
     cycles, use = record["datapath_cycles"], record["utilisation"]
     outputs = record["outputs"] + ("" if record["operands"] == "model" else ", narrowed")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bitsim.cli.options import chip_option, numerics_option, output_options, schedule_options, trace_option
-from bitsim.cli.output import check_directory, print_json
+from bitsim.cli.output import check_directory
 
 
 @click.command("estimate")
@@ -34,7 +34,8 @@ def command(
     """Cycles and energy of MODEL's shapes on a chip, without weights."""
     check_directory(out)
     check_directory(trace and trace.parent, "--trace")
-    from bitsim.cli.present import print_result, write_result, write_trace
+    from bitsim.cli.emit import emit
+    from bitsim.cli.present import result_files, view_result, write_trace
     from bitsim.model.experts import Experts
     from bitsim.study import estimate
 
@@ -42,13 +43,8 @@ def command(
         raise click.UsageError("--active-experts: expected --experts too")
     mixture = None if experts is None else Experts(total=experts, active=active_experts or 1)
     result = estimate(model, chip, experts=mixture, **settings)
-    if as_json:
-        print_json(result.to_json())
-    else:
-        print_result(result)
-    if out:
-        write_result(result, out)
+    emit(result, view_result, as_json=as_json, out=out, stem="result", further=result_files)
     if trace:
         from bitsim.figures.estimate_timeline import estimate_timeline
 
-        write_trace(estimate_timeline(model, result, chunk=settings["chunk"], experts=mixture), result, trace)
+        write_trace(estimate_timeline(model, result), result, trace)

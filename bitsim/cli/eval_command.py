@@ -1,21 +1,16 @@
 """`bitsim eval`: quality, executed on the simulator."""
 
-import json
-from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bitsim.cli.options import chip_option, listed, numerics_option, output_options
-from bitsim.cli.output import (
-    announce_compilation,
-    check_directory,
-    csv_text,
-    print_json,
-    print_table,
-    write_files,
-)
-from bitsim.errors import ConfigError
+from bitsim.cli.output import announce_compilation, check_directory, print_table
+from bitsim.cli.present import view_sparsity
+
+if TYPE_CHECKING:
+    from bitsim.study.evaluate import Evaluation
 
 
 @click.command("eval")
@@ -28,18 +23,7 @@ from bitsim.errors import ConfigError
 @click.option("--overflow", callback=listed(str), metavar="MODE,...", help="What they do: wrap, saturate.")
 @click.option("--kv-bits", callback=listed(int), metavar="BITS,...", help="KV cache: 32, 16, 8, 4 or 3 bits per value.")
 @output_options
-def command(
-    model: str,
-    chip: str,
-    text: Path | None,
-    numerics: str | None,
-    limit: int | None,
-    acc_bits: list[int] | None,
-    overflow: list[str] | None,
-    kv_bits: list[int] | None,
-    as_json: bool,
-    out: Path | None,
-) -> None:
+def command(model: str, chip: str, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Bits per byte of a byte-level MODEL on text that it was not trained on, executed on a chip.
 
     Lists of accumulator widths, overflow modes or KV widths are all combined, one row each. Toggles of registers that
@@ -47,49 +31,34 @@ def command(
     """
     announce_compilation()
     check_directory(out)
-    from bitsim.cli.present import print_sparsity
+    from bitsim.cli.emit import emit
     from bitsim.cli.progress import progress
-    from bitsim.hw import load_chip
-    from bitsim.model.checkpoint import load_model
     from bitsim.study import evaluate
 
-    loaded = load_model(model)
-    if (acc_bits or overflow) and not loaded.config.quantised:
-        raise ConfigError(f"{model}: --acc-bits and --overflow change BitLinear, which this model does not have")
-    described = load_chip(chip)
-    widths: list[int | None] = [*acc_bits] if acc_bits else [None]
-    modes: list[str | None] = [*overflow] if overflow else [None]
-    variants = [described.with_accumulators(bits, mode) for bits, mode in product(widths, modes)]
-    scores = []
-    kv_widths: list[int | None] = [*kv_bits] if kv_bits else [None]
-    for variant, width in product(variants, kv_widths):
-        with progress("windows") as step:
-            scores.append(
-                evaluate(loaded, variant, text=text, numerics=numerics, limit=limit, kv_bits=width, on_window=step)
-            )
-    records = [score.record() for score in scores]
-    table = csv_text([score.table_record() for score in scores])
-    first = scores[0]
-    if as_json:
-        print_json(records[0] if len(records) == 1 else records)
-    elif len(scores) == 1:
-        click.echo(
-            f"{first.model} on {first.chip}: {first.bits_per_byte:.4f} bits per byte "
-            f"({first.predicted_bytes:,} bytes of {first.text}, windows of {first.window}, numerics {first.numerics})"
-        )
-        print_sparsity(first.sparsity)
-        if first.overflows:
-            click.echo(f"{first.overflows:,} accumulator overflows, first in {first.first_overflow}")
-        if first.wrong_sums:
-            click.echo(
-                f"{first.wrong_sums:,} BitLinear sums differ from the exact ones, by {first.largest_sum_error:,g} at "
-                f"most; root mean square {first.rms_sum_error:.3g} of theirs"
-            )
-    else:
+    with progress("windows") as step:
+        evaluation = evaluate(model, chip, on_window=step, **settings)
+    emit(evaluation, view_evaluation, as_json=as_json, out=out, stem="eval")
+
+
+def view_evaluation(evaluation: "Evaluation") -> None:
+    """One score in words, several as a table."""
+    if len(evaluation.scores) > 1:
         print_table(
-            f"{first.model} on {first.chip}, {first.predicted_bytes:,} bytes of {first.text}",
+            evaluation.title,
             ["accumulator bits", "overflow", "KV cache", "bits per byte", "overflows"],
-            [[s.acc_bits, s.overflow, s.kv, f"{s.bits_per_byte:.4f}", f"{s.overflows:,}"] for s in scores],
+            [[s.acc_bits, s.overflow, s.kv, f"{s.bits_per_byte:.4f}", f"{s.overflows:,}"] for s in evaluation.scores],
         )
-    if out:
-        write_files(out, {"eval.json": json.dumps(records, indent=1) + "\n", "eval.csv": table})
+        return
+    score = evaluation.score
+    click.echo(
+        f"{score.model} on {score.chip}: {score.bits_per_byte:.4f} bits per byte "
+        f"({score.predicted_bytes:,} bytes of {score.text}, windows of {score.window}, numerics {score.numerics})"
+    )
+    view_sparsity(score.sparsity)
+    if score.overflows:
+        click.echo(f"{score.overflows:,} accumulator overflows, first in {score.first_overflow}")
+    if score.wrong_sums:
+        click.echo(
+            f"{score.wrong_sums:,} BitLinear sums differ from the exact ones, by {score.largest_sum_error:,g} at "
+            f"most; root mean square {score.rms_sum_error:.3g} of theirs"
+        )

@@ -1,11 +1,14 @@
 """`bitsim machine`: a CPU description of the machine at hand."""
 
-from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from bitsim.cli.output import announce_compilation, check_directory, print_json, print_table, write_files
+from bitsim.cli.output import announce_compilation, check_directory, print_table, write_files
+
+if TYPE_CHECKING:
+    from bitsim.measure.machine import Machine
 
 
 @click.command("machine")
@@ -21,18 +24,16 @@ def command(megabytes: int, repeats: int, name: str, as_json: bool, out: Path | 
     """
     check_directory(out.parent if out else None)
     announce_compilation()
+    from bitsim.cli.emit import emit
     from bitsim.measure.machine import measure_machine
 
     found = measure_machine(weights_mb=megabytes, repeats=repeats)
-    if as_json:
-        print_json(asdict(found))
-    else:
-        rows: list[list[object]] = [
-            ["memory, packed weights", f"{found.bandwidth_gb_s:.3g}", "GB/s"],
-            ["int8 x ternary", f"{found.int8_top_s:.3g}", "Top/s"],
-            ["float32", f"{found.float32_top_s:.3g}", "Top/s"],
-            ["memory", f"{found.capacity_gb:.3g}", "GB"],
-        ]
-        print_table(f"{found.isa}, {found.threads} threads, best of {found.repeats}", ["what", "rate", "unit"], rows)
+    emit(found, view_machine, as_json=as_json, out=None, stem="machine")
     if out:
         write_files(out.parent, {out.name: found.cpu_yaml(name)})
+
+
+def view_machine(found: "Machine") -> None:
+    """The measured rates."""
+    rows = [[r["what"], f"{r['rate']:.3g}", r["unit"]] for r in found.records()]
+    print_table(found.title, ["what", "rate", "unit"], rows)

@@ -1,13 +1,16 @@
 """`bitsim parallel`: a model on several devices."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bitsim.cli.options import chip_option, listed, output_options
-from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, si, write_files
+from bitsim.cli.output import announce_compilation, check_directory, print_table, si
+
+if TYPE_CHECKING:
+    from bitsim.parallel.step import Parallel
 
 COLUMNS = (
     *("devices", "tensor x stages", "statistics", "step", "speed-up", "computing", "communication", "bubbles"),
@@ -47,26 +50,23 @@ def command(model: str, chip: str, link: str, as_json: bool, out: Path | None, *
     """
     check_directory(out)
     announce_compilation()
+    from bitsim.cli.emit import emit
     from bitsim.parallel.step import parallel
 
     result = parallel(model, chip, link, **settings)
-    records = result.records()
-    everything = {"inputs": result.inputs, "notes": list(result.notes), "steps": records}
-    if out:
-        from bitsim.figures.parallel import parallel_figure
+    emit(result, view_parallel, as_json=as_json, out=out, stem="parallel", further=_figures)
 
-        files: dict[str, str | bytes] = {"parallel.json": json.dumps(everything, indent=1) + "\n"}
-        write_files(out, files | {"parallel.csv": csv_text(records)} | parallel_figure(result))
-    if as_json:
-        print_json(everything)
-        return
-    inputs = result.inputs
-    print_table(
-        f"{inputs['model']} on {inputs['chip']} over {inputs['link']}: one {result.phase} step, batch {result.batch}, "
-        f"context {result.context}",
-        COLUMNS,
-        [_cells(record) for record in records],
-    )
+
+def _figures(result: "Parallel") -> Mapping[str, bytes]:
+    from bitsim.figures.parallel import parallel_figure
+
+    return parallel_figure(result)
+
+
+def view_parallel(result: "Parallel") -> None:
+    """One row per number of devices and treatment of statistics; then what has no room, and notes."""
+    records = result.records()
+    print_table(result.title, COLUMNS, [_cells(record) for record in records])
     for record in records:
         if not record["fits"] and record["statistics"] == "grouped":
             click.echo(
@@ -77,7 +77,7 @@ def command(model: str, chip: str, link: str, as_json: bool, out: Path | None, *
         click.echo(line)
 
 
-def _cells(record: dict[str, Any]) -> list[object]:
+def _cells(record: Mapping[str, Any]) -> list[object]:
     return [
         record["devices"],
         f"{record['tensor']} x {record['pipeline']}",

@@ -1,13 +1,18 @@
 """`bitsim reproduce`: published numbers, ours beside theirs."""
 
 import importlib
-import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bitsim.cli.options import output_options
-from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, write_files
+from bitsim.cli.output import announce_compilation, check_directory, print_table
+
+if TYPE_CHECKING:
+    from reports.report import Report
 
 # What can be reproduced: module and function, called with a callback for progress, that make its `Report`.
 REPORTS = {
@@ -40,18 +45,21 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
     # Tables come with files; a program that asks for JSON gets files only where it names a directory.
     directory = out or (None if as_json else Path("out") / f"reproduce-{what}")
     check_directory(directory)
+    from bitsim.cli.emit import emit
     from bitsim.cli.progress import progress
 
     module, function = REPORTS[what]
     with progress("steps") as step:
         report = getattr(importlib.import_module(module), function)(step)
-    if as_json:
-        print_json(list(report.records))
-    else:
-        print_table(report.title, report.columns, report.cells)
-        click.echo(report.summary)
-    if directory:
-        numbers = {"inputs": report.inputs, "rows": list(report.records)}
-        files = {f"{what}.json": json.dumps(numbers, indent=1) + "\n", f"{what}.csv": csv_text(report.records)}
-        figures = {f"{what}.{suffix}": content for suffix, content in report.figure.items()}
-        write_files(directory, files | figures | dict(report.texts))
+    emit(report, view_report, as_json=as_json, out=directory, stem=what, further=partial(_further, what))
+
+
+def view_report(report: "Report") -> None:
+    """The table and what its rows come to."""
+    print_table(report.title, report.columns, report.cells)
+    click.echo(report.summary)
+
+
+def _further(what: str, report: "Report") -> Mapping[str, str | bytes]:
+    """The figure, and further texts."""
+    return {f"{what}.{suffix}": content for suffix, content in report.figure.items()} | dict(report.texts)

@@ -13,7 +13,7 @@ from bitsim.cli.options import (
     schedule_options,
     trace_option,
 )
-from bitsim.cli.output import announce_compilation, check_directory, note, print_json
+from bitsim.cli.output import announce_compilation, check_directory, note
 
 
 @click.command("run")
@@ -34,7 +34,8 @@ def command(
     announce_compilation()
     check_directory(out)
     check_directory(trace and trace.parent, "--trace")
-    from bitsim.cli.present import print_result, write_result, write_trace
+    from bitsim.cli.emit import emit
+    from bitsim.cli.present import result_files, view_result, write_trace
     from bitsim.figures.timeline import Timeline
     from bitsim.hw import load_chip
     from bitsim.study import run
@@ -55,12 +56,6 @@ def command(
         on_operator=timeline.add if trace else None,
         **settings,
     )
-    if as_json:
-        print_json(result.to_json())
-    else:
-        click.echo("\n")
-        print_result(result)
-    if out:
-        write_result(result, out)
+    emit(result, view_result, as_json=as_json, out=out, stem="result", further=result_files)
     if trace:
         write_trace(timeline, result, trace)

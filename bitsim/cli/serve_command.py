@@ -1,12 +1,14 @@
 """`bitsim serve`: a model on GPUs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bitsim.cli.options import numerics_option, output_options
-from bitsim.cli.output import check_directory, csv_text, print_json, print_table, si, write_files
+from bitsim.cli.output import check_directory, print_table, si
+from bitsim.cli.present import view_assumed_and_notes
 
 if TYPE_CHECKING:
     from bitsim.serving.serve import Serving
@@ -26,60 +28,45 @@ if TYPE_CHECKING:
 def command(model: str, link: str | None, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Serve MODEL on GPUs: largest batch, tokens per second, latency and energy per token, and what limits them."""
     check_directory(out)
+    from bitsim.cli.emit import emit
     from bitsim.hw.link import load_link
     from bitsim.parallel.devices import EVEN, linked
     from bitsim.serving.serve import serve
 
     split = EVEN if link is None else linked(load_link(link))
     serving = serve(model, settings.pop("gpu"), split=split, **settings)
-    if as_json:
-        print_json(serving.to_json())
-    else:
-        print_serving(serving)
-    if out:
-        from bitsim.figures.serving import serving_figure
-
-        files: dict[str, str | bytes] = {"serve.json": serving.to_json() + "\n"}
-        files["serve.csv"] = csv_text(serving.grid.records())
-        write_files(out, files | {f"serve.{suffix}": content for suffix, content in serving_figure(serving).items()})
+    emit(serving, view_serving, as_json=as_json, out=out, stem="serve", further=_figures)
 
 
-def print_serving(serving: "Serving") -> None:
+def _figures(serving: "Serving") -> Mapping[str, bytes]:
+    from bitsim.figures.serving import serving_figure
+
+    return {f"serve.{suffix}": content for suffix, content in serving_figure(serving).items()}
+
+
+def view_serving(serving: "Serving") -> None:
     """The chosen batch, where memory and time go, some other batches, and what was assumed."""
-    at = serving.at_batch()
-    power = serving.devices * serving.gpu.board_power.nominal
-    click.echo(
-        f"{serving.model} on {serving.devices} x {serving.gpu.name}, {serving.prompt} prompt and "
-        f"{serving.new_tokens} new tokens per sequence"
-    )
+    at, power = serving.at_batch(), serving.devices * serving.gpu.board_power.nominal
+    click.echo(serving.title)
     answers = [
         ["largest batch", f"{serving.largest_batch:,}, limited by memory"],
         ["batch", f"{serving.batch:,}"],
         ["new tokens per second", f"{at['tokens_per_s']:,.1f} ({at['with_prompts_per_s']:,.1f} with prompts)"],
         ["latency per token", si(at["step_s"], "s")],
-        ["one prompt", si(float(serving.grid.prompt_s[0]), "s")],
+        ["one prompt", si(serving.headline()["prompt_s"], "s")],
         ["energy per token", f"{si(at['energy_per_token_j'], 'J')} ({power:,.0f} W board power x time)"],
         ["limited by", at["limit"]],
     ]
     print_table("serving", ["what", "value"], answers)
-    memory = [[part, f"{size / 1e9:.3f}"] for part, size in serving.memory().items()]
+    memory = [[r["part"], f"{r['bytes'] / 1e9:.3f}"] for r in serving.records("memory")]
     print_table("memory per device", ["part", "GB"], memory)
-    spent = [
-        [name, si(float(at[f"{name.replace(' ', '_')}_s"]), "s"), f"{100 * at[key] / at['step_s']:.1f}%"]
-        for name in serving.grid.parts_s
-        for key in [f"{name.replace(' ', '_')}_s"]
-    ]
+    spent = [[r["part"], si(r["time_s"], "s"), f"{100 * r['share']:.1f}%"] for r in serving.records("step")]
     print_table("time of a step", ["spent on", "time", "share"], spent)
-    records = serving.grid.records()
+    records = serving.records("sweep")
     shown = records[:: max(1, len(records) // 10)]
     rows = [
         [r["batch"], f"{r['tokens_per_s']:,.1f}", si(r["step_s"], "s"), si(r["energy_per_token_j"], "J"), r["limit"]]
         for r in (shown if shown[-1] == records[-1] else [*shown, records[-1]])
     ]
     print_table("batch sweep", ["batch", "tokens/s", "latency", "energy per token", "limited by"], rows)
-    click.echo(f"{len(serving.assumed)} assumed constants:")
-    for constant in serving.assumed:
-        click.echo(f"  {constant['constant']} = {constant['value']} ({constant['source']})")
-    click.echo("notes:")
-    for note in serving.notes:
-        click.echo(f"  {note}")
+    view_assumed_and_notes(serving)

@@ -1,12 +1,16 @@
 """`bitsim validate`: predictions beside published hardware."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bitsim.cli.options import output_options
-from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, write_files
+from bitsim.cli.output import announce_compilation, check_directory, print_table
+
+if TYPE_CHECKING:
+    from reports.validation import Validation
 
 
 @click.command("validate")
@@ -15,20 +19,22 @@ def command(as_json: bool, out: Path | None) -> None:
     """Predict published hardware and put the errors beside it; figure and CSV with --out."""
     announce_compilation()
     check_directory(out)
-    from reports.validation import COLUMNS, remarks, validation
+    from bitsim.cli.emit import emit
+    from reports.validation import validation
 
-    rows = validation()
-    records = [row.record() for row in rows]
-    if as_json:
-        print_json(records)
-    else:
-        print_table("predicted and published", COLUMNS, [row.cells() for row in rows])
-        for remark in remarks(rows):
-            click.echo(remark)
-    if out:
-        from reports.validation_figure import draw
+    emit(validation(), view_validation, as_json=as_json, out=out, stem="validation", further=_figures)
 
-        files: dict[str, str | bytes] = {"validation.json": json.dumps(records, indent=1) + "\n"}
-        files |= {"validation.csv": csv_text(records)}
-        files |= {"validation.png": draw(rows, "png"), "validation.pdf": draw(rows, "pdf")}
-        write_files(out, files)
+
+def view_validation(found: "Validation") -> None:
+    """One row per quantity, then what to know of single rows."""
+    from reports.validation import COLUMNS
+
+    print_table(found.title, COLUMNS, [row.cells() for row in found.rows])
+    for remark in found.notes:
+        click.echo(remark)
+
+
+def _figures(found: "Validation") -> Mapping[str, bytes]:
+    from reports.validation_figure import draw
+
+    return {"validation.png": draw(found.rows, "png"), "validation.pdf": draw(found.rows, "pdf")}

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Literal
 
 from bitsim.errors import ConfigError, UnpricedEventError
-from bitsim.events import event_kind
+from bitsim.events import event_kind, parsed
 from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.technology import SramRow, is_finished_array
@@ -56,15 +56,15 @@ class PriceList:
 
     def _price(self, event: str) -> Price | None:
         ledger = event_kind(event).ledger
-        name = event.split(".")
+        name = parsed(event)
         if ledger == "activity":
             return NOTHING
-        if name[0] == "dram":
+        if name.unit == "dram":
             return _of(self.chip.memory.dram.energy, f"{self.chip.name}: memory.dram.energy")
-        if name[0] == "host":
+        if name.unit == "host":
             return self._host()
-        if name[0] == "sram":
-            return self._sram(name[1], "write" if name[2] == "write_bits" else "read")
+        if name.unit == "sram":
+            return self._sram(name.place, "write" if name.action == "write_bits" else "read")
         constant = self.tech.prices.get(event)
         if constant is None:
             return None
@@ -110,7 +110,7 @@ class PriceList:
                 f"{self.tech.path}: no prices: {self.tech.unpriced} ({event!r} counted {count:,} times by {operator})"
             )
         if price is None:
-            alike = sorted(e for e in self.tech.prices if e.split(".")[0] == event.split(".")[0])
+            alike = sorted(e for e in self.tech.prices if parsed(e).unit == parsed(event).unit)
             near = ", ".join(alike if len(alike) <= SHOWN else get_close_matches(event, alike, SHOWN, 0.0))
             near += f" and {len(alike) - SHOWN} more" if len(alike) > SHOWN else ""
             raise UnpricedEventError(

@@ -12,14 +12,15 @@ from matplotlib.figure import Figure
 
 from bitsim.cost import CONVENTIONS
 from bitsim.figures.style import saved
-from bitsim.study.compare_datapaths import Compared, Comparison
+from bitsim.study.compare_datapaths import DatapathComparison
+from bitsim.study.compared_datapath import ComparedDatapath
 
 FJ_PER_PJ, AREA_UNIT_UM2 = 1e3, 1e3
 CUT_ABOVE = 3.0  # times the median
 LEGEND_ROWS = 0.9  # the legend begins so many rows of bars below the axis
 
 
-def comparison_figure(comparison: Comparison) -> dict[str, bytes]:
+def comparison_figure(comparison: DatapathComparison) -> dict[str, bytes]:
     """`compare.png` and `compare.pdf`: one line per chip; energy per product, area of the BitLinear datapath.
 
     Bars are nominal, whiskers reach from low to high; what has no price or no area says so instead of a bar. Bars that
@@ -44,7 +45,7 @@ def comparison_figure(comparison: Comparison) -> dict[str, bytes]:
     return {f"compare.{kind}": saved(figure, kind, dpi=150) for kind in ("png", "pdf")}
 
 
-def _name(row: Compared) -> str:
+def _name(row: ComparedDatapath) -> str:
     """The chip, and what sets its outputs or operands apart."""
     apart = [row.outputs] * (row.outputs != "identical") + ["narrowed operands"] * bool(row.made)
     return f"{row.chip.name}\n({', '.join(apart)})" if apart else row.chip.name
@@ -62,7 +63,7 @@ class Bar(NamedTuple):
         return max(sum(self.parts.values()), self.high)
 
 
-def _energy_bar(row: Compared, convention: str) -> Bar:
+def _energy_bar(row: ComparedDatapath, convention: str) -> Bar:
     if row.result is None or convention not in row.result.priced:
         return Bar({})
     parts: dict[str, float] = {}
@@ -73,7 +74,7 @@ def _energy_bar(row: Compared, convention: str) -> Bar:
     return Bar(parts, scale * total.low, scale * total.high)
 
 
-def _area_bar(row: Compared) -> Bar:
+def _area_bar(row: ComparedDatapath) -> Bar:
     if row.area is None:
         return Bar({})
     parts = {part.part: part.area.nominal / AREA_UNIT_UM2 for part in row.datapath_parts if part.area}

@@ -24,7 +24,7 @@ UNITS = "matmul units"  # what the convention `datapath` splits up
 
 def energy_parts(result: Result, convention: str) -> dict[Phase, Parts]:
     """Joules by component in each phase that has tokens; in `system` by memory level, with all matmul units in one."""
-    tokens: dict[Phase, int] = {"prefill": result.prompt_tokens, "decode": result.new_tokens}
+    tokens: dict[Phase, int] = {"prefill": result.workload.prefill, "decode": result.workload.decode}
     found: dict[Phase, Parts] = {}
     for phase, number in tokens.items():
         if not number:
@@ -48,7 +48,7 @@ def energy_figure(result: Result) -> Figure | None:
     if not result.rows or not result.priced:
         return None
     figure = new_figure(2.35 * len(result.priced), 3.6)
-    tokens = {"prefill": result.prompt_tokens * result.batch, "decode": result.new_tokens * result.batch}
+    tokens = {phase: result.phase_tokens(phase) for phase in result.phases}
     for axes, convention in zip(figure.subplots(1, len(result.priced), squeeze=False)[0], result.priced, strict=True):
         phases = energy_parts(result, convention)
         bars = [{name: joules / tokens[phase] for name, joules in parts.items()} for phase, parts in phases.items()]

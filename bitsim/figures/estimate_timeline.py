@@ -7,41 +7,26 @@ from pathlib import Path
 
 from bitsim.figures.timeline import MOST_EVENTS, Step, Timeline
 from bitsim.model.checkpoint import Model, load_model
-from bitsim.model.experts import Experts
+from bitsim.model.generate import chunks
 from bitsim.model.operators import Operator, Phase
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.result import Result
-from bitsim.schedule import Objective
 from bitsim.schedule.place import Placed
 from bitsim.study.goal import placement_for
 from bitsim.study.steps import Steps
 
 
-def estimate_timeline(
-    model: str | Path | Model,
-    result: Result,
-    *,
-    merge_heads: bool = False,
-    chunk: int | None = None,
-    experts: Experts | None = None,
-    most_events: int = MOST_EVENTS,
-) -> Timeline:
-    """What `result`, an estimate of `model`, consists of, in time; the other options are those it was made with.
+def estimate_timeline(model: str | Path | Model, result: Result, *, most_events: int = MOST_EVENTS) -> Timeline:
+    """What `result`, an estimate of `model`, consists of, in time.
 
     Decode steps that are not drawn are not placed either: they took what remains of the result's cycles.
     """
     model = model if isinstance(model, Model) else load_model(model)
-    config, recipe = model.config, recipe_named(result.inputs["numerics"])
-    objective: Objective = result.inputs["objective"]  # type: ignore[assignment]
-    placement = placement_for(result.chip, objective)
-    steps_of_one_layer = Steps(
-        config=replace(config, num_layers=1),
-        recipe=recipe,
-        batch=result.batch,
-        merge_heads=merge_heads,
-        experts=experts,
-    )
-    prompt, steps = result.prompt_tokens, result.new_tokens
+    config, workload = model.config, result.workload
+    recipe = result.recipe or recipe_named(config.default_numerics)
+    placement = placement_for(result.chip, result.scheduling.objective)
+    steps_of_one_layer = Steps.of(config, recipe, workload)
+    prompt, steps = workload.prefill, workload.decode
 
     def step(phase: Phase, tokens: int, context: int) -> Step:
         operators = steps_of_one_layer.operators(phase, tokens, context)
@@ -54,8 +39,7 @@ def estimate_timeline(
         return whole
 
     timeline = Timeline(result.chip, most_events=most_events)
-    for start in range(0, prompt, chunk or max(prompt, 1)):
-        stop = min(start + (chunk or prompt), prompt)
+    for start, stop in chunks(prompt, result.scheduling.chunk):
         timeline.add_step(step("prefill", stop - start, stop))
     if not steps:
         return timeline

@@ -135,5 +135,4 @@ def keys(styles: Mapping[str, Mapping[str, Any]]) -> list[Patch]:
 
 def caption(result: Result) -> str:
     """What a figure is about, in one line."""
-    batch = f", batch {result.batch}" if result.batch > 1 else ""
-    return f"{result.inputs['model']} on {result.inputs['chip']}, {result.inputs['technology']}{batch}"
+    return result.title

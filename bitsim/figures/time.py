@@ -54,7 +54,7 @@ def _without_edges(styles: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
 
 def time_figure(result: Result) -> Figure | None:
     """None if nothing was done."""
-    phases: list[tuple[Phase, int]] = [("prefill", result.prompt_tokens), ("decode", result.new_tokens)]
+    phases: list[tuple[Phase, int]] = [("prefill", result.workload.prefill), ("decode", result.workload.decode)]
     phases = [(phase, tokens) for phase, tokens in phases if tokens]
     if not result.rows:
         return None
@@ -77,7 +77,7 @@ def time_figure(result: Result) -> Figure | None:
         axes.set_xlim(-0.8, places[-1] + 0.8)
         axes.set_ylabel(f"time / {prefix}s", fontsize=FONT)
         total, (overall, unit) = result.phase_time_s(phase), scale_of(result.phase_time_s(phase))
-        sequences = f"{result.batch} × " if result.batch > 1 else ""
+        sequences = f"{result.workload.batch} × " if result.workload.batch > 1 else ""
         tidy(axes, f"{phase}, {sequences}{tokens:,} tokens: {total * overall:.3g} {unit}s in all")
     axes.set_xlabel("layer (other: embedding, last norm, head)", fontsize=FONT)
     figure.legend(handles=keys(styles), frameon=False, fontsize=FONT - 1, loc="outside right center")

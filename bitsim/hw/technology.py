@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from bitsim.errors import UnknownNameError
-from bitsim.events import event_kind
+from bitsim.events import event_kind, parsed
 from bitsim.hw.constants import AreaUm2, Constant, Described, EnergyPJ, Text, in_unit
 from bitsim.hw.library import FromFile, built_in_names, open_source
 from bitsim.hw.source import problem, validate
@@ -17,7 +17,7 @@ def _priced_here(event: str) -> str:
         ledger = event_kind(event).ledger
     except UnknownNameError as error:
         raise problem(str(error)) from None
-    owner = {"dram": "the chip's memory.dram.energy", "sram": "the list `sram`"}.get(event.split(".")[0])
+    owner = {"dram": "the chip's memory.dram.energy", "sram": "the list `sram`"}.get(parsed(event).unit)
     if owner:
         raise problem(f"this event is priced by {owner}")
     if ledger == "activity":

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from bitsim._version import __version__
 from bitsim.datapath.base import Array
 from bitsim.errors import ConfigError
 from bitsim.hw import chip_names, load_chip
@@ -22,6 +23,7 @@ from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.host import HostSpec
 from bitsim.measure.points import MeasuredPoint, MeasuredPoints, distinct_shapes, read_points
+from bitsim.results.outcome import Makers, Outcome
 from bitsim.schedule import Placement
 from bitsim.study.matmuls import MatmulShape
 
@@ -64,8 +66,8 @@ class Residual:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Calibration(Outcome):
     """Parameters fitted to points, with their standard errors.
 
     `binds`: bounds that they lie on, and what that says; a standard error means little there.
@@ -81,6 +83,14 @@ class Calibration:
     binds: tuple[str, ...]
 
     @property
+    def kind(self) -> str:
+        return "calibration"
+
+    @property
+    def title(self) -> str:
+        return f"{self.chip.name}, fitted to {len(self.residuals)} points of {self.measured.path}"
+
+    @property
     def rms_pct(self) -> float:
         """Root mean square of the relative errors, in percent."""
         return _rms([residual.record()["error_pct"] for residual in self.residuals])
@@ -90,22 +100,25 @@ class Calibration:
         """The same, each point by the fit to all others."""
         return _rms([residual.record()["held_out_error_pct"] for residual in self.residuals])
 
-    def record(self) -> dict[str, Any]:
-        """Plain values."""
+    def headline(self) -> dict[str, Any]:
+        """The two parameters, and how far the fitted chip is off."""
+        found = {"dram_efficiency": self.efficiency, "matmul_latency_us": self.latency_us}
+        return found | {"rms_error_pct": self.rms_pct, "held_out_rms_error_pct": self.held_out_rms_pct}
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """What was fitted, its standard error, and what the chip's description said before (None: nothing)."""
+        host, dram = self.chip.host, self.chip.memory.dram
+        latency = None if host is None or host.matmul_latency is None else host.matmul_latency.nominal
+        rows = (
+            ("dram_efficiency", "ratio", self.efficiency, self.efficiency_error, dram.efficiency.nominal),
+            ("matmul_latency", "us", self.latency_us, self.latency_error_us, latency),
+        )
+        return [dict(zip(("parameter", "unit", "fitted", "standard_error", "before"), r, strict=True)) for r in rows]
+
+    def makers(self) -> Makers:
         return {
-            "chip": self.chip.name,
-            "chip_sha256": self.chip.sha256,
-            "points": self.measured.path,
-            "points_sha256": self.measured.sha256,
-            "dram_efficiency": self.efficiency,
-            "dram_efficiency_standard_error": self.efficiency_error,
-            "matmul_latency_us": self.latency_us,
-            "matmul_latency_standard_error_us": self.latency_error_us,
-            "binds": list(self.binds),
-            "rms_error_pct": self.rms_pct,
-            "held_out": "leave one out",
-            "held_out_rms_error_pct": self.held_out_rms_pct,
-            "residuals": [residual.record() for residual in self.residuals],
+            "residuals": lambda: [residual.record() for residual in self.residuals],
+            "parameters": self.parameters,
         }
 
     def chip_yaml(self) -> str:
@@ -160,7 +173,11 @@ def calibrate(points: str | Path | MeasuredPoints, chip: str | Path | Chip) -> C
         held_out[i] = table.at(np.array([held_u]))[i, 0] + held_latency
     predicted = table.at(np.array([slowness]))[:, 0] + latency
     variance = ((predicted / times - 1) ** 2).sum() / (times.size - PARAMETERS) * np.linalg.inv(slopes.T @ slopes)
+    binds = _binding(slowness, latency)
     return Calibration(
+        inputs={"bitsim": __version__, "chip": chip.name, "chip_sha256": chip.sha256}
+        | {"points": measured.path, "points_sha256": measured.sha256},
+        notes=("held-out errors: leave one out", *(f"a bound binds: {bound}" for bound in binds)),
         chip=chip,
         measured=measured,
         efficiency=1 / slowness,
@@ -171,7 +188,7 @@ def calibrate(points: str | Path | MeasuredPoints, chip: str | Path | Chip) -> C
             Residual(point=point, predicted_s=float(p), held_out_s=float(h))
             for point, p, h in zip(found, predicted, held_out, strict=True)
         ),
-        binds=_binding(slowness, latency),
+        binds=binds,
     )
 
 

@@ -15,6 +15,7 @@ from bitsim._version import __version__
 from bitsim.datapath.matmul import ternary_matmul
 from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import ConfigError
+from bitsim.results.outcome import Makers, Outcome
 
 ISAS = {"x86_64": "x86_64", "AMD64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
 ROWS = 512  # of the integer matmul
@@ -22,8 +23,8 @@ SIDE = 2048  # of both matmuls that stay in the caches
 LINE_K = 16 * 512
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Machine(Outcome):
     """Measured rates: GB/s of packed weights read by a one-row matmul, Top/s of int8 and of float32 multiply-adds."""
 
     isa: str
@@ -34,6 +35,27 @@ class Machine:
     capacity_gb: float
     weights_mb: int
     repeats: int
+
+    @property
+    def kind(self) -> str:
+        return "machine"
+
+    @property
+    def title(self) -> str:
+        return f"{self.isa}, {self.threads} threads, best of {self.repeats}"
+
+    def headline(self) -> dict[str, Any]:
+        names = ("bandwidth_gb_s", "int8_top_s", "float32_top_s", "capacity_gb")
+        return {name: getattr(self, name) for name in names}
+
+    def makers(self) -> Makers:
+        rows = (
+            ("memory, packed weights", self.bandwidth_gb_s, "GB/s"),
+            ("int8 x ternary", self.int8_top_s, "Top/s"),
+            ("float32", self.float32_top_s, "Top/s"),
+            ("memory", self.capacity_gb, "GB"),
+        )
+        return {"rates": lambda: [dict(zip(("what", "rate", "unit"), row, strict=True)) for row in rows]}
 
     def cpu_yaml(self, name: str) -> str:
         """A CPU description for `load_cpu`, all rates with evidence `measured`."""
@@ -85,6 +107,8 @@ def measure_machine(*, weights_mb: int = 512, repeats: int = 5, clock: Callable[
     a = rng.standard_normal((SIDE, SIDE)).astype(np.float32)
     floats = _best(lambda: a @ a, repeats, clock)
     return Machine(
+        inputs={"bitsim": __version__, "machine": platform.machine(), "threads": numba.get_num_threads()},
+        notes=("measured by the clock on the wall, with all of numba's threads, on whatever else the machine did",),
         isa=ISAS[platform.machine()],
         threads=numba.get_num_threads(),
         bandwidth_gb_s=large.packed.nbytes / streamed * 1e-9,

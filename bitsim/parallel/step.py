@@ -20,7 +20,9 @@ from bitsim.parallel.allreduce import Algorithm
 from bitsim.parallel.communication import ASSUMPTIONS, PARAMETERS, STATISTICS, Communication, Statistics, communication
 from bitsim.parallel.pipeline import bubble_share, pipeline_time
 from bitsim.quant.recipes import Recipe, recipe_named
+from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import inputs_of, notes_on
+from bitsim.results.setup import Workload
 from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
 from bitsim.schedule import Placement
 from bitsim.study.capacity import stored_bytes
@@ -71,23 +73,48 @@ class Step:
         return self.stored_bytes <= self.dram_bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parallel:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Parallel(Outcome):
     """The steps for all device counts, each for the three treatments of statistics."""
 
     chip: Chip
     link: Link
-    inputs: dict[str, str]
     phase: Phase
     tokens: int
     context: int
     batch: int
     steps: tuple[Step, ...]
-    notes: tuple[str, ...]
 
-    def records(self) -> list[dict[str, Any]]:
-        """One plain row per step."""
-        return [asdict(step) | {"fits": step.fits} for step in self.steps]
+    @property
+    def kind(self) -> str:
+        return "parallel"
+
+    @property
+    def title(self) -> str:
+        return (
+            f"{self.inputs['model']} on {self.chip.name} over {self.link.name}: one {self.phase} step, batch "
+            f"{self.batch}, context {self.context}"
+        )
+
+    def headline(self) -> dict[str, Any]:
+        """The fastest step whose parts have room, and how much faster it is than one device."""
+        fitting = [step for step in self.steps if step.fits]
+        best = min(fitting, key=lambda step: step.time_s, default=None)
+        names = ("devices", "statistics", "time_s", "speed_up")
+        return {"fits": bool(fitting)} | {name: best and getattr(best, name) for name in names}
+
+    def assumed(self) -> list[dict[str, str]]:
+        """Those of the link, and those that times on the chip rest on."""
+        constants = {f"{self.link.name}: {name}": constant for name, constant in self.link.constants().items()}
+        constants |= self.chip.timing_constants()
+        return [
+            {"constant": name, "value": constant.text(), "source": constant.source}
+            for name, constant in sorted(constants.items())
+            if constant.evidence == "assumed"
+        ]
+
+    def makers(self) -> Makers:
+        return {"steps": lambda: [asdict(step) | {"fits": step.fits} for step in self.steps]}
 
 
 def parallel(
@@ -131,7 +158,8 @@ def parallel(
     return Parallel(
         chip=chip,
         link=link,
-        inputs=inputs_of(model, chip, numerics=recipe.name) | {"link": link.name, "link_sha256": link.sha256},
+        inputs=inputs_of(model, chip, numerics=recipe.name) | {"link": link.name, "link_sha256": link.sha256}
+        | {"phase": phase, "batch": batch, "context": context, "algorithm": algorithm},
         phase=phase,
         tokens=tokens,
         context=context,
@@ -240,7 +268,7 @@ class _Work:
         """Seconds and joules of one device: before the layers, in one layer, and behind the last one."""
         if (tensor, batch) not in self._known:
             held = replace(shard(self._config, tensor=tensor), num_layers=1)
-            steps = Steps(config=held, recipe=self._recipe, batch=batch, merge_heads=False)
+            steps = Steps.of(held, self._recipe, Workload(prefill=0, decode=1, batch=batch))
             parts: dict[str, list[Operator]] = {"first": [], "layer": [], "last": []}
             for op in steps.operators(self._phase, self._tokens, self._context):
                 where = "layer" if op.layer is not None else "first" if op.kind == "embedding" else "last"

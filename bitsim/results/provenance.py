@@ -1,5 +1,7 @@
 """What a result was made from: versions, names and hashes, and what is assumed of a model."""
 
+from typing import Any
+
 from bitsim._version import __version__
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
@@ -9,7 +11,7 @@ from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.schedule.place import Placement
 
 
-def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, str]:
+def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, Any]:
     """Names and hashes of everything that a result rests on."""
     return {
         "bitsim": __version__,

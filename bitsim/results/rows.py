@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bitsim.events import Events
+from bitsim.events import Events, parsed
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Kind, Phase
 
@@ -39,9 +39,9 @@ def memory_bytes(events: Events, chip: Chip) -> dict[str, float]:
     """Bytes that each memory of the chip gives and takes: `dram_read_bytes`, `weights_write_bytes` and so on."""
     moved = {f"{name}_{way}_bytes": 0.0 for name in (*chip.memory.names, "dram") for way in ("read", "write")}
     for event, count in events.items():
-        place, *names, what = event.split(".")
-        if place in ("sram", "dram"):
-            key = f"{names[0] if place == 'sram' else place}_{what.partition('_')[0]}_bytes"
+        name = parsed(event)
+        if name.unit in ("sram", "dram"):
+            key = f"{name.place if name.unit == 'sram' else name.unit}_{name.action.partition('_')[0]}_bytes"
             moved[key] = moved.get(key, 0.0) + count / 8
     return moved
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from bitsim.datapath.base import Datapath, scale_events
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import OperandError
-from bitsim.events import Events
+from bitsim.events import Events, parsed
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
 from bitsim.schedule.host import HOST, Calls, launch_cycles, step_exchange
@@ -229,9 +229,9 @@ def bits_by_memory(events: Events) -> dict[str, int]:
     """Bits that the DRAM and each on-chip memory move."""
     bits: dict[str, int] = {}
     for event, count in events.items():
-        place, name = event.split(".")[:2]
-        if place in ("sram", DRAM):
-            memory = DRAM if place == DRAM else name
+        name = parsed(event)
+        if name.unit in ("sram", DRAM):
+            memory = DRAM if name.unit == DRAM else name.place
             bits[memory] = bits.get(memory, 0) + count
     return bits
 

@@ -1,6 +1,5 @@
 """Serving a model on GPUs: the largest batch, tokens per second, latency and energy per token, and what limits them."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitsim._version import __version__
 from bitsim.errors import BitsimError
 from bitsim.hw.gpu import Gpu, load_gpu
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import check_numerics
 from bitsim.parallel.devices import EVEN, DeviceSplit
 from bitsim.quant.recipes import recipe_named
+from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import notes_on_shape
 from bitsim.serving.kernels import calibrated
 from bitsim.serving.memory import WORKSPACE, Needs, check_fits, kv_storage, needs_of
@@ -83,9 +84,12 @@ class Grid:
         ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Serving:
-    """One model on a number of GPUs at `batch`; `grid`: the sweep over batches up to the largest that fits."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Serving(Outcome):
+    """One model on a number of GPUs at `batch`; `grid`: the sweep over batches up to the largest that fits.
+
+    Tables: sweep (over batches), memory (bytes per device by part), step (what its time is spent on).
+    """
 
     model: str
     gpu: Gpu
@@ -96,8 +100,21 @@ class Serving:
     batch: int
     needs: Needs
     grid: Grid
-    notes: tuple[str, ...]
-    assumed: tuple[dict[str, str], ...]
+    assumed_constants: tuple[dict[str, str], ...]
+
+    @property
+    def kind(self) -> str:
+        return "serve"
+
+    @property
+    def title(self) -> str:
+        return (
+            f"{self.model} on {self.devices} x {self.gpu.name}, {self.prompt} prompt and {self.new_tokens} new tokens "
+            "per sequence"
+        )
+
+    def assumed(self) -> list[dict[str, str]]:
+        return list(self.assumed_constants)
 
     def at_batch(self) -> dict[str, Any]:
         """The row of the sweep for `batch`."""
@@ -109,26 +126,25 @@ class Serving:
         parts["reserved by the device"] = self.gpu.reserved.nominal * 1e9
         return parts | {"free": self.gpu.memory.capacity.nominal * 1e9 - sum(parts.values())}
 
-    def record(self) -> dict[str, Any]:
-        """Everything in plain types."""
-        return {
-            "model": self.model,
-            "gpu": self.gpu.name,
-            "gpu_sha256": self.gpu.sha256,
-            "devices": self.devices,
-            "prompt": self.prompt,
-            "new_tokens": self.new_tokens,
-            "largest_batch": self.largest_batch,
-            "prompt_s": float(self.grid.prompt_s[0]),
-            "at_batch": self.at_batch(),
-            "memory_bytes_per_device": self.memory(),
-            "sweep": self.grid.records(),
-            "notes": list(self.notes),
-            "assumed": list(self.assumed),
-        }
+    def step(self) -> list[dict[str, Any]]:
+        """What a step at `batch` spends its time on."""
+        at = self.at_batch()
+        seconds = {name: at[f"{name.replace(' ', '_')}_s"] for name in self.grid.parts_s}
+        return [{"part": name, "time_s": time, "share": time / at["step_s"]} for name, time in seconds.items()]
 
-    def to_json(self) -> str:
-        return json.dumps(self.record(), indent=1)
+    def headline(self) -> dict[str, Any]:
+        """At `batch`: new tokens per second, seconds of a token and of a prompt, joules per token, what limits it."""
+        at = self.at_batch()
+        found = {"largest_batch": self.largest_batch, "prompt_s": float(self.grid.prompt_s[0])}
+        names = ("batch", "tokens_per_s", "with_prompts_per_s", "step_s", "energy_per_token_j", "limit")
+        return found | {name: at[name] for name in names}
+
+    def makers(self) -> Makers:
+        return {
+            "sweep": self.grid.records,
+            "memory": lambda: [{"part": part, "bytes": size} for part, size in self.memory().items()],
+            "step": self.step,
+        }
 
 
 def serve(
@@ -173,6 +189,10 @@ def serve(
     )  # fmt: skip
     kernels = sorted({call.kernel for call in kernel_calls(config, recipe)})
     return Serving(
+        inputs={"bitsim": __version__, "model": model.name, "model_sha256": model.digest}
+        | {"gpu": gpu.name, "gpu_sha256": gpu.sha256, "numerics": recipe.name, "split": split.name}
+        | {"kv": str(storage) if isinstance(storage, int) else storage.name, "devices": devices}
+        | {"prompt": prompt, "new_tokens": new_tokens, "batch": chosen},
         model=model.name,
         gpu=gpu,
         devices=devices,
@@ -191,7 +211,7 @@ def serve(
             WORKSPACE,
             POWER,
         ),
-        assumed=assumed_constants(gpu, kernels),
+        assumed_constants=assumed_constants(gpu, kernels),
     )
 
 

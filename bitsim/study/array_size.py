@@ -15,7 +15,9 @@ from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.operators import Operator, Phase
 from bitsim.quant.recipes import recipe_named
+from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import inputs_of
+from bitsim.results.setup import check_count
 from bitsim.schedule.place import ASSUMPTIONS, Placed, Placement
 
 SIZES = (8, 16, 32, 64, 128, 256)
@@ -40,16 +42,32 @@ class ArrayPoint:
     bound: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArraySizes:
-    """The points of a study, by size and phase, and what they were made from."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ArraySizes(Outcome):
+    """The points of a study, by size and phase."""
 
-    inputs: dict[str, str]
     points: tuple[ArrayPoint, ...]
-    notes: tuple[str, ...]
 
-    def records(self) -> list[dict[str, Any]]:
-        return [asdict(point) for point in self.points]
+    @property
+    def kind(self) -> str:
+        return "array_sizes"
+
+    @property
+    def title(self) -> str:
+        return f"linears of {self.inputs['model']}, all but the array as in {self.inputs['chip']}"
+
+    def headline(self) -> dict[str, Any]:
+        """The fastest size of each phase."""
+        fastest: dict[str, ArrayPoint] = {}
+        for point in self.points:
+            best = fastest.setdefault(point.phase, point)
+            fastest[point.phase] = point if point.cycles < best.cycles else best
+        return {f"{phase}_fastest": f"{best.rows} x {best.cols}" for phase, best in fastest.items()} | {
+            f"{phase}_time_s": best.time_s for phase, best in fastest.items()
+        }
+
+    def makers(self) -> Makers:
+        return {"points": lambda: [asdict(point) for point in self.points]}
 
 
 def array_sizes(
@@ -67,9 +85,8 @@ def array_sizes(
     """
     model = model if isinstance(model, Model) else load_model(model)
     chip, config = load_chip(chip), model.config
-    for name, value in (("prefill", prefill), ("batch", batch)):
-        if value < 1:
-            raise ConfigError(f"{name}: expected an integer >= 1, got {value!r}")
+    check_count("prefill", prefill, 1)
+    check_count("batch", batch, 1)
     recipe = recipe_named(config.default_numerics)
     points: list[ArrayPoint] = []
     cut: list[str] = []
@@ -88,7 +105,7 @@ def array_sizes(
     note = (
         f"only rows and columns of the chip's {which} change: buffers, ports, clock and DRAM are those of {chip.name}"
     )
-    inputs = inputs_of(model, chip, numerics=recipe.name) | {"prefill": str(prefill), "batch": str(batch)}
+    inputs = inputs_of(model, chip, numerics=recipe.name) | {"prefill": prefill, "batch": batch}
     return ArraySizes(inputs=inputs, points=tuple(points), notes=(note, *cut, *ASSUMPTIONS))
 
 

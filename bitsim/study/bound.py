@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bitsim._version import __version__
 from bitsim.datapath.base import Array, Range
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError
+from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import forward
@@ -16,6 +19,8 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
 from bitsim.quant.packing import TernaryWeight
 from bitsim.quant.recipes import recipe_named
+from bitsim.results.outcome import Makers, Outcome
+from bitsim.results.setup import Execution, check_count
 from bitsim.schedule.place import Placement
 from bitsim.study.evaluate import HELD_OUT
 from bitsim.study.executor import ChipExecutor
@@ -41,17 +46,40 @@ class AccumulatorBound:
         """Plain values."""
         plain = {"register": self.register, "bits": self.bits, "k": self.k}
         plain |= {"worst_low": self.worst.low, "worst_high": self.worst.high, "worst_bits": self.worst.bits}
-        if self.seen is None:
-            return plain
-        seen = {"seen_low": self.seen.low, "seen_high": self.seen.high, "seen_bits": self.seen.bits}
-        return plain | seen | {"seen_in": self.seen_in, "seen_k": self.seen_k}
+        plain |= {f"seen_{what}": self.seen and getattr(self.seen, what) for what in ("low", "high", "bits")}
+        return plain | {"seen_in": self.seen_in or None, "seen_k": self.seen_k or None}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class AccumulatorBounds(Outcome):
+    """The accumulators of a chip's BitLinear datapath at depth `k`; none for floating point."""
+
+    k: int
+    bounds: tuple[AccumulatorBound, ...]
+
+    @property
+    def kind(self) -> str:
+        return "accumulators"
+
+    @property
+    def title(self) -> str:
+        return f"accumulators of {self.inputs['chip']}, K = {self.k}"
+
+    def headline(self) -> dict[str, Any]:
+        """The widest that is needed, and whether all accumulators have it."""
+        needed = max((bound.worst.bits for bound in self.bounds), default=None)
+        enough = all(bound.bits >= bound.worst.bits for bound in self.bounds) if self.bounds else None
+        return {"bits_needed": needed, "never_overflows": enough}
+
+    def makers(self) -> Makers:
+        return {"accumulators": lambda: [bound.record() for bound in self.bounds]}
 
 
 class RangeExecutor(ChipExecutor):
     """Keeps what the sums of every BitLinear reach, by accumulator and operator; `depths`: their K."""
 
-    def __init__(self, placement: Placement) -> None:
-        super().__init__(placement, toggles="off", wide="float32", seed=0)
+    def __init__(self, placement: Placement, execution: Execution) -> None:
+        super().__init__(placement, execution)
         self.seen: dict[str, dict[str, Range]] = {}
         self.depths: dict[str, int] = {}
 
@@ -65,13 +93,16 @@ class RangeExecutor(ChipExecutor):
 
 
 def accumulator_bounds(
-    chip: Chip, k: int, *, model: str | Model | None = None, limit: int = 256
-) -> list[AccumulatorBound]:
+    chip: str | Path | Chip, k: int, *, model: str | Path | Model | None = None, limit: int = 256
+) -> AccumulatorBounds:
     """The accumulators of `chip`'s BitLinear datapath at depth `k`; none for floating point.
 
     `model`: a byte-level model, executed on the first `limit` bytes of the held-out text (one window at most), with
     registers of unlimited width for what is seen. Raises `ConfigError` for a model without BitLinear.
     """
+    check_count("k", k, 1)
+    chip = load_chip(chip)
+    model = model if model is None or isinstance(model, Model) else load_model(model)
     datapath = build_datapath(chip.bitlinear)
     worst, bits = datapath.bounds(k), datapath.registers()
     executor = None if model is None or not worst else observed(chip, model, limit)
@@ -90,20 +121,25 @@ def accumulator_bounds(
                 seen_k=executor.depths[widest] if executor else 0,
             )
         )
-    return entries
+    inputs = {"bitsim": __version__, "chip": chip.name, "chip_sha256": chip.sha256, "k": k}
+    inputs |= {"bitlinear": chip.bitlinear.text()}
+    notes = [] if worst else [f"{chip.name} sums floating-point numbers, which have no width that they can outgrow"]
+    if executor is not None and model is not None:
+        inputs |= {"model": model.name, "model_sha256": model.digest, "text": HELD_OUT, "bytes": limit}
+        notes.append("seen: the sums of registers of unlimited width; in: the operator that needed most bits")
+    return AccumulatorBounds(inputs=inputs, notes=tuple(notes), k=k, bounds=tuple(entries))
 
 
-def observed(chip: Chip, model: str | Model, limit: int) -> RangeExecutor:
+def observed(chip: Chip, model: Model, limit: int) -> RangeExecutor:
     """An executor that has prefilled the beginning of the held-out text."""
-    model = model if isinstance(model, Model) else load_model(model)
     if model.weights is None or model.config.vocab_size != 256 or not model.config.quantised:
         raise ConfigError(f"{model.name}: expected a quantised byte-level model (vocabulary 256) with weights")
     text = files("bitsim").joinpath("models", HELD_OUT).read_bytes()
     length = min(limit, model.config.max_position_embeddings)
     tokens = np.frombuffer(text, np.uint8)[:length].astype(np.int64)
-    executor = RangeExecutor(Placement(chip))
+    recipe = recipe_named(model.config.default_numerics)
+    executor = RangeExecutor(Placement(chip), Execution(recipe=recipe, toggles="off"))
     with kernels_first():
-        recipe = recipe_named(model.config.default_numerics)
         forward(model.config, model.weights, tokens, KVCache(model.config, 32), executor, recipe)
     return executor
 

@@ -2,15 +2,16 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from bitsim.cost import CONVENTIONS, Energy
-from bitsim.cost.area import Area, PartArea, chip_area, total_area
+from bitsim._version import __version__
+from bitsim.cost import Energy
+from bitsim.cost.area import chip_area
 from bitsim.cost.prices import LEVELS
 from bitsim.datapath.base import Deviation, Toggles
 from bitsim.datapath.template import SAMPLED_TILES
@@ -20,122 +21,52 @@ from bitsim.hw.between import technology_at
 from bitsim.hw.chip import Chip
 from bitsim.hw.technology import Technology
 from bitsim.model.checkpoint import Model, load_model
+from bitsim.quant.recipes import recipe_named
+from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import inputs_of
 from bitsim.results.result import Result
+from bitsim.results.setup import Execution, Scheduling, Workload
 from bitsim.schedule.place import ASSUMPTIONS, Placement
+from bitsim.study.compared_datapath import ComparedDatapath, Outputs
 from bitsim.study.evaluate import HELD_OUT
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.recorded import LinearCall, recorded
 from bitsim.study.taken import taken_call
 from bitsim.study.threads import kernels_first
 
-Outputs = Literal["identical", "rounded", "overflowed", "refused"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """One chip's BitLinear datapath on the recorded linears.
-
-    `outputs`: "identical" to the int64 matmul; "rounded" by a datapath that is not exact; "overflowed": exact, but sums
-    left their registers; "refused": the datapath takes no such operands, for `reason`, and nothing was counted.
-    `deviation`: of the needed outputs from the exact sums. `made`: by how operands were made that the datapath takes
-    (`bitsim.study.taken`), in how many linears; empty if all were the model's own. `toggle_columns`: on how many
-    output columns the toggles of registers that see running sums were counted: "all", "none" or "96 of 512".
-    `toggle_notes`: see `ChipExecutor`.
-    """
-
-    chip: Chip
-    exact: bool
-    outputs: Outputs
-    areas: tuple[PartArea, ...]
-    reason: str = ""
-    deviation: Deviation | None = None
-    made: Mapping[str, int] = field(default_factory=dict)
-    toggle_columns: str = "none"
-    result: Result | None = None
-    toggle_notes: tuple[str, ...] = ()
-
-    @property
-    def operands(self) -> str:
-        """Of what the datapath multiplied: "model", or how that was made from the model's."""
-        return "; ".join(self.made) or "model"
-
-    @property
-    def datapath_parts(self) -> tuple[PartArea, ...]:
-        return tuple(part for part in self.areas if part.component == "bitlinear")
-
-    @property
-    def macs(self) -> int:
-        return sum(row.macs for row in self.result.rows) if self.result else 0
-
-    @property
-    def datapath_cycles(self) -> int | None:
-        """Cycles in which the datapath is busy; DRAM may take longer."""
-        return sum(row.unit_cycles for row in self.result.rows) if self.result else None
-
-    @property
-    def utilisation(self) -> float | None:
-        """Products per cycle, of those that it could form; above 1 where it skips some."""
-        busy = self.datapath_cycles
-        return self.macs / (busy * self.chip.bitlinear.macs_per_cycle) if busy else None
-
-    @property
-    def area(self) -> Area | None:
-        """Of the BitLinear datapath; None if some part of it has no area."""
-        parts = self.datapath_parts
-        return None if any(part.area is None for part in parts) else total_area(parts)
-
-    def record(self) -> dict[str, Any]:
-        """The headline numbers, in plain types; None for what is not known."""
-        spec, result, area = self.chip.bitlinear, self.result, self.area
-        record: dict[str, Any] = {"chip": self.chip.name, "kind": spec.kind, "exact": self.exact}
-        record |= {"operands": self.operands, "outputs": self.outputs} | self._differences()
-        record |= {"macs": self.macs, "datapath_cycles": self.datapath_cycles}
-        record |= {"cycles": None if result is None else result.cycles, "utilisation": self.utilisation}
-        for name in CONVENTIONS:
-            energy = result.energy_range(name) if result is not None and name in result.priced else None
-            record |= {f"energy_{name}_{level}_pj": energy and getattr(energy, level) for level in LEVELS}
-        record |= {f"area_datapath_{level}_um2": area and getattr(area, level) for level in LEVELS}
-        return record | {
-            "macs_per_cycle": spec.macs_per_cycle,
-            "toggle_columns": self.toggle_columns,
-            "structure": spec.text(),
-            "notes": "; ".join(self.notes),
-        }
-
-    def _differences(self) -> dict[str, float | None]:
-        """How many outputs are not the exact sums, and by how much; None where one of them is not finite."""
-        off = self.deviation
-        if off is None:
-            return {"differing": None, "largest_error": None, "rms_relative_error": None}
-        finite = math.isfinite(off.largest)
-        sizes = (off.largest, off.rms_relative) if finite else (None, None)
-        return {"differing": off.wrong, "largest_error": sizes[0], "rms_relative_error": sizes[1]}
-
-    @property
-    def notes(self) -> list[str]:
-        """What is missing of this row or sets it apart, and why."""
-        notes = [self.reason] if self.reason else []
-        notes += [f"not the model's operands: {how}, in {n} linears" for how, n in self.made.items()]
-        if self.deviation is not None and self.deviation.wrong:
-            notes.append(str(self.deviation))
-        unpriced = [] if self.result is None else [self.result.unpriced(name) for name in CONVENTIONS]
-        notes += dict.fromkeys(f"unpriced: {reason}" for reason in unpriced if reason)
-        missing = [part for part in self.datapath_parts if part.area is None]
-        return notes + [f"no area: {part.count:,} x {part.part}: {part.reason}" for part in missing]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class DatapathComparison(Outcome):
     """All chips on the same operands. `inputs`: names and hashes of what they have in common."""
 
-    rows: tuple[Compared, ...]
-    inputs: dict[str, Any]
-    notes: tuple[str, ...]
+    rows: tuple[ComparedDatapath, ...]
 
-    def records(self) -> list[dict[str, Any]]:
-        """One per chip: outputs, cycles, energies, area."""
-        return [row.record() for row in self.rows]
+    @property
+    def kind(self) -> str:
+        return "datapaths"
+
+    @property
+    def title(self) -> str:
+        inputs = self.inputs
+        return f"linears of {inputs['model']}, {inputs['tokens']} tokens, priced at {inputs['technology']}"
+
+    def headline(self) -> dict[str, Any]:
+        """How many chips gave which outputs, and which took least energy by the datapath convention."""
+        found = dict(sorted(Counter(f"chips_{row.outputs}" for row in self.rows).items()))
+        priced = [row for row in self.rows if row.result is not None and "datapath" in row.result.priced and row.macs]
+        least = min(priced, key=lambda row: _fj_per_mac(row), default=None)
+        return {"chips": len(self.rows), **found} | {
+            "least_energy": least and least.chip.name,
+            "least_energy_datapath_fj_per_mac": least and _fj_per_mac(least),
+        }
+
+    def makers(self) -> Makers:
+        return {
+            "chips": lambda: [row.record() for row in self.rows],
+            "events": self.events,
+            "energies": self.energies,
+            "areas": self.areas,
+        }
 
     def events(self) -> list[dict[str, Any]]:
         """One per chip and event."""
@@ -161,6 +92,11 @@ class Comparison:
         return [{"chip": row.chip.name} | part.record() for row in self.rows for part in row.areas]
 
 
+def _fj_per_mac(row: ComparedDatapath) -> float:
+    """Nominal datapath energy per product of a chip that has one."""
+    return 1e15 * row.result.energy("datapath") / row.macs if row.result else math.inf
+
+
 def compare_datapaths(
     model: str | Path | Model,
     *,
@@ -170,7 +106,7 @@ def compare_datapaths(
     toggles: Toggles = "exact",
     seed: int = 0,
     on_chip: Callable[[int, int], None] | None = None,
-) -> Comparison:
+) -> DatapathComparison:
     """Execute the quantised linears of `model` on the BitLinear datapath of every chip (None: all shipped but FPGAs).
 
     The model reads the first `limit` bytes of the held-out text (one window at most) in one prefill, exactly; its
@@ -188,14 +124,16 @@ def compare_datapaths(
     if chips is None:  # structures on an FPGA are not built of a node's cells
         given = [chip for chip in given if chip.tech.unpriced is None]
     selected = [chip.with_technology(technology) for chip in given]
+    recipe = recipe_named(model.config.default_numerics)
+    execution = Execution(recipe=recipe, toggles=toggles, seed=seed)
     calls, tokens = recorded(model, limit)
     rows = []
     with kernels_first():
         for chip in selected:
-            rows.append(_compared(chip, model, calls, toggles, seed))
+            rows.append(_compared(chip, model, calls, execution))
             if on_chip:
                 on_chip(len(rows), len(selected))
-    common = {"model": model.name, "model_sha256": model.digest, "numerics": model.config.default_numerics}
+    common = {"bitsim": __version__, "model": model.name, "model_sha256": model.digest, "numerics": recipe.name}
     common |= {"technology": technology.name, "technology_sha256": technology.sha256, "text": HELD_OUT}
     notes = [
         f"linears of {model.name} on {tokens} tokens of {HELD_OUT} in one prefill; attention, norms, head left out"
@@ -212,15 +150,15 @@ def compare_datapaths(
         )
     notes += dict.fromkeys(note for row in rows if row.result for note in row.result.notes)
     notes += [f"{', '.join(names)}: {note}" for note, names in _shared_notes(rows).items()]
-    return Comparison(
+    return DatapathComparison(
         rows=tuple(rows),
         inputs=common | {"tokens": tokens, "toggles": toggles, "seed": seed},
         notes=tuple(notes),
     )
 
 
-def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], toggles: Toggles, seed: int) -> Compared:
-    executor = ChipExecutor(Placement(chip), toggles=toggles, wide="float32", seed=seed)
+def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], execution: Execution) -> ComparedDatapath:
+    executor = ChipExecutor(Placement(chip), execution)
     exact, areas = executor.placement.bitlinear.exact, chip_area(chip)
     off, made = Deviation(outputs=0, wrong=0, largest=0.0, error_squares=0.0, exact_squares=0.0), Counter[str]()
     for recorded_call in calls:
@@ -229,7 +167,7 @@ def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], toggles: To
         try:
             y = executor.bitlinear(call.op, call.x_q, call.weight, call.live)
         except OperandError as error:
-            return Compared(chip=chip, exact=exact, outputs="refused", areas=areas, reason=str(error))
+            return ComparedDatapath(chip=chip, exact=exact, outputs="refused", areas=areas, reason=str(error))
         needed = np.ones(y.shape, bool) if call.live is None else call.live
         wrong = (y != call.y) & needed
         if wrong.any() and exact and call.op.name not in executor.overflowed:
@@ -241,16 +179,16 @@ def _compared(chip: Chip, model: Model, calls: Sequence[LinearCall], toggles: To
         if needed.any():
             off += Deviation.between(y[needed], call.y[needed])
     outcome: Outputs = "identical" if not off.wrong else "overflowed" if exact else "rounded"
-    return Compared(
+    return ComparedDatapath(
         chip=chip,
         exact=exact,
         outputs=outcome,
         areas=areas,
         deviation=off,
         made=made,
-        toggle_columns=_toggle_columns(executor, toggles),
-        result=_result(chip, model, executor, calls[0].op.m),
-        toggle_notes=executor.toggle_notes() if toggles == "off" else (),
+        toggle_columns=_toggle_columns(executor, execution.toggles),
+        result=_result(chip, model, executor, execution, calls[0].op.m),
+        toggle_notes=executor.toggle_notes() if execution.toggles == "off" else (),
     )
 
 
@@ -262,7 +200,7 @@ def _toggle_columns(executor: ChipExecutor, toggles: Toggles) -> str:
     return f"{counted:,} of {of:,}"
 
 
-def _shared_notes(rows: Sequence[Compared]) -> dict[str, list[str]]:
+def _shared_notes(rows: Sequence[ComparedDatapath]) -> dict[str, list[str]]:
     """What was not counted, or on a sample only, and on which chips."""
     found: dict[str, list[str]] = {}
     for row in rows:
@@ -271,15 +209,16 @@ def _shared_notes(rows: Sequence[Compared]) -> dict[str, list[str]]:
     return found
 
 
-def _result(chip: Chip, model: Model, executor: ChipExecutor, tokens: int) -> Result:
+def _result(chip: Chip, model: Model, executor: ChipExecutor, execution: Execution, tokens: int) -> Result:
     notes = [f"overflow: {name}: {n:,} times, first at {first}" for name, (n, first) in executor.overflowed.items()]
     notes = [f"{chip.name}: {note}" for note in notes]
     return Result(
         mode="run",
         chip=chip,
         rows=executor.ledger.rows(),
-        inputs=inputs_of(model, chip, numerics=model.config.default_numerics),
+        inputs=inputs_of(model, chip, numerics=execution.recipe.name),
         notes=(*notes, *ASSUMPTIONS),
-        prompt_tokens=tokens,
-        new_tokens=0,
+        workload=Workload(prefill=tokens, decode=0),
+        scheduling=Scheduling(),
+        recipe=execution.recipe,
     )

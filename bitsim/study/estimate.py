@@ -20,6 +20,7 @@ from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
 from bitsim.results.rows import OperatorRow
+from bitsim.results.setup import Scheduling, Workload
 from bitsim.schedule import ASSUMPTIONS, Objective, Placement
 from bitsim.study.capacity import Stored, check_capacity, longest_contexts, stored_bytes
 from bitsim.study.goal import placement_for
@@ -30,7 +31,7 @@ SLOWEST = "cycles of linears are those of activations without zeros and all outp
 
 
 class EstimateError(BitsimError):
-    """The phases that were asked for make no sense, or the chip can't take the model's activations."""
+    """The chip can't take the model's activations."""
 
 
 def estimate(
@@ -57,9 +58,8 @@ def estimate(
     (None: all). `beyond_capacity`: estimate a model that memory has no room for. A phase of 0 tokens is empty.
     `experts`: a mixture of experts, each of which is the FFN of the model's shape.
     """
-    for name, value, least in (("prefill", prefill, 0), ("decode", decode, 0), ("batch", batch, 1)):
-        if not isinstance(value, int) or value < least:
-            raise EstimateError(f"{name}: expected an integer >= {least}, got {value!r}")
+    scheduling = Scheduling(objective=objective, chunk=chunk, beyond_capacity=beyond_capacity)
+    workload = Workload(prefill=prefill, decode=decode, batch=batch, merge_heads=merge_heads, experts=experts)
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     config = model.config
@@ -70,16 +70,16 @@ def estimate(
     placement, ledger = placement_for(chip, objective), OperatorLedger()
     stored = stored_bytes(config, recipe, positions=prefill + decode, batch=batch, experts=experts)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
-    steps = Steps(
-        config=replace(config, num_layers=1), recipe=recipe, batch=batch, merge_heads=merge_heads, experts=experts
-    )
+    steps = Steps.of(config, recipe, workload)
     book_prefill(steps, placement, ledger, used, chunks(prefill, chunk))
     book_decode(steps, placement, ledger, used, first=prefill + 1, number=decode)
     return Result(
         mode="estimate",
         chip=chip,
         rows=tuple(all_layers(ledger.rows(), config.num_layers)),
-        inputs=inputs_of(model, chip, numerics=recipe.name) | {"objective": objective},
+        inputs=inputs_of(model, chip, numerics=recipe.name)
+        | {"prefill": prefill, "decode": decode, "batch": batch, "merge_heads": merge_heads}
+        | {"objective": objective, "chunk": chunk, "experts": experts and f"{experts.active} of {experts.total}"},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
             *((SLOWEST,) if chip.bitlinear.cycles_vary else ()),
@@ -91,9 +91,9 @@ def estimate(
             *remarks_on(model, placement),
             *ASSUMPTIONS,
         ),
-        prompt_tokens=prefill,
-        new_tokens=decode,
-        batch=batch,
+        workload=workload,
+        scheduling=scheduling,
+        recipe=recipe,
     )
 
 

@@ -1,14 +1,17 @@
 """Quality of a byte-level model in bits per byte, executed on a chip."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bitsim.datapath.base import Array
 from bitsim.errors import ConfigError, PromptError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
@@ -17,8 +20,10 @@ from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import recipe_named
+from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import inputs_of
 from bitsim.results.rows import SPARSITY_COLUMNS, sparsity
+from bitsim.results.setup import Execution, check_count
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.threads import kernels_first
@@ -30,9 +35,9 @@ HELD_OUT = "held_out.txt"
 class Score:
     """Mean bits per predicted byte over non-overlapping windows; each window starts without context.
 
-    `toggles`: those of registers that see running sums are never counted, since no energy is reported. Of a BitLinear
-    datapath that is not exact: how many sums differ from the exact ones, by how much at most, and the
-    root mean square of the differences over that of the exact sums; zeros of an exact one.
+    `acc_bits`, `overflow`: of the BitLinear accumulators; `kv`: how keys and values are stored. Of a BitLinear datapath
+    that is not exact: how many sums differ from the exact ones, by how much at most, and the root mean square of the
+    differences over that of the exact sums; zeros of an exact one.
     """
 
     model: str
@@ -51,18 +56,50 @@ class Score:
     wrong_sums: int
     largest_sum_error: float
     rms_sum_error: float
-    sparsity: dict[str, float]
-    toggles: str
-    inputs: dict[str, str]
+    sparsity: Mapping[str, float]
 
     def record(self) -> dict[str, Any]:
-        return asdict(self)
+        """As one row of a table: sparsities in columns of their own."""
+        record = asdict(self)
+        del record["sparsity"]
+        return record | {f"sparsity_{column}": self.sparsity.get(column) for column in SPARSITY_COLUMNS}
 
-    def table_record(self) -> dict[str, Any]:
-        """As one line of a table: sparsities in columns of their own, no hashes."""
-        record = self.record()
-        sparsities = {f"sparsity_{column}": self.sparsity.get(column) for column in SPARSITY_COLUMNS}
-        return {key: value for key, value in record.items() if key not in ("inputs", "sparsity")} | sparsities
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Evaluation(Outcome):
+    """The scores of one model under all combinations of accumulators and KV caches that were asked for."""
+
+    scores: tuple[Score, ...]
+
+    @property
+    def kind(self) -> str:
+        return "evaluate"
+
+    @property
+    def title(self) -> str:
+        first = self.scores[0]
+        return f"{first.model} on {first.chip}, {first.predicted_bytes:,} bytes of {first.text}"
+
+    @property
+    def score(self) -> Score:
+        """The only score; raises `ConfigError` if several variants were asked for."""
+        if len(self.scores) != 1:
+            raise ConfigError(f"score: expected one variant, there are {len(self.scores)}: see `scores`")
+        return self.scores[0]
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Of the only score."""
+        return self.score.bits_per_byte
+
+    def headline(self) -> dict[str, Any]:
+        """The best score, and what it was reached with."""
+        best = min(self.scores, key=lambda score: score.bits_per_byte)
+        found = {"bits_per_byte": best.bits_per_byte, "acc_bits": best.acc_bits, "overflow": best.overflow}
+        return found | {"kv": best.kv, "overflows": best.overflows, "variants": len(self.scores)}
+
+    def makers(self) -> Makers:
+        return {"scores": lambda: [score.record() for score in self.scores]}
 
 
 def evaluate(
@@ -72,21 +109,92 @@ def evaluate(
     text: str | Path | None = None,
     numerics: str | None = None,
     limit: int | None = None,
-    kv_bits: int | None = None,
+    acc_bits: int | Sequence[int] | None = None,
+    overflow: str | Sequence[str] | None = None,
+    kv_bits: int | Sequence[int] | None = None,
     on_window: Callable[[int, int], None] | None = None,
-) -> Score:
+) -> Evaluation:
     """Bits per byte of `model` on `text` (default: the 64 KiB that training never saw), executed on `chip`.
 
     Windows are as long as the model's context; a window of T bytes is fed and predicts the T bytes that follow each of
-    them. Partial-sum toggles are not counted. `kv_bits`: 32, 16, 8, 4 or 3, see `KVCache`; None takes what the numerics
-    say, else 32. Raises `ConfigError` for a model that is not byte-level.
+    them. Partial-sum toggles are not counted. `acc_bits` and `overflow` ("wrap", "saturate"): of the BitLinear
+    accumulators, the chip's own by default; `kv_bits`: 32, 16, 8, 4 or 3, see `KVCache`; None takes what the numerics
+    say, else 32. Sequences are combined, one score each. `on_window(done, of)` is called after each window of all.
+
+    Raises `ConfigError` for a model that is not byte-level, or for accumulators of a model without BitLinear.
     """
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     if model.weights is None or model.config.vocab_size != 256:
         raise ConfigError(f"{model.name}: expected a byte-level model (vocabulary 256) with weights")
-    if limit is not None and limit < 2:
-        raise PromptError(f"limit: expected an integer >= 2, got {limit!r}")
+    widths, modes, kept = _listed(acc_bits, int), _listed(overflow, str), _listed(kv_bits, int)
+    if not model.config.quantised and (widths != [None] or modes != [None]):
+        raise ConfigError(
+            f"{model.name}: accumulator widths and overflow modes change BitLinear, which this model does not have"
+        )
+    if limit is not None:
+        check_count("limit", limit, 2)
+    data, name = _text(text, limit)
+    execution = Execution(recipe=recipe_named(numerics or model.config.default_numerics), toggles="off")
+    window = min(model.config.max_position_embeddings, data.size - 1)
+    variants = list(product([chip.with_accumulators(bits, mode) for bits, mode in product(widths, modes)], kept))
+    windows = len(range(0, data.size - 1, window))
+    scores = []
+    for i, (variant, bits) in enumerate(variants):
+        done = partial(_report, on_window, i * windows, len(variants) * windows)
+        scores.append(_score(model, variant, execution, data, name, window, bits or execution.recipe.kv or 32, done))
+    return Evaluation(
+        inputs=inputs_of(model, chip, numerics=execution.recipe.name)
+        | {"text": name, "toggles": execution.toggles, "bytes": int(data.size)},
+        notes=("toggles of registers that see running sums were not counted, since nothing of energy is reported",),
+        scores=tuple(scores),
+    )
+
+
+def _score(
+    model: Model,
+    chip: Chip,
+    execution: Execution,
+    data: Array,
+    text: str,
+    window: int,
+    kv: KVStorage,
+    on_window: Callable[[int], None],
+) -> Score:
+    """One variant on bytes `data`, int64 (T,)."""
+    config, recipe = model.config, execution.recipe
+    executor = ChipExecutor(Placement(chip), execution)
+    bits = 0.0
+    with kernels_first():
+        for done, start in enumerate(range(0, data.size - 1, window)):
+            fed = data[start : min(start + window, data.size - 1)]
+            logits = forward(config, model.weights, fed, KVCache(config, kv), executor, recipe)  # type: ignore[arg-type]
+            bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
+            on_window(done + 1)
+    off = executor.deviation
+    return Score(
+        model=model.name,
+        chip=chip.name,
+        numerics=recipe.name,
+        kv=KVCache(config, kv).name,
+        acc_bits=chip.bitlinear.acc_bits,
+        overflow=chip.bitlinear.overflow,
+        linear_weights=config.linear_weights,
+        text=text,
+        window=window,
+        predicted_bytes=int(data.size - 1),
+        bits_per_byte=bits / (data.size - 1),
+        overflows=sum(count for count, _ in executor.overflowed.values()),
+        first_overflow=next((f"{name}: {first}" for name, (_, first) in executor.overflowed.items()), None),
+        wrong_sums=off.wrong if off else 0,
+        largest_sum_error=off.largest if off else 0.0,
+        rms_sum_error=off.rms_relative if off else 0.0,
+        sparsity=sparsity(executor.ledger.rows()),
+    )
+
+
+def _text(text: str | Path | None, limit: int | None) -> tuple[Array, str]:
+    """Bytes as int64 (T,), at most `limit` of them, and what they are called."""
     if text is None:
         content, name = files("bitsim").joinpath("models", HELD_OUT).read_bytes(), HELD_OUT
     else:
@@ -97,41 +205,17 @@ def evaluate(
     data = np.frombuffer(content, np.uint8)[:limit].astype(np.int64)
     if data.size < 2:
         raise PromptError(f"{name}: expected at least 2 bytes, got {data.size}")
-    recipe = recipe_named(numerics or model.config.default_numerics)
-    kv: KVStorage = kv_bits or recipe.kv or 32
-    executor = ChipExecutor(Placement(chip), toggles="off", wide="float32", seed=0)
-    window = min(model.config.max_position_embeddings, data.size - 1)
-    starts = range(0, data.size - 1, window)
-    bits = 0.0
-    with kernels_first():
-        for done, start in enumerate(starts):
-            fed = data[start : min(start + window, data.size - 1)]
-            logits = forward(model.config, model.weights, fed, KVCache(model.config, kv), executor, recipe)
-            bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
-            if on_window:
-                on_window(done + 1, len(starts))
-    off = executor.deviation
-    return Score(
-        model=model.name,
-        chip=chip.name,
-        numerics=recipe.name,
-        kv=KVCache(model.config, kv).name,
-        acc_bits=chip.bitlinear.acc_bits,
-        overflow=chip.bitlinear.overflow,
-        linear_weights=model.config.linear_weights,
-        text=name,
-        window=window,
-        predicted_bytes=int(data.size - 1),
-        bits_per_byte=bits / (data.size - 1),
-        overflows=sum(count for count, _ in executor.overflowed.values()),
-        first_overflow=next((f"{name}: {first}" for name, (_, first) in executor.overflowed.items()), None),
-        wrong_sums=off.wrong if off else 0,
-        largest_sum_error=off.largest if off else 0.0,
-        rms_sum_error=off.rms_relative if off else 0.0,
-        sparsity=sparsity(executor.ledger.rows()),
-        toggles="off",
-        inputs=inputs_of(model, chip, numerics=recipe.name),
-    )
+    return data, name
+
+
+def _listed(given: Any, single: type) -> list[Any]:
+    """One value, several, or [None] for the default."""
+    return [None] if given is None else [given] if isinstance(given, single) else list(given) or [None]
+
+
+def _report(on_window: Callable[[int, int], None] | None, before: int, of: int, done: int) -> None:
+    if on_window:
+        on_window(before + done, of)
 
 
 def surprise(logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bitsim.datapath.base import Array, Deviation, Observation, Overflow, Toggles
+from bitsim.datapath.base import Array, Deviation, Observation, Overflow
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.template import SAMPLED_TILES
 from bitsim.events import Events, total
@@ -17,6 +17,7 @@ from bitsim.model.operators import Operator
 from bitsim.model.weights import FloatWeight
 from bitsim.quant.packing import TernaryWeight
 from bitsim.results.ledger import OperatorLedger
+from bitsim.results.setup import Execution
 from bitsim.schedule.place import Placed, Placement, naming
 from bitsim.study.float_matmul import float_matmul
 
@@ -37,18 +38,16 @@ class ChipExecutor:
     `on_operator` is called with each execution of an operator and its place.
     """
 
-    def __init__(
-        self, placement: Placement, *, toggles: Toggles, wide: str, seed: int, on_operator: OnOperator | None = None
-    ) -> None:
+    def __init__(self, placement: Placement, execution: Execution, *, on_operator: OnOperator | None = None) -> None:
         self.placement = placement
         self.ledger = OperatorLedger()
         self._on_operator = on_operator
         self.overflowed: dict[str, tuple[int, Overflow]] = {}
         self.deviations: dict[str, Deviation] = {}
         self.sampled: dict[str, tuple[int, int]] = {}
-        self._toggles: Toggles = toggles
-        self._wide_on_datapath = wide == "datapath"
-        self._seed = seed
+        self._toggles = execution.toggles
+        self._wide_on_datapath = execution.wide == "datapath"
+        self._seed = execution.seed
         self._position = 0
         self._step_tokens = 0
         self._prepared: dict[str, Any] = {}
@@ -127,7 +126,7 @@ class ChipExecutor:
         starts = [rows.start for rows in self._calls(op)]
         for i, done in enumerate(calls):
             if done.first_overflow is not None:
-                count = sum(n for event, n in done.events.items() if event.startswith("overflow."))
+                count = done.events.of_unit("overflow").count()
                 token = self._position + starts[i % len(starts)] + done.first_overflow.m
                 first = replace(done.first_overflow, m=token)
                 before = self.overflowed.get(op.name, (0, first))

@@ -16,6 +16,7 @@ from bitsim.model.operators import Operator, Phase
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import notes_on_plans
 from bitsim.results.result import Result
+from bitsim.results.setup import Scheduling, Workload
 from bitsim.schedule import ASSUMPTIONS, Objective
 from bitsim.study.capacity import Stored, check_capacity
 from bitsim.study.goal import placement_for
@@ -107,6 +108,7 @@ def estimate_matmuls(
             *notes_on_plans(placement),
             *ASSUMPTIONS,
         ),
-        prompt_tokens=tokens if phase == "prefill" else 0,
-        new_tokens=tokens if phase == "decode" else 0,
+        workload=Workload(prefill=tokens if phase == "prefill" else 0, decode=tokens if phase == "decode" else 0),
+        recipe=None,
+        scheduling=Scheduling(objective=objective, beyond_capacity=beyond_capacity),
     )

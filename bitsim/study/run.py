@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 from bitsim.datapath.base import Toggles
-from bitsim.errors import ConfigError, PromptError, UnknownNameError
+from bitsim.errors import ConfigError, PromptError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.generate import generate
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer
-from bitsim.quant.recipes import Recipe, recipe_named
+from bitsim.quant.recipes import recipe_named
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
+from bitsim.results.setup import Execution, Scheduling, Wide, Workload, check_count
 from bitsim.schedule import Objective
 from bitsim.schedule.place import ASSUMPTIONS
 from bitsim.study.capacity import check_capacity, stored_bytes
@@ -21,7 +21,6 @@ from bitsim.study.executor import ChipExecutor, OnOperator
 from bitsim.study.goal import placement_for
 from bitsim.study.threads import kernels_first
 
-Wide = Literal["float32", "datapath"]
 SHOWN_OVERFLOWS = 8  # operators whose first overflow is noted; the events of all are in the tables
 
 
@@ -61,7 +60,8 @@ def run(
     Returns a `Result` with `tokens` (prompt and new), `logits` (one row per executed position), events and cycles.
     Raises `PromptError`, `ConfigError`, `CheckpointError`, `OperandError`.
     """
-    check_choices(toggles=toggles, wide=wide, new_tokens=new_tokens, seed=seed)
+    check_count("new_tokens", new_tokens, 0)
+    scheduling = Scheduling(objective=objective, chunk=chunk, beyond_capacity=beyond_capacity)
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     if model.weights is None and random_weights is None:
@@ -72,8 +72,9 @@ def run(
     if random_weights is not None:
         model = random_model(model.config, random_weights)
     recipe = recipe_named(numerics or model.config.default_numerics)
-    placement = placement_for(chip, objective)
-    executor = ChipExecutor(placement, toggles=toggles, wide=wide, seed=seed, on_operator=on_operator)
+    execution = Execution(recipe=recipe, toggles=toggles, wide=wide, seed=seed)
+    placement = placement_for(chip, scheduling.objective)
+    executor = ChipExecutor(placement, execution, on_operator=on_operator)
     config = model.config
     stored = stored_bytes(config, recipe, positions=len(ids) + new_tokens, batch=1)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
@@ -101,33 +102,22 @@ def run(
         chip=chip,
         rows=executor.ledger.rows(),
         inputs=inputs_of(model, chip, numerics=recipe.name)
-        | {"wide": wide, "toggles": toggles, "seed": str(seed), "temperature": str(temperature)}
-        | {"objective": objective}
-        | ({} if random_weights is None else {"random_weights": str(random_weights)}),
+        | {"wide": wide, "toggles": toggles, "seed": seed, "temperature": temperature, "objective": objective}
+        | {"random_weights": random_weights},
         notes=(
             *notes_on(model, chip, recipe, positions=len(done)),
             *room,
             *notes_on_plans(executor.placement),
             *remarks_on(model, executor.placement),
-            *notes_of(executor, model, recipe, wide=wide),
+            *notes_of(executor, model, execution),
         ),
-        prompt_tokens=len(ids),
-        new_tokens=new_tokens,
+        workload=Workload(prefill=len(ids), decode=new_tokens),
+        scheduling=scheduling,
+        recipe=recipe,
         text=words.decode(done[len(ids) :]) if words else None,
         tokens=tuple(int(token) for token in done),
         logits=logits,
     )
-
-
-def check_choices(*, toggles: str, wide: str, new_tokens: int, seed: int) -> None:
-    """Raise `UnknownNameError` or `ConfigError` for settings that mean nothing."""
-    if toggles not in get_args(Toggles):
-        raise UnknownNameError("toggles mode", str(toggles), get_args(Toggles))
-    if wide not in get_args(Wide):
-        raise UnknownNameError("wide mode", str(wide), get_args(Wide))
-    for name, value in (("new_tokens", new_tokens), ("seed", seed)):
-        if not isinstance(value, int) or value < 0:
-            raise ConfigError(f"{name}: expected an integer >= 0, got {value!r}")
 
 
 def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None, *, as_bytes: bool) -> Sequence[int]:
@@ -142,18 +132,18 @@ def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None
     return [int(token) for token in words.encode(prompt)]
 
 
-def notes_of(executor: ChipExecutor, model: Model, recipe: Recipe, *, wide: Wide) -> tuple[str, ...]:
+def notes_of(executor: ChipExecutor, model: Model, execution: Execution) -> tuple[str, ...]:
     """What a reader of the result must know about how it was counted."""
     notes = [*executor.toggle_notes()]
     wide_kinds = "QK^T, PV and head" if model.config.quantised else "linears, QK^T, PV and head"
-    if wide == "float32":
+    if execution.wide == "float32":
         notes.append(
             f"values of {wide_kinds} are float32 as the contract says; their events are those of the wide datapath on "
             "the same operands"
         )
-        if recipe.kv is None:
+        if execution.recipe.kv is None:
             notes.append("values of the KV cache are float32; KV traffic is counted at 16 bits per value")
-    if wide == "datapath":
+    if execution.wide == "datapath":
         notes += [
             f"the wide datapath {executor.placement.wide!r} {remark}" for remark in executor.placement.wide.remarks
         ]

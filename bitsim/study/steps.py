@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from bitsim.datapath.base import Statistics
 from bitsim.events import Events
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.config import ModelConfig
-from bitsim.model.experts import Experts
 from bitsim.model.operators import Operator, Phase
 from bitsim.quant.recipes import Recipe
 from bitsim.results.ledger import OperatorLedger
+from bitsim.results.setup import Workload
 from bitsim.schedule import Placed, Placement
 from bitsim.schedule.growth import grown
 
@@ -22,9 +23,12 @@ class Steps:
 
     config: ModelConfig
     recipe: Recipe
-    batch: int
-    merge_heads: bool
-    experts: Experts | None = None
+    workload: Workload
+
+    @classmethod
+    def of(cls, config: ModelConfig, recipe: Recipe, workload: Workload) -> Self:
+        """The steps of a model with any number of layers."""
+        return cls(config=replace(config, num_layers=1), recipe=recipe, workload=workload)
 
     def operators(self, phase: Phase, tokens: int, context: int) -> list[Operator]:
         operators = forward_operators(
@@ -32,12 +36,13 @@ class Steps:
             phase=phase,
             tokens=tokens,
             context=context,
-            batch=self.batch,
+            batch=self.workload.batch,
             recipe=self.recipe,
             kv=self.recipe.kv or 16,
-            merge_heads=self.merge_heads,
+            merge_heads=self.workload.merge_heads,
         )
-        return operators if self.experts is None else list(self.experts.operators(self.config, operators))
+        experts = self.workload.experts
+        return operators if experts is None else list(experts.operators(self.config, operators))
 
 
 def book_prefill(

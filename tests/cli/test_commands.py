@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bitsim import from_json, read_outcome
 from bitsim.cli.main import main
 from bitsim.hw import chip_names
 from bitsim.model.catalogue import model_path
@@ -66,7 +67,9 @@ def test_out_writes_whole_files_and_leaves_no_temporary_ones(
     assert bitsim(capsys, *words)[0] == 0
     names = {path.name for path in (tmp_path / "a" / "b").iterdir()}
     figures = {f"{stem}.{kind}" for stem in ("roofline", "time", "energy") for kind in ("png", "pdf")}
-    assert names == figures | {"result.json", "operators.csv", "events.csv", "energy.csv"}
+    tables = {f"{table}.csv" for table in read_outcome(tmp_path / "a" / "b" / "result.json").tables}
+    assert names == figures | tables | {"result.json"}
+    assert {"phases.csv", "operators.csv", "events.csv", "energy.csv"} <= tables
     header = (tmp_path / "a" / "b" / "operators.csv").read_text().splitlines()[0]
     assert header.startswith("phase,layer,operator,kind,calls,macs,cycles,time_s")
 
@@ -81,9 +84,9 @@ def test_datapaths_side_by_side_as_table_and_files(capsys: pytest.CaptureFixture
     names = {path.name for path in tmp_path.iterdir()}
     tables = {f"{table}.csv" for table in ("chips", "events", "energies", "areas")}
     assert names == tables | {"compare.json", "compare.png", "compare.pdf"}
-    written = json.loads((tmp_path / "compare.json").read_text())
-    assert [row["chip"] for row in written["chips"]] == chips.split(",")
-    assert len((tmp_path / "events.csv").read_text().splitlines()) == 1 + len(written["events"])
+    written = read_outcome(tmp_path / "compare.json")
+    assert [row["chip"] for row in written.records("chips")] == chips.split(",")
+    assert len((tmp_path / "events.csv").read_text().splitlines()) == 1 + len(written.records("events"))
 
 
 def test_devices_as_table_and_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -108,7 +111,7 @@ def test_the_machine_is_written_as_a_cpu(capsys: pytest.CaptureFixture[str], tmp
 
 def test_sampling_is_repeatable_and_its_seed_matters(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("run", "tiny-b158", "--prompt", "And", "--new-tokens", "12", "--temperature", "1.5", "--json", "--seed")
-    texts = [json.loads(bitsim(capsys, *words, seed)[1])["text"] for seed in ("1", "1", "2")]
+    texts = [from_json(bitsim(capsys, *words, seed)[1]).headline()["text"] for seed in ("1", "1", "2")]
     assert texts[0] == texts[1] != texts[2]
 
 
@@ -202,19 +205,18 @@ def test_an_accumulator_that_is_too_narrow_runs_and_reports_its_overflows(
     assert "overflow: layers.0.self_attn.q_proj:" in out
     assert "first at token" in out
     assert "no energy: hw_models/technology/7nm.yaml: prices: expected a price for event" in out
-    data = json.loads(bitsim(capsys, *words, "--json")[1])
-    assert data["events"]["overflow.psum"] > 1000
-    assert (
-        "'acc.add.int16', counted 16,384 times by layers.0.self_attn.q_proj" in data["energy"]["datapath"]["unpriced"]
-    )
-    assert data["energy"]["arithmetic"]["total_j"]["nominal"] > 0
-    score = json.loads(bitsim(capsys, "eval", "tiny-b158", "--chip", str(chip), "--bytes", "200", "--json")[1])
-    assert score["overflows"] > 1000
+    data = from_json(bitsim(capsys, *words, "--json")[1])
+    assert sum(row["count"] for row in data.records("events") if row["event"] == "overflow.psum") > 1000
+    energy = {row["convention"]: row for row in data.records("conventions")}
+    assert "'acc.add.int16', counted 16,384 times by layers.0.self_attn.q_proj" in energy["datapath"]["unpriced"]
+    assert energy["arithmetic"]["nominal_j"] > 0
+    words = ("eval", "tiny-b158", "--chip", str(chip), "--bytes", "200", "--json")
+    assert from_json(bitsim(capsys, *words)[1]).headline()["overflows"] > 1000
 
 
 def test_eval_combines_accumulators_and_kv_widths(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("eval", "tiny-b158", "--bytes", "257", "--acc-bits", "10,24", "--kv-bits", "32,3", "--json")
-    scores = json.loads(bitsim(capsys, *words)[1])
+    scores = from_json(bitsim(capsys, *words)[1]).records()
     assert [(s["acc_bits"], s["kv"], s["overflows"] > 0) for s in scores] == [
         (10, "32", True), (10, "kv3_bos4", True), (24, "32", False), (24, "kv3_bos4", False),
     ]  # fmt: skip
@@ -231,7 +233,8 @@ def test_datapath_bound_gives_the_worst_case_and_what_a_model_reaches(capsys: py
     code, out, err = bitsim(capsys, *words)
     assert (code, err) == (0, "")
     assert "-884,736 .. 884,736" in out
-    psum, column = json.loads(bitsim(capsys, *words, "--model", "tiny-b158", "--bytes", "64", "--json")[1])
+    words = (*words, "--model", "tiny-b158", "--bytes", "64", "--json")
+    psum, column = from_json(bitsim(capsys, *words)[1]).records()
     assert (psum["worst_bits"], column["worst_bits"]) == (15, 21)  # 64 and 6912 sums of up to 128
     assert 9 < psum["seen_bits"] <= column["seen_bits"] < 21
     assert column["seen_in"].startswith("layers.")
@@ -249,16 +252,16 @@ def test_datapath_list_names_every_chip(capsys: pytest.CaptureFixture[str]) -> N
 def test_empty_phases_give_empty_results(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     words = ("estimate", "tiny-b158", "--prefill", "0", "--decode", "0", "--out", str(tmp_path))
     assert bitsim(capsys, *words)[0] == 0
-    assert json.loads((tmp_path / "result.json").read_text())["cycles"] == 0
+    assert read_outcome(tmp_path / "result.json").headline()["cycles"] == 0
 
 
 def test_random_weights_run_a_published_shape(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("run", "bitnet-125m", "--random-weights", "3", "--prompt", "hi", "--new-tokens", "2", "--json")
-    data = json.loads(bitsim(capsys, *words)[1])
-    assert (data["inputs"]["weights"], data["inputs"]["random_weights"]) == ("random", "3")
-    assert data["tokens"][:2] == [104, 105]
-    assert any("the weights are random" in text for text in data["notes"])
-    assert data["tokens"] == json.loads(bitsim(capsys, *words)[1])["tokens"]
+    data = from_json(bitsim(capsys, *words)[1])
+    assert (data.inputs["weights"], data.inputs["random_weights"]) == ("random", 3)
+    assert [row["token"] for row in data.records("tokens")][:2] == [104, 105]
+    assert any("the weights are random" in text for text in data.notes)
+    assert data.records("tokens") == from_json(bitsim(capsys, *words)[1]).records("tokens")
 
 
 @pytest.mark.parametrize("words", [("--help",), ("list",)])
@@ -280,8 +283,8 @@ def test_convert_and_inspect(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     found = json.loads(bitsim(capsys, "inspect", path, "--json")[1])
     assert found["linear_bytes"] == found["linear_weights"] // 4 + 32 * len(found["linears"])
     words = ("--prompt", "In the", "--new-tokens", "4", "--toggles", "off", "--json")
-    ours, theirs = (json.loads(bitsim(capsys, "run", model, *words)[1]) for model in (path, "tiny-b158"))
-    assert ours["text"] == theirs["text"]
+    ours, theirs = (from_json(bitsim(capsys, "run", model, *words)[1]) for model in (path, "tiny-b158"))
+    assert ours.headline()["text"] == theirs.headline()["text"]
     code, out, err = bitsim(capsys, "convert", "tiny-b158", path, "--format", "gguf", "--packing", "i2_s")
     assert (code, out) == (2, "")
     assert err.count("\n") == 1

@@ -1,23 +1,24 @@
 """`bitsim serve` and `bitsim reproduce memory` at the command line."""
 
 import csv
-import json
 from pathlib import Path
 
 import pytest
 
+from bitsim import from_json
 from bitsim.cli.main import main
 
 
 def test_serve_writes_json_csv_png_and_pdf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["serve", "bitnet-b158-3b", "--batch", "4", "--json", "--out", str(tmp_path)])
-    printed = json.loads(capsys.readouterr().out)
-    assert printed["at_batch"]["batch"] == 4
-    assert json.loads((tmp_path / "serve.json").read_text()) == printed
+    text = capsys.readouterr().out
+    printed = from_json(text)
+    assert printed.headline()["batch"] == 4
+    assert (tmp_path / "serve.json").read_text() == text
     assert (tmp_path / "serve.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "serve.pdf").read_bytes().startswith(b"%PDF")
-    rows = list(csv.DictReader((tmp_path / "serve.csv").read_text().splitlines()))
-    assert [int(row["batch"]) for row in rows] == [entry["batch"] for entry in printed["sweep"]]
+    rows = list(csv.DictReader((tmp_path / "sweep.csv").read_text().splitlines()))
+    assert [int(row["batch"]) for row in rows] == [entry["batch"] for entry in printed.records("sweep")]
 
 
 def test_serve_prints_what_limits_it_and_every_part_of_memory(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +57,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 def test_reproduce_memory_writes_rows_with_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["reproduce", "memory", "--json", "--out", str(tmp_path)])
-    rows = json.loads(capsys.readouterr().out)
+    rows = from_json(capsys.readouterr().out).records()
     assert all(row["label"] in ("predicted", "fitted", "not reproducible") for row in rows)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         f"memory.{kind}" for kind in ("csv", "json", "pdf", "png")

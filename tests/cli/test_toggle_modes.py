@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bitsim import from_json
 from tests.cli.test_commands import bitsim
 
 NOT_COUNTED = "toggles of registers that see running sums were not counted, so that their energy is missing: "
@@ -43,7 +44,7 @@ def test_off_names_the_operators_that_have_such_toggles(
 def test_a_sample_states_its_size_and_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
     """Of every linear with 4 tiles of 64 columns or less one tile, of the two with 11 tiles two."""
     done = run(capsys, "ternary-ws-64x64", "sample")
-    assert (done["inputs"]["toggles"], done["inputs"]["seed"]) == ("sample", "7")
+    assert (done["inputs"]["toggles"], done["inputs"]["seed"]) == ("sample", 7)
     (note,) = (note for note in done["notes"] if SAMPLE.search(note))
     layers_and_steps = 6 * 2
     counted, of = layers_and_steps * 64 * (5 + 2 * 2), layers_and_steps * (3 * 256 + 2 * 128 + 2 * 704)
@@ -57,7 +58,7 @@ def test_exact_toggles_need_no_note(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_evaluation_says_that_it_counts_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert result(capsys, "eval", "tiny-b158", "--bytes", "20")["toggles"] == "off"
+    assert result(capsys, "eval", "tiny-b158", "--bytes", "20")["inputs"]["toggles"] == "off"
 
 
 @pytest.mark.parametrize("mode", ["exact", "sample", "off"])
@@ -71,7 +72,7 @@ def test_a_comparison_says_it_for_the_chips_that_have_them(capsys: pytest.Captur
     elif mode == "off":
         assert notes == [f"ternary-ws-64x64, adder-tree-16x256: {NOT_COUNTED}linear"]
     else:
-        columns = {row["chip"]: row["toggle_columns"] for row in done["chips"]}
+        columns = {row["chip"]: row["toggle_columns"] for row in from_json(json.dumps(done)).records("chips")}
         sampled = {chip for chip, text in columns.items() if " of " in text}
         assert sampled == {"ternary-ws-64x64", "adder-tree-16x256"}
         assert [("seed 7" in note, all(columns[chip] in note for chip in sampled)) for note in notes] == [(True, True)]

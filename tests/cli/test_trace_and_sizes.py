@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bitsim import from_json, read_outcome
 from tests.cli.test_commands import bitsim
 
 
@@ -17,11 +18,11 @@ def test_a_trace_is_one_file_with_all_operators_and_its_inputs(
     path = tmp_path / "new" / "trace.json"
     code, out, err = bitsim(capsys, *words, "--json", "--trace", str(path))
     assert (code, err) == (0, "")
-    result, trace = json.loads(out), json.loads(path.read_text())
+    result, trace = from_json(out), json.loads(path.read_text())
     assert [file.name for file in path.parent.iterdir()] == ["trace.json"]
     assert trace["otherData"]["model"] == "tiny-b158"
     names = {event["args"]["operator"] for event in trace["traceEvents"] if "operator" in event.get("args", {})}
-    assert names == {row["operator"] for row in result["operators"]}
+    assert names == {row["operator"] for row in result.records("operators")}
 
 
 def test_what_a_trace_leaves_out_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -48,8 +49,8 @@ def test_sizes_of_arrays_as_table_json_and_files(capsys: pytest.CaptureFixture[s
     assert "16 x 16" in out
     assert "buffers, ports, clock and DRAM are those of ternary-ws-64x64" in out
     assert {path.name for path in tmp_path.iterdir()} == {f"sizes.{kind}" for kind in ("json", "csv", "png", "pdf")}
-    points = json.loads(bitsim(capsys, *words, "--json")[1])["points"]
-    assert points == json.loads((tmp_path / "sizes.json").read_text())["points"]
+    points = from_json(bitsim(capsys, *words, "--json")[1]).records()
+    assert points == read_outcome(tmp_path / "sizes.json").records()
     assert [(p["rows"], p["phase"]) for p in points] == [
         (16, "prefill"), (16, "decode"), (64, "prefill"), (64, "decode")
     ]  # fmt: skip

@@ -227,7 +227,7 @@ def test_a_run_says_what_the_kernel_does_not_know() -> None:
     notes = "\n".join(result.notes)
     assert "is not exact: it wraps int16 lanes as it sums" in notes
     assert "BitLinear sums: linear: 0 of " in notes
-    assert any(constant["constant"].endswith("instructions_per_cycle") for constant in result.assumed_constants())
+    assert any(constant["constant"].endswith("instructions_per_cycle") for constant in result.assumed())
 
 
 def test_golden_tl2_planes_tables_and_sums_of_the_compiled_kernel() -> None:

@@ -16,6 +16,7 @@ from bitsim.model.checkpoint import random_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.recipes import recipe_named
+from bitsim.results.setup import Execution
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from tests.datapath.zoo import sparse_arrays
@@ -158,8 +159,8 @@ def test_a_run_books_the_cycles_that_its_operands_take() -> None:
     spec = chip.bitlinear.model_copy(update={"lanes": 4, "cols": 4, "depth": 4, "outputs": 16})
     model, recipe = random_model(A48_CONFIG, 3), recipe_named("a48")
     placement = Placement(chip.model_copy(update={"bitlinear": spec}))
-    dense = ChipExecutor(Placement(load_chip("ternary-ws-64x64")), toggles="off", wide="float32", seed=0)
-    sparse = ChipExecutor(placement, toggles="exact", wide="float32", seed=0)
+    dense = ChipExecutor(Placement(load_chip("ternary-ws-64x64")), Execution(recipe=recipe, toggles="off"))
+    sparse = ChipExecutor(placement, Execution(recipe=recipe, toggles="exact"))
     found, expected = (
         forward(A48_CONFIG, model.weights, np.arange(9), KVCache(A48_CONFIG), one, recipe) for one in (sparse, dense)
     )

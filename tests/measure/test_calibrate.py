@@ -58,7 +58,7 @@ def test_noise_moves_parameters_within_their_standard_errors_and_shows_in_the_re
     assert abs(found.latency_us - 20) < 3 * found.latency_error_us < 10
     assert 1 < found.rms_pct < 3
     assert found.rms_pct < found.held_out_rms_pct < 4
-    for residual, time in zip(found.record()["residuals"], times, strict=True):
+    for residual, time in zip(found.records("residuals"), times, strict=True):
         assert residual["time_s"] == time
         assert residual["error_pct"] == pytest.approx(100 * (residual["predicted_s"] / time - 1))
 

@@ -12,7 +12,7 @@ from reports.validation_figure import draw
 
 @cache
 def table() -> dict[str, Compared]:
-    return {row.prediction.key: row for row in validation()}
+    return {row.prediction.key: row for row in validation().rows}
 
 
 def predicted(key: str) -> float:

@@ -1,7 +1,6 @@
 """Sums over growing contexts equal placing every one of them."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from bitsim.events import Events, total
 from bitsim.hw import chip_names, load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.quant.recipes import recipe_named
+from bitsim.results.setup import Workload
 from bitsim.schedule import Placed, Placement
 from bitsim.schedule.growth import grown
 from bitsim.study.steps import Steps
@@ -25,7 +25,7 @@ def nothing(_op: object, _placed: Placed) -> Events:
 def steps(name: str = "tiny-b158", batch: int = 1, numerics: str | None = None) -> Steps:
     config = load_model(name).config
     recipe = recipe_named(numerics or config.default_numerics)
-    return Steps(config=replace(config, num_layers=1), recipe=recipe, batch=batch, merge_heads=False)
+    return Steps.of(config, recipe, Workload(prefill=0, decode=1, batch=batch))
 
 
 def check(chip: str, shape: Steps, first: int, number: int) -> None:

@@ -14,7 +14,7 @@ from bitsim.errors import ConfigError, OperandError, OutputMismatchError
 from bitsim.figures.datapaths import comparison_figure
 from bitsim.hw import load_chip
 from bitsim.model.checkpoint import load_model
-from bitsim.study.compare_datapaths import Comparison, compare_datapaths
+from bitsim.study.compare_datapaths import DatapathComparison, compare_datapaths
 from bitsim.study.recorded import recorded
 from bitsim.study.taken import narrowed
 
@@ -22,11 +22,11 @@ CHIPS = ["ternary-ws-64x64", "adder-tree-16x256", "fp16-ws-64x64"]
 
 
 @cache
-def compared() -> Comparison:
+def compared() -> DatapathComparison:
     return compare_datapaths("tiny-b158", node="7nm", chips=CHIPS, limit=5, toggles="off")
 
 
-def small(chips: list[Any]) -> Comparison:
+def small(chips: list[Any]) -> DatapathComparison:
     return compare_datapaths("tiny-b158", node="7nm", chips=chips, limit=2, toggles="off")
 
 
@@ -49,13 +49,15 @@ def test_parts_sum_to_the_totals_in_every_convention_and_in_area() -> None:
     comparison = compared()
     for record in comparison.records():
         for name in CONVENTIONS:
-            parts = [e for e in comparison.energies() if (e["chip"], e["convention"]) == (record["chip"], name)]
+            parts = [
+                e for e in comparison.records("energies") if (e["chip"], e["convention"]) == (record["chip"], name)
+            ]
             for level in ("low", "nominal", "high"):
                 total = record[f"energy_{name}_{level}_pj"]
                 assert sum(part[f"{level}_pj"] for part in parts) == pytest.approx(total, rel=1e-12)
-        mine = [a for a in comparison.areas() if (a["chip"], a["component"]) == (record["chip"], "bitlinear")]
+        mine = [a for a in comparison.records("areas") if (a["chip"], a["component"]) == (record["chip"], "bitlinear")]
         assert sum(a["nominal_um2"] for a in mine) == pytest.approx(record["area_datapath_nominal_um2"], rel=1e-12)
-        counted = {e["event"]: e["count"] for e in comparison.events() if e["chip"] == record["chip"]}
+        counted = {e["event"]: e["count"] for e in comparison.records("events") if e["chip"] == record["chip"]}
         assert counted["reg.clock"] > 0
 
 

@@ -11,6 +11,7 @@ from bitsim.model.checkpoint import load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.recipes import recipe_named
+from bitsim.results.setup import Execution
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 
@@ -35,7 +36,7 @@ def test_codes_and_sums_equal_the_reference_bit_for_bit(golden: Path, trace: dic
             return sums
 
     model = load_model(golden / "hf" / "A" / "packed_bitlinear")
-    executor = Recorder(Placement(load_chip(chip)), toggles="off", wide="float32", seed=0)
+    executor = Recorder(Placement(load_chip(chip)), Execution(recipe=recipe_named("hf_autobitlinear"), toggles="off"))
     logits = forward(
         model.config,
         model.weights,

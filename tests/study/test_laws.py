@@ -16,6 +16,7 @@ from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.recipes import recipe_named
 from bitsim.results import Result
+from bitsim.results.setup import Execution
 from bitsim.schedule.place import Placement
 from bitsim.study.estimate import SLOWEST
 from bitsim.study.executor import ChipExecutor
@@ -176,8 +177,8 @@ def test_a_result_can_be_read_by_machines_and_names_its_inputs() -> None:
     assert data["inputs"]["bitsim"] == bitsim.__version__
     assert data["inputs"]["numerics"] == "hf_autobitlinear"
     assert len(data["inputs"]["model_sha256"]) == len(data["inputs"]["chip_sha256"]) == 64
-    assert data["energy"]["system"]["total_j"]["nominal"] == result.energy("system")
-    assert data["assumed_constants"]
+    assert data["headline"]["energy_system_j"] == result.energy("system")
+    assert data["assumed"]
     assert result.tokens[: len(PROMPT)] == tuple(PROMPT.encode())
     assert result.logits.shape == (len(result.tokens), 256)
     assert result.logits.dtype == np.float32
@@ -189,7 +190,7 @@ def test_the_first_overflow_is_at_the_same_token_however_the_tokens_are_split_in
     tokens = np.frombuffer(PROMPT.encode(), np.uint8).astype(np.int64)
     found = []
     for steps in ([tokens], [tokens[:1], tokens[1:7], tokens[7:]]):
-        executor = ChipExecutor(Placement(chip), toggles="off", wide="float32", seed=0)
+        executor = ChipExecutor(Placement(chip), Execution(recipe=recipe_named("hf_autobitlinear"), toggles="off"))
         cache = KVCache(model.config, 32)
         for step in steps:
             forward(model.config, model.weights, step, cache, executor, recipe_named("hf_autobitlinear"))

@@ -9,6 +9,7 @@ from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.rows import OperatorRow, sparsity
+from bitsim.results.setup import Execution
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor, live_macs
 from tests.model.tiny_models import A48_CONFIG, Recorder
@@ -40,8 +41,8 @@ def test_columns_are_weighted_by_their_products() -> None:
 def test_a48_masks_half_of_the_input_of_o_and_skips_up_where_the_gate_is_zero() -> None:
     """Against sums over the recorded codes of the same model, operator by operator."""
     model, recorder = random_model(A48_CONFIG, 3), Recorder()
-    executor = ChipExecutor(Placement(load_chip("ternary-ws-64x64")), toggles="off", wide="float32", seed=0)
     tokens, recipe = np.arange(9), recipe_named("a48")
+    executor = ChipExecutor(Placement(load_chip("ternary-ws-64x64")), Execution(recipe=recipe, toggles="off"))
     for one in (recorder, executor):
         forward(A48_CONFIG, model.weights, tokens, KVCache(A48_CONFIG), one, recipe)
     for found in executor.ledger.rows():

@@ -1,0 +1,155 @@
+"""The tables of a Result: sums by phase, kind and component, then every operator, event and part of its energy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from bitsim.cost import CONVENTIONS, Energy
+from bitsim.results.rows import OperatorRow, memory_bytes
+
+if TYPE_CHECKING:
+    from bitsim.results.result import Result
+
+Records = list[dict[str, Any]]
+
+
+def phases(result: Result) -> Records:
+    """Tokens of all sequences, cycles, time, and energy in each convention, whole and per token; None if unpriced."""
+    records = []
+    for phase in result.phases:
+        tokens, cycles = result.phase_tokens(phase), result.phase_cycles(phase)
+        record: dict[str, Any] = {"phase": phase, "tokens": tokens, "cycles": cycles, "time_s": result.seconds(cycles)}
+        for name in CONVENTIONS:
+            found = result.energy_range(name, phase) if name in result.priced else None
+            record |= _joules(found, f"energy_{name}_")
+            record[f"energy_{name}_per_token_j"] = None if found is None else found.nominal * 1e-12 / tokens
+        records.append(record)
+    return records
+
+
+def kinds(result: Result) -> Records:
+    """By phase and kind of operator: cycles, their lower bound, what was waited for, utilisation, DRAM traffic."""
+    joules = {name: _by_kind(result, name) for name in result.priced}
+    records = []
+    for phase in result.phases:
+        alike: dict[str, list[OperatorRow]] = {}
+        for row in result.phase_rows(phase):
+            alike.setdefault(row.kind, []).append(row)
+        for kind, rows in alike.items():
+            cycles, least = sum(row.cycles for row in rows), sum(row.least_cycles for row in rows)
+            waits = Counter[str]()
+            for row in rows:
+                waits[row.bound] += row.cycles
+            macs, possible = sum(r.macs for r in rows), sum(r.cycles * result.peak_macs(r) for r in rows if r.macs)
+            records.append(
+                {"phase": phase, "kind": kind, "operators": len(rows), "macs": macs, "cycles": cycles}
+                | {"bound": waits.most_common(1)[0][0], "bound_cycles": least}
+                | {"gap": cycles / least - 1 if least else None, "utilisation": macs / possible if possible else None}
+                | {"dram_bytes": sum(row.events.of_unit("dram").count() for row in rows) / 8}
+                | {f"energy_{name}_j": joules.get(name, {}).get((phase, kind)) for name in CONVENTIONS}
+            )
+    return records
+
+
+def components(result: Result) -> Records:
+    """Energy of all phases by convention and component of the chip."""
+    found: dict[tuple[str, str], Energy] = {}
+    for name in result.priced:
+        for _, part, energy in result.breakdown(name):
+            found[name, part] = found.get((name, part), Energy()) + energy
+    return [{"convention": name, "component": part} | _joules(energy) for (name, part), energy in found.items()]
+
+
+def conventions(result: Result) -> Records:
+    """What each convention includes, its total energy, or why it has none."""
+    return [
+        {"convention": name, "includes": convention.includes, "not_counted": "; ".join(convention.not_counted)}
+        | _joules(result.energy_range(name) if name in result.priced else None)
+        | {"unpriced": result.unpriced(name)}
+        for name, convention in CONVENTIONS.items()
+    ]
+
+
+def operators(result: Result) -> Records:
+    """Every operator: calls, MACs, cycles, bound, plan, bytes by memory, nominal energy by convention."""
+    energies: dict[tuple[str, str, str], float] = {}
+    for convention in result.priced:
+        for row, _, energy in result.breakdown(convention):
+            key = (row.phase, row.name, convention)
+            energies[key] = energies.get(key, 0.0) + energy.nominal
+    return [
+        _identity(row)
+        | {"calls": row.calls, "macs": row.macs, "cycles": row.cycles, "time_s": result.seconds(row.cycles)}
+        | {"unit_cycles": row.unit_cycles, "bound": row.bound, "bound_cycles": row.least_cycles}
+        | {"gap": row.cycles / row.least_cycles - 1 if row.least_cycles else 0.0}
+        | {"utilisation": _utilisation(result, row), "plan": row.plan or None}
+        | memory_bytes(row.events, result.chip)
+        | {"sparsity": None if row.live_macs is None else 1 - row.live_macs / row.macs}
+        | {f"energy_{c}_pj": energies.get((row.phase, row.name, c), 0.0) for c in result.priced}
+        for row in result.rows
+    ]
+
+
+def events(result: Result) -> Records:
+    """Every operator's counted events."""
+    return [
+        _identity(row) | {"event": event, "count": count}
+        for row in result.rows
+        for event, count in sorted(row.events.items())
+    ]
+
+
+def energies(result: Result) -> Records:
+    """Every operator's energy by convention and component."""
+    return [
+        _identity(row)
+        | {"convention": convention, "component": part}
+        | {"low_pj": energy.low, "nominal_pj": energy.nominal, "high_pj": energy.high}
+        for convention in result.priced
+        for row, part, energy in result.breakdown(convention)
+    ]
+
+
+def sparsities(result: Result) -> Records:
+    """The columns of arXiv 2411.04965 Table 2; empty if no quantised linear was executed."""
+    return [{"linears": column, "sparsity": share} for column, share in result.sparsity.items()]
+
+
+def token_ids(result: Result) -> Records:
+    """Prompt and new tokens by position."""
+    return [{"position": position, "token": token} for position, token in enumerate(result.tokens)]
+
+
+def per_token(result: Result) -> dict[str, Any]:
+    """Cycles, seconds and joules of one decoded token; None where nothing is priced."""
+    tokens = max(1, result.phase_tokens("decode"))
+    record: dict[str, Any] = {"model": result.inputs["model"], "chip": result.chip.name, "text": result.text}
+    record |= {"new_tokens": result.workload.decode, "cycles": result.phase_cycles("decode") / tokens}
+    record["time_s"] = result.phase_time_s("decode") / tokens
+    for name in CONVENTIONS:
+        record[f"energy_{name}_j"] = result.energy(name, "decode") / tokens if name in result.priced else None
+    return record | {"overflows": result.events.of_unit("overflow").count(), "notes": "; ".join(result.notes)}
+
+
+def _identity(row: OperatorRow) -> dict[str, Any]:
+    return {"phase": row.phase, "layer": row.layer, "operator": row.name, "kind": row.kind}
+
+
+def _utilisation(result: Result, row: OperatorRow) -> float | None:
+    """Of a matmul, its MACs over those that its datapath could do in the same time; None for all else."""
+    return row.macs / (row.cycles * result.peak_macs(row)) if row.macs and row.cycles else None
+
+
+def _by_kind(result: Result, convention: str) -> dict[tuple[str, str], float]:
+    """Nominal joules by phase and kind of operator."""
+    found: dict[tuple[str, str], float] = {}
+    for row, _, energy in result.breakdown(convention):
+        found[row.phase, row.kind] = found.get((row.phase, row.kind), 0.0) + energy.nominal * 1e-12
+    return found
+
+
+def _joules(energy: Energy | None, prefix: str = "") -> dict[str, float | None]:
+    """Low, nominal and high in joules; None where nothing is priced."""
+    return {f"{prefix}{level}_j": None if energy is None else getattr(energy, level) * 1e-12
+            for level in ("low", "nominal", "high")}  # fmt: skip

@@ -1,0 +1,76 @@
+"""One prompt on several pairs of model and chip, cycles and energy per new token side by side."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bitsim.errors import ConfigError
+from bitsim.hw.chip import Chip
+from bitsim.model.checkpoint import Model
+from bitsim.results.outcome import Makers, Outcome
+from bitsim.results.result import Result
+from bitsim.results.tables import per_token
+from bitsim.study.run import run
+
+Pair = tuple[str | Path | Model, str | Path | Chip]
+DEFAULT_CHIP = "ternary-ws-64x64"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PairComparison(Outcome):
+    """The runs of all pairs; the first is what the others are held against."""
+
+    results: tuple[Result, ...]
+
+    @property
+    def kind(self) -> str:
+        return "compare"
+
+    @property
+    def title(self) -> str:
+        return "; ".join(f"{result.inputs['model']} on {result.chip.name}" for result in self.results)
+
+    def headline(self) -> dict[str, Any]:
+        """Time and energy of a new token of the last pair over those of the first; None where one is not known."""
+        first, last = (per_token(self.results[i]) for i in (0, -1))
+        names = [name for name in first if name == "time_s" or name.startswith("energy_")]
+        return {f"{name.rpartition('_')[0]}_ratio": _ratio(last[name], first[name]) for name in names}
+
+    def makers(self) -> Makers:
+        return {"per_token": lambda: [per_token(result) | dict(result.inputs) for result in self.results]}
+
+    def assumed(self) -> list[dict[str, str]]:
+        """Those of all pairs, each once."""
+        found = {tuple(constant.items()): constant for result in self.results for constant in result.assumed()}
+        return list(found.values())
+
+
+def compare(
+    pairs: Sequence[Pair], *, on_pair: Callable[[int, int], None] | None = None, **settings: Any
+) -> PairComparison:
+    """Run one prompt on each (model, chip); `settings` are those of `run`. `on_pair(done, of)` reports progress."""
+    if not pairs:
+        raise ConfigError("compare: expected at least one pair of model and chip, got none")
+    results = []
+    for model, chip in pairs:
+        results.append(run(model, chip, **settings))
+        if on_pair:
+            on_pair(len(results), len(pairs))
+    shared: Mapping[str, Any] = {
+        name: value for name, value in results[0].inputs.items() if all(r.inputs.get(name) == value for r in results)
+    }
+    notes = [f"{r.inputs['model']}@{r.chip.name}: {note}" for r in results for note in r.notes]
+    return PairComparison(inputs=shared, notes=tuple(notes), results=tuple(results))
+
+
+def pair_of(text: str) -> Pair:
+    """MODEL@CHIP as a pair; without @CHIP the chip is `DEFAULT_CHIP`. Raises `ConfigError`."""
+    model, _, chip = text.partition("@")
+    if not model:
+        raise ConfigError(f"expected MODEL@CHIP, got {text!r}")
+    return model, chip or DEFAULT_CHIP
+
+
+def _ratio(last: float | None, first: float | None) -> float | None:
+    return last / first if last is not None and first else None
