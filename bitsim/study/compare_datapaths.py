@@ -12,7 +12,8 @@ import numpy as np
 from bitsim.cost import CONVENTIONS, Energy
 from bitsim.cost.area import Area, PartArea, chip_area, total_area
 from bitsim.cost.prices import LEVELS
-from bitsim.datapath.base import Deviation, Toggles
+from bitsim.datapath.base import Toggles
+from bitsim.datapath.outcomes import Deviation
 from bitsim.datapath.template import SAMPLED_TILES
 from bitsim.errors import OperandError, OutputMismatchError
 from bitsim.hw import chip_names, load_chip
