@@ -47,14 +47,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.formats import weight_patterns
 from bitsim.datapath.kernels.adder_tree import tree_toggles
 from bitsim.datapath.kernels.group_toggles import group_toggles
 from bitsim.datapath.lanes import WeightFacts, entering, weight_facts
-from bitsim.datapath.switching import stream_toggles
-from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.datapath.prepared import PreparedWeights
+from bitsim.datapath.registers import stream_toggles
+from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
 from bitsim.hw.datapaths.adder_tree import ACT_BITS, AdderTreeSpec
 
@@ -71,23 +71,14 @@ class Walk:
     passes: int
 
 
-class AdderTree(CountedDatapath[AdderTreeSpec]):
+class AdderTree(GroupSums[AdderTreeSpec]):
     """Adder trees as their `AdderTreeSpec` describes them."""
 
     takes_arrays = True
 
     @property
-    def accumulation(self) -> Accumulation:
-        accumulator = Register(name="acc", bits=self.spec.acc_bits)
-        return Accumulation(group=self.spec.lanes, inner=None, outer=accumulator, overflow=self.spec.overflow)
-
-    @property
-    def tile_columns(self) -> int:
-        return self.spec.trees
-
-    @property
     def grain(self) -> tuple[int, int, int]:
-        return self.spec.tokens, self.spec.lanes, self.tile_columns
+        return self.spec.tokens, self.spec.lanes, self.spec.trees
 
     def walk(self, m: int, k: int, n: int) -> Walk:
         spec = self.spec

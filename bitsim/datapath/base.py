@@ -1,113 +1,18 @@
-"""The contract that every datapath keeps: prepare weights once, execute matmuls, count them in closed form."""
+"""What is said of datapaths: statistics of operands, bits that move, ranges of sums, and the papers' own counts."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import ConfigError, OperandError, UnknownNameError
 from bitsim.events import Events
 from bitsim.model.operators import Operator
-from bitsim.model.weights import FloatWeight
 
 Toggles = Literal["exact", "sample", "off"]
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overflow:
-    """The first overflow of a matmul, in the order m, k, n.
-
-    `k` of an accumulator that takes the sum of a tile or group is the first k of it; an output of an FP16 array that is
-    not finite has the last k.
-    """
-
-    m: int
-    k: int
-    n: int
-
-    def __str__(self) -> str:
-        return f"token {self.m}, k {self.k}, output {self.n}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deviation:
-    """How far the outputs of a datapath that is not exact lie from the exact matmul of the integers it was given.
-
-    `wrong` of `outputs` differ, by `largest` at most (infinity if one is not finite); sums of squares of the
-    differences and of the exact sums.
-    """
-
-    outputs: int
-    wrong: int
-    largest: float
-    error_squares: float
-    exact_squares: float
-
-    @classmethod
-    def between(cls, y: Array, exact: Array) -> "Deviation":
-        """Of outputs `y` from `exact` sums, both of one shape, not empty."""
-        error, sums = np.abs(y.astype(np.float64) - exact), exact.astype(np.float64)
-        error[np.isnan(error)] = np.inf
-        return cls(
-            outputs=y.size,
-            wrong=int(np.count_nonzero(error)),
-            largest=float(error.max()),
-            error_squares=float((error * error).sum()),
-            exact_squares=float((sums * sums).sum()),
-        )
-
-    @property
-    def rms_relative(self) -> float:
-        """Root mean square of the differences over that of the exact sums."""
-        if not self.error_squares:
-            return 0.0
-        return math.sqrt(self.error_squares / self.exact_squares) if self.exact_squares else math.inf
-
-    def __add__(self, other: "Deviation") -> "Deviation":
-        return Deviation(
-            outputs=self.outputs + other.outputs,
-            wrong=self.wrong + other.wrong,
-            largest=max(self.largest, other.largest),
-            error_squares=self.error_squares + other.error_squares,
-            exact_squares=self.exact_squares + other.exact_squares,
-        )
-
-    def __str__(self) -> str:
-        return (
-            f"{self.wrong:,} of {self.outputs:,} sums differ from the exact ones, by {self.largest:,.6g} at most; "
-            f"root mean square {self.rms_relative:.3g} of theirs"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What one matmul did: its events and cycles.
-
-    `toggle_columns`: how many of the N columns the dear toggles (those of registers that see running sums) were
-    counted on exactly; below N they are scaled up to N, and 0 means that they were not counted; N of a datapath that
-    has none.
-    """
-
-    events: Events
-    cycles: int
-    toggle_columns: int
-    first_overflow: Overflow | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution(Observation):
-    """What one matmul did and gave: `y` (M, N), integers of an exact datapath or float32.
-
-    `deviation`: of datapaths that are not exact; of floating-point ones for int8 times ternary.
-    """
-
-    y: Array
-    deviation: Deviation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,122 +91,6 @@ class Range:
 
     def __or__(self, other: "Range") -> "Range":
         return Range(low=min(self.low, other.low), high=max(self.high, other.high))
-
-
-class Datapath(Protocol):
-    """How a matmul `Y[M, N] = X[M, K] W[N, K]^T` is computed, and what switches while it is."""
-
-    @property
-    def exact(self) -> bool:
-        """Whether the output equals the int64 matmul for all operands that cause no overflow."""
-        ...
-
-    @property
-    def act_range(self) -> tuple[int, int]:
-        """The integers that are legal activations; of floating point, which rounds numbers, those of int8."""
-        ...
-
-    @property
-    def zero_acts(self) -> bool:
-        """Whether an activation may be 0."""
-        ...
-
-    @property
-    def zero_weights(self) -> bool:
-        """Whether a weight may be 0."""
-        ...
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What a reader of its results must know, as continuations of "the datapath ..."."""
-        ...
-
-    @property
-    def holds_weights(self) -> bool:
-        """Whether it holds all weights of a model for good, so that none comes from DRAM."""
-        ...
-
-    def prepare(self, w: Array | PackedTernary) -> Any:
-        """Check and lay out the weights (N, K) once, for many calls of `execute`."""
-        ...
-
-    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> Any:
-        """As `prepare`, from a stored float matrix rounded to binary16; `whole`: every call will need all of it."""
-        ...
-
-    def execute(
-        self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0, live: Array | None = None
-    ) -> Execution:
-        """Run one matmul on real operands: `x` (M, K), `w` an array (N, K) or what `prepare` returned.
-
-        `live`: bool (M, N), the outputs that are needed, None: all. The others may have any value, and a datapath that
-        can leave them out spends nothing on them.
-        """
-        ...
-
-    def observe(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
-        """As `execute` where outputs need not be formed; overflows are found only where they are."""
-        ...
-
-    def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
-        """`observe` on many pairs, added up: `x` (R, M, K), `w` (S, N, K), each for R / S of `x` in a row."""
-        ...
-
-    def count(self, m: int, k: int, n: int) -> Events:
-        """The data-independent events of one matmul, in closed form; equal to those of `execute`."""
-        ...
-
-    def expect(self, m: int, k: int, n: int, statistics: Statistics) -> Events:
-        """The data-dependent events that `statistics` predict for one matmul."""
-        ...
-
-    def cycles(self, m: int, k: int, n: int) -> int:
-        """Clock cycles of one matmul; where they depend on the operands, those of operands without zeros."""
-        ...
-
-    def streams(self, m: int, k: int, n: int) -> Streams:
-        """What one matmul reads from the buffers and writes to them."""
-        ...
-
-    @property
-    def grain(self) -> tuple[int, int, int]:
-        """M, K and N of its smallest unit of work: tiles that are no multiples of it leave parts of it idle."""
-        ...
-
-    def tile_costs(self, m: Array, k: Array, n: Array) -> TileCosts:
-        """`cycles` and `streams` of many shapes: int64 arrays that broadcast."""
-        ...
-
-    @property
-    def act_bits(self) -> int:
-        """Bits of an activation in its buffer."""
-        ...
-
-    @property
-    def sum_bits(self) -> int:
-        """Bits of a partial sum in its buffer."""
-        ...
-
-    def parts(self) -> Mapping[str, int] | None:
-        """What it is built of: how many of each part, by the names in a technology's `areas`; None: not told."""
-        ...
-
-    @property
-    def no_parts(self) -> str:
-        """Why `parts` is None, as continuation of "datapaths of kind ..."."""
-        ...
-
-    def registers(self) -> Mapping[str, int]:
-        """Its integer accumulators by their names in `overflow.*` events, and their bits."""
-        ...
-
-    def bounds(self, k: int) -> Mapping[str, Range]:
-        """By accumulator, the sums that legal operands of depth `k` can reach; empty for floating point."""
-        ...
-
-    def seen(self, x: Array, w: Any) -> Mapping[str, Range]:
-        """By accumulator, the sums that these operands reach in registers of unlimited width."""
-        ...
 
 
 def scale_events(op: Operator) -> Events:

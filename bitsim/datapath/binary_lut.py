@@ -54,14 +54,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitsim.datapath.accumulation import Accumulation, Register, Summed, accumulate
+from bitsim.datapath.accumulation import Summed, accumulate
 from bitsim.datapath.base import Array, Range, Streams, arithmetic_events
 from bitsim.datapath.kernels.binary_lut import Lookups, binary_lookups
 from bitsim.datapath.kernels.group_toggles import group_toggles
 from bitsim.datapath.kernels.rounded_lookups import rounded_lookups
 from bitsim.datapath.lanes import WeightFacts, in_groups, weight_facts
-from bitsim.datapath.switching import stream_toggles
-from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.datapath.prepared import PreparedWeights
+from bitsim.datapath.registers import stream_toggles
+from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
 from bitsim.hw.datapaths.binary_lut import ENTRIES, GROUP, BinaryLutSpec
 
@@ -85,7 +86,7 @@ class CodeFacts:
     held: WeightFacts
 
 
-class BinaryLut(CountedDatapath[BinaryLutSpec]):
+class BinaryLut(GroupSums[BinaryLutSpec]):
     """Bit-serial tables as their `BinaryLutSpec` describes them."""
 
     takes_arrays = True
@@ -99,17 +100,8 @@ class BinaryLut(CountedDatapath[BinaryLutSpec]):
         return () if self.exact else (f"is not exact: it rounds the entries of tables to {self.spec.table_bits} bits",)
 
     @property
-    def accumulation(self) -> Accumulation:
-        accumulator = Register(name="acc", bits=self.spec.acc_bits)
-        return Accumulation(group=self.spec.group, inner=None, outer=accumulator, overflow=self.spec.overflow)
-
-    @property
-    def tile_columns(self) -> int:
-        return self.spec.lanes
-
-    @property
     def grain(self) -> tuple[int, int, int]:
-        return 1, self.spec.group, self.tile_columns
+        return 1, self.spec.group, self.spec.lanes
 
     def steps(self, m: int, k: int) -> int:
         """Sets of tables that are built per tile."""

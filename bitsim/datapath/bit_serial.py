@@ -59,13 +59,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.formats import weight_patterns
 from bitsim.datapath.kernels.bit_serial import WORD, bit_planes, serial_toggles
 from bitsim.datapath.lanes import WeightFacts, in_groups, weight_facts
-from bitsim.datapath.switching import stream_toggles
-from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.datapath.prepared import PreparedWeights
+from bitsim.datapath.registers import stream_toggles
+from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
 from bitsim.hw.datapaths.bit_serial import BitSerialSpec
 
@@ -97,7 +97,7 @@ class Planes:
         return counted
 
 
-class BitSerial(CountedDatapath[BitSerialSpec]):
+class BitSerial(GroupSums[BitSerialSpec]):
     """An array of bit-serial cells as its `BitSerialSpec` describes it."""
 
     takes_arrays = True
@@ -109,17 +109,8 @@ class BitSerial(CountedDatapath[BitSerialSpec]):
         self.zero_weights = spec.zero_weights
 
     @property
-    def accumulation(self) -> Accumulation:
-        accumulator = Register(name="acc", bits=self.spec.acc_bits)
-        return Accumulation(group=self.spec.lanes, inner=None, outer=accumulator, overflow=self.spec.overflow)
-
-    @property
-    def tile_columns(self) -> int:
-        return self.spec.cols
-
-    @property
     def grain(self) -> tuple[int, int, int]:
-        return self.spec.rows, self.spec.lanes, self.tile_columns
+        return self.spec.rows, self.spec.lanes, self.spec.cols
 
     def walk(self, m: int, k: int, n: int) -> Walk:
         spec = self.spec

@@ -61,12 +61,14 @@ from math import ceil
 import numpy as np
 
 from bitsim.datapath.accumulation import WHOLE_ROW, Accumulation, Register, Summed
-from bitsim.datapath.base import Array, Deviation, Range, Streams, TileCosts, arithmetic_events
+from bitsim.datapath.base import Array, Range, Streams, TileCosts, arithmetic_events
 from bitsim.datapath.i2s_dot import VARIANTS, I2sVariant, i2s_matmul
 from bitsim.datapath.matmul import int8_matmul
+from bitsim.datapath.outcomes import Deviation
 from bitsim.datapath.packed import PackedTernary
+from bitsim.datapath.prepared import PreparedWeights
 from bitsim.datapath.simd_counts import instructions, triple_columns
-from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.datapath.template import CountedDatapath
 from bitsim.errors import OperandError
 from bitsim.events import Events
 from bitsim.hw.datapaths.cpu_simd import ACC_BITS, STRIPE, CpuSimdSpec

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitsim.datapath.base import Array
+from bitsim.datapath.registers import ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,3 @@ def weight_facts(patterns: Array, lanes: int) -> WeightFacts:
         again=ones(first ^ last),
         leave=ones(last),
     )
-
-
-def ones(patterns: Array) -> int:
-    """Bits that are 1 in all of the unsigned `patterns`."""
-    return int(np.bitwise_count(patterns).sum(dtype=np.int64))

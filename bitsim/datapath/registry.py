@@ -7,7 +7,7 @@ describes `bitsim.datapath.adder_tree.AdderTree`; another one may name another p
 from importlib import import_module
 from typing import get_args
 
-from bitsim.datapath.base import Datapath
+from bitsim.datapath.protocol import Datapath
 from bitsim.errors import UnknownNameError
 from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
 

@@ -51,8 +51,9 @@ import numpy as np
 from bitsim.datapath.accumulation import WHOLE_ROW, Accumulation, Register, accumulate
 from bitsim.datapath.base import Array, Statistics, Streams, arithmetic_events
 from bitsim.datapath.kernels.saturating import os_saturating_toggles
-from bitsim.datapath.switching import stream_toggles
-from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.datapath.prepared import PreparedWeights
+from bitsim.datapath.registers import stream_toggles
+from bitsim.datapath.template import CountedDatapath
 from bitsim.datapath.toggles import acc_toggles_os
 from bitsim.events import Events
 from bitsim.hw.datapaths.rom_array import RomArraySpec
@@ -85,12 +86,8 @@ class RomArray(CountedDatapath[RomArraySpec]):
         )
 
     @property
-    def tile_columns(self) -> int:
-        return self.spec.cols
-
-    @property
     def grain(self) -> tuple[int, int, int]:
-        return 1, self.spec.rows * self.spec.banks, self.tile_columns
+        return 1, self.spec.rows * self.spec.banks, self.spec.cols
 
     def slices(self, k: int) -> list[slice]:
         """The slices of K, one per bank."""

@@ -57,12 +57,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bitsim.datapath.accumulation import Accumulation, Register, Summed
+from bitsim.datapath.accumulation import Summed
 from bitsim.datapath.base import Array, Statistics, Streams, arithmetic_events
 from bitsim.datapath.kernels.lane_schedule import slice_toggles
 from bitsim.datapath.kernels.sparse_array import sparse_toggles
 from bitsim.datapath.lane_schedule import LaneSchedule, lane_schedule
-from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.datapath.prepared import PreparedWeights
+from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
 from bitsim.hw.datapaths.sparse_array import ACT_BITS, SparseArraySpec
 
@@ -90,23 +91,14 @@ class Turns:
         return found
 
 
-class SparseArray(CountedDatapath[SparseArraySpec]):
+class SparseArray(GroupSums[SparseArraySpec]):
     """A sparse array as its `SparseArraySpec` describes it."""
 
     leaves_out_outputs = True
 
     @property
-    def accumulation(self) -> Accumulation:
-        accumulator = Register(name="acc", bits=self.spec.acc_bits)
-        return Accumulation(group=self.spec.interval, inner=None, outer=accumulator, overflow=self.spec.overflow)
-
-    @property
-    def tile_columns(self) -> int:
-        return self.spec.tile_columns
-
-    @property
     def grain(self) -> tuple[int, int, int]:
-        return 1, self.spec.interval, self.tile_columns
+        return 1, self.spec.interval, self.spec.tile_columns
 
     def turns(self, m: int, n: int, live: Array | None = None) -> Turns:
         """The passes of `m` tokens through the tiles of `n` outputs; `live`: bool (M, N), None: all are needed."""

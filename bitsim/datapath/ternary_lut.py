@@ -59,13 +59,13 @@ from math import comb
 
 import numpy as np
 
-from bitsim.datapath.accumulation import Accumulation, Register
 from bitsim.datapath.base import Array, Streams, arithmetic_events
 from bitsim.datapath.kernels.grouped_sums import grouped_toggles
 from bitsim.datapath.kernels.ternary_lut import table_toggles
-from bitsim.datapath.lanes import WeightFacts, in_groups, ones
-from bitsim.datapath.switching import stream_toggles
-from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.datapath.lanes import WeightFacts, in_groups
+from bitsim.datapath.prepared import PreparedWeights
+from bitsim.datapath.registers import ones, stream_toggles
+from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
 from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
 
@@ -81,21 +81,12 @@ class Tile:
     rounds: int
 
 
-class TernaryLut(CountedDatapath[TernaryLutSpec]):
+class TernaryLut(GroupSums[TernaryLutSpec]):
     """A lookup-table engine as its `TernaryLutSpec` describes it."""
 
     @property
-    def accumulation(self) -> Accumulation:
-        accumulator = Register(name="acc", bits=self.spec.acc_bits)
-        return Accumulation(group=self.spec.group, inner=None, outer=accumulator, overflow=self.spec.overflow)
-
-    @property
-    def tile_columns(self) -> int:
-        return self.spec.lanes * self.spec.reuse
-
-    @property
     def grain(self) -> tuple[int, int, int]:
-        return 1, self.spec.group, self.tile_columns
+        return 1, self.spec.group, self.spec.lanes * self.spec.reuse
 
     def steps(self, m: int, k: int) -> int:
         """Sets of tables that are built per tile."""

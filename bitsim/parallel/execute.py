@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitsim.datapath.base import Array, Datapath
+from bitsim.datapath.base import Array
+from bitsim.datapath.protocol import Datapath
 from bitsim.errors import OperandError
 from bitsim.hw.link import Link
 from bitsim.parallel.allreduce import Algorithm, Traffic

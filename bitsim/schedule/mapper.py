@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bitsim.datapath.base import Array, Datapath
+from bitsim.datapath.base import Array
+from bitsim.datapath.protocol import Datapath
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
 from bitsim.schedule.candidates import candidates, sizes_of_tiles

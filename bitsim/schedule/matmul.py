@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from bitsim.datapath.base import Datapath
+from bitsim.datapath.protocol import Datapath
 from bitsim.hw.memory import MemorySpec
 from bitsim.model.operators import Operator
 

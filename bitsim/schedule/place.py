@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from bitsim.datapath.base import Datapath, scale_events
+from bitsim.datapath.base import scale_events
+from bitsim.datapath.protocol import Datapath
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import OperandError
 from bitsim.events import Events, parsed

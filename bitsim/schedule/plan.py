@@ -6,7 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from bitsim.datapath.base import Array, Datapath
+from bitsim.datapath.base import Array
+from bitsim.datapath.protocol import Datapath
 from bitsim.hw.chip import Chip
 from bitsim.hw.memory import OPERANDS
 from bitsim.schedule.host import Calls

@@ -12,7 +12,7 @@ from itertools import chain, pairwise
 
 import numpy as np
 
-from bitsim.datapath.base import Datapath
+from bitsim.datapath.protocol import Datapath
 from bitsim.events import Events
 from bitsim.hw.chip import Chip
 from bitsim.schedule.buffers import Buffers, Index, Moves, size_at, steps

@@ -13,7 +13,8 @@ from bitsim._version import __version__
 from bitsim.cost import Energy
 from bitsim.cost.area import chip_area
 from bitsim.cost.prices import LEVELS
-from bitsim.datapath.base import Deviation, Toggles
+from bitsim.datapath.base import Toggles
+from bitsim.datapath.outcomes import Deviation
 from bitsim.datapath.template import SAMPLED_TILES
 from bitsim.errors import OperandError, OutputMismatchError
 from bitsim.hw import chip_names, load_chip

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.area import Area, PartArea, total_area
 from bitsim.cost.prices import LEVELS
-from bitsim.datapath.base import Deviation
+from bitsim.datapath.outcomes import Deviation
 from bitsim.hw.chip import Chip
 from bitsim.results.result import Result
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bitsim.datapath.base import Array, Deviation, Observation, Overflow
+from bitsim.datapath.base import Array
+from bitsim.datapath.outcomes import Deviation, Observation, Overflow
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.template import SAMPLED_TILES
 from bitsim.events import Events, total

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bitsim.datapath.base import Array, Datapath
+from bitsim.datapath.base import Array
+from bitsim.datapath.protocol import Datapath
 from bitsim.datapath.registry import build_datapath
 from bitsim.events import Events
 from bitsim.hw import load_chip

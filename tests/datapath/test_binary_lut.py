@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bitsim
-from bitsim.datapath.base import Deviation
 from bitsim.datapath.binary_lut import BinaryLut
+from bitsim.datapath.outcomes import Deviation
 from bitsim.datapath.reference.binary_lut import Table, code_of
 from bitsim.datapath.reference.common import Ledger
 from bitsim.errors import OperandError

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bitsim
-from bitsim.datapath.base import Deviation, Overflow
 from bitsim.datapath.cpu_simd import CpuSimd
+from bitsim.datapath.outcomes import Deviation, Overflow
 from bitsim.datapath.reference import cpu_simd, cpu_tables
 from bitsim.datapath.reference.common import Ledger
 from bitsim.datapath.reference.cpu_machine import Machine

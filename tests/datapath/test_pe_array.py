@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitsim.datapath import cycle_model
 from bitsim.datapath.base import Statistics
-from bitsim.datapath.pe_array import PEArray
+from bitsim.datapath.pe_array import cycle_model
+from bitsim.datapath.pe_array.datapath import PEArray
 from bitsim.datapath.reference import pe_array as twin
 from bitsim.errors import OperandError
 from bitsim.events import Events, total

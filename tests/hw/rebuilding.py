@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitsim.datapath.adder_tree import AdderTree
-from bitsim.datapath.pe_array import PEArray
+from bitsim.datapath.pe_array.datapath import PEArray
 from bitsim.datapath.popcount import Popcount
 from bitsim.events import Events, total
 from bitsim.hw import load_technology

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bitsim.datapath.base import Datapath
+from bitsim.datapath.protocol import Datapath
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.hw.datapaths import PEArraySpec

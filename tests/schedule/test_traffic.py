@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitsim.datapath.pe_array import PEArray
+from bitsim.datapath.pe_array.datapath import PEArray
 from bitsim.datapath.reference.common import Ledger
 from bitsim.datapath.reference.pe_array import walk_streams
 from bitsim.events import Events

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitsim.datapath.base import Datapath
+from bitsim.datapath.protocol import Datapath
 from bitsim.datapath.registry import build_datapath
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bitsim.cost import CONVENTIONS
-from bitsim.datapath.pe_array import PEArray
+from bitsim.datapath.pe_array.datapath import PEArray
 from bitsim.datapath.template import CountedDatapath
 from bitsim.errors import ConfigError, OperandError, OutputMismatchError
 from bitsim.figures.datapaths import comparison_figure

@@ -1,14 +1,14 @@
 """The twin of the PE arrays, in plain Python integers and binary16 scalars.
 
-Outputs and events can be read off the text; `bitsim.datapath.cycle_model` steps the same array clock by clock.
+Outputs and events can be read off the text; `bitsim.datapath.pe_array.cycle_model` steps the same array clock by clock.
 """
 
 import numpy as np
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand
-from bitsim.datapath.geometry import Tiling
 from bitsim.datapath.kernels.simd_half import HALF_NAN
+from bitsim.datapath.pe_array.geometry import Tiling
 from bitsim.datapath.reference.common import Ledger, Outcome, limit, pattern
 from bitsim.hw.datapaths import PEArraySpec
 

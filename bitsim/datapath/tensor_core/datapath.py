@@ -50,11 +50,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitsim.datapath.accumulation import Accumulation, Register, Summed
+from bitsim.datapath.accumulation import Summed
 from bitsim.datapath.base import Array, Streams, arithmetic_events, as_matrix
 from bitsim.datapath.formats import integer_operand
 from bitsim.datapath.packed import PackedTernary
-from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.datapath.prepared import PreparedWeights
+from bitsim.datapath.template import GroupSums
 from bitsim.datapath.tensor_core.blocks import codes_and_scales, scaled_words
 from bitsim.datapath.tensor_core.encode import encode
 from bitsim.datapath.tensor_core.float_formats import ACC_FORMATS, OPERAND_FORMATS
@@ -80,7 +81,7 @@ class Tiles:
         return self.rows * self.columns * self.depth
 
 
-class TensorCores(CountedDatapath[TensorCoreSpec]):
+class TensorCores(GroupSums[TensorCoreSpec]):
     """Tensor cores as their `TensorCoreSpec` describes them."""
 
     takes_arrays = True
@@ -97,17 +98,8 @@ class TensorCores(CountedDatapath[TensorCoreSpec]):
         return self.spec.integer
 
     @property
-    def accumulation(self) -> Accumulation:
-        accumulator = Register(name="acc", bits=self.spec.acc_bits)
-        return Accumulation(group=self.spec.k, inner=None, outer=accumulator, overflow=self.spec.overflow)
-
-    @property
-    def tile_columns(self) -> int:
-        return self.spec.units * self.spec.shape[1]
-
-    @property
     def grain(self) -> tuple[int, int, int]:
-        return self.spec.shape[0] * self.spec.row_tiles, self.spec.shape[2], self.tile_columns
+        return self.spec.shape[0] * self.spec.row_tiles, self.spec.shape[2], self.spec.units * self.spec.shape[1]
 
     def tiles(self, m: int, k: int, n: int) -> Tiles:
         (tile_m, tile_n, tile_k), spec = self.spec.shape, self.spec

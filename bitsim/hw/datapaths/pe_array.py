@@ -1,6 +1,6 @@
 """The R x C array of processing elements; how it works is told by `bitsim.datapath.pe_array`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
@@ -29,6 +29,7 @@ class PEArraySpec(DatapathDescription):
     * `clock_gating`: registers are clocked only in cycles with a valid token.
     """
 
+    implemented_in: ClassVar[str] = "pe_array.datapath.PEArray"
     kind: Literal["pe_array"]
     pe: Literal["ternary", "int8", "fp16"]
     dataflow: Literal["weight_stationary", "output_stationary"]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import round_to_half
-from bitsim.datapath.template import PreparedWeights
+from bitsim.datapath.prepared import PreparedWeights
 from bitsim.model.weights import FloatWeight
 
 _BLOCK_ROWS = 2048

@@ -10,7 +10,8 @@ from bitsim.datapath.base import Array
 from bitsim.datapath.kernels.saturating import os_saturating_toggles, ws_saturating_toggles
 from bitsim.datapath.kernels.simd_half import HALF_NAN
 from bitsim.datapath.kernels.weight_chain import chain_run, chain_toggles
-from bitsim.datapath.sums import array_sums
+from bitsim.datapath.pe_array.sums import array_sums
+from bitsim.datapath.registers import stream_toggles
 from bitsim.datapath.toggles import (
     acc_toggles_os,
     acc_toggles_os_int8,
@@ -23,15 +24,6 @@ from bitsim.hw.datapaths import PEArraySpec
 
 _WORTH_A_TEAM = 2**20  # weights
 _BLOCK_COLUMNS = 2048  # output columns at a time, to bound temporaries
-
-
-def stream_toggles(bits: Array, axis: int) -> int:
-    """Toggles of one register through which `bits` (unsigned) stream along `axis`, from 0 and back to 0."""
-    if bits.shape[axis] == 1:
-        return 2 * int(np.bitwise_count(bits).sum(dtype=np.int64))
-    stream = np.moveaxis(bits, axis, 0)
-    ends = np.bitwise_count(stream[0]).sum(dtype=np.int64) + np.bitwise_count(stream[-1]).sum(dtype=np.int64)
-    return int(ends + np.bitwise_count(stream[1:] ^ stream[:-1]).sum(dtype=np.int64))
 
 
 def weight_toggles(patterns: Array, rows: int | None) -> int:

@@ -44,14 +44,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bitsim.datapath import sums, switching
 from bitsim.datapath.accumulation import Accumulation, Summed
-from bitsim.datapath.base import Array, Observation, Statistics, Streams, Toggles, arithmetic_events
+from bitsim.datapath.base import Array, Statistics, Streams, Toggles, arithmetic_events
 from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand, weight_patterns
-from bitsim.datapath.geometry import Tiling
+from bitsim.datapath.outcomes import Observation
 from bitsim.datapath.packed import PackedTernary
-from bitsim.datapath.stored_halves import StoredHalves, half_blocks
-from bitsim.datapath.template import CountedDatapath, PreparedWeights
+from bitsim.datapath.pe_array import sums, switching
+from bitsim.datapath.pe_array.geometry import Tiling
+from bitsim.datapath.pe_array.stored_halves import StoredHalves, half_blocks
+from bitsim.datapath.prepared import PreparedWeights
+from bitsim.datapath.registers import stream_toggles
+from bitsim.datapath.template import CountedDatapath
 from bitsim.events import Events
 from bitsim.hw.datapaths.pe_array import PEArraySpec
 from bitsim.model.weights import FloatWeight
@@ -92,10 +95,6 @@ class PEArray(CountedDatapath[PEArraySpec]):
     @property
     def accumulation(self) -> Accumulation:
         return sums.accumulation(self.spec)
-
-    @property
-    def tile_columns(self) -> int:
-        return self.spec.cols
 
     @property
     def grain(self) -> tuple[int, int, int]:
@@ -223,7 +222,7 @@ class PEArray(CountedDatapath[PEArraySpec]):
         m, facts = acts.shape[-2], weights.facts
         tiling = self.tiling(m, weights.k, weights.n)
         bits = acts if acts.dtype == np.uint16 else acts.view(np.uint8)
-        passing = switching.stream_toggles(bits, -2 if tiling.weight_stationary else -1)
+        passing = stream_toggles(bits, -2 if tiling.weight_stationary else -1)
         passes = 1 if tiling.weight_stationary else self.spec.rows * tiling.m_tiles
         counts = {
             "reg.act.toggle": self.spec.cols * tiling.n_tiles * passing,

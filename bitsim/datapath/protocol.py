@@ -1,0 +1,126 @@
+"""The contract that every datapath keeps: prepare weights once, execute matmuls, count them in closed form."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from bitsim.datapath.base import Array, Range, Statistics, Streams, TileCosts, Toggles
+from bitsim.datapath.outcomes import Execution, Observation
+from bitsim.datapath.packed import PackedTernary
+from bitsim.events import Events
+from bitsim.model.weights import FloatWeight
+
+
+class Datapath(Protocol):
+    """How a matmul `Y[M, N] = X[M, K] W[N, K]^T` is computed, and what switches while it is."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the output equals the int64 matmul for all operands that cause no overflow."""
+        ...
+
+    @property
+    def act_range(self) -> tuple[int, int]:
+        """The integers that are legal activations; of floating point, which rounds numbers, those of int8."""
+        ...
+
+    @property
+    def zero_acts(self) -> bool:
+        """Whether an activation may be 0."""
+        ...
+
+    @property
+    def zero_weights(self) -> bool:
+        """Whether a weight may be 0."""
+        ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of its results must know, as continuations of "the datapath ..."."""
+        ...
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether it holds all weights of a model for good, so that none comes from DRAM."""
+        ...
+
+    def prepare(self, w: Array | PackedTernary) -> Any:
+        """Check and lay out the weights (N, K) once, for many calls of `execute`."""
+        ...
+
+    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> Any:
+        """As `prepare`, from a stored float matrix rounded to binary16; `whole`: every call will need all of it."""
+        ...
+
+    def execute(
+        self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0, live: Array | None = None
+    ) -> Execution:
+        """Run one matmul on real operands: `x` (M, K), `w` an array (N, K) or what `prepare` returned.
+
+        `live`: bool (M, N), the outputs that are needed, None: all. The others may have any value, and a datapath that
+        can leave them out spends nothing on them.
+        """
+        ...
+
+    def observe(self, x: Array, w: Any, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
+        """As `execute` where outputs need not be formed; overflows are found only where they are."""
+        ...
+
+    def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
+        """`observe` on many pairs, added up: `x` (R, M, K), `w` (S, N, K), each for R / S of `x` in a row."""
+        ...
+
+    def count(self, m: int, k: int, n: int) -> Events:
+        """The data-independent events of one matmul, in closed form; equal to those of `execute`."""
+        ...
+
+    def expect(self, m: int, k: int, n: int, statistics: Statistics) -> Events:
+        """The data-dependent events that `statistics` predict for one matmul."""
+        ...
+
+    def cycles(self, m: int, k: int, n: int) -> int:
+        """Clock cycles of one matmul; where they depend on the operands, those of operands without zeros."""
+        ...
+
+    def streams(self, m: int, k: int, n: int) -> Streams:
+        """What one matmul reads from the buffers and writes to them."""
+        ...
+
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        """M, K and N of its smallest unit of work: tiles that are no multiples of it leave parts of it idle."""
+        ...
+
+    def tile_costs(self, m: Array, k: Array, n: Array) -> TileCosts:
+        """`cycles` and `streams` of many shapes: int64 arrays that broadcast."""
+        ...
+
+    @property
+    def act_bits(self) -> int:
+        """Bits of an activation in its buffer."""
+        ...
+
+    @property
+    def sum_bits(self) -> int:
+        """Bits of a partial sum in its buffer."""
+        ...
+
+    def parts(self) -> Mapping[str, int] | None:
+        """What it is built of: how many of each part, by the names in a technology's `areas`; None: not told."""
+        ...
+
+    @property
+    def no_parts(self) -> str:
+        """Why `parts` is None, as continuation of "datapaths of kind ..."."""
+        ...
+
+    def registers(self) -> Mapping[str, int]:
+        """Its integer accumulators by their names in `overflow.*` events, and their bits."""
+        ...
+
+    def bounds(self, k: int) -> Mapping[str, Range]:
+        """By accumulator, the sums that legal operands of depth `k` can reach; empty for floating point."""
+        ...
+
+    def seen(self, x: Array, w: Any) -> Mapping[str, Range]:
+        """By accumulator, the sums that these operands reach in registers of unlimited width."""
+        ...
