@@ -120,15 +120,6 @@ class ModelConfig:
         """Number of weights in the embedding and the head; a tied head is counted once."""
         return self.vocab_size * self.hidden_size * (1 if self.tie_embeddings else 2)
 
-    def stored_weight_bits(self, n: int, k: int) -> int:
-        """Stored bits of an (N, K) linear without a scale of its own; exact, padding included.
-
-        Two-bit codes are packed four rows to a byte (Hugging Face), all others along K in whole bytes.
-        """
-        if self.quantised and self.weight_bits_per_weight == 2:
-            return 8 * -(-n // 4) * k
-        return 8 * n * int(-(-k * self.weight_bits_per_weight // 8))
-
 
 _POSITIVE = (
     "hidden_size",

@@ -14,6 +14,7 @@ from bitsim.hw.chip import Chip
 from bitsim.hw.link import Link
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.config import ModelConfig
+from bitsim.model.footprint import footprint
 from bitsim.model.operators import Operator, Phase
 from bitsim.model.shard import degrees, shard
 from bitsim.parallel.allreduce import Algorithm
@@ -23,7 +24,6 @@ from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.results.provenance import inputs_of, notes_on
 from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
 from bitsim.schedule import Placement
-from bitsim.study.capacity import stored_bytes
 from bitsim.study.goal import placement_for
 from bitsim.study.statistics import statistics_for
 from bitsim.study.steps import Steps, expected_events
@@ -191,7 +191,7 @@ class _Work:
         seconds[-1] += said.head_s - said.stage_s
         time_s = pipeline_time(seconds, pieces)
         total, statistic, norm = said.traffic, said.of(*PARAMETERS), said.of(*NORMS)
-        stored = stored_bytes(held, self._recipe, positions=self._context, batch=batch)
+        stored = footprint(held, self._recipe, positions=self._context, batch=batch)
         return Step(
             devices=tensor * stages,
             tensor=tensor,

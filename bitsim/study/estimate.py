@@ -13,6 +13,7 @@ from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.config import ModelConfig
 from bitsim.model.experts import ASSUMPTIONS as EXPERT_ASSUMPTIONS
 from bitsim.model.experts import Experts
+from bitsim.model.footprint import Footprint, footprint
 from bitsim.model.forward import check_numerics
 from bitsim.model.generate import chunks
 from bitsim.quant.recipes import Recipe, recipe_named
@@ -21,7 +22,7 @@ from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remar
 from bitsim.results.result import Result
 from bitsim.results.rows import OperatorRow
 from bitsim.schedule import ASSUMPTIONS, Objective, Placement
-from bitsim.study.capacity import Stored, check_capacity, longest_contexts, stored_bytes
+from bitsim.study.capacity import check_capacity, longest_contexts
 from bitsim.study.goal import placement_for
 from bitsim.study.statistics import statistics_for
 from bitsim.study.steps import Steps, book_decode, book_prefill
@@ -68,7 +69,8 @@ def estimate(
     check_codes(config, chip, recipe)
     used = statistics_for(config, chip, statistics)
     placement, ledger = placement_for(chip, objective), OperatorLedger()
-    stored = stored_bytes(config, recipe, positions=prefill + decode, batch=batch, experts=experts)
+    all_experts = 1 if experts is None else experts.total
+    stored = footprint(config, recipe, positions=prefill + decode, batch=batch, experts=all_experts)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
     steps = Steps(
         config=replace(config, num_layers=1), recipe=recipe, batch=batch, merge_heads=merge_heads, experts=experts
@@ -97,7 +99,7 @@ def estimate(
     )
 
 
-def notes_on_contexts(placement: Placement, config: ModelConfig, stored: Stored, batch: int) -> tuple[str, ...]:
+def notes_on_contexts(placement: Placement, config: ModelConfig, stored: Footprint, batch: int) -> tuple[str, ...]:
     """How long contexts can get, by how keys and values are stored."""
     longest = longest_contexts(placement, config, stored, batch)
     found = ", ".join(f"{positions:,} at {bits}" for bits, positions in longest.items())
