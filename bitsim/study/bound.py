@@ -1,14 +1,10 @@
 """How wide accumulators must be: the worst case of all operands, and what a model's operands reach."""
 
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
-
-import numpy as np
 
 from bitsim.datapath.base import Array, Range
 from bitsim.datapath.registry import build_datapath
-from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import forward
@@ -17,8 +13,8 @@ from bitsim.model.operators import Operator
 from bitsim.quant.packing import TernaryWeight
 from bitsim.quant.recipes import recipe_named
 from bitsim.schedule.place import Placement
-from bitsim.study.evaluate import HELD_OUT
 from bitsim.study.executor import ChipExecutor
+from bitsim.study.held_out import byte_level_weights, first_window
 from bitsim.study.threads import kernels_first
 
 
@@ -96,15 +92,11 @@ def accumulator_bounds(
 def observed(chip: Chip, model: str | Model, limit: int) -> RangeExecutor:
     """An executor that has prefilled the beginning of the held-out text."""
     model = model if isinstance(model, Model) else load_model(model)
-    if model.weights is None or model.config.vocab_size != 256 or not model.config.quantised:
-        raise ConfigError(f"{model.name}: expected a quantised byte-level model (vocabulary 256) with weights")
-    text = files("bitsim").joinpath("models", HELD_OUT).read_bytes()
-    length = min(limit, model.config.max_position_embeddings)
-    tokens = np.frombuffer(text, np.uint8)[:length].astype(np.int64)
+    weights, tokens = byte_level_weights(model, quantised=True), first_window(model.config, limit)
     executor = RangeExecutor(Placement(chip))
     with kernels_first():
         recipe = recipe_named(model.config.default_numerics)
-        forward(model.config, model.weights, tokens, KVCache(model.config, 32), executor, recipe)
+        forward(model.config, weights, tokens, KVCache(model.config, 32), executor, recipe)
     return executor
 
 

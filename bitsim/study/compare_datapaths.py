@@ -23,8 +23,8 @@ from bitsim.model.checkpoint import Model, load_model
 from bitsim.results.provenance import inputs_of
 from bitsim.results.result import Result
 from bitsim.schedule.place import ASSUMPTIONS, Placement
-from bitsim.study.evaluate import HELD_OUT
 from bitsim.study.executor import ChipExecutor
+from bitsim.study.held_out import HELD_OUT
 from bitsim.study.recorded import LinearCall, recorded
 from bitsim.study.taken import taken_call
 from bitsim.study.threads import kernels_first

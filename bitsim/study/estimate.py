@@ -1,8 +1,6 @@
 """Estimate: a model's shapes on a chip, without weights. Same operators, placement and prices as `run`."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 
 from bitsim.datapath.base import Statistics
@@ -20,12 +18,11 @@ from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
-from bitsim.results.rows import OperatorRow
 from bitsim.schedule import ASSUMPTIONS, Objective, Placement
 from bitsim.study.capacity import check_capacity, longest_contexts
 from bitsim.study.goal import placement_for
 from bitsim.study.statistics import statistics_for
-from bitsim.study.steps import Steps, book_decode, book_prefill
+from bitsim.study.steps import Steps, all_layers, at_layer, book_decode, book_prefill
 
 SLOWEST = "cycles of linears are those of activations without zeros and all outputs needed: a run takes no more"
 
@@ -80,7 +77,7 @@ def estimate(
     return Result(
         mode="estimate",
         chip=chip,
-        rows=tuple(all_layers(ledger.rows(), config.num_layers)),
+        rows=tuple(at_layer(row, i) for row, i in all_layers(ledger.rows(), config.num_layers, lambda row: row.layer)),
         inputs=inputs_of(model, chip, numerics=recipe.name) | {"objective": objective},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
@@ -133,15 +130,3 @@ def notes_on_experts(config: ModelConfig, experts: Experts | None) -> tuple[str,
         f"({active / stored:.1%}) are active",
         *EXPERT_ASSUMPTIONS,
     )
-
-
-def all_layers(rows: Iterable[OperatorRow], layers: int) -> Iterator[OperatorRow]:
-    """The rows of a model with `layers` layers, from those of the same model with one: layers are alike."""
-    for (_, layer), group in groupby(rows, key=lambda row: (row.phase, row.layer)):
-        pattern = list(group)
-        if layer is None:
-            yield from pattern
-            continue
-        for i in range(layers):
-            for row in pattern:
-                yield replace(row, layer=i, name=row.name.replace("layers.0.", f"layers.{i}.", 1))

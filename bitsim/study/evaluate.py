@@ -3,13 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bitsim.errors import ConfigError, PromptError
+from bitsim.errors import PromptError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
@@ -21,9 +20,8 @@ from bitsim.results.provenance import inputs_of
 from bitsim.results.rows import SPARSITY_COLUMNS, sparsity
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
+from bitsim.study.held_out import byte_level_weights, text_tokens
 from bitsim.study.threads import kernels_first
-
-HELD_OUT = "held_out.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,18 +81,10 @@ def evaluate(
     """
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
-    if model.weights is None or model.config.vocab_size != 256:
-        raise ConfigError(f"{model.name}: expected a byte-level model (vocabulary 256) with weights")
+    weights = byte_level_weights(model)
     if limit is not None and limit < 2:
         raise PromptError(f"limit: expected an integer >= 2, got {limit!r}")
-    if text is None:
-        content, name = files("bitsim").joinpath("models", HELD_OUT).read_bytes(), HELD_OUT
-    else:
-        try:
-            content, name = Path(text).read_bytes(), str(text)
-        except OSError as error:
-            raise PromptError(f"text {text}: can't be read: {error.strerror}") from error
-    data = np.frombuffer(content, np.uint8)[:limit].astype(np.int64)
+    data, name = text_tokens(text, limit)
     if data.size < 2:
         raise PromptError(f"{name}: expected at least 2 bytes, got {data.size}")
     recipe = recipe_named(numerics or model.config.default_numerics)
@@ -106,7 +96,7 @@ def evaluate(
     with kernels_first():
         for done, start in enumerate(starts):
             fed = data[start : min(start + window, data.size - 1)]
-            logits = forward(model.config, model.weights, fed, KVCache(model.config, kv), executor, recipe)
+            logits = forward(model.config, weights, fed, KVCache(model.config, kv), executor, recipe)
             bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
             if on_window:
                 on_window(done + 1, len(starts))
