@@ -3,6 +3,7 @@
 from functools import cache
 
 from bitsim.model.config import ModelConfig
+from bitsim.model.footprint import embedding_bits
 from bitsim.model.zoo import zoo_config
 from bitsim.results.rows import SPARSITY_COLUMNS
 from bitsim.study.evaluate import Evaluation, evaluate
@@ -105,7 +106,7 @@ def claim_rows() -> list[Row]:
     shared = {"paper": data["paper"], "location": claims["location"], "unit": claims["unit"]}
     llama, small = zoo_config("llama-7b"), zoo_config("bitnet-a48-7b")
     five_trits = 8 / 5
-    head = 2 * 8 * llama.embedding_weights
+    head = embedding_bits(llama)
     with_head = (16 * llama.linear_weights + head) / (five_trits * small.linear_weights + head)
     speed = "needs measured INT4 kernels; of an A100's peak rates alone INT4 is {}x {}"
     return [

@@ -10,7 +10,6 @@ totals back. Datapaths of 4-bit activations get the INT4 codes of arXiv 2411.049
 
 import sys
 from collections import Counter
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from bitsim.model.operators import Operator
 from bitsim.quant.recipes import recipe_named
 from bitsim.schedule.place import Placement
 from bitsim.study import run
+from bitsim.study.held_out import text_tokens
 from bitsim.study.statistics import MEASURED_ON
 
 TOKENS = 256
@@ -70,8 +70,8 @@ def matmuls(model: Model, chip: Chip, kind: str) -> list[Operator]:
 
 def measure(model: Model, chip: Chip, numerics: str) -> dict[str, tuple[Events, Events]]:
     """By kind of datapath on this chip, what was counted and what could have happened."""
-    text = files("bitsim").joinpath("models", "held_out.txt").read_bytes()[:TOKENS]
-    result = run(model, chip, tokens=list(text), toggles="exact", numerics=numerics)
+    text, _ = text_tokens(limit=TOKENS)
+    result = run(model, chip, tokens=text.tolist(), toggles="exact", numerics=numerics)
     placement = Placement(chip)
     found = {}
     for kind in dict.fromkeys((chip.bitlinear.rates, chip.wide.rates)):

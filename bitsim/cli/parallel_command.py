@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from bitsim.parallel.step import Parallel
 
 COLUMNS = (
-    *("devices", "tensor x stages", "statistics", "step", "speed-up", "computing", "communication", "bubbles"),
-    *("messages", "MB", "link energy", "statistics: calls", "time"),
+    *("devices", "tensor x stages", "sync", "step", "speed-up", "computing", "communication", "bubbles"),
+    *("messages", "MB", "link energy", "sync: calls", "time"),
 )
 
 
@@ -44,7 +44,7 @@ COLUMNS = (
 def command(model: str, chip: str, link: str, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Time, messages, bytes and energy of one step of MODEL on several devices, with and without group quantisation.
 
-    grouped: every device quantises its own part, no statistic is exchanged. inference: the layer of one device, whose
+    grouped: every device quantises its own part, only outputs are exchanged. inference: the layer of one device, whose
     weights are quantised already. paper: an all-reduce for each of alpha, beta, gamma and eta and for the norm's mean
     and variance in every linear (arXiv 2310.11453). With --out: parallel.json, parallel.csv and the figure.
     """
@@ -68,7 +68,7 @@ def view_parallel(result: "Parallel") -> None:
     records = result.records()
     print_table(result.title, COLUMNS, [_cells(record) for record in records])
     for record in records:
-        if not record["fits"] and record["statistics"] == "grouped":
+        if not record["fits"] and record["sync"] == "grouped":
             click.echo(
                 f"{record['devices']} devices: each needs {record['stored_bytes']:,} bytes, its memory has "
                 f"{record['dram_bytes']:,}"
@@ -81,7 +81,7 @@ def _cells(record: Mapping[str, Any]) -> list[object]:
     return [
         record["devices"],
         f"{record['tensor']} x {record['pipeline']}",
-        record["statistics"],
+        record["sync"],
         si(record["time_s"], "s"),
         f"{record['speed_up']:.2f}",
         si(record["compute_s"], "s"),
@@ -90,6 +90,6 @@ def _cells(record: Mapping[str, Any]) -> list[object]:
         f"{record['messages']:,}",
         f"{record['bytes'] / 1e6:.2f}",
         si(record["communication_j"], "J"),
-        f"{record['statistic_calls']:,}",
-        si(record["statistic_s"], "s"),
+        f"{record['sync_calls']:,}",
+        si(record["sync_s"], "s"),
     ]

@@ -1,19 +1,15 @@
 """The timeline of an estimate: its steps one by one, as many of the first and the last as a timeline draws."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 
 from bitsim.figures.timeline import MOST_EVENTS, Step, Timeline
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.generate import chunks
-from bitsim.model.operators import Operator, Phase
+from bitsim.model.operators import Phase
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.result import Result
-from bitsim.schedule.place import Placed
 from bitsim.study.goal import placement_for
-from bitsim.study.steps import Steps
+from bitsim.study.steps import Steps, all_layers, at_layer
 
 
 def estimate_timeline(model: str | Path | Model, result: Result, *, most_events: int = MOST_EVENTS) -> Timeline:
@@ -34,8 +30,8 @@ def estimate_timeline(model: str | Path | Model, result: Result, *, most_events:
         executions = [(op, placement.place(op)) for op in operators]
         exchanged = placement.exchange(operators[-1])
         executions += [] if exchanged is None else [exchanged]
-        for op, placed in in_all_layers(executions, config.num_layers):
-            whole.add(op, placed)
+        for (op, placed), layer in all_layers(executions, config.num_layers, lambda done: done[0].layer):
+            whole.add(at_layer(op, layer), placed)
         return whole
 
     timeline = Timeline(result.chip, most_events=most_events)
@@ -55,15 +51,3 @@ def estimate_timeline(model: str | Path | Model, result: Result, *, most_events:
     for done in drawn[first:]:
         timeline.add_step(done)
     return timeline
-
-
-def in_all_layers(executions: Iterable[tuple[Operator, Placed]], layers: int) -> Iterator[tuple[Operator, Placed]]:
-    """The executions of a model with `layers` layers, from those of the same model with one: layers are alike."""
-    for layer, group in groupby(executions, key=lambda done: done[0].layer):
-        pattern = list(group)
-        if layer is None:
-            yield from pattern
-            continue
-        for i in range(layers):
-            for op, placed in pattern:
-                yield replace(op, layer=i, name=op.name.replace("layers.0.", f"layers.{i}.", 1)), placed

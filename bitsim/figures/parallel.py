@@ -1,15 +1,15 @@
-"""The figure of `bitsim parallel`: time of a step over devices, and what the statistics add to messages and time."""
+"""The figure of `bitsim parallel`: time of a step over devices, and what quantisers and norms add to messages."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bitsim.figures.style import rendered
-from bitsim.parallel.communication import STATISTICS
+from bitsim.parallel.communication import SYNCS
 from bitsim.parallel.step import Parallel, Step
 
 COLOURS = {"grouped": "#1f5a8a", "inference": "#6b8f3c", "paper": "#c9772f"}
 MEANING = {
-    "grouped": "grouped: no statistic exchanged",
+    "grouped": "grouped: only outputs exchanged",
     "inference": "one device's layer, weights quantised before",
     "paper": "alpha, beta, gamma, eta, norms of every linear",
 }
@@ -19,8 +19,8 @@ def parallel_figure(result: Parallel) -> dict[str, bytes]:
     """`parallel.png` and `parallel.pdf`."""
     figure = Figure(figsize=(15, 4.4), layout="constrained")
     times, messages, shares = figure.subplots(1, 3)
-    for name in STATISTICS:
-        steps = [step for step in result.steps if step.statistics == name]
+    for name in SYNCS:
+        steps = [step for step in result.steps if step.sync == name]
         _line(times, steps, [1e3 * step.time_s for step in steps], name)
         _line(messages, steps, [step.messages for step in steps], name)
         _line(

@@ -10,13 +10,13 @@ from typing import Literal
 
 from bitsim.errors import ConfigError
 from bitsim.model.config import ModelConfig
+from bitsim.model.footprint import embedding_row_bits, head_bits, kv_layer_bits, linear_bits
 from bitsim.model.operators import VECTOR_OPS, Kind, Operator, Phase, VectorOp, WeightFormat
 from bitsim.quant.base import Contract
-from bitsim.quant.kv import KVStorage, kv_stored_bits
+from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import Recipe, recipe_named
 
 Vector = dict[VectorOp, int]
-_FP16_BITS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class _Step:
             k=k,
             n=n,
             weight_format=weight_format,
-            weight_bits=self.config.stored_weight_bits(n, k),
+            weight_bits=linear_bits(self.config, n, k),
         )
 
 
@@ -133,13 +133,12 @@ def _first_step(step: _Step) -> tuple[Operator, ...]:
     config, phase = step.config, step.phase
     shapes = {name: (n, k) for name, n, k in config.linear_shapes()}
     d, vocab = config.hidden_size, config.vocab_size
-    row_bits = step.rows * d * _FP16_BITS
     operators = [
         Operator(
             name="embed_tokens",
             kind="embedding",
             phase=phase,
-            dram_read_bits=row_bits,
+            dram_read_bits=step.rows * embedding_row_bits(config),
             values_written=step.rows * d,
         )
     ]
@@ -156,7 +155,7 @@ def _first_step(step: _Step) -> tuple[Operator, ...]:
             k=d,
             n=vocab,
             weight_format="fp16",
-            weight_bits=vocab * d * _FP16_BITS,
+            weight_bits=head_bits(config),
         )
     )
     return tuple(operators)
@@ -199,14 +198,9 @@ def _kv_write(step: _Step, layer: int) -> Operator:
         kind="kv",
         phase=step.phase,
         layer=layer,
-        kv_write_bits=2 * config.num_kv_heads * step.batch * _kv_bits(step, step.context - step.tokens, step.tokens),
+        kv_write_bits=2 * step.batch * kv_layer_bits(config, step.kv, step.context - step.tokens, step.tokens),
         values_read=2 * config.kv_size * step.rows,
     )
-
-
-def _kv_bits(step: _Step, first: int, positions: int) -> int:
-    """Stored bits of the keys, or the values, of one head."""
-    return kv_stored_bits(step.kv, step.config.head_dim, first, positions)
 
 
 def _attention_matmul(step: _Step, layer: int, kind: Literal["qk", "pv"]) -> Operator:
@@ -225,7 +219,7 @@ def _attention_matmul(step: _Step, layer: int, kind: Literal["qk", "pv"]) -> Ope
         n=step.context if kind == "qk" else width,
         repeat=heads * step.batch,
         weight_format="activation",
-        kv_read_bits=config.num_kv_heads * step.batch * _kv_bits(step, 0, step.context),
+        kv_read_bits=step.batch * kv_layer_bits(config, step.kv, 0, step.context),
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,19 +17,25 @@ from bitsim.model.weights import ModelWeights
 from bitsim.quant.i2s import I2sLayout
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: the digest is kept
 class Model:
-    """A model to run or to estimate. `weights` is None for a published shape.
-
-    `origin`: where the weights come from. `digest`: identifies the checkpoint, or config and seed.
-    """
+    """A model to run or to estimate. `weights` is None for a published shape. `origin`: where the weights come from."""
 
     name: str
     config: ModelConfig
     weights: ModelWeights | None
     origin: Literal["checkpoint", "shape", "random"]
-    digest: str
     tokenizer_class: str | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what the model is: its config but for the name, weights and tokeniser; not of where it comes from.
+
+        Computed when it is first asked for, see `ModelWeights.digest`.
+        """
+        weights = "none" if self.weights is None else self.weights.digest
+        content = f"config {self.config.digest}\nweights {weights}\ntokenizer {self.tokenizer_class}"
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 def load_checkpoint(
@@ -63,7 +70,7 @@ def load_model(name_or_path: str | Path) -> Model:
 
     if text in zoo_names():
         config = zoo_config(text)
-        return Model(name=text, config=config, weights=None, origin="shape", digest=_digest(config))
+        return Model(name=text, config=config, weights=None, origin="shape")
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or Path(text).exists():
         return _from_path(Path(text), None)
     raise UnknownNameError("model", text, model_names())
@@ -76,7 +83,6 @@ def _from_path(path: Path, name: str | None) -> Model:
         config=checkpoint.config,
         weights=checkpoint.weights,
         origin="checkpoint",
-        digest=checkpoint.digest,
         tokenizer_class=checkpoint.tokenizer_class,
     )
 
@@ -84,8 +90,4 @@ def _from_path(path: Path, name: str | None) -> Model:
 def random_model(config: ModelConfig, seed: int, *, keep: bool = True) -> Model:
     """`config` with synthetic weights, the same for the same `seed`; see `random_weights` for `keep`."""
     weights = random_weights(config, seed, keep=keep)
-    return Model(name=config.name, config=config, weights=weights, origin="random", digest=_digest(config, seed))
-
-
-def _digest(config: ModelConfig, seed: int | None = None) -> str:
-    return hashlib.sha256(f"{config!r} seed={seed}".encode()).hexdigest()
+    return Model(name=config.name, config=config, weights=weights, origin="random")

@@ -1,7 +1,8 @@
 """What a model is: its shape and the choices that change its numbers."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Literal
 
@@ -86,6 +87,13 @@ class ModelConfig:
         return self.linear_class == "b1" or self.weight_bits_per_weight == 1
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of what the model's shape is: of all fields but `name`, equal for equal ones."""
+        content = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
+        plain = [f"{key}={_exact(value)}" for key, value in sorted(content.items())]
+        return hashlib.sha256("\n".join(plain).encode()).hexdigest()
+
+    @property
     def default_numerics(self) -> str:
         """The name of the numerics (a contract or a recipe) that fits the checkpoint's `linear_class`."""
         return NUMERICS[self.linear_class]
@@ -120,14 +128,10 @@ class ModelConfig:
         """Number of weights in the embedding and the head; a tied head is counted once."""
         return self.vocab_size * self.hidden_size * (1 if self.tie_embeddings else 2)
 
-    def stored_weight_bits(self, n: int, k: int) -> int:
-        """Stored bits of an (N, K) linear without a scale of its own; exact, padding included.
 
-        Two-bit codes are packed four rows to a byte (Hugging Face), all others along K in whole bytes.
-        """
-        if self.quantised and self.weight_bits_per_weight == 2:
-            return 8 * -(-n // 4) * k
-        return 8 * n * int(-(-k * self.weight_bits_per_weight // 8))
+def _exact(value: object) -> str:
+    """A field's value as text, the same for numbers that are equal, whatever their type."""
+    return str(Fraction(value)) if isinstance(value, int | float | Fraction) else repr(value)
 
 
 _POSITIVE = (

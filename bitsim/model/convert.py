@@ -57,7 +57,7 @@ def random_source(name_or_path: str, seed: int) -> Checkpoint:
         stored=(),
         linears=(),
         packing="random",
-        digest=model.digest,
+        file_digest=lambda: model.digest,  # of what is to be written
         tokenizer_class=None,
     )
 

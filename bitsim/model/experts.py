@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from bitsim.errors import ConfigError
 from bitsim.model.config import ModelConfig
+from bitsim.model.footprint import router_bits
 from bitsim.model.operators import Operator, VectorOp
 
-_FP16_BITS = 16
 ASSUMPTIONS = (
     "experts: tokens spread evenly, so that a step touches as many experts as it can",
     "experts: the router is an FP16 linear with a softmax over all experts and a selection by one comparison each",
@@ -38,11 +38,6 @@ class Experts:
         size, more = divmod(pairs, touched)
         return [size + (i < more) for i in range(touched)]
 
-    def stored_bits(self, config: ModelConfig) -> int:
-        """Bits that the model's layers store beyond those of its own shape: the other experts and the routers."""
-        ffn = sum(config.stored_weight_bits(n, k) for name, n, k in config.linear_shapes() if name.startswith("mlp."))
-        return config.num_layers * ((self.total - 1) * ffn + self._router_bits(config))
-
     def total_weights(self, config: ModelConfig) -> int:
         """Weights of all linears, routers apart."""
         return config.linear_weights + (self.total - 1) * _ffn_weights(config)
@@ -50,9 +45,6 @@ class Experts:
     def active_weights(self, config: ModelConfig) -> int:
         """Weights that one token is multiplied with, routers apart."""
         return config.linear_weights + (self.active - 1) * _ffn_weights(config)
-
-    def _router_bits(self, config: ModelConfig) -> int:
-        return _FP16_BITS * self.total * config.hidden_size if self.total > 1 else 0
 
     def operators(self, config: ModelConfig, operators: Sequence[Operator]) -> Iterator[Operator]:
         """The operators of a step of `config`, with the experts in place of its FFN.
@@ -109,7 +101,7 @@ class Experts:
             k=d,
             n=self.total,
             weight_format="fp16",
-            weight_bits=self._router_bits(config),
+            weight_bits=router_bits(config, self.total),
         )
         scored = rows * self.total
         yield Operator(

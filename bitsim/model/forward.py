@@ -21,9 +21,9 @@ from bitsim.model.operators import Operator, Phase
 from bitsim.model.rotary import rotary_table, rotate
 from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights
 from bitsim.quant.base import Contract
+from bitsim.quant.exact_means import layer_norm
 from bitsim.quant.packing import Float32, Int8, TernaryWeight
 from bitsim.quant.recipes import Recipe, recipe_named
-from bitsim.quant.statistics import layer_norm
 
 Tokens = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]

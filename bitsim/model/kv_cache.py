@@ -7,11 +7,10 @@ import numpy.typing as npt
 
 from bitsim.errors import ConfigError, OperandError
 from bitsim.model.config import ModelConfig
-from bitsim.quant.kv import KV_FORMATS, KVStorage
+from bitsim.quant.kv import KV_OF_BITS, KVStorage
 from bitsim.quant.packing import Float32
 
-_FORMATS = {8: KV_FORMATS["kv8"], 4: KV_FORMATS["kv4"], 3: KV_FORMATS["kv3_bos4"]}
-KV_BITS = (32, 16, *_FORMATS)
+KV_BITS = (32, 16, *KV_OF_BITS)
 _FIRST_CAPACITY = 64
 
 
@@ -32,7 +31,7 @@ class KVCache:
             known = ", ".join(str(known) for known in KV_BITS)
             raise ConfigError(f"{config.name}: a KV cache that runs has one of {known} bits per value (got {kind})")
         self._half = kind == 16
-        self._format = _FORMATS.get(kind) if isinstance(kind, int) else kind
+        self._format = KV_OF_BITS.get(kind) if isinstance(kind, int) else kind
         self.stored_as: KVStorage = self._format or 16
         self.name = str(kind) if self._format is None else self._format.name
         self.length = 0

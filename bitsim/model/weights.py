@@ -1,6 +1,9 @@
 """The weights of a model, in the form in which they are stored."""
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -111,7 +114,7 @@ class LayerWeights:
         return self.q, self.k, self.v, self.o, *gate, self.up, self.down
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: the digest is kept
 class ModelWeights:
     """All weights. A tied `head` is the embedding itself."""
 
@@ -119,3 +122,38 @@ class ModelWeights:
     layers: tuple[LayerWeights, ...]
     norm: Float32 | None
     head: FloatWeight
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all values, computed when it is first asked for (about 1.5 s per GB) and kept.
+
+        Of codes, scales and bit patterns, in the order of execution: files of different formats and packings that hold
+        the same weights have the same one.
+        """
+        whole = hashlib.sha256()
+        for tensor in self._tensors():
+            whole.update(_digest_of(tensor))
+        return whole.hexdigest()
+
+    def _tensors(self) -> Iterator[LinearWeight | Float32 | None]:
+        yield self.embedding
+        for layer in self.layers:
+            yield from (layer.input_norm, layer.attn_sub_norm, layer.post_attention_norm, layer.ffn_sub_norm)
+            yield from layer.linears()
+        yield self.norm
+        yield None if self.head is self.embedding else self.head
+
+
+def _digest_of(tensor: LinearWeight | Float32 | None) -> bytes:
+    values: Stored
+    if isinstance(tensor, TernaryWeight):
+        about, values = f"ternary {tensor.n} {tensor.k} {tensor.scale.tobytes().hex()}", tensor.packed
+    elif isinstance(tensor, FloatWeight):
+        about, values = f"{tensor.dtype} {tensor.n} {tensor.k}", tensor.stored
+    elif tensor is None:
+        return hashlib.sha256(b"none").digest()
+    else:
+        about, values = f"norm {tensor.size}", tensor
+    digest = hashlib.sha256(about.encode())
+    digest.update(np.ascontiguousarray(values).data)
+    return digest.digest()

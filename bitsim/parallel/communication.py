@@ -1,8 +1,9 @@
 """What devices that share a model say to each other in one step: messages, bytes, seconds, joules.
 
-Independent of chips: only shapes, the link and the degrees count. The ways in which statistics are treated:
+Independent of chips: only shapes, the link and the degrees count. What devices synchronise of their quantisers and
+norms, `Sync`:
 
-* "grouped": each device quantises and normalises its own part; no statistic is exchanged.
+* "grouped": each device quantises and normalises its own part; nothing is exchanged but outputs.
 * "inference": the layer is that of one device. Weights are quantised already; what the split by rows needs in each step
   is gamma (and eta, where activations are non-negative) of o's and down's inputs, and what their sub norms need.
 * "paper": as arXiv 2310.11453 section 2 puts it, one all-reduce for each of alpha, beta, gamma and eta of every linear
@@ -26,16 +27,17 @@ from bitsim.model.shard import degrees, shard
 from bitsim.parallel.allreduce import Algorithm, Traffic, allreduce, fastest
 
 Numbers = npt.NDArray[Any]
-Statistics = Literal["grouped", "inference", "paper"]
-STATISTICS: tuple[Statistics, ...] = get_args(Statistics)
+Sync = Literal["grouped", "inference", "paper"]
+SYNCS: tuple[Sync, ...] = get_args(Sync)
 VALUE_BYTES = 2  # activations and outputs between linears: FP16
-STATISTIC_BYTES = 4
+PARAMETER_BYTES = 4
 CANDIDATE_BYTES = 8  # a logit and its index
 PARAMETERS = ("alpha", "beta", "gamma", "eta")
 
 ASSUMPTIONS = (
     "communication: neither overlaps with computing nor with other messages; links of a group work at the same time",
-    "communication: activations travel as FP16, statistics as float32; every device of a pipeline stage sends its copy",
+    "communication: activations travel as FP16, parameters of quantisers and norms as float32; every device of a "
+    "pipeline stage sends its copy",
     "communication: embeddings are on every device, the head is split by vocabulary and joined by its best candidate",
 )
 
@@ -74,7 +76,7 @@ class Communication:
         return sum((e.traffic for e in self.exchanges if e.what in what), Traffic())
 
     @property
-    def statistic_calls(self) -> int:
+    def sync_calls(self) -> int:
         """All-reduces that a grouped model does not have."""
         return sum(e.calls for e in self.exchanges if e.what in (*PARAMETERS, "mean", "variance"))
 
@@ -87,7 +89,7 @@ def communication(
     tensor: int,
     pipeline: int = 1,
     rows: int,
-    statistics: Statistics = "grouped",
+    sync: Sync = "grouped",
     non_negative: bool = False,
     algorithm: Algorithm | None = None,
 ) -> Communication:
@@ -98,13 +100,13 @@ def communication(
     FFN or layers, and for `rows` below 1.
     """
     shard(config, tensor=tensor, pipeline=pipeline)
-    if statistics not in STATISTICS:
-        raise UnknownNameError("treatment of statistics", statistics, STATISTICS)
+    if sync not in SYNCS:
+        raise UnknownNameError("sync", sync, SYNCS)
     if rows < 1:
         raise ConfigError(f"{config.name}: expected rows >= 1, got {rows}")
     found, layer_s, head_s = [], 0.0, 0.0
     if tensor > 1:
-        for what, calls, elements, size in _per_layer(config, rows, statistics, non_negative):
+        for what, calls, elements, size in _per_layer(config, rows, sync, non_negative):
             exchange = _allreduces(link, tensor, what, calls, elements, size, algorithm)
             layer_s += exchange.traffic.time_s
             found.append(_repeated(exchange, config.num_layers))
@@ -127,7 +129,7 @@ def communication(
 
 
 def step_communication(
-    config: ModelConfig, devices: Numbers, tokens: Numbers, *, link: Link, statistics: Statistics = "grouped"
+    config: ModelConfig, devices: Numbers, tokens: Numbers, *, link: Link, sync: Sync = "grouped"
 ) -> tuple[Numbers, Numbers]:
     """Seconds and bytes that the links take in each of many steps, float64 arrays.
 
@@ -139,38 +141,34 @@ def step_communication(
     split = {int(count): degrees(config, int(count)) for count in np.unique(counts)}
     for i in np.ndindex(counts.shape):
         tensor, stages = split[int(counts[i])]
-        said = communication(
-            config, link, tensor=tensor, pipeline=stages, rows=int(rows[i]), statistics=statistics
-        ).traffic
+        said = communication(config, link, tensor=tensor, pipeline=stages, rows=int(rows[i]), sync=sync).traffic
         seconds[i], moved[i] = said.time_s, said.bytes
     return seconds, moved
 
 
-def _per_layer(
-    config: ModelConfig, rows: int, statistics: Statistics, non_negative: bool
-) -> Iterator[tuple[str, int, int, int]]:
+def _per_layer(config: ModelConfig, rows: int, sync: Sync, non_negative: bool) -> Iterator[tuple[str, int, int, int]]:
     """What one layer all-reduces: what, how often, elements, bytes of each."""
     yield "outputs", 2, rows * config.hidden_size, VALUE_BYTES
     linears = len(list(config.linear_shapes()))
-    if not config.quantised or statistics == "grouped":
+    if not config.quantised or sync == "grouped":
         return
-    if statistics == "paper":
-        yield "alpha", linears, 1, STATISTIC_BYTES
-        yield "beta", linears, 1, STATISTIC_BYTES
-        yield "gamma", linears, rows, STATISTIC_BYTES
-        yield "eta", linears, rows, STATISTIC_BYTES
+    if sync == "paper":
+        yield "alpha", linears, 1, PARAMETER_BYTES
+        yield "beta", linears, 1, PARAMETER_BYTES
+        yield "gamma", linears, rows, PARAMETER_BYTES
+        yield "eta", linears, rows, PARAMETER_BYTES
         if config.norm == "layer":
-            yield "mean", linears, rows, STATISTIC_BYTES
-        yield "variance", linears, rows, STATISTIC_BYTES
+            yield "mean", linears, rows, PARAMETER_BYTES
+        yield "variance", linears, rows, PARAMETER_BYTES
         return
     by_rows = 2
-    yield "gamma", by_rows, rows, STATISTIC_BYTES
+    yield "gamma", by_rows, rows, PARAMETER_BYTES
     if non_negative:
-        yield "eta", by_rows, rows, STATISTIC_BYTES
+        yield "eta", by_rows, rows, PARAMETER_BYTES
     if config.sub_norms:
         if config.norm == "layer":
-            yield "mean", by_rows, rows, STATISTIC_BYTES
-        yield "variance", by_rows, rows, STATISTIC_BYTES
+            yield "mean", by_rows, rows, PARAMETER_BYTES
+        yield "variance", by_rows, rows, PARAMETER_BYTES
 
 
 def _allreduces(

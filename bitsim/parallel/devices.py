@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bitsim.hw.link import Link
 from bitsim.model.config import ModelConfig
 from bitsim.model.shard import degrees
-from bitsim.parallel.communication import Statistics, step_communication
+from bitsim.parallel.communication import Sync, step_communication
 
 Numbers = npt.NDArray[Any]
 # (config, devices, tokens of a step), the last two broadcast -> one number per step.
@@ -62,10 +62,10 @@ SERIAL = DeviceSplit(
 SPLITS = {split.name: split for split in (EVEN, SERIAL)}
 
 
-def linked(link: Link, statistics: Statistics = "grouped") -> DeviceSplit:
+def linked(link: Link, sync: Sync = "grouped") -> DeviceSplit:
     """Tensor parallelism as far as heads and FFN allow, pipeline stages without overlap beyond, over `link`.
 
-    Device counts that divide neither raise `ConfigError`. `statistics`: see `bitsim.parallel.communication`.
+    Device counts that divide neither raise `ConfigError`. `sync`: see `bitsim.parallel.communication`.
     """
 
     def busy(config: ModelConfig, devices: Numbers, tokens: Numbers) -> Numbers:
@@ -76,13 +76,13 @@ def linked(link: Link, statistics: Statistics = "grouped") -> DeviceSplit:
 
     return DeviceSplit(
         name=f"linked by {link.name}",
-        note=f"devices split heads and FFN and wait for each all-reduce over {link.name} ({statistics} statistics); "
+        note=f"devices split heads and FFN and wait for each all-reduce over {link.name} ({sync}); "
         "pipeline stages, where heads do not divide further, work one after the other",
         busy=busy,
         communication_s=lambda config, devices, tokens: step_communication(
-            config, devices, tokens, link=link, statistics=statistics
+            config, devices, tokens, link=link, sync=sync
         )[0],
         communication_bytes=lambda config, devices, tokens: step_communication(
-            config, devices, tokens, link=link, statistics=statistics
+            config, devices, tokens, link=link, sync=sync
         )[1],
     )

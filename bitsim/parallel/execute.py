@@ -6,9 +6,11 @@ Device d sees its own part of X and W and what arrives in messages, nothing else
 * "k" (rows): device d has K / D of the token and of every output's weights; the parts of an output are summed.
 
 With groups (`grouped=True`) every device quantises its own part by itself; for "k" the rescaled float32 outputs are
-joined, and rounding follows the order of the all-reduce. Without groups the statistics of the whole tensors are joined
-first: alpha and beta as exact sums, gamma as a maximum and eta as a minimum; then the integer sums, which no order
-changes. Source: arXiv 2310.11453 section 2, "Model parallelism with Group Quantization and Normalization".
+joined, and rounding follows the order of the all-reduce. Without groups the quantisers' parameters are those of whole
+tensors and joined first: alpha and beta as exact sums, gamma as a maximum and eta as a minimum; then the integer sums,
+which no order changes.
+
+Source: arXiv 2310.11453 section 2, "Model parallelism with Group Quantization and Normalization".
 """
 
 from collections import Counter
@@ -25,9 +27,9 @@ from bitsim.parallel.allreduce import Algorithm, Traffic
 from bitsim.parallel.exchange import Combine, Network, exchange
 from bitsim.quant.b1 import NonNegativeQuantiser
 from bitsim.quant.base import Contract, Float32, Int8
+from bitsim.quant.exact_means import EXACT_SUM_BYTES, exact_sum, mean_of_sum
 from bitsim.quant.groups import Axis, quantise_activation_groups, quantise_weight_groups, rescale_groups
 from bitsim.quant.scaled import ScaledQuantiser
-from bitsim.quant.statistics import EXACT_SUM_BYTES, exact_sum, mean_of_sum
 from bitsim.quant.weights import as_float32, binarise, signs_above
 
 FLOAT_BYTES, SUM_BYTES = 4, 4
@@ -150,7 +152,7 @@ def _join_acts(contract: Contract, mesh: _Mesh, tokens: list[Float32]) -> list[t
         etas = mesh.join("eta", [eta for eta, _ in measured], np.minimum, FLOAT_BYTES)
         largest = mesh.join("gamma", [t for _, t in measured], np.maximum, FLOAT_BYTES)
         return [quantiser.quantise(*own)[:2] for own in zip(tokens, etas, largest, strict=True)]
-    if not (isinstance(quantiser, ScaledQuantiser) and quantiser.statistic == "absmax"):
+    if not (isinstance(quantiser, ScaledQuantiser) and quantiser.scaled_by == "absmax"):
         raise OperandError(f"{contract.name}: a split without groups is executed for absmax activations only")
     gammas = mesh.join("gamma", [quantiser.measure(token) for token in tokens], np.maximum, FLOAT_BYTES)
     return [quantiser.quantise(token, gamma) for token, gamma in zip(tokens, gammas, strict=True)]

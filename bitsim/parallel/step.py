@@ -1,4 +1,7 @@
-"""One step of a model on 1 to many devices: computing, communication with and without groups, pipeline bubbles."""
+"""One step of a model on 1 to many devices: computing, communication with and without groups, pipeline bubbles.
+
+A pipeline's stages pass micro-batches on, and wait for each other (bubbles).
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -7,25 +10,24 @@ from typing import Any
 
 from bitsim.cost import CONVENTIONS, PriceList, price_operator
 from bitsim.cost.energy import OperatorCost, total_energy
-from bitsim.datapath.base import Statistics as Rates
+from bitsim.datapath.base import Statistics
 from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.hw import load_chip, load_link
 from bitsim.hw.chip import Chip
 from bitsim.hw.link import Link
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.config import ModelConfig
+from bitsim.model.footprint import footprint
 from bitsim.model.operators import Operator, Phase
 from bitsim.model.shard import degrees, shard
 from bitsim.parallel.allreduce import Algorithm
-from bitsim.parallel.communication import ASSUMPTIONS, PARAMETERS, STATISTICS, Communication, Statistics, communication
-from bitsim.parallel.pipeline import bubble_share, pipeline_time
+from bitsim.parallel.communication import ASSUMPTIONS, PARAMETERS, SYNCS, Communication, Sync, communication
 from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import inputs_of, notes_on
 from bitsim.results.setup import Workload
 from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
 from bitsim.schedule import Placement
-from bitsim.study.capacity import stored_bytes
 from bitsim.study.goal import placement_for
 from bitsim.study.statistics import statistics_for
 from bitsim.study.steps import Steps, expected_events
@@ -36,34 +38,34 @@ NORMS = ("mean", "variance")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of the whole model on `devices` = `tensor` x `pipeline`, for one treatment of statistics.
+    """One step of the whole model on `devices` = `tensor` x `pipeline`, for one `Sync`.
 
     `compute_s`: of one micro-batch through all stages, `communication_s` likewise; `time_s`: of the step, all
-    micro-batches, bubbles included. `messages`, `bytes` and energies: over all devices; `statistic_*`: the part for
-    alpha, beta, gamma and eta, `norm_*`: for mean and variance. `stored_bytes`: per device, of `dram_bytes`.
-    `compute_j` is system energy, None if the chip has no price for it.
+    micro-batches, bubbles included. `messages`, `bytes` and energies: over all devices; `quantiser_*`: the part for
+    alpha, beta, gamma and eta, `norm_*`: for mean and variance, `sync_*`: for both. `stored_bytes`: per device,
+    of `dram_bytes`. `compute_j` is system energy, None if the chip has no price for it.
     """
 
     devices: int
     tensor: int
     pipeline: int
     micro_batches: int
-    statistics: str
+    sync: str
     compute_s: float
     communication_s: float
-    statistic_s: float
+    sync_s: float
     time_s: float
     bubble_share: float
     speed_up: float
     messages: int
     bytes: int
-    statistic_calls: int
-    statistic_messages: int
-    statistic_bytes: int
+    sync_calls: int
+    quantiser_messages: int
+    quantiser_bytes: int
     norm_messages: int
     norm_bytes: int
     communication_j: float
-    statistic_j: float
+    sync_j: float
     compute_j: float | None
     stored_bytes: int
     dram_bytes: int
@@ -75,7 +77,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Parallel(Outcome):
-    """The steps for all device counts, each for the three treatments of statistics."""
+    """The steps for all device counts, each for each `Sync`."""
 
     chip: Chip
     link: Link
@@ -152,9 +154,7 @@ def parallel(
         if tensor * stages != count:
             raise ConfigError(f"{model.name}: pipeline {stages}: expected a divisor of {count} devices")
         pieces = _pieces(micro_batches, batch, stages)
-        steps += [
-            work.step(link, tensor, stages, batch, pieces, statistics, algorithm, single) for statistics in STATISTICS
-        ]
+        steps += [work.step(link, tensor, stages, batch, pieces, sync, algorithm, single) for sync in SYNCS]
     return Parallel(
         chip=chip,
         link=link,
@@ -194,7 +194,7 @@ class _Work:
         self._tokens, self._context = tokens, context
         self._placement: Placement = placement_for(chip, "latency")
         self._prices = PriceList(chip)
-        self._rates: Rates = statistics_for(config, chip, None)
+        self._statistics: Statistics = statistics_for(config, chip, None)
         self._known: dict[tuple[int, int], dict[str, Part]] = {}
 
     def step(
@@ -204,13 +204,13 @@ class _Work:
         stages: int,
         batch: int,
         pieces: int,
-        statistics: Statistics,
+        sync: Sync,
         algorithm: Algorithm | None,
         single_s: float | None,
     ) -> Step:
         held = shard(self._config, tensor=tensor, pipeline=stages)
         parts = self.parts(tensor, batch // pieces)
-        said = self._said(link, tensor, stages, batch // pieces, statistics, algorithm)
+        said = self._said(link, tensor, stages, batch // pieces, sync, algorithm)
         layers = held.num_layers
         compute = [layers * parts["layer"][0]] * stages
         compute[0] += parts["first"][0]
@@ -218,36 +218,36 @@ class _Work:
         seconds = [own + layers * said.layer_s + said.stage_s for own in compute]
         seconds[-1] += said.head_s - said.stage_s
         time_s = pipeline_time(seconds, pieces)
-        total, statistic, norm = said.traffic, said.of(*PARAMETERS), said.of(*NORMS)
-        stored = stored_bytes(held, self._recipe, positions=self._context, batch=batch)
+        total, quantiser, norm = said.traffic, said.of(*PARAMETERS), said.of(*NORMS)
+        stored = footprint(held, self._recipe, positions=self._context, batch=batch)
         return Step(
             devices=tensor * stages,
             tensor=tensor,
             pipeline=stages,
             micro_batches=pieces,
-            statistics=statistics,
+            sync=sync,
             compute_s=sum(compute),
             communication_s=total.time_s,
-            statistic_s=statistic.time_s + norm.time_s,
+            sync_s=quantiser.time_s + norm.time_s,
             time_s=time_s,
             bubble_share=bubble_share(seconds, pieces),
             speed_up=single_s / time_s if single_s else 1.0,
             messages=total.messages * pieces,
             bytes=total.bytes * pieces,
-            statistic_calls=said.statistic_calls * pieces,
-            statistic_messages=statistic.messages * pieces,
-            statistic_bytes=statistic.bytes * pieces,
+            sync_calls=said.sync_calls * pieces,
+            quantiser_messages=quantiser.messages * pieces,
+            quantiser_bytes=quantiser.bytes * pieces,
             norm_messages=norm.messages * pieces,
             norm_bytes=norm.bytes * pieces,
             communication_j=link.energy_j(total.bytes * pieces),
-            statistic_j=link.energy_j((statistic.bytes + norm.bytes) * pieces),
+            sync_j=link.energy_j((quantiser.bytes + norm.bytes) * pieces),
             compute_j=self._joules(parts, tensor, pieces),
             stored_bytes=stored.linears + stored.embedding + stored.kv,
             dram_bytes=self._chip.memory.dram.capacity_bytes,
         )
 
     def _said(
-        self, link: Link, tensor: int, stages: int, batch: int, statistics: Statistics, algorithm: Algorithm | None
+        self, link: Link, tensor: int, stages: int, batch: int, sync: Sync, algorithm: Algorithm | None
     ) -> Communication:
         return communication(
             self._config,
@@ -255,7 +255,7 @@ class _Work:
             tensor=tensor,
             pipeline=stages,
             rows=batch * self._tokens,
-            statistics=statistics,
+            sync=sync,
             algorithm=algorithm,
         )
 
@@ -281,7 +281,9 @@ class _Work:
         for op in operators:
             placed = self._placement.place(op)
             cycles += placed.cycles
-            events = placed.events + placed.array_events + expected_events(self._placement, op, placed, self._rates)
+            events = (
+                placed.events + placed.array_events + expected_events(self._placement, op, placed, self._statistics)
+            )
             time_ns = placed.cycles / self._chip.clock.nominal
             cost = OperatorCost(name=op.name, kind=op.kind, events=events, time_ns=time_ns)
             try:
@@ -297,3 +299,18 @@ def _share_of_head(op: Operator, tensor: int) -> Operator:
     """The head's columns on the device with most of them; weights are FP16."""
     n = -(-op.n // tensor)
     return replace(op, n=n, weight_bits=op.weight_bits // op.n * n)
+
+
+def pipeline_time(stages: Sequence[float], micro_batches: int) -> float:
+    """Seconds until the last stage has finished the last of equal micro-batches.
+
+    `stages`: seconds of one micro-batch in each stage, sending included. A stage starts a micro-batch when it has
+    finished the one before and the stage before has passed this one on: sum + (m - 1) max. With equal stages that is
+    (m + P - 1) stages. Source: GPipe, arXiv 1811.06965.
+    """
+    return sum(stages) + (micro_batches - 1) * max(stages)
+
+
+def bubble_share(stages: Sequence[float], micro_batches: int) -> float:
+    """The share of all stages' time in which they have nothing to do; (P - 1) / (m + P - 1) if they are equal."""
+    return 1 - micro_batches * sum(stages) / (len(stages) * pipeline_time(stages, micro_batches))

@@ -18,7 +18,7 @@ from bitsim.quant.weights import ternarise_added
 _PAPER = "arXiv 2411.04965 section 2"
 _EVIDENCE = "plain-Python twin of the printed formula (tests/quant/test_twins.py); no official code is public"
 
-INT4_ABSMEAN = ScaledQuantiser(statistic="absmean", level=math.sqrt(7), eps="added", low=-8, high=7)
+INT4_ABSMEAN = ScaledQuantiser(scaled_by="absmean", level=math.sqrt(7), eps="added", low=-8, high=7)
 INT8_ABSMAX = int8_absmax(127, "added")
 
 A48_INT8 = Contract(
@@ -59,7 +59,7 @@ A48_INT4 = replace(
 A48_INT4_DOWN = replace(
     A48_INT4,
     name="a48_int4_down",
-    quantise_activations=replace(INT4_ABSMEAN, statistic="twice_absmean"),
+    quantise_activations=replace(INT4_ABSMEAN, scaled_by="twice_absmean"),
     source=f"{_PAPER}, Q_INT4 with beta = 2 mean|X|, the full-INT4 ablation's down_proj",
 )
 A48_E2M1 = replace(

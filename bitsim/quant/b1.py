@@ -7,7 +7,7 @@ with the code held at 127, as the authors' later code rounds. Floor followed by 
 the non-negative form) equals the printed float clip followed by floor for every finite value and every eps <= 1.
 
 The papers guard nothing against gamma = 0; here gamma is clamped at 1e-5 as in the authors' code. Scales are per token,
-the paper's choice for inference. LayerNorm without affine comes before (`statistics.layer_norm`).
+the paper's choice for inference. LayerNorm without affine comes before (`exact_means.layer_norm`).
 """
 
 from dataclasses import dataclass, replace
@@ -75,7 +75,7 @@ B1 = Contract(
     name="b1",
     linear_class="b1",
     quantise_activations=ScaledQuantiser(
-        statistic="absmax", level=QB, eps="clamped", rounding="floor", low=-QB, high=QB - 1
+        scaled_by="absmax", level=QB, eps="clamped", rounding="floor", low=-QB, high=QB - 1
     ),
     rescale=multiply_scales,
     stored_scale=store_mean,
@@ -86,7 +86,7 @@ B1 = Contract(
 B1_RINT = replace(
     B1,
     name="b1_rint",
-    quantise_activations=ScaledQuantiser(statistic="absmax", level=QB, eps="clamped", low=-QB, high=QB - 1),
+    quantise_activations=ScaledQuantiser(scaled_by="absmax", level=QB, eps="clamped", low=-QB, high=QB - 1),
     source="arXiv 2310.11453 section 2.1, eq. 2 and 4; rounding to nearest even, +128 held at 127 (not printed)",
 )
 B1_NONNEGATIVE = replace(

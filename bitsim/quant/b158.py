@@ -1,6 +1,6 @@
 """BitNet b1.58: ternary weights and INT8 absmax activations, with both readings of eps and of Qb.
 
-The paper prints `W / (gamma + eps)` and takes activations from b1 (Qb = 128); the authors' code clamps the statistics
+The paper prints `W / (gamma + eps)` and takes activations from b1 (Qb = 128); the authors' code clamps both scales
 and uses 127; a4.8 prints 127 with an added eps. All four combinations are contracts; `b158_q128_added` is the paper
 read literally, `b158_q127_added` what a4.8 prints for its INT8 inputs, `b158_q127_clamped` the FAQ's formula with one
 correctly rounded division (not torch's reciprocal, for which see `faq`). All round to nearest even.
@@ -15,7 +15,7 @@ from bitsim.quant.weights import ternarise, ternarise_added
 
 def int8_absmax(qb: int, eps: EpsRule) -> ScaledQuantiser:
     """`clip(rint(x * qb / max|x|), -128, 127)` per token."""
-    return ScaledQuantiser(statistic="absmax", level=qb, eps=eps, low=-128, high=127)
+    return ScaledQuantiser(scaled_by="absmax", level=qb, eps=eps, low=-128, high=127)
 
 
 def _b158(qb: int, eps: EpsRule, source: str) -> Contract:

@@ -1,4 +1,4 @@
-"""Group quantisation and normalisation: G devices that never exchange a statistic.
+"""Group quantisation and normalisation: G devices that never exchange a scale or a mean.
 
 b1 divides weights and activations into G groups along the dimension that model parallelism partitions and gives each
 group its own alpha, beta, gamma, eta, mean and variance. The law that follows, and for which it was made: shard g of
@@ -15,7 +15,7 @@ import numpy as np
 
 from bitsim.errors import OperandError
 from bitsim.quant.base import Contract, Float32, Int8, Sums
-from bitsim.quant.statistics import NORM_EPS, layer_norm
+from bitsim.quant.exact_means import NORM_EPS, layer_norm
 from bitsim.quant.weights import Floats
 
 Axis = Literal["n", "k"]

@@ -94,7 +94,7 @@ class KVFormat:
         return KVCodes(codes=codes.astype(np.uint8), step=step, zero=zero, bits=bits)
 
 
-KVStorage = int | KVFormat
+KVStorage = int | KVFormat  # plain numbers of so many bits, or codes and steps
 STEP_BITS = 16
 
 
@@ -122,3 +122,7 @@ KV_FORMATS = {
         KVFormat(name="kv3_bos4_full_range", bits=3, bos_bits=4, mapping="full_range", source=_A48),
     )
 }
+# What "8 bit", "4 bit" and "3 bit" mean wherever nothing but a number is given: the formats of BitNet a4.8, the paper
+# that defines caches of few bits (section 2: 3-bit KV with the heads of BOS at 4 bit). BitNet v2 keeps BOS at 8 bit
+# (arXiv 2504.18415); its numerics `v2_a4_kv3` name that format.
+KV_OF_BITS = {8: KV_FORMATS["kv8"], 4: KV_FORMATS["kv4"], 3: KV_FORMATS["kv3_bos4"]}

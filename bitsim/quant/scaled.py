@@ -1,4 +1,4 @@
-"""One integer quantiser, described by data: scale by a statistic of the token, round, clip.
+"""One integer quantiser, described by data: scale by a measure of the token, round, clip.
 
 INT8 absmax (b1, b1.58, a4.8, v2) and INT4 absmean (a4.8, v2) differ only in the values of these fields. Each written
 operation is one float32 rounding; the papers print real numbers, so the order is ours: first the scale, one division
@@ -12,29 +12,29 @@ import numpy as np
 
 from bitsim.errors import OperandError
 from bitsim.quant.base import EPS, Float32, Int8, check_activations
-from bitsim.quant.statistics import row_means
+from bitsim.quant.exact_means import row_means
 
-Statistic = Literal["absmax", "absmean", "twice_absmean"]
+Measure = Literal["absmax", "absmean", "twice_absmean"]
 EpsRule = Literal["added", "clamped"]
 Rounding = Literal["rint", "floor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaledQuantiser:
-    """`q = clip(round(f32(x * s)), low, high)` with `s = f32(level / guarded(t))`, t a statistic of the token.
+    """`q = clip(round(f32(x * s)), low, high)` with `s = f32(level / guarded(t))`, t a measure of the token.
 
-    * `statistic`: max |x|, mean |x| (exact, rounded once to float32) or twice that mean.
-    * `level`: the code that the statistic is scaled to, rounded to float32.
+    * `scaled_by`: max |x|, mean |x| (exact, rounded once to float32) or twice that mean.
+    * `level`: the code that the measure is scaled to, rounded to float32.
     * `eps`: "added": `guarded(t) = f32(t + 1e-5)` and the returned step is `f32(t / level)`, as the papers print it:
       eps is in the quantising scale and not in the dequantising one. "clamped": `guarded(t) = max(t, 1e-5)` and the
       step is `f32(guarded(t) / level)`, as in the public code.
     * `rounding`: "rint" is to nearest, ties to even; "floor" is towards minus infinity.
 
     Called with `x`, float32 (M, K), it returns codes int8 (M, K) and steps float32 (M, 1), which multiply.
-    Raises `OperandError` for other shapes and dtypes, NaN, infinities, and a statistic beyond float32.
+    Raises `OperandError` for other shapes and dtypes, NaN, infinities, and a measure beyond float32.
     """
 
-    statistic: Statistic
+    scaled_by: Measure
     level: float
     eps: EpsRule
     rounding: Rounding = "rint"
@@ -46,7 +46,7 @@ class ScaledQuantiser:
         return self.quantise(x, self.measure(x))
 
     def quantise(self, x: Float32, t: Float32) -> tuple[Int8, Float32]:
-        """Codes and steps of tokens whose statistic is `t` (M, 1), of which `x` may be a part."""
+        """Codes and steps of tokens whose measure is `t` (M, 1), of which `x` may be a part."""
         level = np.float32(self.level)
         guarded = np.add(t, EPS) if self.eps == "added" else np.maximum(t, EPS)
         scale: Float32 = np.divide(level, guarded)
@@ -54,13 +54,13 @@ class ScaledQuantiser:
         return round_codes(x * scale, self.rounding, self.low, self.high), step
 
     def measure(self, x: Float32) -> Float32:
-        """The statistic of each token, float32 (M, 1)."""
+        """The measure of each token, float32 (M, 1)."""
         magnitude = np.abs(x)
-        if self.statistic == "absmax":
+        if self.scaled_by == "absmax":
             largest: Float32 = magnitude.max(axis=1, keepdims=True)
             return largest
         mean = row_means(magnitude).astype(np.float32)
-        if self.statistic == "absmean":
+        if self.scaled_by == "absmean":
             return mean
         with np.errstate(over="ignore"):
             twice = mean + mean

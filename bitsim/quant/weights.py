@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim.errors import OperandError
-from bitsim.quant.statistics import mean
+from bitsim.quant.exact_means import mean
 
 Floats = npt.NDArray[np.floating]
 Float32 = npt.NDArray[np.float32]

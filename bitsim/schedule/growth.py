@@ -89,7 +89,7 @@ def grown(placement: Placement, operator_at: OperatorAt, first: int, number: int
             last = sample(piece.first + piece.size - 1)
             _add(done, placement, piece, operator_at)
             ends = [expected(at.op, at.placed) for at in (piece.start, last)]
-            names = {event for events in ends for event in events}
+            names = dict.fromkeys(event for events in ends for event in events)  # in order: prices are summed in it
             done.events += Events({e: round(sum(events[e] for events in ends) * piece.size / 2) for e in names})
     return done
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from bitsim.errors import ConfigError
 from bitsim.hw.cpu import Cpu
 from bitsim.model.config import ModelConfig
-
-FP16_BYTES = 2
+from bitsim.model.footprint import head_bits, linears_bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +36,7 @@ class Consumption:
 
 def token_bytes(config: ModelConfig) -> float:
     """Weights that one token reads: linears at their packing's bits, and the head in FP16."""
-    linears = sum(config.stored_weight_bits(n, k) for _, n, k in config.linear_shapes()) * config.num_layers / 8
-    return linears + FP16_BYTES * config.vocab_size * config.hidden_size
+    return (linears_bits(config) + head_bits(config)) / 8
 
 
 def stated_speed(cpu: Cpu) -> Speed:

@@ -9,11 +9,12 @@ import numpy.typing as npt
 from bitsim.errors import ConfigError
 from bitsim.hw.gpu import Gpu
 from bitsim.model.config import ModelConfig
-from bitsim.quant.kv import KV_FORMATS, KVStorage, kv_stored_bits
+from bitsim.model.footprint import embedding_bits, kv_bits, linears_bits
+from bitsim.quant.kv import KV_OF_BITS, KVStorage
 from bitsim.quant.recipes import Recipe
 
 Numbers = npt.NDArray[Any]
-KV_BITS: dict[int, KVStorage] = {16: 16, 8: KV_FORMATS["kv8"], 4: KV_FORMATS["kv4"], 3: KV_FORMATS["kv3_bos4"]}
+KV_BITS: dict[int, KVStorage] = {16: 16} | KV_OF_BITS
 HALF_BYTES, LOGIT_BYTES = 2, 4
 WORKSPACE = (
     "workspace: FP16 buffers of one layer (residual, its norm, and the larger of attention's and the FFN's) for the "
@@ -28,12 +29,6 @@ def kv_storage(bits: int | None, recipe: Recipe) -> KVStorage:
     if bits not in KV_BITS:
         raise ConfigError(f"kv_bits: expected one of {', '.join(map(str, KV_BITS))}, got {bits!r}")
     return KV_BITS[bits]
-
-
-def kv_bytes(config: ModelConfig, storage: KVStorage, positions: int) -> float:
-    """Bytes of one sequence's keys and values over `positions`, all layers."""
-    per_head = kv_stored_bits(storage, config.head_dim, 0, positions)
-    return 2 * config.num_kv_heads * config.num_layers * per_head / 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +87,10 @@ def needs_of(config: ModelConfig, storage: KVStorage, *, prompt: int, positions:
     d, q, kv = config.hidden_size, config.q_size, config.kv_size
     ffn = (3 if config.ffn == "glu" else 2) * config.intermediate_size
     per_token = HALF_BYTES * (2 * d + max(2 * q + 2 * kv, ffn))
-    linears = sum(config.stored_weight_bits(n, k) for _, n, k in config.linear_shapes()) * config.num_layers
     return Needs(
-        linears=linears / 8,
-        embedding=HALF_BYTES * config.embedding_weights,
-        kv_per_sequence=kv_bytes(config, storage, positions),
+        linears=linears_bits(config) / 8,
+        embedding=embedding_bits(config) / 8,
+        kv_per_sequence=kv_bits(config, storage, positions) / 8,
         prompt_workspace=per_token * prompt,
         sequence_workspace=per_token,
         logits_per_sequence=LOGIT_BYTES * config.vocab_size,

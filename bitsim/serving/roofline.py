@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from bitsim.hw.gpu import Gpu, GpuKernel, load_gpu_kernel
 from bitsim.model.config import ModelConfig
+from bitsim.model.footprint import head_bits, kv_bits, linear_bits
 from bitsim.parallel.devices import DeviceSplit
 from bitsim.quant.base import Contract
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import Recipe
 from bitsim.serving.kernels import OUTPUT_BYTES, calibrated
-from bitsim.serving.memory import kv_bytes
 
 Numbers = npt.NDArray[Any]
 Level = Literal["low", "nominal", "high"]
@@ -98,11 +98,11 @@ def kernel_calls(config: ModelConfig, recipe: Recipe) -> Iterator[KernelCall]:
             kernel=kernel_for(recipe.of(found[0][0]), config),
             n=sum(n for _, n, _ in found),
             k=found[0][2],
-            weight_bytes=sum(config.stored_weight_bits(n, k) for _, n, k in found) / 8,
+            weight_bytes=sum(linear_bits(config, n, k) for _, n, k in found) / 8,
             count=config.num_layers,
         )
     v, d = config.vocab_size, config.hidden_size
-    yield KernelCall(name="head", kernel="fp16", n=v, k=d, weight_bytes=2 * v * d, count=1)
+    yield KernelCall(name="head", kernel="fp16", n=v, k=d, weight_bytes=head_bits(config) / 8, count=1)
 
 
 def overhead_s(gpu: Gpu, kernel: str) -> float:
@@ -183,7 +183,7 @@ def decode_time(
 
     Everything that grows with the context is linear in it, so that the average is that of both ends.
     """
-    kv = (kv_bytes(config, storage, first) + kv_bytes(config, storage, last)) / 2
+    kv = (kv_bits(config, storage, first) + kv_bits(config, storage, last)) / 16
     return pass_time(
         config, recipe, gpu, split, devices=devices, tokens=batch, head_tokens=batch,
         kv_moved=kv * batch, attended=(first + last) / 2 * batch, efficiency=efficiency,

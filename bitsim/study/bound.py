@@ -1,16 +1,12 @@
 """How wide accumulators must be: the worst case of all operands, and what a model's operands reach."""
 
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from bitsim._version import __version__
 from bitsim.datapath.base import Array, Range
 from bitsim.datapath.registry import build_datapath
-from bitsim.errors import ConfigError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
@@ -22,8 +18,8 @@ from bitsim.quant.recipes import recipe_named
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.setup import Execution, check_count
 from bitsim.schedule.place import Placement
-from bitsim.study.evaluate import HELD_OUT
 from bitsim.study.executor import ChipExecutor
+from bitsim.study.held_out import byte_level_weights, first_window
 from bitsim.study.threads import kernels_first
 
 
@@ -132,15 +128,11 @@ def accumulator_bounds(
 
 def observed(chip: Chip, model: Model, limit: int) -> RangeExecutor:
     """An executor that has prefilled the beginning of the held-out text."""
-    if model.weights is None or model.config.vocab_size != 256 or not model.config.quantised:
-        raise ConfigError(f"{model.name}: expected a quantised byte-level model (vocabulary 256) with weights")
-    text = files("bitsim").joinpath("models", HELD_OUT).read_bytes()
-    length = min(limit, model.config.max_position_embeddings)
-    tokens = np.frombuffer(text, np.uint8)[:length].astype(np.int64)
+    weights, tokens = byte_level_weights(model, quantised=True), first_window(model.config, limit)
     recipe = recipe_named(model.config.default_numerics)
     executor = RangeExecutor(Placement(chip), Execution(recipe=recipe, toggles="off"))
     with kernels_first():
-        forward(model.config, model.weights, tokens, KVCache(model.config, 32), executor, recipe)
+        forward(model.config, weights, tokens, KVCache(model.config, 32), executor, recipe)
     return executor
 
 

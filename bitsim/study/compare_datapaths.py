@@ -29,8 +29,8 @@ from bitsim.results.result import Result
 from bitsim.results.setup import Execution, Scheduling, Workload
 from bitsim.schedule.place import ASSUMPTIONS, Placement
 from bitsim.study.compared_datapath import ComparedDatapath, Outputs
-from bitsim.study.evaluate import HELD_OUT
 from bitsim.study.executor import ChipExecutor
+from bitsim.study.held_out import HELD_OUT
 from bitsim.study.recorded import LinearCall, recorded
 from bitsim.study.taken import taken_call
 from bitsim.study.threads import kernels_first

@@ -1,8 +1,5 @@
 """Estimate: a model's shapes on a chip, without weights. Same operators, placement and prices as `run`."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 
 from bitsim.datapath.base import Statistics
@@ -13,19 +10,19 @@ from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.config import ModelConfig
 from bitsim.model.experts import ASSUMPTIONS as EXPERT_ASSUMPTIONS
 from bitsim.model.experts import Experts
+from bitsim.model.footprint import Footprint, footprint
 from bitsim.model.forward import check_numerics
 from bitsim.model.generate import chunks
 from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
-from bitsim.results.rows import OperatorRow
 from bitsim.results.setup import Scheduling, Workload
 from bitsim.schedule import ASSUMPTIONS, Objective, Placement
-from bitsim.study.capacity import Stored, check_capacity, longest_contexts, stored_bytes
+from bitsim.study.capacity import check_capacity, longest_contexts
 from bitsim.study.goal import placement_for
 from bitsim.study.statistics import statistics_for
-from bitsim.study.steps import Steps, book_decode, book_prefill
+from bitsim.study.steps import Steps, all_layers, at_layer, book_decode, book_prefill
 
 SLOWEST = "cycles of linears are those of activations without zeros and all outputs needed: a run takes no more"
 
@@ -68,7 +65,8 @@ def estimate(
     check_codes(config, chip, recipe)
     used = statistics_for(config, chip, statistics)
     placement, ledger = placement_for(chip, objective), OperatorLedger()
-    stored = stored_bytes(config, recipe, positions=prefill + decode, batch=batch, experts=experts)
+    all_experts = 1 if experts is None else experts.total
+    stored = footprint(config, recipe, positions=prefill + decode, batch=batch, experts=all_experts)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
     steps = Steps.of(config, recipe, workload)
     book_prefill(steps, placement, ledger, used, chunks(prefill, chunk))
@@ -76,7 +74,7 @@ def estimate(
     return Result(
         mode="estimate",
         chip=chip,
-        rows=tuple(all_layers(ledger.rows(), config.num_layers)),
+        rows=tuple(at_layer(row, i) for row, i in all_layers(ledger.rows(), config.num_layers, lambda row: row.layer)),
         inputs=inputs_of(model, chip, numerics=recipe.name)
         | {"prefill": prefill, "decode": decode, "batch": batch, "merge_heads": merge_heads}
         | {"objective": objective, "chunk": chunk, "experts": experts and f"{experts.active} of {experts.total}"},
@@ -97,7 +95,7 @@ def estimate(
     )
 
 
-def notes_on_contexts(placement: Placement, config: ModelConfig, stored: Stored, batch: int) -> tuple[str, ...]:
+def notes_on_contexts(placement: Placement, config: ModelConfig, stored: Footprint, batch: int) -> tuple[str, ...]:
     """How long contexts can get, by how keys and values are stored."""
     longest = longest_contexts(placement, config, stored, batch)
     found = ", ".join(f"{positions:,} at {bits}" for bits, positions in longest.items())
@@ -131,15 +129,3 @@ def notes_on_experts(config: ModelConfig, experts: Experts | None) -> tuple[str,
         f"({active / stored:.1%}) are active",
         *EXPERT_ASSUMPTIONS,
     )
-
-
-def all_layers(rows: Iterable[OperatorRow], layers: int) -> Iterator[OperatorRow]:
-    """The rows of a model with `layers` layers, from those of the same model with one: layers are alike."""
-    for (_, layer), group in groupby(rows, key=lambda row: (row.phase, row.layer)):
-        pattern = list(group)
-        if layer is None:
-            yield from pattern
-            continue
-        for i in range(layers):
-            for row in pattern:
-                yield replace(row, layer=i, name=row.name.replace("layers.0.", f"layers.{i}.", 1))

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
+from bitsim.model.weights import ModelWeights
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.outcome import Makers, Outcome
@@ -26,9 +26,8 @@ from bitsim.results.rows import SPARSITY_COLUMNS, sparsity
 from bitsim.results.setup import Execution, check_count
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
+from bitsim.study.held_out import byte_level_weights, text_tokens
 from bitsim.study.threads import kernels_first
-
-HELD_OUT = "held_out.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +124,7 @@ def evaluate(
     """
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
-    if model.weights is None or model.config.vocab_size != 256:
-        raise ConfigError(f"{model.name}: expected a byte-level model (vocabulary 256) with weights")
+    weights = byte_level_weights(model)
     widths, modes, kept = _listed(acc_bits, int), _listed(overflow, str), _listed(kv_bits, int)
     if not model.config.quantised and (widths != [None] or modes != [None]):
         raise ConfigError(
@@ -134,7 +132,9 @@ def evaluate(
         )
     if limit is not None:
         check_count("limit", limit, 2)
-    data, name = _text(text, limit)
+    data, name = text_tokens(text, limit)
+    if data.size < 2:
+        raise PromptError(f"{name}: expected at least 2 bytes, got {data.size}")
     execution = Execution(recipe=recipe_named(numerics or model.config.default_numerics), toggles="off")
     window = min(model.config.max_position_embeddings, data.size - 1)
     variants = list(product([chip.with_accumulators(bits, mode) for bits, mode in product(widths, modes)], kept))
@@ -142,7 +142,9 @@ def evaluate(
     scores = []
     for i, (variant, bits) in enumerate(variants):
         done = partial(_report, on_window, i * windows, len(variants) * windows)
-        scores.append(_score(model, variant, execution, data, name, window, bits or execution.recipe.kv or 32, done))
+        scores.append(
+            _score(model, weights, variant, execution, data, name, window, bits or execution.recipe.kv or 32, done)
+        )
     return Evaluation(
         inputs=inputs_of(model, chip, numerics=execution.recipe.name)
         | {"text": name, "toggles": execution.toggles, "bytes": int(data.size)},
@@ -153,6 +155,7 @@ def evaluate(
 
 def _score(
     model: Model,
+    weights: ModelWeights,
     chip: Chip,
     execution: Execution,
     data: Array,
@@ -168,7 +171,7 @@ def _score(
     with kernels_first():
         for done, start in enumerate(range(0, data.size - 1, window)):
             fed = data[start : min(start + window, data.size - 1)]
-            logits = forward(config, model.weights, fed, KVCache(config, kv), executor, recipe)  # type: ignore[arg-type]
+            logits = forward(config, weights, fed, KVCache(config, kv), executor, recipe)
             bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
             on_window(done + 1)
     off = executor.deviation
@@ -191,21 +194,6 @@ def _score(
         rms_sum_error=off.rms_relative if off else 0.0,
         sparsity=sparsity(executor.ledger.rows()),
     )
-
-
-def _text(text: str | Path | None, limit: int | None) -> tuple[Array, str]:
-    """Bytes as int64 (T,), at most `limit` of them, and what they are called."""
-    if text is None:
-        content, name = files("bitsim").joinpath("models", HELD_OUT).read_bytes(), HELD_OUT
-    else:
-        try:
-            content, name = Path(text).read_bytes(), str(text)
-        except OSError as error:
-            raise PromptError(f"text {text}: can't be read: {error.strerror}") from error
-    data = np.frombuffer(content, np.uint8)[:limit].astype(np.int64)
-    if data.size < 2:
-        raise PromptError(f"{name}: expected at least 2 bytes, got {data.size}")
-    return data, name
 
 
 def _listed(given: Any, single: type) -> list[Any]:

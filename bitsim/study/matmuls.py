@@ -12,13 +12,14 @@ from bitsim.datapath.base import Statistics
 from bitsim.errors import ConfigError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
+from bitsim.model.footprint import Footprint
 from bitsim.model.operators import Operator, Phase
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import notes_on_plans
 from bitsim.results.result import Result
 from bitsim.results.setup import Scheduling, Workload
 from bitsim.schedule import ASSUMPTIONS, Objective
-from bitsim.study.capacity import Stored, check_capacity
+from bitsim.study.capacity import check_capacity
 from bitsim.study.goal import placement_for
 from bitsim.study.statistics import default_statistics
 from bitsim.study.steps import expected_events
@@ -82,7 +83,7 @@ def estimate_matmuls(
         counted = placed.array_events + expected_events(placement, op, placed, used)
         ledger.add(op, placed, counted, times=shape.count)
     stored = sum(-(-shape.operator(phase).weight_bits // 8) * shape.count for shape in shapes)
-    kept = Stored(linears=stored, embedding=0, kv=0)
+    kept = Footprint(linears=stored, embedding=0, kv=0)
     room = check_capacity(placement, "the list of matmuls", kept, quantised=True, beyond=beyond_capacity)
     tokens = max((shape.m for shape in shapes), default=0)
     return Result(

@@ -1,12 +1,8 @@
 """What a model's quantised linears saw: their operands and exact sums, recorded once for many datapaths."""
 
 from dataclasses import dataclass
-from importlib.resources import files
-
-import numpy as np
 
 from bitsim.datapath.base import Array
-from bitsim.errors import ConfigError, PromptError
 from bitsim.model.checkpoint import Model
 from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.forward import forward
@@ -14,7 +10,7 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
 from bitsim.quant.packing import TernaryWeight
 from bitsim.quant.recipes import recipe_named
-from bitsim.study.evaluate import HELD_OUT
+from bitsim.study.held_out import byte_level_weights, first_window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +41,7 @@ def recorded(model: Model, limit: int) -> tuple[list[LinearCall], int]:
 
     The first `limit` bytes, one window at most. Raises `ConfigError` for a model without weights or BitLinear.
     """
-    if model.weights is None or model.config.vocab_size != 256 or not model.config.quantised:
-        raise ConfigError(f"{model.name}: expected a quantised byte-level model (vocabulary 256) with weights")
-    if limit < 1:
-        raise PromptError(f"limit: expected an integer >= 1, got {limit!r}")
-    text = files("bitsim").joinpath("models", HELD_OUT).read_bytes()
-    tokens = np.frombuffer(text, np.uint8)[: min(limit, model.config.max_position_embeddings)].astype(np.int64)
+    weights, tokens = byte_level_weights(model, quantised=True), first_window(model.config, limit)
     recorder, recipe = Recorder(), recipe_named(model.config.default_numerics)
-    forward(model.config, model.weights, tokens, KVCache(model.config, 32), recorder, recipe)
+    forward(model.config, weights, tokens, KVCache(model.config, 32), recorder, recipe)
     return recorder.calls, tokens.size

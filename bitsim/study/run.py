@@ -8,6 +8,7 @@ from bitsim.errors import ConfigError, PromptError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
+from bitsim.model.footprint import footprint
 from bitsim.model.generate import generate
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer
 from bitsim.quant.recipes import recipe_named
@@ -16,7 +17,7 @@ from bitsim.results.result import Result
 from bitsim.results.setup import Execution, Scheduling, Wide, Workload, check_count
 from bitsim.schedule import Objective
 from bitsim.schedule.place import ASSUMPTIONS
-from bitsim.study.capacity import check_capacity, stored_bytes
+from bitsim.study.capacity import check_capacity
 from bitsim.study.executor import ChipExecutor, OnOperator
 from bitsim.study.goal import placement_for
 from bitsim.study.threads import kernels_first
@@ -76,7 +77,7 @@ def run(
     placement = placement_for(chip, scheduling.objective)
     executor = ChipExecutor(placement, execution, on_operator=on_operator)
     config = model.config
-    stored = stored_bytes(config, recipe, positions=len(ids) + new_tokens, batch=1)
+    stored = footprint(config, recipe, positions=len(ids) + new_tokens, batch=1)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
 

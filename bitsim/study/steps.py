@@ -1,9 +1,10 @@
 """The steps of an estimate: a prompt in one piece or in chunks, then token by token, summed over growing contexts."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from itertools import groupby
+from typing import Self, TypeVar
 
 from bitsim.datapath.base import Statistics
 from bitsim.events import Events
@@ -12,9 +13,13 @@ from bitsim.model.config import ModelConfig
 from bitsim.model.operators import Operator, Phase
 from bitsim.quant.recipes import Recipe
 from bitsim.results.ledger import OperatorLedger
+from bitsim.results.rows import OperatorRow
 from bitsim.results.setup import Workload
 from bitsim.schedule import Placed, Placement
 from bitsim.schedule.growth import grown
+
+Item = TypeVar("Item")
+Laid = TypeVar("Laid", Operator, OperatorRow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,3 +102,24 @@ def expected_events(placement: Placement, op: Operator, placed: Placed, statisti
         for size, calls in Counter(placed.blocks).items():
             events += placement.datapath(op).expect(size, op.k, op.n, statistics) * (calls * op.repeat)
     return events
+
+
+def all_layers(
+    items: Iterable[Item], layers: int, layer_of: Callable[[Item], int | None]
+) -> Iterator[tuple[Item, int | None]]:
+    """What a model with `layers` layers consists of, from what the same model with one does: (item, its layer).
+
+    Layers are alike: those items that are in one are repeated, all of a layer before the next one.
+    """
+    for layer, group in groupby(items, key=layer_of):
+        pattern = list(group)
+        for i in [None] if layer is None else range(layers):
+            for item in pattern:
+                yield item, i
+
+
+def at_layer(of_one: Laid, layer: int | None) -> Laid:
+    """An operator, or its row, of a model with one layer as that of layer `layer`; None: outside of the layers."""
+    if layer is None:
+        return of_one
+    return replace(of_one, layer=layer, name=of_one.name.replace("layers.0.", f"layers.{layer}.", 1))

@@ -96,7 +96,7 @@ def test_devices_as_table_and_files(capsys: pytest.CaptureFixture[str], tmp_path
     assert {"grouped", "inference", "paper"} <= set(out.split())
     assert {path.name for path in tmp_path.iterdir()} == {f"parallel.{s}" for s in ("json", "csv", "png", "pdf")}
     rows = list(csv.DictReader((tmp_path / "parallel.csv").read_text().splitlines()))
-    assert [(row["devices"], row["statistics"]) for row in rows] == [
+    assert [(row["devices"], row["sync"]) for row in rows] == [
         (d, s) for d in ("1", "4") for s in ("grouped", "inference", "paper")
     ]
 

@@ -16,6 +16,7 @@ from bitsim.model.files.contents import contents, linear_contents
 from bitsim.model.files.hf_config import from_hf
 from bitsim.model.files.hf_weights import expected_tensors
 from bitsim.model.files.safetensors_file import SafetensorsFile
+from bitsim.model.footprint import linear_bits
 from bitsim.quant.layouts import packing
 from bitsim.quant.packing import pack_hf
 from tests.model.files.gguf_bytes import gguf_bytes, metadata, model_codes, model_tensors
@@ -111,7 +112,7 @@ def test_binary_weights_are_stored_in_one_bit(tmp_path):
     assert_same_model(there, source)
     config = there.config
     for (_, n, k), record in zip(list(config.linear_shapes()) * config.num_layers, linear_contents(there), strict=True):
-        assert 8 * record.size_bytes == config.stored_weight_bits(n, k) == n * k
+        assert 8 * record.size_bytes == linear_bits(config, n, k) == n * k
     with pytest.raises(CheckpointError, match="expected binary weights"):
         convert(open_source("tiny-b158"), tmp_path / "no", "hf", "1bit")
 

@@ -8,12 +8,13 @@ from bitsim.errors import ConfigError
 from bitsim.hw import load_chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.experts import Experts
+from bitsim.model.footprint import footprint, linears_bits
 from bitsim.model.zoo import zoo_config
 from bitsim.quant.kv import KV_FORMATS, kv_stored_bits
 from bitsim.quant.recipes import recipe_named
 from bitsim.schedule import Placement
 from bitsim.study import estimate
-from bitsim.study.capacity import longest_contexts, stored_bytes
+from bitsim.study.capacity import longest_contexts
 
 NAMES = ("bitnet-1.3b", "bitnet-b158-700m", "fp16-125m", "llama-700m")
 CHIP = "ternary-ws-64x64"
@@ -83,7 +84,7 @@ def test_weights_by_hand():
     attention, ffn = 24 * 4 * 1536**2, 24 * 3 * 1536 * 4096
     assert experts.total_weights(config) == attention + 8 * ffn
     assert experts.active_weights(config) == attention + 2 * ffn
-    assert experts.stored_bits(config) == 7 * ffn * 2 + 24 * 16 * 8 * 1536
+    assert linears_bits(config, experts=8) - linears_bits(config) == 7 * ffn * 2 + 24 * 16 * 8 * 1536
 
 
 def test_an_estimate_stores_all_experts_and_reads_the_active_ones():
@@ -107,10 +108,10 @@ def test_the_longest_context_fits_and_one_more_position_does_not(batch):
         recipe_named("hf_bitlinear_fp32"),
         Placement(load_chip(CHIP)),
     )
-    stored = stored_bytes(config, recipe, positions=1, batch=batch)
+    stored = footprint(config, recipe, positions=1, batch=batch)
     found = longest_contexts(placement, config, stored, batch)
     room = 8 * (8 * 10**9 - stored.linears - stored.embedding)
-    storages = {"16 bit": 16, "8 bit": KV_FORMATS["kv8"], "4 bit": KV_FORMATS["kv4"], "3 bit": KV_FORMATS["kv3_bos8"]}
+    storages = {"16 bit": 16, "8 bit": KV_FORMATS["kv8"], "4 bit": KV_FORMATS["kv4"], "3 bit": KV_FORMATS["kv3_bos4"]}
     assert set(found) == set(storages)
     for name, storage in storages.items():
         sizes = [2 * 32 * 26 * batch * kv_stored_bits(storage, 100, 0, found[name] + more) for more in (0, 1)]
@@ -122,7 +123,7 @@ def test_the_longest_context_fits_and_one_more_position_does_not(batch):
 
 def test_no_context_where_weights_have_no_room():
     config, placement = zoo_config("llama-70b"), Placement(load_chip(CHIP))
-    stored = stored_bytes(config, recipe_named("float"), positions=1, batch=1)
+    stored = footprint(config, recipe_named("float"), positions=1, batch=1)
     assert set(longest_contexts(placement, config, stored, 1).values()) == {0}
 
 

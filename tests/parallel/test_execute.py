@@ -15,7 +15,7 @@ from bitsim.hw import load_chip, load_link
 from bitsim.parallel.allreduce import ALGORITHMS
 from bitsim.parallel.execute import on_devices, on_one
 from bitsim.quant.contracts import contract
-from bitsim.quant.statistics import EXACT_SUM_BYTES, exact_sum, mean, mean_of_sum
+from bitsim.quant.exact_means import EXACT_SUM_BYTES, exact_sum, mean, mean_of_sum
 from tests.quant.strategies import ordinary, values
 
 LINK = load_link("nvlink")
@@ -59,7 +59,7 @@ def test_groups_on_their_own_devices_equal_groups_on_one_device(chip, axis, name
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(("axis", "joined"), [("n", {"alpha", "beta"}), ("k", {"alpha", "beta", "gamma", "sums"})])
 @given(layer=layers())
-def test_without_groups_joined_statistics_make_the_split_equal_the_whole_layer(chip, algorithm, axis, joined, layer):
+def test_without_groups_joined_scales_make_the_split_equal_the_whole_layer(chip, algorithm, axis, joined, layer):
     (devices, x, w), recipe, datapath = layer, contract("b1"), DATAPATHS[chip]
     q, s = recipe.quantise_activations(x)
     codes, beta = recipe.quantise_weights(w)
@@ -85,7 +85,7 @@ def test_non_negative_activations_need_eta_too(name, layer):
 
 
 def test_without_groups_and_without_exchange_the_split_is_another_layer():
-    """The all-reduces are needed: shards that keep their own statistics give other codes and outputs."""
+    """The all-reduces are needed: shards that keep their own scales give other codes and outputs."""
     (x, w), datapath = random_layer(), DATAPATHS["ternary-ws-64x64"]
     whole = on_one(contract("b1"), datapath, x, w, axis="n")
     alone = on_devices(contract("b1"), datapath, x, w, devices=4, axis="k", grouped=True, link=LINK)

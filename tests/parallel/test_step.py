@@ -16,8 +16,7 @@ from bitsim.model.shard import degrees, shard
 from bitsim.model.zoo import zoo_config
 from bitsim.parallel.allreduce import Traffic, allreduce
 from bitsim.parallel.communication import PARAMETERS, communication, step_communication
-from bitsim.parallel.pipeline import bubble_share, pipeline_time
-from bitsim.parallel.step import parallel
+from bitsim.parallel.step import bubble_share, parallel, pipeline_time
 from bitsim.study import estimate
 
 LINK = load_link("nvlink")
@@ -70,13 +69,13 @@ def test_bubbles_of_equal_stages_are_those_of_gpipe(stages, micro_batches):
     assert bubble_share([3.0] * stages, micro_batches) == pytest.approx(expected)
 
 
-def test_statistics_of_the_paper_by_hand():
+def test_synchronisation_of_the_paper_by_hand():
     """6 linears x 24 layers, 4 parameters: as many all-reduces of one number (alpha, beta) or of one per token."""
     config, rows, devices = zoo_config("bitnet-1.3b"), 8, 4
-    said = communication(config, LINK, tensor=devices, rows=rows, statistics="paper", algorithm="tree")
+    said = communication(config, LINK, tensor=devices, rows=rows, sync="paper", algorithm="tree")
     each = 24 * 6
     assert sum(e.calls for e in said.exchanges if e.what in PARAMETERS) == 4 * each
-    assert said.statistic_calls == 6 * each  # mean and variance of the norm too
+    assert said.sync_calls == 6 * each  # mean and variance of the norm too
     messages = 2 * (devices - 1)
     assert said.of("alpha") == said.of("beta") == allreduce(LINK, devices, 1, 4, "tree") * each
     assert said.of("gamma").messages == said.of("eta").messages == messages * each
@@ -90,24 +89,24 @@ def test_statistics_of_the_paper_by_hand():
 def test_groups_exchange_outputs_only_and_inference_needs_gamma_of_the_rows_that_are_split():
     config = zoo_config("bitnet-1.3b")
     kinds = {
-        name: {e.what: e.calls for e in communication(config, LINK, tensor=4, rows=1, statistics=name).exchanges}
+        name: {e.what: e.calls for e in communication(config, LINK, tensor=4, rows=1, sync=name).exchanges}
         for name in ("grouped", "inference")
     }
     assert kinds["grouped"] == {"outputs": 48, "candidate": 1}
     assert kinds["inference"] == kinds["grouped"] | {"gamma": 48, "mean": 48, "variance": 48}
-    ternary = communication(zoo_config("bitnet-b158-3b"), LINK, tensor=4, rows=1, statistics="inference")
+    ternary = communication(zoo_config("bitnet-b158-3b"), LINK, tensor=4, rows=1, sync="inference")
     assert {e.what for e in ternary.exchanges} == {"outputs", "candidate", "gamma", "variance"}  # RMSNorm has no mean
-    full = communication(zoo_config("llama-3b"), LINK, tensor=4, rows=1, statistics="paper")
-    assert full.statistic_calls == 0
+    full = communication(zoo_config("llama-3b"), LINK, tensor=4, rows=1, sync="paper")
+    assert full.sync_calls == 0
 
 
 def test_many_steps_at_once_are_the_steps_one_by_one():
     config, devices, tokens = zoo_config("bitnet-1.3b"), np.array([[1], [8], [64]]), np.array([1, 7])
-    seconds, moved = step_communication(config, devices, tokens, link=LINK, statistics="inference")
+    seconds, moved = step_communication(config, devices, tokens, link=LINK, sync="inference")
     assert seconds.shape == moved.shape == (3, 2)
     for i, (tensor, stages) in enumerate(((1, 1), (8, 1), (32, 2))):
         for j, rows in enumerate((1, 7)):
-            said = communication(config, LINK, tensor=tensor, pipeline=stages, rows=rows, statistics="inference")
+            said = communication(config, LINK, tensor=tensor, pipeline=stages, rows=rows, sync="inference")
             assert (seconds[i, j], moved[i, j]) == (said.traffic.time_s, said.traffic.bytes)
     assert not seconds[0].any()
 
@@ -144,17 +143,15 @@ def test_a_step_adds_up_by_hand():
     assert sum_s + 3 * sum_s / 3 < step.time_s < sum_s + 3 * sum_s  # the last stage, which has the head, is longest
 
 
-def test_more_devices_compute_less_each_and_statistics_only_add():
+def test_more_devices_compute_less_each_and_synchronising_only_adds():
     result = parallel("bitnet-1.3b", CHIP, LINK, devices=[1, 2, 4, 8], context=64)
-    grouped, inference, paper = (
-        [s for s in result.steps if s.statistics == n] for n in ("grouped", "inference", "paper")
-    )
+    grouped, inference, paper = ([s for s in result.steps if s.sync == n] for n in ("grouped", "inference", "paper"))
     assert [s.tensor for s in grouped] == [1, 2, 4, 8]
     for fewer, more in pairwise(grouped):
         assert more.compute_s < fewer.compute_s
         assert more.stored_bytes < fewer.stored_bytes
     for a, b, c in list(zip(grouped, inference, paper, strict=True))[1:]:
-        assert a.statistic_calls == 0 < b.statistic_calls < c.statistic_calls
+        assert a.sync_calls == 0 < b.sync_calls < c.sync_calls
         assert a.time_s < b.time_s < c.time_s
         assert a.messages < b.messages < c.messages
         assert a.bytes < b.bytes < c.bytes
@@ -183,8 +180,8 @@ def test_errors():
         parallel(SMALL, CHIP, "ethernet")
     with pytest.raises(ConfigError, match="expected rows >= 1, got 0"):
         communication(zoo_config(SMALL), LINK, tensor=2, rows=0)
-    with pytest.raises(UnknownNameError, match="unknown treatment of statistics"):
-        communication(zoo_config(SMALL), LINK, tensor=2, rows=1, statistics="group")
+    with pytest.raises(UnknownNameError, match="unknown sync"):
+        communication(zoo_config(SMALL), LINK, tensor=2, rows=1, sync="group")
 
 
 def test_a_shard_keeps_everything_that_is_not_divided():

@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 from bitsim.errors import OperandError
 from bitsim.quant import reference
 from bitsim.quant.contracts import contract
+from bitsim.quant.exact_means import layer_norm
 from bitsim.quant.groups import group_norm, quantise_activation_groups, quantise_weight_groups, rescale_groups
-from bitsim.quant.statistics import layer_norm
 from tests.quant.strategies import ordinary, values
 
 NAMES = ["b1", "b1_rint", "b1_nonnegative", "faq_b1", "b158_q127_added", "a48_int4"]

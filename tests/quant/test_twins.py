@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from bitsim.errors import OperandError
 from bitsim.quant import reference
 from bitsim.quant.contracts import CONTRACTS, contract
+from bitsim.quant.exact_means import layer_norm, mean, row_means
 from bitsim.quant.kv import KVFormat
-from bitsim.quant.statistics import layer_norm, mean, row_means
 from bitsim.quant.topk import topk_mask
 from bitsim.quant.v2 import hadamard
 from tests.quant.strategies import MAX, SPECIAL, powers_of_two, tokens

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from bitsim.errors import ConfigError
 from bitsim.hw.gpu import load_gpu
 from bitsim.hw.link import load_link
+from bitsim.model.footprint import kv_bits
 from bitsim.model.zoo import zoo_config
 from bitsim.parallel.communication import communication
 from bitsim.parallel.devices import EVEN, SERIAL, DeviceSplit, linked
 from bitsim.quant.recipes import recipe_named
 from bitsim.serving.kernels import calibrated
-from bitsim.serving.memory import kv_bytes, kv_storage, needs_of
+from bitsim.serving.memory import kv_storage, needs_of
 from bitsim.serving.roofline import decode_time, kernel_calls, overhead_s, prompt_time
 from bitsim.serving.serve import ServeError, serve, serving_grid
 
@@ -113,7 +114,7 @@ def test_time_is_never_below_bandwidth_or_peak_rate() -> None:
         config = zoo_config(model)
         grid = serving_grid(model, gpu, devices=[1, 4], batches=[1, 8, 64, 512])
         calls = list(kernel_calls(config, recipe_named(config.default_numerics)))
-        kv = kv_bytes(config, 16, 512)
+        kv = kv_bits(config, 16, 512) / 8
         for i, devices in enumerate((1, 4)):
             for j, batch in enumerate((1, 8, 64, 512)):
                 moved = sum(call.weight_bytes * call.count for call in calls) + batch * kv

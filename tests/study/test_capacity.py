@@ -6,11 +6,12 @@ import pytest
 
 from bitsim.errors import ConfigError
 from bitsim.hw import Chip, load_chip
+from bitsim.model.footprint import footprint
 from bitsim.model.operators import Operator
 from bitsim.model.zoo import zoo_config
 from bitsim.quant.recipes import recipe_named
 from bitsim.schedule import Placement
-from bitsim.study.capacity import check_capacity, stored_bytes
+from bitsim.study.capacity import check_capacity
 from bitsim.study.goal import per_bit
 from tests.chips import amount
 
@@ -26,7 +27,7 @@ def with_dram(gigabytes: float) -> Chip:
 
 def test_dram_holds_packed_linears_embedding_head_and_the_cache_of_all_sequences() -> None:
     config = zoo_config("bitnet-b158-3b")
-    stored = stored_bytes(config, recipe_named(config.default_numerics), positions=100, batch=3)
+    stored = footprint(config, recipe_named(config.default_numerics), positions=100, batch=3)
     assert (stored.linears, stored.embedding, stored.kv) == (LINEARS, EMBEDDING, KV)
     needs = LINEARS + EMBEDDING + KV
     enough, short = (Placement(with_dram((needs + spare) / 1e9)) for spare in (1, -1000))

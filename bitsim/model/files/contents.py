@@ -51,7 +51,7 @@ def linear_contents(checkpoint: Checkpoint) -> list[LinearContents]:
 
 
 def contents(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The whole as plain values for JSON: model, packing, totals, scale statistics, linears and tensors."""
+    """The whole as plain values for JSON: model, packing, totals, the range of the scales, linears and tensors."""
     linears = linear_contents(checkpoint)
     config, scales = checkpoint.config, [linear.scale for linear in linears if linear.scale is not None]
     count, size = sum(linear.n * linear.k for linear in linears), sum(linear.size_bytes for linear in linears)
@@ -74,13 +74,13 @@ def contents(checkpoint: Checkpoint) -> dict[str, Any]:
         "linear_bytes": size,
         "linear_bits_per_weight": 8 * size / count,
         "zero_fraction": sum(linear.zero_fraction * linear.n * linear.k for linear in linears) / count,
-        "scale": _statistics(scales) if scales else None,
+        "scale": _spread(scales) if scales else None,
         "linears": [asdict(linear) for linear in linears],
         "tensors": [asdict(tensor) for tensor in checkpoint.stored],
     }
 
 
-def _statistics(scales: Sequence[float]) -> dict[str, float]:
+def _spread(scales: Sequence[float]) -> dict[str, float]:
     values = np.array(scales)
     return {
         "min": float(values.min()),

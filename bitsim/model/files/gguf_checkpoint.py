@@ -1,7 +1,6 @@
 """Open a GGUF file as a checkpoint."""
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bitsim.errors import CheckpointError
@@ -23,10 +22,7 @@ def load_gguf(path: Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout
     """
     file = GgufFile(path, i2s)
     config = from_gguf(file, hidden_act)
-    with ThreadPoolExecutor(1) as beside:
-        hashed = beside.submit(file.file.sha256)
-        weights = read_weights(config, file)
-        digest = hashlib.sha256(hashed.result() + f"{config.hidden_act} {file.i2s}".encode())
+    weights = read_weights(config, file)
     tokenizer = file.metadata.get(TOKENIZER_KEY)
     if tokenizer is not None and not isinstance(tokenizer, str):
         raise CheckpointError(f"{path}: {TOKENIZER_KEY}: expected a name, got {str(tokenizer)[:200]}")
@@ -34,6 +30,7 @@ def load_gguf(path: Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout
         name: StoredTensor(name=name, kind=tensor.kind, shape=tensor.shape, size_bytes=tensor.end - tensor.begin)
         for name, tensor in file.tensors.items()
     }
+    answers = f"{config.hidden_act} {file.i2s}".encode()
     linears = tuple(stored[name] for name, _, _ in linear_tensors(config))
     kinds = {tensor.kind for tensor in linears}
     names = sorted(f"i2_s_{file.i2s}" if kind == "I2_S" else _PACKINGS[kind] for kind in kinds)
@@ -44,6 +41,6 @@ def load_gguf(path: Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout
         stored=tuple(stored.values()),
         linears=linears,
         packing="+".join(names),
-        digest=digest.hexdigest(),
+        file_digest=lambda: hashlib.sha256(file.file.sha256() + answers).hexdigest(),
         tokenizer_class=tokenizer,
     )

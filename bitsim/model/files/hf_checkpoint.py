@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +56,7 @@ def load_hf(directory: Path) -> Checkpoint:
     config = from_hf(values, directory / "config.json", directory.resolve().name)
     storage = linear_storage(values)
     tensors, files = open_tensors(directory)
-    with ThreadPoolExecutor(1) as beside:
-        digests = beside.map(DataFile.sha256, files)
-        weights = read_weights(config, tensors, storage)
-        digest = hashlib.sha256(config_bytes + b"".join(digests))
+    weights = read_weights(config, tensors, storage)
     stored = {
         name: StoredTensor(name=name, kind=info.dtype, shape=want.values, size_bytes=info.end - info.begin)
         for name, want in expected_tensors(config, storage).items()
@@ -76,6 +72,6 @@ def load_hf(directory: Path) -> Checkpoint:
             stored[f"model.layers.{i}.{name}.weight"] for i in range(config.num_layers) for name, _, _ in shapes
         ),
         packing=config.dtype if config.linear_class is None else storage,
-        digest=digest.hexdigest(),
+        file_digest=lambda: hashlib.sha256(config_bytes + b"".join(map(DataFile.sha256, files))).hexdigest(),
         tokenizer_class=tokenizer_class(directory),
     )

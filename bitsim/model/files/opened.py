@@ -1,6 +1,6 @@
 """An opened checkpoint, whatever its file format."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,7 +51,8 @@ class Checkpoint:
     `linears`: those of the linears, layer by layer in the order of execution.
 
     `packing`: how the file holds the linears (a name of `bitsim.quant.layouts`, "master" or a float type).
-    `digest`: SHA-256 over the whole of its files.
+    `file_digest`: computes the SHA-256 over the whole of its files, which `digest` is; a model's own is another, see
+    `bitsim.model.checkpoint.Model`.
     """
 
     path: Path
@@ -60,5 +61,10 @@ class Checkpoint:
     stored: tuple[StoredTensor, ...]
     linears: tuple[StoredTensor, ...]
     packing: str
-    digest: str
+    file_digest: Callable[[], str]
     tokenizer_class: str | None
+
+    @property
+    def digest(self) -> str:
+        """Reads all files at every access."""
+        return self.file_digest()
