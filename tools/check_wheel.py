@@ -5,6 +5,7 @@ import sys
 import tempfile
 import venv
 from pathlib import Path
+from zipfile import ZipFile
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,6 +23,10 @@ def main() -> None:
         scratch = Path(name)
         call(sys.executable, "-m", "build", "--wheel", "--outdir", scratch, ROOT, cwd=ROOT)
         (wheel,) = scratch.glob("*.whl")
+        shipped = ZipFile(wheel).namelist()
+        for expected in ("bitsim/py.typed", "/licenses/LICENSE"):
+            if not any(name.endswith(expected) for name in shipped):
+                sys.exit(f"the wheel {wheel.name} does not ship {expected}")
         venv.create(scratch / "venv", with_pip=True)
         binaries = scratch / "venv" / "bin"
         pip = (binaries / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")

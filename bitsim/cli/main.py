@@ -9,23 +9,35 @@ import click
 from bitsim._version import __version__
 from bitsim.errors import BitsimError, UnknownNameError
 
-COMMANDS = {
-    "calibrate": "Fit a chip's DRAM efficiency and latency to measured times.",
-    "compare": "Run a prompt on several model@chip pairs, cycles and energy side by side.",
-    "convert": "Write a checkpoint in another format or packing, without loss.",
-    "datapath": "The structures that compute matmuls: list and compare them, bound their accumulators.",
-    "estimate": "Cycles and energy of a model's shapes on a chip, without weights.",
-    "eval": "Bits per byte of a byte-level model on held-out text, executed on a chip.",
-    "inspect": "What a checkpoint holds: shapes, packing, bits per weight, zeros, scales.",
-    "list": "List the chips, CPUs, links, technologies, models or numerics that come with bitsim.",
-    "machine": "Measure memory bandwidth and integer rate of this machine, and write them as a CPU.",
-    "parallel": "A model on 1 to many devices: links, all-reduces with and without group quantisation, pipelines.",
-    "reproduce": "Recompute a paper's published numbers: ours, theirs, residual.",
-    "run": "Execute a model bit for bit on a chip and count everything.",
-    "serve": "Serve a model on GPUs: largest batch, tokens per second, latency and energy per token.",
-    "show": "Show a chip, a GPU or a technology with all constants and their sources.",
-    "validate": "Predict published hardware and show the error of each prediction.",
+# The commands by what they are for, in the order in which help shows them.
+GROUPS = {
+    "Execute": {
+        "run": "Execute a model bit for bit on a chip and count everything.",
+        "eval": "Bits per byte of a byte-level model on held-out text, executed on a chip.",
+        "compare": "Run a prompt on several model@chip pairs, cycles and energy side by side.",
+        "datapath": "The structures that compute matmuls: list and compare them, bound their accumulators.",
+    },
+    "Estimate": {
+        "estimate": "Cycles and energy of a model's shapes on a chip, without weights.",
+        "serve": "Serve a model on GPUs: largest batch, tokens per second, latency and energy per token.",
+        "parallel": "A model on 1 to many devices: links, all-reduces with and without group quantisation, pipelines.",
+    },
+    "Look": {
+        "list": "List the chips, CPUs, links, technologies, models or numerics that come with bitsim.",
+        "show": "Show a chip, a GPU or a technology with all constants and their sources.",
+        "inspect": "What a checkpoint holds: shapes, packing, bits per weight, zeros, scales.",
+    },
+    "Convert and measure": {
+        "convert": "Write a checkpoint in another format or packing, without loss.",
+        "calibrate": "Fit a chip's DRAM efficiency and latency to measured times.",
+        "machine": "Measure memory bandwidth and integer rate of this machine, and write them as a CPU.",
+    },
+    "Reports": {
+        "reproduce": "Recompute a paper's published numbers: ours, theirs, residual.",
+        "validate": "Predict published hardware and show the error of each prediction.",
+    },
 }
+COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 
 
 class LazyGroup(click.Group):
@@ -41,8 +53,10 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(COMMANDS.items()))
+        widest = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), text) for name, text in commands.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -26,6 +26,10 @@ class OpCost(Described):
     """What one operation of the vector unit takes: cycles of a lane, elementary additions and multiplications.
 
     `max` and `cvt` are elementary on their own: they have a price and neither adds nor multiplies.
+
+    * `cycles`: cycles of one lane. `add`: elementary additions. `mul`: elementary multiplications.
+    * `source`: where these numbers come from. `evidence`: measured by us, published by others, derived from one of
+      these, or assumed. `note`: anything else that a reader should know.
     """
 
     cycles: Annotated[int, Field(ge=1, le=1024)]
@@ -47,7 +51,11 @@ def _complete(costs: dict[VectorOp, OpCost]) -> dict[VectorOp, OpCost]:
 
 
 class VectorSpec(Described):
-    """The unit for everything that is no matmul: `lanes` operations at a time in `format`."""
+    """The unit for everything that is no matmul: `lanes` operations at a time in `format`.
+
+    * `lanes`: operations that begin at the same time. `format`: their number format.
+    * `costs`: what each operation takes; all operations are needed.
+    """
 
     lanes: Annotated[int, Field(ge=1, le=65536)]
     format: Literal["fp16"]
@@ -63,11 +71,14 @@ def _wide(spec: DatapathDescription) -> DatapathDescription:
 class Chip(FromFile):
     """A chip: `bitlinear` computes quantised linears, `wide` the other matmuls, `vector` everything else.
 
-    `host`: what drives it, None if that is not modelled.
-
-    `technology`: name of a built-in technology, a node between two of them such as 16nm, or path of a YAML file,
-    relative to the chip's file; `tech` is what it names. `like`: the built-in chip that the file takes its remaining
-    top-level keys from.
+    * `name`: what results call it. `summary`: one line about it.
+    * `like`: the built-in chip that the file takes its remaining top-level keys from.
+    * `technology`: name of a built-in technology, a node between two of them such as 16nm, or path of a YAML file,
+      relative to the chip's file; `tech` is what it names.
+    * `clock`: frequency of the chip; cycles become times with it.
+    * `bitlinear`: the datapath of quantised linears. `wide`: the datapath of the other matmuls. `vector`: the unit of
+      everything else.
+    * `memory`: the levels on the chip and the DRAM. `host`: what drives the chip; without it, that is not modelled.
     """
 
     name: Text

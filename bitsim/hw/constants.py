@@ -1,6 +1,7 @@
 """Constants with a unit, a source and an evidence label: no number enters bitsim without them."""
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -41,8 +42,14 @@ class Described(BaseModel):
 class Constant(Described):
     """A number of the real world: a `value`, or a range `low <= nominal <= high`; finite and >= 0.
 
-    `low`, `nominal` and `high` are always there; they are equal if the YAML gives a `value`. `evidence`: measured by
-    us, published by others, derived from one of these, or assumed.
+    `low`, `nominal` and `high` are always there; they are equal if the YAML gives a `value`.
+
+    * `value`: the number, in place of a range. `low`: the least that sources give, in place of a `value`.
+    * `nominal`: what results show first, in place of a `value`. `high`: the most that sources give, in place of a
+      `value`.
+    * `unit`: the unit; each key that holds a constant has one that it must be. `source`: where the number comes from.
+    * `evidence`: measured by us, published by others, derived from one of these, or assumed.
+    * `note`: anything else that a reader should know.
     """
 
     # Not dumped: what is dumped is a range, and can be validated again.
@@ -86,21 +93,30 @@ class Constant(Described):
         return amount if self.unit == "ratio" else f"{amount} {self.unit}"
 
 
-def in_unit(unit: Unit, *, positive: bool = False, at_most: float = math.inf) -> AfterValidator:
-    """Declares which unit a field's constant must have, and its bounds beyond >= 0."""
+@dataclass(frozen=True, slots=True)
+class InUnit:
+    """A constant field's unit and bounds; it checks a constant, and the reference of keys shows them."""
 
-    def check(constant: Constant) -> Constant:
-        if constant.unit != unit:
-            raise problem(f"must be {unit!r} (got {constant.unit!r})", key="unit")
-        if positive and not constant.low > 0:
+    unit: Unit
+    positive: bool
+    at_most: float
+
+    def __call__(self, constant: Constant) -> Constant:
+        if constant.unit != self.unit:
+            raise problem(f"must be {self.unit!r} (got {constant.unit!r})", key="unit")
+        if self.positive and not constant.low > 0:
             raise problem(f"must be > 0 (got {constant.low:g})", key="low" if constant.value is None else "value")
-        if constant.high > at_most:
+        if constant.high > self.at_most:
             raise problem(
-                f"must be <= {at_most:g} (got {constant.high:g})", key="high" if constant.value is None else "value"
+                f"must be <= {self.at_most:g} (got {constant.high:g})",
+                key="high" if constant.value is None else "value",
             )
         return constant
 
-    return AfterValidator(check)
+
+def in_unit(unit: Unit, *, positive: bool = False, at_most: float = math.inf) -> AfterValidator:
+    """Declares which unit a field's constant must have, and its bounds beyond >= 0."""
+    return AfterValidator(InUnit(unit, positive, at_most))
 
 
 EnergyPJ = Annotated[Constant, in_unit("pJ")]

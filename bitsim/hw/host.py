@@ -13,7 +13,10 @@ from bitsim.hw.source import problem
 
 
 class Burst(Described):
-    """A transfer that takes `time` for every `values` numbers, and as long for fewer."""
+    """A transfer that takes `time` for every `values` numbers, and as long for fewer.
+
+    * `values`: numbers of one transfer. `time`: what it takes.
+    """
 
     values: Annotated[int, Field(ge=1, le=1 << 20)]
     time: Annotated[Constant, in_unit("us", positive=True)]
@@ -24,6 +27,9 @@ class CallsSpec(Described):
 
     Larger matmuls take several calls, which write activations again for every `n` outputs and read unfinished sums for
     every `k` inputs. The datapath works meanwhile.
+
+    * `k`: most activations of a call. `n`: most sums of a call. `write`: how activations get there. `read`: how sums
+      come back.
     """
 
     k: Annotated[int, Field(ge=1, le=1 << 20)]
@@ -35,7 +41,8 @@ class CallsSpec(Described):
 class StepSpec(Described):
     """What a forward pass exchanges: a token id in, and a token id or the logits out, for each executed position.
 
-    `latency`: once per pass, on top of the bits at `bandwidth`. Nothing overlaps: the next pass needs the answer.
+    * `latency`: once per pass, on top of the bits. Nothing overlaps: the next pass needs the answer.
+    * `bandwidth`: the rate of the bits. `returns`: what comes back, a token id or the logits.
     """
 
     latency: Annotated[Constant, in_unit("us")]
@@ -46,7 +53,8 @@ class StepSpec(Described):
 class HostSpec(Described):
     """What the host costs; what is left out takes no time.
 
-    `matmul_latency`: once per matmul, before it starts. `energy`: per bit in either direction; None: not counted.
+    * `step`: what a forward pass exchanges. `matmul_latency`: once per matmul, before it starts.
+    * `calls`: what is written and read for each tile. `energy`: per bit in either direction; if left out, not counted.
     """
 
     step: StepSpec | None = None

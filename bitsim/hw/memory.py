@@ -24,9 +24,11 @@ _AGREES = 0.01  # a bandwidth that is given twice must agree within 1 %
 class LevelSpec(Described):
     """An on-chip SRAM of `ports` ports, each `width_bits` wide and used once per cycle. 1 kB = 1024 bytes.
 
-    `holds`: the operands that pass through it. `double_buffered`: half of it is filled or emptied while the datapath
-    works on the other half, otherwise the datapath waits; the halves share its ports. `resident`: it holds all weights
-    of a model from the start.
+    * `name`: its name in events and results. `holds`: the operands that pass through it.
+    * `capacity`: its size. `width_bits`: bits that one port moves in a cycle. `ports`: ports side by side.
+    * `double_buffered`: half of it is filled or emptied while the datapath works on the other half, otherwise the
+      datapath waits; the halves share its ports.
+    * `resident`: it holds all weights of a model from the start.
     """
 
     name: Annotated[Text, Field(pattern="^[a-z][a-z0-9_]*$")]
@@ -63,9 +65,11 @@ class LevelSpec(Described):
 class DramSpec(Described):
     """The memory behind all levels. 1 GB = 10^9 bytes.
 
-    `bandwidth`: its peak, and `efficiency` what is reached of it; `pins` and `pin_rate`, if given, must give the same
-    peak. `latency`: from the request of a tile to its first bit, not overlapped with other transfers; where it is part
-    of the measured efficiency it is 0. `energy` per bit.
+    * `bandwidth`: its peak. `efficiency`: the share of the peak that is reached.
+    * `latency`: from the request of a tile to its first bit, not overlapped with other transfers; where it is part of
+      the measured efficiency it is 0.
+    * `energy`: what a bit that is read or written takes. `capacity`: its size.
+    * `pins`: data pins. `pin_rate`: the rate of one pin. If given, both must give the same peak as `bandwidth`.
     """
 
     bandwidth: Annotated[Constant, in_unit("GB/s", positive=True)]
@@ -96,7 +100,10 @@ class DramSpec(Described):
 
 
 class MemorySpec(Described):
-    """On-chip levels, from the datapath outwards, and the DRAM."""
+    """On-chip levels, from the datapath outwards, and the DRAM.
+
+    * `levels`: the memories on the chip, in this order. `dram`: the memory behind them.
+    """
 
     levels: Annotated[tuple[LevelSpec, ...], Field(min_length=1, strict=False)]
     dram: DramSpec

@@ -19,7 +19,7 @@ from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.setup import Execution, check_count
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
-from bitsim.study.held_out import byte_level_weights, first_window
+from bitsim.study.held_out import HELD_OUT, byte_level_weights, first_window
 from bitsim.study.threads import kernels_first
 
 

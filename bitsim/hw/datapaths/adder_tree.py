@@ -14,6 +14,7 @@ class AdderTreeSpec(DatapathDescription):
     """`trees` adder trees of `lanes` sign-selecting lanes each; all trees see the same activations.
 
     * `lanes`: products that one tree sums per cycle; a power of two, so that the tree is balanced.
+    * `trees`: outputs that are computed side by side.
     * `pipeline`: ranks of registers inside of each tree; they cut its levels and the accumulator's adder into stages
       of equal depth, as far as that is possible.
     * `tokens`: tokens that share each fetch of weights; every tree has one accumulator for each of them.

@@ -1,5 +1,6 @@
 """What every datapath's description has: the little that the rest of bitsim asks of one."""
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
@@ -13,15 +14,26 @@ TERNARY_PRODUCT_BITS = 9  # -(-128) needs 9
 COLUMN_ACC_BITS = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Within:
+    """An integer field's range; it checks a value, and the reference of keys shows it."""
+
+    low: int
+    high: int
+    least: str
+    most: str
+
+    def __call__(self, value: int) -> int:
+        if self.low <= value <= self.high:
+            return value
+        raise problem(
+            f"must be {self.low} to {self.high}: {self.least if value < self.low else self.most} (got {value})"
+        )
+
+
 def within(low: int, high: int, least: str, most: str = "more are not modelled") -> AfterValidator:
     """A check of an integer field: `low` to `high`; `least` and `most` say why no less and no more."""
-
-    def check(value: int) -> int:
-        if low <= value <= high:
-            return value
-        raise problem(f"must be {low} to {high}: {least if value < low else most} (got {value})")
-
-    return AfterValidator(check)
+    return AfterValidator(Within(low, high, least, most))
 
 
 def at_least_one(high: int, of: str) -> AfterValidator:
@@ -36,6 +48,7 @@ ColumnBits = Annotated[int, within(1, 62, "a register has at least one bit", "wi
 class DatapathDescription(Described):
     """Base of all datapath descriptions; `kind` tells them apart.
 
+    * `kind`: the structure; it says which keys there are.
     * `acc_bits`: width of the sums. `overflow`: what integer sums do that leave it.
     * `implemented_in`: module and class below `bitsim.datapath`, if they aren't named after the kind and this class.
     """

@@ -15,6 +15,8 @@ EXACT_BITS = 10  # of an entry: the sum of four activations of -128..127 or thei
 class BinaryLutSpec(DatapathDescription):
     """`tables` mirrored tables of four activations each, read by `lanes` outputs, one plane of weights per cycle.
 
+    * `tables`: tables side by side; a power of two, so that the tree of adders is balanced.
+    * `lanes`: outputs that read the tables at the same time.
     * `table_bits`: width of an entry. 10 holds every sum; fewer drop low bits with rounding, which is not exact. 8 is
       the INT8 quantisation of tables.
     * `acc_bits`: width of the accumulators, which hold twice the output over the weight of an entry's last bit.

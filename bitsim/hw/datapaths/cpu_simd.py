@@ -22,10 +22,10 @@ class CpuSimdSpec(DatapathDescription):
 
     * `kernel`: `i2s_avx2`, `i2s_neon` (ARM without dot-product instructions), `tl1` (NEON) or `tl2` (AVX2).
     * `pad`: fill up K, and for tables N, with zeros to what the kernel needs; without it such a matmul is refused.
-    * `bm`, `bk`, `bmm` (tables only; names of bitnet.cpp's kernel_config.ini): rows and columns of a block of weights,
-      rows that are summed side by side.
+    * `bm`: rows of a block of weights (tables only). `bk`: columns of a block of weights (tables only).
+    * `bmm`: rows that are summed side by side (tables only; all three names are from bitnet.cpp's kernel_config.ini).
     * `instructions_per_cycle`: how many vector instructions the core ends per cycle; times rest on this number alone.
-    * `acc_bits`, `overflow`: what the instruction set has.
+    * `acc_bits`: 32 bits, as the instruction set has. `overflow`: `wrap`, as its additions do.
     """
 
     kind: Literal["cpu_simd"]

@@ -23,6 +23,9 @@ _PRODUCT_BITS = {"ternary": TERNARY_PRODUCT_BITS, "int8": 16}  # (-128) * (-128)
 class PEArraySpec(DatapathDescription):
     """An R x C array of processing elements.
 
+    * `pe`: what a PE multiplies by: a ternary weight (it adds, subtracts or skips), an INT8 or an FP16 one.
+    * `dataflow`: what stays in the array: weights, while partial sums move down, or sums, while weights stream through.
+    * `rows`: PEs in a column. `cols`: PEs in a row.
     * `acc_bits`: width of the PE's sum; an FP16 PE sums in FP16, so that it is 16 there and may be left out.
     * `column_acc_bits`: width of the accumulators below the columns (integer weight-stationary arrays only).
     * `overflow`: what integer sums do that leave their width.

@@ -13,6 +13,7 @@ class PopcountSpec(DatapathDescription):
 
     * `operands`: activations and weights are both -1 or 1 ("binary": XNOR), or both -1, 0 or 1 ("ternary": masks).
     * `lanes`: products that one column sums per cycle; a power of two, so that its trees are balanced.
+    * `cols`: outputs side by side.
     * `tokens`: tokens that share each fetch of weights; every column has one accumulator for each of them.
     * `acc_bits`: width of the accumulators. All registers are clocked only when they take a value.
     """

@@ -20,11 +20,13 @@ from bitsim.hw.source import problem
 class RomArraySpec(DatapathDescription):
     """ROM banks of `rows` words of `cols` ternary weights; each column's accumulator adds, subtracts or skips.
 
+    * `rows`: words of a bank, one for each activation. `cols`: weights of a word, one for each output.
     * `banks`: banks that are awake and work side by side, on consecutive slices of `rows` of K of the same outputs.
       Further banks hold the rest of the weights and sleep.
     * `wake_cycles`: from waking banks until they can be read.
     * `zero_gating`: the word of an activation of 0 is not read; its cycle passes all the same.
-    * `acc_bits`: width of a bank's accumulators; `column_acc_bits`: of those in which the banks' sums meet.
+    * `acc_bits`: width of a bank's accumulators. `column_acc_bits`: width of the accumulators in
+      which the banks' sums meet.
     """
 
     kind: Literal["rom_array"]

@@ -14,7 +14,8 @@ LARGEST_ACT = 128
 class SparseArraySpec(DatapathDescription):
     """`lanes` x `cols` sign-selecting adders; each lane takes the non-zero activations of its own slices of K.
 
-    * `lanes`: a power of two, so that the tree that merges their sums is balanced.
+    * `lanes`: lanes of a column; a power of two, so that the tree that merges their sums is balanced.
+    * `cols`: columns side by side.
     * `depth`: activations in a lane's slice. All lanes begin their next slices together: the interval of
       synchronisation is `lanes` x `depth` of K.
     * `lookahead`: activations of its slice that a lane looks at in one cycle; 1: zeros are not skipped.

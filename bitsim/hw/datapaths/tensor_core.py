@@ -30,13 +30,14 @@ def _core(arch: str) -> TensorCore:
 class TensorCoreSpec(DatapathDescription):
     """`units` tensor cores that work side by side on different outputs.
 
-    * `arch`: a built-in file of hw_models/tensor_cores. `format`: of both operands. `instruction`: `m16n8k32`.
-    * `units`, `unit_macs`: tensor cores, and multiply-accumulates that one of them does per cycle.
+    * `arch`: a built-in file of hw_models/tensor_cores. `format`: the number format of both operands.
+    * `instruction`: its shape, such as `m16n8k32`.
+    * `units`: tensor cores. `unit_macs`: multiply-accumulates of one tensor core per cycle.
     * `weights`: `ternary`: 2 bits each, dequantised in registers; `full`: stored in `format`. Formats with scales
       have one for each block of activations, and of `full` weights; ternary ones are -1, 0 and 1 times 1.
     * `row_tiles`: instruction tiles of tokens that share each fetch (and dequantisation) of weights.
-    * `acc_bits`: 32 for int32 or fp32 (default), 16 for fp16; narrower integers than 32 bits are a what-if: no GPU has
-      them. `overflow`: `wrap`, or `saturate` (PTX: satfinite), integers only.
+    * `acc_bits`: 32 for int32 or fp32 (and if it is left out), 16 for fp16; narrower integers than 32 bits are a
+      what-if: no GPU has them. `overflow`: `wrap`, or `saturate` (PTX: satfinite), integers only.
     """
 
     implemented_in: ClassVar[str] = "tensor_core.datapath.TensorCores"

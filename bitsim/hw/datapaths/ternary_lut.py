@@ -18,6 +18,8 @@ class TernaryLutSpec(DatapathDescription):
       negated. The sum of no activation needs no entry.
     * `storage`: `registers`, all entries built at once and readable by all lanes; `sram`, one entry written per cycle,
       with a copy for every lane.
+    * `tables`: tables that are built, or ready, side by side; a power of two, so that the tree of adders is balanced.
+    * `lanes`: outputs that read the tables at the same time.
     * `reuse`: outputs of one lane that use a table before the next one takes its place; a lane has an accumulator for
       each of them.
     * `acc_bits`: width of the accumulators. `clock_gating`: registers are clocked only when they take a valid value.
