@@ -43,6 +43,7 @@ class Machine:
             return {"value": float(f"{value:.4g}"), "unit": unit, "evidence": "measured", "source": f"{what}; {by}"}
 
         content = {
+            "kind": "cpu",
             "name": name,
             "summary": f"measured: {platform.system()}, {self.threads} threads",
             "isa": self.isa,

@@ -70,7 +70,7 @@ def run(
         )
     ids = prompt_tokens(model, prompt, tokens, as_bytes=random_weights is not None)
     if random_weights is not None:
-        model = random_model(model.config, random_weights)
+        model = random_model(model.config, random_weights, notes=model.notes)
     recipe = recipe_named(numerics or model.config.default_numerics)
     placement = placement_for(chip, objective)
     executor = ChipExecutor(placement, toggles=toggles, wide=wide, seed=seed, on_operator=on_operator)
