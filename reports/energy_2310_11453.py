@@ -13,7 +13,7 @@ from bitsim.datapath.base import arithmetic_events
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
-from bitsim.model.zoo import zoo_config, zoo_entry
+from bitsim.model.zoo import load_shape, zoo_config
 from bitsim.results import Result
 from bitsim.study import estimate, run
 from reports.comparison import Row, notes, prints_as, published
@@ -108,7 +108,7 @@ def ratio_rows() -> list[Row]:
                 full, small = (sum(forward_energy(size, kind, technology).values()) for kind in ("fp16", "bitnet"))
                 shown = value if technology == "7nm" else None
                 differs = shown is not None and not prints_as(full / small, shown, 1)
-                shape = zoo_entry(f"bitnet-{size.lower()}")
+                shape = load_shape(f"bitnet-{size.lower()}")
                 assumed = shape.evidence == "assumed"
                 rows.append(
                     Row(

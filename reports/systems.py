@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bitsim.model.zoo import zoo_entry
+from bitsim.model.zoo import load_shape
 from reports.comparison import Label, Row, notes
 
 Value = Callable[[str], float]
@@ -17,7 +17,7 @@ def label_of(model: str, table: Mapping[str, Any]) -> Label:
 
 def assumed_shape(*models: str) -> str:
     """A note on models whose shape is not published."""
-    found = [model for model in models if zoo_entry(model).evidence == "assumed"]
+    found = [model for model in models if load_shape(model).evidence == "assumed"]
     return f"{SHAPE}: {', '.join(found)}" if found else ""
 
 

@@ -1,77 +1,76 @@
 """`bitsim list`: what comes with bitsim."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bitsim.cli.options import output_options
 from bitsim.cli.output import print_json, print_table, write_files
-from bitsim.hw import (
-    chip_names,
-    cpu_names,
-    link_names,
-    load_chip,
-    load_cpu,
-    load_link,
-    load_technology,
-    technology_names,
-)
+
+if TYPE_CHECKING:
+    from bitsim.hw.library import Kind
+
+Listed = list[dict[str, str]]
 
 
 @click.command("list")
-@click.argument(
-    "what",
-    type=click.Choice(["all", "chips", "gpus", "cpus", "links", "technologies", "models", "numerics"]),
-    default="all",
-)
+@click.argument("what", default="all")
 @output_options
 def command(what: str, as_json: bool, out: Path | None) -> None:
-    """List the chips, GPUs, CPUs, links, technologies and models that come with bitsim, or the numerics of models."""
+    """List what comes with bitsim.
+
+    WHAT is chips, gpus, cpus, links, technologies, dram, tensor_cores, gpu_kernels or shapes; models (trained ones,
+    then shapes); numerics of models; or all, which is everything but numerics and, as they are models, shapes.
+    """
+    from bitsim.model.kinds import KINDS
+
+    lists: dict[str, Callable[[], Listed]] = {kind.plural: partial(_described, kind) for kind in KINDS}
+    lists |= {"models": _models, "numerics": _numerics}
+    if what != "all" and what not in lists:
+        expected = ", ".join(repr(name) for name in ("all", *lists))
+        raise click.BadParameter(f"{what!r} is not one of {expected}.", param_hint="'[WHAT]'")
+    chosen = [name for name in lists if name not in ("numerics", "shapes")] if what == "all" else [what]
+    found = {name: lists[name]() for name in chosen}
+    if out:
+        write_files(out, {"list.json": json.dumps(found, indent=1) + "\n"})
+    if as_json:
+        print_json(found)
+        return
+    for title, entries in found.items():
+        print_table(title, list(entries[0]), [list(entry.values()) for entry in entries])
+
+
+def _described(kind: "Kind[Any]") -> Listed:
+    return [{"name": item.name, "summary": item.summary} for item in map(kind.load, kind.names())]
+
+
+def _models() -> Listed:
     from bitsim.model.catalogue import catalogue
 
-    listed: dict[str, list[dict[str, str]]] = {}
-    if what in ("all", "chips"):
-        chips = (load_chip(name) for name in chip_names())
-        listed["chips"] = [{"name": chip.name, "summary": chip.summary} for chip in chips]
-    if what in ("all", "gpus"):
-        from bitsim.hw.gpu import gpu_names, load_gpu
+    return [
+        {
+            "name": entry.name,
+            "executable": "yes" if entry.executable else "with --random-weights",
+            "numerics": entry.numerics,
+            "summary": entry.summary,
+        }
+        for entry in catalogue()
+    ]
 
-        gpus = (load_gpu(name) for name in gpu_names())
-        listed["gpus"] = [{"name": gpu.name, "summary": gpu.summary} for gpu in gpus]
-    if what in ("all", "cpus"):
-        listed["cpus"] = [{"name": cpu.name, "summary": cpu.summary} for cpu in map(load_cpu, cpu_names())]
-    if what in ("all", "links"):
-        listed["links"] = [{"name": link.name, "summary": link.summary} for link in map(load_link, link_names())]
-    if what in ("all", "technologies"):
-        technologies = (load_technology(name) for name in technology_names())
-        listed["technologies"] = [{"name": tech.name, "summary": tech.summary} for tech in technologies]
-    if what in ("all", "models"):
-        listed["models"] = [
-            {
-                "name": entry.name,
-                "executable": "yes" if entry.executable else "with --random-weights",
-                "numerics": entry.numerics,
-                "summary": entry.summary,
-            }
-            for entry in catalogue()
-        ]
-    if what == "numerics":
-        from bitsim.quant.recipes import NUMERICS
 
-        listed["numerics"] = [
-            {
-                "name": name,
-                "linear class": entry.linear_class or "-",
-                "source": entry.source,
-                "evidence": entry.evidence,
-            }
-            for name, entry in NUMERICS.items()
-        ]
-    if out:
-        write_files(out, {"list.json": json.dumps(listed, indent=1) + "\n"})
-    if as_json:
-        print_json(listed)
-        return
-    for title, entries in listed.items():
-        print_table(title, list(entries[0]), [list(entry.values()) for entry in entries])
+def _numerics() -> Listed:
+    from bitsim.quant.recipes import NUMERICS
+
+    return [
+        {
+            "name": name,
+            "linear class": entry.linear_class or "-",
+            "source": entry.source,
+            "evidence": entry.evidence,
+        }
+        for name, entry in NUMERICS.items()
+    ]

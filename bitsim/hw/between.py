@@ -5,17 +5,16 @@ curve 0.046), so they only say how far along the way a node lies: a constant is 
 which the curve itself has its value at the node. Both ends are kept, nothing beyond them is offered.
 """
 
-import hashlib
 import math
 import re
 from pathlib import Path
 from typing import Any
 
 from bitsim.errors import ConfigError
+from bitsim.hw.complaints import validate
 from bitsim.hw.constants import Constant
-from bitsim.hw.library import is_path
 from bitsim.hw.scaling import area_factor, energy_factor
-from bitsim.hw.source import Source, validate
+from bitsim.hw.source import Source, is_path
 from bitsim.hw.technology import SramRow, Technology, load_technology, technology_names
 
 ENDS = ("45nm", "7nm")
@@ -57,6 +56,7 @@ def between(large: Technology, small: Technology, node_nm: float) -> Technology:
     a = math.log(area_factor(large.node_nm, node_nm)) / math.log(area_factor(large.node_nm, small.node_nm))
     along = f"on the energy curve of {CURVE} at {supply_v:.3f} V"
     data: dict[str, Any] = {
+        "kind": "technology",
         "name": f"{node_nm:g}nm",
         "node_nm": node_nm,
         "summary": f"{node_nm:g} nm: between {large.name} and {small.name} along the curves of {CURVE}",
@@ -75,8 +75,7 @@ def between(large: Technology, small: Technology, node_nm: float) -> Technology:
         "sram": _sram(large, small, e, a),
     }
     path = f"{large.path} .. {small.path} at {node_nm:g} nm"
-    digest = hashlib.sha256(f"{large.sha256} .. {small.sha256} at {node_nm!r}".encode()).hexdigest()
-    return validate(Technology, Source(path=path, sha256=digest, data=data, lines={(): 1}))
+    return validate(Technology, Source(path=path, data=data, places={(): (path, 1)}))
 
 
 def _sram(large: Technology, small: Technology, e: float, a: float) -> list[dict[str, Any]]:

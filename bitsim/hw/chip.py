@@ -11,9 +11,9 @@ from bitsim.hw.between import technology_at
 from bitsim.hw.constants import Constant, Described, Evidence, Text, constants_in, in_unit
 from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
 from bitsim.hw.host import HostSpec
-from bitsim.hw.library import FromFile, built_in_names, is_path, open_source
-from bitsim.hw.memory import MemorySpec
-from bitsim.hw.source import Source, problem, validate
+from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
+from bitsim.hw.memory import DRAM, MemorySpec
+from bitsim.hw.source import Source, is_path, problem
 from bitsim.hw.technology import Technology, load_technology
 
 VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]
@@ -72,18 +72,17 @@ class Chip(FromFile):
     """A chip: `bitlinear` computes quantised linears, `wide` the other matmuls, `vector` everything else.
 
     * `name`: what results call it. `summary`: one line about it.
-    * `like`: the built-in chip that the file takes its remaining top-level keys from.
+    * `like`: the chip, by name or file, that the file takes its remaining keys from.
     * `technology`: name of a built-in technology, a node between two of them such as 16nm, or path of a YAML file,
-      relative to the chip's file; `tech` is what it names.
+      relative to the file that says so; `tech` is what it names.
     * `clock`: frequency of the chip; cycles become times with it.
     * `bitlinear`: the datapath of quantised linears. `wide`: the datapath of the other matmuls. `vector`: the unit of
       everything else.
-    * `memory`: the levels on the chip and the DRAM. `host`: what drives the chip; without it, that is not modelled.
+    * `memory`: the levels on the chip and the DRAM, which may be `like` a DRAM of its own. `host`: what drives the
+      chip; without it, that is not modelled.
     """
 
-    name: Text
-    like: Text | None = None
-    summary: Text
+    kind: Literal["chip"]
     technology: Text
     clock: Annotated[Constant, in_unit("GHz", positive=True)]
     bitlinear: DatapathSpec
@@ -154,11 +153,9 @@ class Chip(FromFile):
 
 def _technology_of(name: str, source: Source) -> Technology:
     """The technology that a chip's file names; what is wrong with the name is reported at its line."""
-    at = name
-    if is_path(name):
-        at = str(Path(source.path).parent / name)
-        if not Path(at).is_file():
-            raise ConfigError(f"{source.where(('technology',))}: file not found ({at})")
+    at = source.beside(name, ("technology",))
+    if is_path(name) and not Path(at).exists():
+        raise ConfigError(f"{source.where(('technology',))}: file not found ({at})")
     try:
         return technology_at(at)
     except (UnknownNameError, ConfigError) as error:
@@ -167,15 +164,23 @@ def _technology_of(name: str, source: Source) -> Technology:
         raise ConfigError(f"{source.where(('technology',))}: {error}") from None
 
 
+CHIP = Kind(
+    name="chip",
+    title="chip",
+    plural="chips",
+    model=Chip,
+    library=Folder(name="chips"),
+    parts={("memory", "dram"): DRAM},
+)
+
+
 def chip_names() -> list[str]:
     """Names of the chips that come with bitsim."""
-    return built_in_names("chips")
+    return CHIP.names()
 
 
 def load_chip(name: str | Path | Chip) -> Chip:
     """A chip by its name or YAML file; a `Chip` is returned as it is. Raises `UnknownNameError` or `ConfigError`."""
-    if isinstance(name, Chip):
-        return name
     if str(name) in built_in_names("gpus"):
         raise ConfigError(f"chip {str(name)!r}: expected a chip of datapaths, got a GPU (for GPUs: bitsim serve)")
-    return validate(Chip, open_source(name, "chips", "chip"))
+    return CHIP.load(name)

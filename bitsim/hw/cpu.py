@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bitsim.hw.constants import Constant, Text, in_unit
-from bitsim.hw.library import FromFile, built_in_names, open_source
-from bitsim.hw.source import validate
+from bitsim.hw.constants import Constant, in_unit
+from bitsim.hw.library import Folder, FromFile, Kind
 
 
 class Cpu(FromFile):
@@ -17,8 +16,7 @@ class Cpu(FromFile):
     memory, `efficiency`: what a model's weights reach of it. `layer_overhead`: what a layer takes whatever its size.
     """
 
-    name: Text
-    summary: Text
+    kind: Literal["cpu"]
     isa: Literal["arm64", "x86_64"]
     cores: Annotated[int, Field(ge=1, le=1024)]
     int8_rate: Annotated[Constant, in_unit("Top/s", positive=True)]
@@ -33,11 +31,14 @@ class Cpu(FromFile):
         return {"isa": self.isa, "cores": str(self.cores)}
 
 
+CPU = Kind(name="cpu", title="CPU", plural="cpus", model=Cpu, library=Folder(name="cpus"))
+
+
 def cpu_names() -> list[str]:
     """Names of the CPUs that come with bitsim."""
-    return built_in_names("cpus")
+    return CPU.names()
 
 
 def load_cpu(name: str | Path | Cpu) -> Cpu:
     """A CPU by its name or YAML file; a `Cpu` is returned as it is. Raises `UnknownNameError` or `ConfigError`."""
-    return name if isinstance(name, Cpu) else validate(Cpu, open_source(name, "cpus", "CPU"))
+    return CPU.load(name)

@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 
 from bitsim.errors import ConfigError
 from bitsim.hw.constants import Constant, Described, Evidence, Text, in_unit
-from bitsim.hw.library import FromFile, built_in_names, open_source
-from bitsim.hw.source import problem, validate
+from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
+from bitsim.hw.source import problem
 
 Format = Literal["fp16", "fp8", "int8", "int4", "fp4"]
 Peak = Annotated[Constant, in_unit("Top/s", positive=True)]
@@ -50,9 +50,7 @@ class Gpu(FromFile):
     the next. `reserved`: device memory that no model can use.
     """
 
-    name: Text
-    like: Text | None = None
-    summary: Text
+    kind: Literal["gpu"]
     arch: Text
     sms: Annotated[int, Field(ge=1, le=1024)]
     clock: Annotated[Constant, in_unit("GHz", positive=True)]
@@ -125,9 +123,7 @@ class SameAs(Described):
 class GpuKernel(FromFile):
     """A matmul kernel: what it reads per weight and activation, what it multiplies in, and how well it was measured."""
 
-    name: Text
-    like: Text | None = None
-    summary: Text
+    kind: Literal["gpu_kernel"]
     weight_bits: Annotated[int, Field(ge=1, le=32)]
     activation_bits: Annotated[int, Field(ge=1, le=32)]
     multiply: Format
@@ -135,27 +131,29 @@ class GpuKernel(FromFile):
     calibration: Measured | SameAs
 
 
+GPU = Kind(name="gpu", title="GPU", plural="gpus", model=Gpu, library=Folder(name="gpus"))
+GPU_KERNEL = Kind(
+    name="gpu_kernel", title="GPU kernel", plural="gpu_kernels", model=GpuKernel, library=Folder(name="gpu_kernels")
+)
+
+
 def gpu_names() -> list[str]:
     """Names of the GPUs that come with bitsim."""
-    return built_in_names("gpus")
+    return GPU.names()
 
 
 def load_gpu(name: str | Path | Gpu) -> Gpu:
     """A GPU by its name or YAML file; a `Gpu` is returned as it is. Raises `UnknownNameError` or `ConfigError`."""
-    if isinstance(name, Gpu):
-        return name
     if str(name) in built_in_names("chips"):
         raise ConfigError(f"GPU {str(name)!r}: expected a GPU, got a chip of datapaths (for chips: bitsim estimate)")
-    return validate(Gpu, open_source(name, "gpus", "GPU"))
+    return GPU.load(name)
 
 
 def gpu_kernel_names() -> list[str]:
     """Names of the GPU kernels that come with bitsim."""
-    return built_in_names("gpu_kernels")
+    return GPU_KERNEL.names()
 
 
 def load_gpu_kernel(name: str | Path | GpuKernel) -> GpuKernel:
     """A kernel by its name or YAML file; raises `UnknownNameError` or `ConfigError`."""
-    if isinstance(name, GpuKernel):
-        return name
-    return validate(GpuKernel, open_source(name, "gpu_kernels", "GPU kernel"))
+    return GPU_KERNEL.load(name)

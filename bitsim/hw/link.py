@@ -1,11 +1,10 @@
 """A link between devices: how fast, how late and at what energy bits get from one to another."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from bitsim.hw.constants import Constant, Text, in_unit
-from bitsim.hw.library import FromFile, built_in_names, open_source
-from bitsim.hw.source import validate
+from bitsim.hw.constants import Constant, in_unit
+from bitsim.hw.library import Folder, FromFile, Kind
 
 
 class Link(FromFile):
@@ -16,8 +15,7 @@ class Link(FromFile):
     passes, both ends together.
     """
 
-    name: Text
-    summary: Text
+    kind: Literal["link"]
     bandwidth: Annotated[Constant, in_unit("GB/s", positive=True)]
     efficiency: Annotated[Constant, in_unit("ratio", positive=True, at_most=1.0)]
     latency: Annotated[Constant, in_unit("ns")]
@@ -36,16 +34,15 @@ class Link(FromFile):
         """Nominal joules of `size` bytes."""
         return size * 8 * self.energy.nominal * 1e-12
 
-    def settings(self) -> dict[str, str]:
-        """What is not a constant, for people: nothing."""
-        return {}
+
+LINK = Kind(name="link", title="link", plural="links", model=Link, library=Folder(name="links"))
 
 
 def link_names() -> list[str]:
     """Names of the links that come with bitsim."""
-    return built_in_names("links")
+    return LINK.names()
 
 
 def load_link(name: str | Path | Link) -> Link:
     """A link by its name or YAML file; a `Link` is returned as it is. Raises `UnknownNameError` or `ConfigError`."""
-    return name if isinstance(name, Link) else validate(Link, open_source(name, "links", "link"))
+    return LINK.load(name)

@@ -7,12 +7,14 @@ the datapath, those of rank 1 feed them, and so on.
 """
 
 import math
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from bitsim.errors import UnknownNameError
 from bitsim.hw.constants import Constant, Described, Text, in_unit
+from bitsim.hw.library import Folder, FromFile, Kind
 from bitsim.hw.source import problem
 
 Held = Literal["weights", "acts", "psums"]
@@ -65,6 +67,7 @@ class LevelSpec(Described):
 class DramSpec(Described):
     """The memory behind all levels. 1 GB = 10^9 bytes.
 
+    * `like`: name or file of the `Dram` that it is taken from.
     * `bandwidth`: its peak. `efficiency`: the share of the peak that is reached.
     * `latency`: from the request of a tile to its first bit, not overlapped with other transfers; where it is part of
       the measured efficiency it is 0.
@@ -72,6 +75,7 @@ class DramSpec(Described):
     * `pins`: data pins. `pin_rate`: the rate of one pin. If given, both must give the same peak as `bandwidth`.
     """
 
+    like: Text | None = None
     bandwidth: Annotated[Constant, in_unit("GB/s", positive=True)]
     efficiency: Annotated[Constant, in_unit("ratio", positive=True, at_most=1.0)]
     latency: Annotated[Constant, in_unit("ns")]
@@ -97,6 +101,29 @@ class DramSpec(Described):
     @property
     def capacity_bytes(self) -> int:
         return math.floor(self.capacity.nominal * 1e9)
+
+
+class Dram(FromFile, DramSpec):
+    """A DRAM in a file of its own, which chips take by `memory.dram: {like: NAME}` and may change key by key."""
+
+    kind: Literal["dram"]
+
+    def settings(self) -> dict[str, str]:
+        """What is not a constant, for people."""
+        return {} if self.pins is None else {"pins": str(self.pins)}
+
+
+DRAM = Kind(name="dram", title="DRAM", plural="dram", model=Dram, library=Folder(name="dram"))
+
+
+def dram_names() -> list[str]:
+    """Names of the DRAMs that come with bitsim."""
+    return DRAM.names()
+
+
+def load_dram(name: str | Path | Dram) -> Dram:
+    """A DRAM by its name or YAML file; a `Dram` is returned as it is. Raises `UnknownNameError` or `ConfigError`."""
+    return DRAM.load(name)
 
 
 class MemorySpec(Described):

@@ -1,15 +1,15 @@
 """A technology: what an event costs at one node, and an SRAM grid."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from bitsim.errors import UnknownNameError
 from bitsim.events import event_kind, parsed
 from bitsim.hw.constants import AreaUm2, Constant, Described, EnergyPJ, Text, in_unit
-from bitsim.hw.library import FromFile, built_in_names, open_source
-from bitsim.hw.source import problem, validate
+from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
+from bitsim.hw.source import problem
 
 
 def _priced_here(event: str) -> str:
@@ -69,9 +69,8 @@ class Technology(FromFile):
     reported as such where areas are added up. `unpriced`: why there are neither prices nor areas nor an SRAM grid.
     """
 
-    name: Text
+    kind: Literal["technology"]
     node_nm: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    summary: Text
     supply: Annotated[Constant, in_unit("V", positive=True)] | None = None
     layout_factor: Annotated[Constant, in_unit("ratio", positive=True)]
     prices: dict[EventName, EnergyPJ]
@@ -92,9 +91,18 @@ class Technology(FromFile):
         return {"node": f"{self.node_nm:g} nm"}
 
 
+TECHNOLOGY = Kind(
+    name="technology",
+    title="technology",
+    plural="technologies",
+    model=Technology,
+    library=Folder(name="technology", unlisted="unpriced"),
+)
+
+
 def technology_names() -> list[str]:
     """Names of the technologies that come with bitsim."""
-    return built_in_names("technology")
+    return TECHNOLOGY.names()
 
 
 def unpriced_names() -> list[str]:
@@ -102,7 +110,9 @@ def unpriced_names() -> list[str]:
     return built_in_names("unpriced")
 
 
-def load_technology(name: str | Path) -> Technology:
-    """A technology by its name or YAML file, unpriced ones included; raises `UnknownNameError` or `ConfigError`."""
-    folder = "unpriced" if str(name) in unpriced_names() else "technology"
-    return validate(Technology, open_source(name, folder, "technology"))
+def load_technology(name: str | Path | Technology) -> Technology:
+    """A technology by its name or YAML file, unpriced ones included; a `Technology` is returned as it is.
+
+    Raises `UnknownNameError` or `ConfigError`.
+    """
+    return TECHNOLOGY.load(name)

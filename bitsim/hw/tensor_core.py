@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from bitsim.hw.constants import Described, Evidence, Text
-from bitsim.hw.library import FromFile, built_in_names, open_source
-from bitsim.hw.source import problem, validate
+from bitsim.hw.library import Folder, FromFile, Kind
+from bitsim.hw.source import problem
 
 FloatFormatName = Literal["fp16", "bf16", "tf32", "e4m3", "e5m2", "mxe4m3", "mxe5m2", "mxf4", "nvf4"]
 IntegerFormatName = Literal["int8", "uint8", "int4", "uint4"]
@@ -103,8 +103,7 @@ class IntegerUnit(Described):
 class TensorCore(FromFile):
     """The tensor cores of one architecture; a format that no unit names is not supported."""
 
-    name: Text
-    summary: Text
+    kind: Literal["tensor_core"]
     floating: Annotated[tuple[FloatUnit, ...], Field(strict=False)]
     integer: Annotated[tuple[IntegerUnit, ...], Field(strict=False)]
 
@@ -122,9 +121,14 @@ class TensorCore(FromFile):
         return ", ".join(floating + [f"{' and '.join(unit.formats)} to int32" for unit in self.integer])
 
 
+TENSOR_CORE = Kind(
+    name="tensor_core", title="arch", plural="tensor_cores", model=TensorCore, library=Folder(name="tensor_cores")
+)
+
+
 def tensor_core_names() -> list[str]:
     """Names of the architectures that come with bitsim."""
-    return built_in_names("tensor_cores")
+    return TENSOR_CORE.names()
 
 
 def load_tensor_core(name: str | Path | TensorCore) -> TensorCore:
@@ -132,4 +136,4 @@ def load_tensor_core(name: str | Path | TensorCore) -> TensorCore:
 
     Raises `UnknownNameError` or `ConfigError`.
     """
-    return name if isinstance(name, TensorCore) else validate(TensorCore, open_source(name, "tensor_cores", "arch"))
+    return TENSOR_CORE.load(name)

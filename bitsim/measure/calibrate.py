@@ -21,7 +21,6 @@ from bitsim.errors import ConfigError
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
-from bitsim.hw.host import HostSpec
 from bitsim.measure.points import MeasuredPoint, MeasuredPoints, distinct_shapes, read_points
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.schedule import Placement
@@ -122,24 +121,22 @@ class Calibration(Outcome):
         }
 
     def chip_yaml(self) -> str:
-        """A chip file like the original with the fitted values; raises `ConfigError` unless that is a built-in chip."""
+        """A chip file like the original with the fitted values; raises `ConfigError` if no name or file has it."""
         chip = self.chip
-        if chip.name not in chip_names() or load_chip(chip.name).sha256 != chip.sha256:
+        original = chip.name if chip.name in chip_names() else str(Path(chip.path).resolve())
+        if load_chip(original).sha256 != chip.sha256:
             raise ConfigError(
-                f"{chip.path}: expected a chip that comes with bitsim, since a file can only be like one of them; "
-                "put the fitted values into your own file"
+                f"{chip.path}: expected a chip as its name or file describes it, since the written file is like that "
+                "one (this one was changed after it was loaded)"
             )
         source = f"fitted to {len(self.residuals)} times in {self.measured.path}, sha256 {self.measured.sha256}"
-        memory = chip.memory.model_dump(mode="json")
-        memory["dram"]["efficiency"] = _fitted(self.efficiency, "ratio", source)
-        host = (chip.host or HostSpec.model_construct()).model_dump(mode="json")
-        host["matmul_latency"] = _fitted(self.latency_us, "us", source)
         data = {
+            "kind": "chip",
             "name": f"{chip.name}-calibrated",
             "summary": f"{chip.name} with DRAM efficiency and latency per matmul fitted to measured times",
-            "like": chip.name,
-            "memory": memory,
-            "host": {key: value for key, value in host.items() if value is not None},
+            "like": original,
+            "memory": {"dram": {"efficiency": _fitted(self.efficiency, "ratio", source)}},
+            "host": {"matmul_latency": _fitted(self.latency_us, "us", source)},
         }
         return yaml.safe_dump(data, sort_keys=False, width=120, allow_unicode=True)
 

@@ -65,6 +65,7 @@ class Machine(Outcome):
             return {"value": float(f"{value:.4g}"), "unit": unit, "evidence": "measured", "source": f"{what}; {by}"}
 
         content = {
+            "kind": "cpu",
             "name": name,
             "summary": f"measured: {platform.system()}, {self.threads} threads",
             "isa": self.isa,

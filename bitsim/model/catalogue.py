@@ -57,10 +57,11 @@ def catalogue() -> list[CatalogueEntry]:
 
 
 def _shape(name: str) -> CatalogueEntry:
-    from bitsim.model.zoo import zoo_entry
+    from bitsim.model.zoo import load_shape
 
-    entry = zoo_entry(name)
-    config, count = entry.config, entry.config.linear_weights
+    entry = load_shape(name)
+    config = entry.config
+    count = config.linear_weights
     kind = {1: "binary", 2: "ternary", 16: "FP16"}.get(int(config.weight_bits_per_weight), "low-bit")
     size = f"{count / 1e9:.3f} G" if count >= 1e9 else f"{count / 1e6:.1f} M"
     assumed = " (shape assumed)" if entry.evidence == "assumed" else ""

@@ -19,13 +19,17 @@ from bitsim.quant.i2s import I2sLayout
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # no slots: the digest is kept
 class Model:
-    """A model to run or to estimate. `weights` is None for a published shape. `origin`: where the weights come from."""
+    """A model to run or to estimate. `weights` is None for a published shape.
+
+    `origin`: where the weights come from. `notes`: where a shape comes from, and what of it is assumed.
+    """
 
     name: str
     config: ModelConfig
     weights: ModelWeights | None
     origin: Literal["checkpoint", "shape", "random"]
     tokenizer_class: str | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -58,19 +62,20 @@ def load_checkpoint(
 
 
 def load_model(name_or_path: str | Path) -> Model:
-    """A shipped checkpoint, a published shape (without weights), or the path of a checkpoint.
+    """A shipped checkpoint, a shape (without weights) by name or YAML file, or the path of a checkpoint.
 
     A name wins over a path of that name; write `./tiny-b158` for the directory. Raises `UnknownNameError` with the
-    nearest names, or `CheckpointError`.
+    nearest names, `ConfigError` naming file and line of a shape, or `CheckpointError`.
     """
     text = str(name_or_path)
     if text in SHIPPED:
         return _from_path(model_path(text), text)
-    from bitsim.model.zoo import zoo_config, zoo_names  # with pydantic, which a checkpoint does not need
+    from bitsim.hw.source import is_path  # with pydantic, which a checkpoint does not need
+    from bitsim.model.zoo import load_shape, zoo_names
 
-    if text in zoo_names():
-        config = zoo_config(text)
-        return Model(name=text, config=config, weights=None, origin="shape")
+    if text in zoo_names() or is_path(text):
+        shape = load_shape(name_or_path)
+        return Model(name=shape.name, config=shape.config, weights=None, origin="shape", notes=shape.notes())
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or Path(text).exists():
         return _from_path(Path(text), None)
     raise UnknownNameError("model", text, model_names())
@@ -87,7 +92,10 @@ def _from_path(path: Path, name: str | None) -> Model:
     )
 
 
-def random_model(config: ModelConfig, seed: int, *, keep: bool = True) -> Model:
-    """`config` with synthetic weights, the same for the same `seed`; see `random_weights` for `keep`."""
+def random_model(config: ModelConfig, seed: int, *, keep: bool = True, notes: tuple[str, ...] = ()) -> Model:
+    """`config` with synthetic weights, the same for the same `seed`; see `random_weights` for `keep`.
+
+    `notes`: those of the shape.
+    """
     weights = random_weights(config, seed, keep=keep)
-    return Model(name=config.name, config=config, weights=weights, origin="random")
+    return Model(name=config.name, config=config, weights=weights, origin="random", notes=notes)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, Protocol
 
 from bitsim.errors import ConfigError
 
@@ -63,18 +63,10 @@ class ModelConfig:
             value = getattr(self, field)
             if not value > 0:
                 raise ConfigError(f"{self.name}: {field}: must be > 0 (got {value})")
-        if self.num_heads % self.num_kv_heads:
-            raise ConfigError(
-                f"{self.name}: num_key_value_heads: must divide num_attention_heads = {self.num_heads} "
-                f"(got {self.num_kv_heads})"
-            )
-        if self.head_dim % 2:
-            raise ConfigError(f"{self.name}: head_dim: must be even for RoPE (got {self.head_dim})")
-        if self.sub_norms and self.q_size != self.hidden_size:
-            raise ConfigError(
-                f"{self.name}: head_dim: with sub norms, num_attention_heads * head_dim must be hidden_size = "
-                f"{self.hidden_size} (got {self.num_heads} * {self.head_dim})"
-            )
+        wrong = contradiction(self)
+        if wrong is not None:
+            field, text = wrong
+            raise ConfigError(f"{self.name}: {_CHECKPOINTS_CALL_IT.get(field, field)}: {text}")
 
     @property
     def quantised(self) -> bool:
@@ -134,6 +126,36 @@ def _exact(value: object) -> str:
     return str(Fraction(value)) if isinstance(value, int | float | Fraction) else repr(value)
 
 
+class Sizes(Protocol):
+    """What `contradiction` asks for."""
+
+    @property
+    def num_heads(self) -> int: ...
+    @property
+    def num_kv_heads(self) -> int: ...
+    @property
+    def head_dim(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def sub_norms(self) -> bool: ...
+
+
+def contradiction(sizes: Sizes) -> tuple[str, str] | None:
+    """The field that does not go with the others, and what was expected of it."""
+    if sizes.num_heads % sizes.num_kv_heads:
+        return "num_kv_heads", f"must divide num_attention_heads = {sizes.num_heads} (got {sizes.num_kv_heads})"
+    if sizes.head_dim % 2:
+        return "head_dim", f"must be even for RoPE (got {sizes.head_dim})"
+    if sizes.sub_norms and sizes.num_heads * sizes.head_dim != sizes.hidden_size:
+        return "head_dim", (
+            f"with sub norms, num_attention_heads * head_dim must be hidden_size = {sizes.hidden_size} "
+            f"(got {sizes.num_heads} * {sizes.head_dim})"
+        )
+    return None
+
+
+_CHECKPOINTS_CALL_IT = {"num_kv_heads": "num_key_value_heads"}
 _POSITIVE = (
     "hidden_size",
     "intermediate_size",

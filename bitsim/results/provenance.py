@@ -5,7 +5,6 @@ from typing import Any
 from bitsim._version import __version__
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
-from bitsim.model.zoo import zoo_entry, zoo_names
 from bitsim.quant.kv import STEP_BITS
 from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.schedule.place import Placement
@@ -74,11 +73,7 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
 
 def notes_on_shape(model: Model, *, positions: int) -> tuple[str, ...]:
     """Where a published shape comes from, what of it is assumed, and whether the context is longer than it allows."""
-    config, notes = model.config, []
-    if model.name in zoo_names():
-        entry = zoo_entry(model.name)
-        notes.append(f"model shape, {entry.evidence}: {entry.source}")
-        notes += [f"model shape, assumed: {what}: {why}" for what, why in entry.assumed]
+    config, notes = model.config, list(model.notes)
     if positions > config.max_position_embeddings:
         notes.append(f"{positions} positions are estimated, the model was made for {config.max_position_embeddings}")
     return tuple(notes)

@@ -69,7 +69,7 @@ def calibrated(name: str) -> Calibration:
 def calibrate(kernel: GpuKernel) -> Calibration:
     """Fit a kernel to its measurements, or take those of the kernel that it is said to behave like."""
     if not isinstance(kernel.calibration, Measured):
-        other = load_gpu_kernel(kernel.calibration.same_as)
+        other = load_gpu_kernel(kernel.beside(kernel.calibration.same_as, ("calibration", "same_as")))
         if not isinstance(other.calibration, Measured):
             raise ConfigError(f"{kernel.path}: calibration.same_as: {other.name} has no measurements of its own")
         base = calibrate(other)
@@ -83,7 +83,7 @@ def calibrate(kernel: GpuKernel) -> Calibration:
             times=(),
             within_l2=0,
         )
-    gpu = load_gpu(kernel.calibration.gpu)
+    gpu = load_gpu(kernel.beside(kernel.calibration.gpu, ("calibration", "gpu")))
     peak = gpu.memory.bandwidth.nominal * 1e9
     rows = kernel.calibration.rows
     moved = np.array([matmul_bytes(1, row.n, row.k, kernel.weight_bits, kernel.activation_bits) for row in rows])

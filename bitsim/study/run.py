@@ -71,7 +71,7 @@ def run(
         )
     ids = prompt_tokens(model, prompt, tokens, as_bytes=random_weights is not None)
     if random_weights is not None:
-        model = random_model(model.config, random_weights)
+        model = random_model(model.config, random_weights, notes=model.notes)
     recipe = recipe_named(numerics or model.config.default_numerics)
     execution = Execution(recipe=recipe, toggles=toggles, wide=wide, seed=seed)
     placement = placement_for(chip, scheduling.objective)

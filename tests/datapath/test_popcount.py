@@ -13,8 +13,8 @@ from bitsim.hw.datapaths import PopcountSpec
 from bitsim.study import estimate, matmul, run
 
 CHIP = """\
+kind: chip
 name: mine
-summary: a test
 like: ternary-ws-64x64
 bitlinear: {kind: popcount, operands: binary, lanes: 32, cols: 1024, tokens: 1, acc_bits: 16}
 """

@@ -1,8 +1,8 @@
 """A small chip of every kind of datapath, as text whose lines the tests of error messages change."""
 
 TREE = """\
+kind: chip
 name: mine
-summary: a test
 like: ternary-ws-64x64
 bitlinear:
   kind: adder_tree
@@ -13,8 +13,8 @@ bitlinear:
   acc_bits: 20
 """
 LUT = """\
+kind: chip
 name: mine
-summary: a test
 like: ternary-ws-64x64
 bitlinear:
   kind: ternary_lut
@@ -27,8 +27,8 @@ bitlinear:
   acc_bits: 20
 """
 SERIAL = """\
+kind: chip
 name: mine
-summary: a test
 like: ternary-ws-64x64
 bitlinear:
   kind: bit_serial
@@ -41,8 +41,8 @@ bitlinear:
   acc_bits: 20
 """
 POPCOUNT = """\
+kind: chip
 name: mine
-summary: a test
 like: ternary-ws-64x64
 bitlinear:
   kind: popcount
@@ -53,8 +53,8 @@ bitlinear:
   acc_bits: 16
 """
 CPU = """\
+kind: chip
 name: mine
-summary: a test
 like: ternary-ws-64x64
 bitlinear:
   kind: cpu_simd
@@ -65,8 +65,8 @@ bitlinear:
   instructions_per_cycle: {value: 2, unit: ratio, evidence: assumed, source: a test}
 """
 BINARY = """\
+kind: chip
 name: mine
-summary: a test
 like: ternary-ws-64x64
 bitlinear:
   kind: binary_lut
@@ -76,8 +76,8 @@ bitlinear:
   acc_bits: 20
 """
 SPARSE = """\
+kind: chip
 name: mine
-summary: a test
 like: ternary-ws-64x64
 bitlinear:
   kind: sparse_array
@@ -89,8 +89,8 @@ bitlinear:
   acc_bits: 20
 """
 ROM = """\
+kind: chip
 name: mine
-summary: a test
 like: ternary-ws-64x64
 bitlinear:
   kind: rom_array
@@ -102,8 +102,8 @@ bitlinear:
   column_acc_bits: 32
 """
 TENSOR = """\
+kind: chip
 name: mine
-summary: a test
 like: ternary-ws-64x64
 bitlinear:
   kind: tensor_core
@@ -115,9 +115,9 @@ bitlinear:
   weights: ternary
 """
 ARRAY = """\
+kind: chip
 name: mine
-summary: a test
-like: ternary-ws-64x64
+like: adder-tree-16x256
 bitlinear:
   kind: pe_array
   pe: ternary

@@ -300,7 +300,6 @@ IMPOSSIBLE = [
         "'saturate')",
     ),
     ("tensor_core", "  weights: ternary\n", "", "x.yaml:4: bitlinear.weights: required key is missing"),
-    ("adder_tree", "  kind: adder_tree\n", "", "x.yaml:4: bitlinear.kind: required key is missing"),
     (
         "sparse_array",
         "lanes: 16",

@@ -12,6 +12,7 @@ from bitsim.hw import load_chip, load_technology
 *MOST, LAST = (repr(kind) for kind in DATAPATHS)
 KINDS = f"{', '.join(MOST)} or {LAST}"
 TECHNOLOGY = """\
+kind: technology
 name: mine
 node_nm: 7
 summary: a test
@@ -71,76 +72,76 @@ def test_the_template_itself_loads(here: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
-        ("value: 0.16", "value: -0.34", "x.yaml:7: prices.add.fp16.value: must be >= 0 (got -0.34)"),
-        ("value: 0.16", "value: .nan", "x.yaml:7: prices.add.fp16.value: must be finite (got nan)"),
-        ("value: 0.16", "value: .inf", "x.yaml:7: prices.add.fp16.value: must be finite (got inf)"),
-        ("value: 0.16", "value: true", "x.yaml:7: prices.add.fp16.value: expected a number (got True)"),
-        ("value: 0.16", "value: lots", "x.yaml:7: prices.add.fp16.value: expected a number (got 'lots')"),
-        ("value: 0.16", "value:", "x.yaml:7: prices.add.fp16.value: expected a number (got nothing)"),
+        ("value: 0.16", "value: -0.34", "x.yaml:8: prices.add.fp16.value: must be >= 0 (got -0.34)"),
+        ("value: 0.16", "value: .nan", "x.yaml:8: prices.add.fp16.value: must be finite (got nan)"),
+        ("value: 0.16", "value: .inf", "x.yaml:8: prices.add.fp16.value: must be finite (got inf)"),
+        ("value: 0.16", "value: true", "x.yaml:8: prices.add.fp16.value: expected a number (got True)"),
+        ("value: 0.16", "value: lots", "x.yaml:8: prices.add.fp16.value: expected a number (got 'lots')"),
+        ("value: 0.16", "value:", "x.yaml:8: prices.add.fp16.value: expected a number (got nothing)"),
         (
             "value: 0.16",
             "values: 0.16",
-            "x.yaml:6: prices.add.fp16: expected `value`, or `low`, `nominal` and `high` (got neither)",
+            "x.yaml:7: prices.add.fp16: expected `value`, or `low`, `nominal` and `high` (got neither)",
         ),
         (
             "value: 0.16",
             "value: 0.16\n    low: 0",
-            "x.yaml:6: prices.add.fp16: expected `value` or a range, not both (got `value` and `low`)",
+            "x.yaml:7: prices.add.fp16: expected `value` or a range, not both (got `value` and `low`)",
         ),
-        ("unit: pJ", "unit: nJ", "x.yaml:8: prices.add.fp16.unit: must be 'pJ' (got 'nJ')"),
-        ("unit: ratio", "unit: pJ", "x.yaml:4: layout_factor.unit: must be 'ratio' (got 'pJ')"),
-        ("unit: mW", "unit: W", "x.yaml:23: sram[0].leakage.unit: must be 'mW' (got 'W')"),
-        ("value: 1.5", "value: 0", "x.yaml:4: layout_factor.value: must be > 0 (got 0)"),
-        ("    source: a book\n", "", "x.yaml:6: prices.add.fp16.source: required key is missing"),
-        ("source: a book", "source: ''", "x.yaml:9: prices.add.fp16.source: must not be empty (got '')"),
+        ("unit: pJ", "unit: nJ", "x.yaml:9: prices.add.fp16.unit: must be 'pJ' (got 'nJ')"),
+        ("unit: ratio", "unit: pJ", "x.yaml:5: layout_factor.unit: must be 'ratio' (got 'pJ')"),
+        ("unit: mW", "unit: W", "x.yaml:24: sram[0].leakage.unit: must be 'mW' (got 'W')"),
+        ("value: 1.5", "value: 0", "x.yaml:5: layout_factor.value: must be > 0 (got 0)"),
+        ("    source: a book\n", "", "x.yaml:7: prices.add.fp16.source: required key is missing"),
+        ("source: a book", "source: ''", "x.yaml:10: prices.add.fp16.source: must not be empty (got '')"),
         (
             "evidence: published",
             "evidence: guess",
-            "x.yaml:10: prices.add.fp16.evidence: must be 'measured', 'published', 'derived' or 'assumed' "
+            "x.yaml:11: prices.add.fp16.evidence: must be 'measured', 'published', 'derived' or 'assumed' "
             "(got 'guess')",
         ),
         (
             "    source: a book",
             "    source: a book\n    sorce: b",
-            "x.yaml:10: prices.add.fp16.sorce: unknown key; did you mean source?",
+            "x.yaml:11: prices.add.fp16.sorce: unknown key; did you mean source?",
         ),
         (
             "node_nm: 7",
             "node_nm: 7\ncolour: red",
-            "x.yaml:3: colour: unknown key; allowed: areas, layout_factor, name, node_nm, prices, sram, summary, "
-            "supply, unpriced",
+            "x.yaml:4: colour: unknown key; allowed: areas, kind, layout_factor, like, name, node_nm, prices, sram, "
+            "summary, supply, unpriced",
         ),
-        ("value: 0.16", "value: 1\n    value: 2", "x.yaml:8: prices.add.fp16.value: duplicate key (first on line 7)"),
-        ("mul.fp16:", "add.fp16:", "x.yaml:11: prices.add.fp16: duplicate key (first on line 6)"),
+        ("value: 0.16", "value: 1\n    value: 2", "x.yaml:9: prices.add.fp16.value: duplicate key (first on line 8)"),
+        ("mul.fp16:", "add.fp16:", "x.yaml:12: prices.add.fp16: duplicate key (first on line 7)"),
         (
             "low: 0.3",
             "low: 0.7",
-            "x.yaml:11: prices.mul.fp16: expected low <= nominal <= high (got 0.7, 0.4, 0.5)",
+            "x.yaml:12: prices.mul.fp16: expected low <= nominal <= high (got 0.7, 0.4, 0.5)",
         ),
-        ("    low: 0.3\n", "", "x.yaml:11: prices.mul.fp16.low: required key is missing"),
-        ("low: 0.3", "low: -3", "x.yaml:12: prices.mul.fp16.low: must be >= 0 (got -3)"),
+        ("    low: 0.3\n", "", "x.yaml:12: prices.mul.fp16.low: required key is missing"),
+        ("low: 0.3", "low: -3", "x.yaml:13: prices.mul.fp16.low: must be >= 0 (got -3)"),
         (
             "mul.fp16:",
             "mull.fp16:",
-            "x.yaml:11: prices.mull.fp16: unknown event 'mull.fp16'; did you mean mul.{format}?",
+            "x.yaml:12: prices.mull.fp16: unknown event 'mull.fp16'; did you mean mul.{format}?",
         ),
         (
             "mul.fp16:",
             "dram.kv.read_bits:",
-            "x.yaml:11: prices.dram.kv.read_bits: this event is priced by the chip's memory.dram.energy",
+            "x.yaml:12: prices.dram.kv.read_bits: this event is priced by the chip's memory.dram.energy",
         ),
         (
             "mul.fp16:",
             "sram.acts.read_bits:",
-            "x.yaml:11: prices.sram.acts.read_bits: this event is priced by the list `sram`",
+            "x.yaml:12: prices.sram.acts.read_bits: this event is priced by the list `sram`",
         ),
-        ("mul.fp16:", "overflow.psum:", "x.yaml:11: prices.overflow.psum: this event is counted but carries no energy"),
-        (ADD_FP16, "    0.16\n", "x.yaml:6: prices.add.fp16: expected keys and values (got 0.16)"),
-        ("    value: 0.16", "\tvalue: 0.16", "x.yaml:7: expected spaces for indentation (got a tab)"),
+        ("mul.fp16:", "overflow.psum:", "x.yaml:12: prices.overflow.psum: this event is counted but carries no energy"),
+        (ADD_FP16, "    0.16\n", "x.yaml:7: prices.add.fp16: expected keys and values (got 0.16)"),
+        ("    value: 0.16", "\tvalue: 0.16", "x.yaml:8: expected spaces for indentation (got a tab)"),
         ("name: mine\n", "", "x.yaml:1: name: required key is missing"),
-        ("node_nm: 7", "node_nm: 2024-13-45", "x.yaml:2: node_nm: month must be in 1..12"),
-        ("summary: a test", "[a]: b", "x.yaml:3: file: expected text as key (got a collection)"),
-        ("summary: a test", "summary: &a [*a]", "x.yaml:3: summary[0]: an alias must not contain itself"),
+        ("node_nm: 7", "node_nm: 2024-13-45", "x.yaml:3: node_nm: month must be in 1..12"),
+        ("summary: a test", "[a]: b", "x.yaml:4: file: expected text as key (got a collection)"),
+        ("summary: a test", "summary: &a [*a]", "x.yaml:4: summary[0]: an alias must not contain itself"),
     ],
 )
 def test_technology(here: Path, old: str, new: str, text: str) -> None:
@@ -150,15 +151,15 @@ def test_technology(here: Path, old: str, new: str, text: str) -> None:
 def test_all_problems_are_reported_a_line_each(here: Path) -> None:
     broken = replaced(replaced(TECHNOLOGY, "value: 0.16", "value: -1"), "width_bits: 64", "width_bit: 64")
     assert message(load_technology, here, broken).splitlines() == [
-        "x.yaml:7: prices.add.fp16.value: must be >= 0 (got -1)",
-        "x.yaml:19: sram[0].width_bits: required key is missing",
-        "x.yaml:20: sram[0].width_bit: unknown key; did you mean width_bits?",
+        "x.yaml:8: prices.add.fp16.value: must be >= 0 (got -1)",
+        "x.yaml:20: sram[0].width_bits: required key is missing",
+        "x.yaml:21: sram[0].width_bit: unknown key; did you mean width_bits?",
     ]
 
 
 def test_sram_rows_are_distinct(here: Path) -> None:
     row = TECHNOLOGY[TECHNOLOGY.index("  - capacity_kb") :]
-    text = "x.yaml:18: sram: expected one row per capacity and width (got 8 kB x 64 bits twice)"
+    text = "x.yaml:19: sram: expected one row per capacity and width (got 8 kB x 64 bits twice)"
     assert message(load_technology, here, TECHNOLOGY + row) == text
 
 
@@ -196,54 +197,59 @@ def test_malformed(here: Path, content: str, start: str) -> None:
         (
             "rows: 64",
             "rows: 100000",
-            "x.yaml:12: bitlinear.rows: must be 1 to 1024: more are not modelled (got 100000)",
+            "x.yaml:13: bitlinear.rows: must be 1 to 1024: more are not modelled (got 100000)",
         ),
         (
             "rows: 64",
             "rows: 0",
-            "x.yaml:12: bitlinear.rows: must be 1 to 1024: without a row nothing is computed (got 0)",
+            "x.yaml:13: bitlinear.rows: must be 1 to 1024: without a row nothing is computed (got 0)",
         ),
-        ("rows: 64", "rows: 64.5", "x.yaml:12: bitlinear.rows: expected an integer (got 64.5)"),
+        ("rows: 64", "rows: 64.5", "x.yaml:13: bitlinear.rows: expected an integer (got 64.5)"),
         (
             "acc_bits: 24",
             "acc_bits: 8",
-            "x.yaml:14: bitlinear.acc_bits: must be >= 9, the width of one ternary product (got 8)",
+            "x.yaml:15: bitlinear.acc_bits: must be >= 9, the width of one ternary product (got 8)",
         ),
         (
             "column_acc_bits: 32",
             "column_acc_bits: 16",
-            "x.yaml:15: bitlinear.column_acc_bits: must be >= acc_bits = 24 (got 16)",
+            "x.yaml:16: bitlinear.column_acc_bits: must be >= acc_bits = 24 (got 16)",
         ),
         (
             "column_acc_bits: 32",
             "column_acc_bits: 65",
-            "x.yaml:15: bitlinear.column_acc_bits: must be 1 to 62: wider sums are not modelled (got 65)",
+            "x.yaml:16: bitlinear.column_acc_bits: must be 1 to 62: wider sums are not modelled (got 65)",
         ),
-        ("kind: pe_array", "kind: lut", f"x.yaml:9: bitlinear.kind: must be {KINDS} (got 'lut')"),
+        ("  kind: pe_array\n", "", "x.yaml:9: bitlinear.kind: required key is missing"),
+        ("kind: pe_array", "kind: lut", f"x.yaml:10: bitlinear.kind: must be {KINDS} (got 'lut')"),
         (
             "overflow: wrap",
             "overflow: clip",
-            "x.yaml:16: bitlinear.overflow: must be 'wrap' or 'saturate' (got 'clip')",
+            "x.yaml:17: bitlinear.overflow: must be 'wrap' or 'saturate' (got 'clip')",
         ),
-        ("clock_gating: true", "clock_gating: 1", "x.yaml:17: bitlinear.clock_gating: expected true or false (got 1)"),
+        ("clock_gating: true", "clock_gating: 1", "x.yaml:18: bitlinear.clock_gating: expected true or false (got 1)"),
         (
             "  pe: fp16",
             "  pe: fp16\n  acc_bits: 32",
-            "x.yaml:23: wide.acc_bits: must be 16 for an fp16 PE, which sums in FP16 (got 32)",
+            "x.yaml:24: wide.acc_bits: must be 16 for an fp16 PE, which sums in FP16 (got 32)",
         ),
         (
             "technology: 7nm",
             "technology: 7mn",
-            "x.yaml:3: technology: unknown technology '7mn'; did you mean 7nm?",
+            "x.yaml:4: technology: unknown technology '7mn'; did you mean 7nm?",
         ),
-        ("technology: 7nm", "technology: my/8nm.yaml", "x.yaml:3: technology: file not found (my/8nm.yaml)"),
-        ("unit: GHz", "unit: MHz", "x.yaml:4: clock.unit: must be 'GHz' (got 'MHz')"),
-        ("value: 1.0, unit: GHz", "value: 0, unit: GHz", "x.yaml:4: clock.value: must be > 0 (got 0)"),
-        ("value: 0.85", "value: 85", "x.yaml:81: memory.dram.efficiency.value: must be <= 1 (got 85)"),
+        ("technology: 7nm", "technology: my/8nm.yaml", "x.yaml:4: technology: file not found (my/8nm.yaml)"),
+        ("unit: GHz", "unit: MHz", "x.yaml:5: clock.unit: must be 'GHz' (got 'MHz')"),
+        ("value: 1.0, unit: GHz", "value: 0, unit: GHz", "x.yaml:5: clock.value: must be > 0 (got 0)"),
+        (
+            "{like: lpddr4-4266-x32}",
+            "{like: lpddr5}",
+            "x.yaml:77: memory.dram.like: unknown DRAM 'lpddr5'; did you mean lpddr5x-8533-x64 or lpddr4-4266-x32?",
+        ),
         (
             "    exp:",
             "    expo:",
-            "x.yaml:37: vector.costs.expo: must be 'add', 'mul', 'max', 'exp', 'rsqrt', 'div' or 'cvt' (got 'expo')",
+            "x.yaml:38: vector.costs.expo: must be 'add', 'mul', 'max', 'exp', 'rsqrt', 'div' or 'cvt' (got 'expo')",
         ),
     ],
 )
@@ -253,14 +259,14 @@ def test_chip(here: Path, old: str, new: str, text: str) -> None:
 
 def test_int8_needs_room_for_a_product(here: Path) -> None:
     broken = replaced(replaced(CHIP, "pe: ternary", "pe: int8"), "acc_bits: 24", "acc_bits: 15")
-    text = "x.yaml:14: bitlinear.acc_bits: must be >= 16, the width of one int8 product (got 15)"
+    text = "x.yaml:15: bitlinear.acc_bits: must be >= 16, the width of one int8 product (got 15)"
     assert message(load_chip, here, broken) == text
 
 
 def test_wide_is_not_ternary(here: Path) -> None:
     broken = replaced(CHIP, "  pe: fp16", "  pe: ternary\n  acc_bits: 24")
     text = (
-        "x.yaml:22: wide.pe: must be 'fp16': attention multiplies activations, which are not quantised (got 'ternary')"
+        "x.yaml:23: wide.pe: must be 'fp16': attention multiplies activations, which are not quantised (got 'ternary')"
     )
     assert message(load_chip, here, broken) == text
 
@@ -268,12 +274,12 @@ def test_wide_is_not_ternary(here: Path) -> None:
 def test_output_stationary_has_no_column_accumulator(here: Path) -> None:
     broken = replaced(replaced(CHIP, "weight_stationary", "output_stationary"), "bits: 32", "bits: 40")
     text = "must be left out: only integer weight-stationary arrays have it (got 40)"
-    assert message(load_chip, here, broken) == f"x.yaml:15: bitlinear.column_acc_bits: {text}"
+    assert message(load_chip, here, broken) == f"x.yaml:16: bitlinear.column_acc_bits: {text}"
 
 
 def test_the_vector_unit_needs_all_operations(here: Path) -> None:
     line = next(line for line in CHIP.splitlines(keepends=True) if line.lstrip().startswith("cvt:"))
-    text = "x.yaml:32: vector.costs: expected all of add, mul, max, exp, rsqrt, div, cvt (missing: cvt)"
+    text = "x.yaml:33: vector.costs: expected all of add, mul, max, exp, rsqrt, div, cvt (missing: cvt)"
     assert message(load_chip, here, replaced(CHIP, line, "")) == text
 
 
@@ -297,7 +303,7 @@ def test_technology_beside_the_chip(here: Path) -> None:
     chip = load_chip(Path("mine") / "chip.yaml")
     assert (chip.path, chip.tech.path, chip.tech.name) == ("mine/chip.yaml", "mine/tech.yaml", "mine")
     (here / "mine" / "tech.yaml").write_text(replaced(TECHNOLOGY, "value: 0.16", "value: -1"))
-    with pytest.raises(ConfigError, match=r"^mine/tech\.yaml:7: prices\.add\.fp16\.value: must be >= 0 \(got -1\)$"):
+    with pytest.raises(ConfigError, match=r"^mine/tech\.yaml:8: prices\.add\.fp16\.value: must be >= 0 \(got -1\)$"):
         load_chip("mine/chip.yaml")
 
 

@@ -8,7 +8,7 @@ from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw import load_chip, load_tensor_core
 from bitsim.hw.gpu import gpu_kernel_names, gpu_names, load_gpu, load_gpu_kernel
 
-KERNEL = """
+KERNEL = """kind: gpu_kernel
 name: mine
 like: w2a8
 compute_efficiency: {{value: {efficiency}, unit: ratio, source: test, evidence: assumed}}
@@ -59,14 +59,14 @@ def test_an_efficiency_above_one_is_refused_with_file_and_line(tmp_path: Path) -
 )
 def test_a_gpu_that_contradicts_itself_is_refused(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text(f"name: mine\nlike: a100-40gb\n{text}\n")
+    file.write_text(f"kind: gpu\nname: mine\nlike: a100-40gb\n{text}\n")
     with pytest.raises(ConfigError, match=message):
         load_gpu(file)
 
 
 def test_a_format_without_rate_is_named_with_those_that_have_one(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("name: mine\nlike: a100-40gb\nemulated: {}\n")
+    file.write_text("kind: gpu\nname: mine\nlike: a100-40gb\nemulated: {fp4: null, fp8: null}\n")
     with pytest.raises(ConfigError, match=r"no rate for fp4 .native: fp16, int8, int4; emulated: none"):
         load_gpu(file).rate("fp4")
 

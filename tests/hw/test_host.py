@@ -8,7 +8,7 @@ from bitsim.errors import ConfigError
 from bitsim.hw import load_chip, load_technology
 from bitsim.hw.technology import unpriced_names
 
-LIKE = "name: mine\nsummary: a test\nlike: ternary-ws-64x64\n"
+LIKE = "kind: chip\nname: mine\nlike: ternary-ws-64x64\n"
 US = "{value: 2, unit: us, evidence: assumed, source: s}"
 GBS = "{value: 2, unit: GB/s, evidence: assumed, source: s}"
 CALLS = f"  calls:\n    k: 4\n    n: 4\n    write: {{values: 4, time: {US}}}\n"
@@ -79,12 +79,12 @@ def test_unpriced_technologies_give_a_reason_and_nothing_else(file: Path) -> Non
         assert (technology.prices, technology.areas, technology.sram) == ({}, {}, ())
         assert technology.unpriced
     factor = "{value: 1, unit: ratio, source: s, evidence: assumed}"
-    head = f"name: mine\nnode_nm: 7\nsummary: a test\nlayout_factor: {factor}\n"
+    head = f"kind: technology\nname: mine\nnode_nm: 7\nsummary: a test\nlayout_factor: {factor}\n"
     file.write_text(f"{head}prices: {{}}\nsram: []\n")
-    with pytest.raises(ConfigError, match=r"x.yaml:6: sram: expected at least one row of the SRAM grid"):
+    with pytest.raises(ConfigError, match=r"x.yaml:7: sram: expected at least one row of the SRAM grid"):
         load_technology("x.yaml")
     file.write_text(
         f"{head}unpriced: why\nprices:\n  add.fp16: {{value: 1, unit: pJ, source: s, evidence: assumed}}\nsram: []\n"
     )
-    with pytest.raises(ConfigError, match=r"x.yaml:5: unpriced: expected neither prices nor areas nor sram beside it"):
+    with pytest.raises(ConfigError, match=r"x.yaml:6: unpriced: expected neither prices nor areas nor sram beside it"):
         load_technology("x.yaml")

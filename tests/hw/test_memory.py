@@ -1,6 +1,7 @@
 """Memory levels: what a chip's file may say of them, and the order in which operands pass through them."""
 
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -8,7 +9,11 @@ from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw import load_chip
 from tests.schedule.strategies import HIERARCHIES, memory
 
-CHIP = (Path(__file__).parents[2] / "hw_models" / "chips" / "ternary-ws-64x64.yaml").read_text(encoding="utf-8")
+HW_MODELS = Path(__file__).parents[2] / "hw_models"
+DRAM = (HW_MODELS / "dram" / "lpddr4-4266-x32.yaml").read_text(encoding="utf-8")
+# The chip with its DRAM written out in its own file.
+CHIP = (HW_MODELS / "chips" / "ternary-ws-64x64.yaml").read_text(encoding="utf-8")
+CHIP = CHIP.replace(" {like: lpddr4-4266-x32}\n", "\n" + indent(DRAM[DRAM.index("bandwidth") :], "    "))
 LEVELS = CHIP[: CHIP.index("  levels:")].count("\n") + 1  # the line of this key; those of problems count from it
 
 

@@ -9,7 +9,7 @@ from bitsim.hw.tensor_core import load_tensor_core, tensor_core_names
 
 NAMES = ["ada", "ampere", "blackwell", "hopper", "turing", "volta"]
 
-OWN = """
+OWN = """kind: tensor_core
 name: own
 summary: a test
 floating:

@@ -103,8 +103,12 @@ def test_the_written_chip_takes_the_fitted_times(tmp_path: Path) -> None:
         m, k, n = residual.point.shape
         time = estimate_matmuls([MatmulShape(name="one", m=m, k=k, n=n)], chip).time_s
         assert time == pytest.approx(residual.predicted_s, rel=1e-4)
-    with pytest.raises(ConfigError, match="expected a chip that comes with bitsim"):
-        calibrate(tmp_path / "points.csv", path).chip_yaml()
+    again = tmp_path / "elsewhere" / "again.yaml"
+    again.parent.mkdir()
+    again.write_text(calibrate(tmp_path / "points.csv", path).chip_yaml())
+    assert load_chip(again).memory.dram.bandwidth == chip.memory.dram.bandwidth
+    with pytest.raises(ConfigError, match="expected a chip as its name or file describes it"):
+        calibrate(tmp_path / "points.csv", chip.with_accumulators(16)).chip_yaml()
 
 
 def test_too_few_points_are_refused(tmp_path: Path) -> None:

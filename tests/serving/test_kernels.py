@@ -66,7 +66,8 @@ def test_times_faster_than_the_memory_are_refused_with_the_numbers(tmp_path: Pat
     file = tmp_path / "fast.yaml"
     rows = "\n".join(f"    - {{n: {n}, k: 4096, time_us: {n / 4096}}}" for n in (4096, 8192, 16384))
     file.write_text(
-        f"name: fast\nlike: w2a8\ncalibration:\n  gpu: a100-40gb\n  source: s\n  evidence: assumed\n  rows:\n{rows}\n"
+        "kind: gpu_kernel\nname: fast\nlike: w2a8\n"
+        f"calibration:\n  gpu: a100-40gb\n  source: s\n  evidence: assumed\n  rows:\n{rows}\n"
     )
     with pytest.raises(ConfigError, match=r"fast\.yaml: calibration\.rows: .*efficiency <= 1 at 1555 GB/s, got"):
         calibrate(load_gpu_kernel(file))

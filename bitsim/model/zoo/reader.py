@@ -1,137 +1,115 @@
-"""Read the families: a file lists its shapes once, and the variants (1-bit, ternary, FP16) that each shape comes in."""
+"""Published shapes: a file lists the sizes of a family once, and the variants (1-bit, ternary, FP16) of every size."""
 
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from importlib.resources import files
-from typing import Literal
+from pathlib import Path
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from bitsim.errors import ConfigError, UnknownNameError
-from bitsim.model.config import Dtype, HiddenAct, LinearClass, ModelConfig, Norm
-
-Evidence = Literal["measured", "published", "derived", "assumed"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZooEntry:
-    """A published shape. `assumed`: its fields that no source states, with the reason for the value taken."""
-
-    config: ModelConfig
-    source: str
-    evidence: Evidence
-    assumed: tuple[tuple[str, str], ...]
+from bitsim.errors import ConfigError
+from bitsim.hw.complaints import validate
+from bitsim.hw.constants import Described, Text
+from bitsim.hw.library import Kind
+from bitsim.hw.source import Places, Source
+from bitsim.hw.yaml_file import KeyPath, read_yaml
+from bitsim.model.config import ModelConfig
+from bitsim.model.zoo.shape import Shape
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Family(Described):
+    """A shape for every one of `variants`, whose name holds `{size}`, and of `shapes`, which say their `size`.
+
+    What a size says wins over its variant, and that over `common`. The keys are those of `Shape`.
+    """
+
+    kind: Text
+    title: Text
+    assumed: dict[str, Any]
+    common: dict[str, Any]
+    variants: tuple[dict[str, Any], ...] = Field(strict=False)
+    shapes: tuple[dict[str, Any], ...] = Field(strict=False)
 
 
-class _Common(_Strict):
-    """What all shapes of a family share."""
+class Families:
+    """The published shapes as a library, family by family and in order of size."""
 
-    vocab_size: int = Field(gt=0)
-    max_position_embeddings: int = Field(gt=0)
-    rope_theta: float = Field(gt=0)
-    rms_norm_eps: float = Field(gt=0)
-    hidden_act: HiddenAct
-    ffn: Literal["glu", "mlp"]
-    norm: Norm = "rms"
-    tie_embeddings: bool
-    dtype: Dtype
+    def names(self) -> list[str]:
+        return list(_sources())
 
+    def has(self, name: str) -> bool:
+        return name in _sources()
 
-class _Variant(_Strict):
-    """`name` holds `{size}`. `weight_bits_per_weight`: a number or a fraction such as 8/5."""
-
-    name: str
-    linear_class: LinearClass | None
-    weight_bits_per_weight: int | str
-    sub_norms: bool
+    def source(self, name: str) -> Source:
+        return _sources()[name]
 
 
-class _Shape(_Strict):
-    size: str
-    hidden_size: int = Field(gt=0)
-    intermediate_size: int = Field(gt=0)
-    num_layers: int = Field(gt=0)
-    num_heads: int = Field(gt=0)
-    num_kv_heads: int = Field(gt=0)
-    head_dim: int = Field(gt=0)
-    source: str
-    evidence: Evidence
-
-
-class _Family(_Strict):
-    title: str
-    assumed: dict[str, str]
-    common: _Common
-    variants: tuple[_Variant, ...]
-    shapes: tuple[_Shape, ...]
+SHAPE = Kind(
+    name="shape",
+    title="model",
+    plural="shapes",
+    model=Shape,
+    library=Families(),
+    own=("name", "like", "summary", "source", "evidence"),
+)
 
 
 @lru_cache(maxsize=1)
-def _entries() -> dict[str, ZooEntry]:
-    entries: dict[str, ZooEntry] = {}
+def _sources() -> dict[str, Source]:
+    sources: dict[str, Source] = {}
     folder = files("bitsim.model.zoo")
     for file in sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name):
-        where = f"bitsim/model/zoo/{file.name}"
-        try:
-            family = _Family.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, ValidationError) as error:
-            raise ConfigError(f"{where}: {error}") from None
-        for variant in family.variants:
-            for shape in family.shapes:
-                entry = _entry(family, variant, shape)
-                if entry.config.name in entries:
-                    raise ConfigError(f"{where}: {entry.config.name}: the name occurs twice")
-                entries[entry.config.name] = entry
-    return entries
+        path = f"bitsim/model/zoo/{file.name}"
+        for source in members(Source.of_file(path, *read_yaml(file, path))):
+            name = source.data["name"]
+            if name in sources:
+                raise ConfigError(f"{source.where(('name',))}: {name}: the name occurs twice")
+            sources[name] = source
+    return sources
 
 
-def _entry(family: _Family, variant: _Variant, shape: _Shape) -> ZooEntry:
-    common = family.common
-    config = ModelConfig(
-        name=variant.name.format(size=shape.size),
-        hidden_size=shape.hidden_size,
-        intermediate_size=shape.intermediate_size,
-        num_layers=shape.num_layers,
-        num_heads=shape.num_heads,
-        num_kv_heads=shape.num_kv_heads,
-        head_dim=shape.head_dim,
-        vocab_size=common.vocab_size,
-        max_position_embeddings=common.max_position_embeddings,
-        rope_theta=common.rope_theta,
-        rms_norm_eps=common.rms_norm_eps,
-        hidden_act=common.hidden_act,
-        ffn=common.ffn,
-        norm=common.norm,
-        sub_norms=variant.sub_norms,
-        tie_embeddings=common.tie_embeddings,
-        linear_class=variant.linear_class,
-        weight_bits_per_weight=Fraction(variant.weight_bits_per_weight),
-        dtype=common.dtype,
-    )
-    return ZooEntry(
-        config=config, source=shape.source, evidence=shape.evidence, assumed=tuple(sorted(family.assumed.items()))
-    )
+def members(family: Source) -> list[Source]:
+    """The shapes of a family's file, each with the lines of that file."""
+    described = validate(Family, family)
+    if described.kind != "shapes":
+        raise ConfigError(f"{family.where(('kind',))}: expected `kind: shapes` (got {described.kind!r})")
+    variants, sizes = range(len(described.variants)), range(len(described.shapes))
+    return [_member(family, variant, size) for variant in variants for size in sizes]
+
+
+def _member(family: Source, variant: int, size: int) -> Source:
+    data: dict[str, Any] = {"kind": "shape", "summary": family.data["title"], "assumed": family.data["assumed"]}
+    places: Places = {(): family.places["shapes", size]}
+    places |= {path: place for path, place in family.places.items() if path[:1] == ("assumed",)}
+    parts: list[KeyPath] = [("common",), ("variants", variant), ("shapes", size)]
+    for part in parts:
+        for key, value in _at(family.data, part).items():
+            data[key] = value
+            places[key,] = family.places[*part, key]
+    for needed in ("name", "size"):
+        if not isinstance(data.get(needed), str):
+            raise ConfigError(f"{family.where((*parts[1 if needed == 'name' else 2], needed))}: expected text")
+    data["name"] = data["name"].format(size=data.pop("size"))
+    return Source(path=family.path, data=data, places=places)
+
+
+def _at(data: Any, path: KeyPath) -> dict[str, Any]:
+    for key in path:
+        data = data[key]
+    found: dict[str, Any] = data
+    return found
 
 
 def zoo_names() -> tuple[str, ...]:
     """The names of all published shapes, family by family and in order of size."""
-    return tuple(_entries())
+    return tuple(SHAPE.names())
 
 
-def zoo_entry(name: str) -> ZooEntry:
-    """The shape called `name` with its source; raises `UnknownNameError`."""
-    entries = _entries()
-    if name not in entries:
-        raise UnknownNameError("model", name, entries)
-    return entries[name]
+def load_shape(name: str | Path | Shape) -> Shape:
+    """A shape by its name or YAML file; a `Shape` is returned as it is. Raises `UnknownNameError` or `ConfigError`."""
+    return SHAPE.load(name)
 
 
-def zoo_config(name: str) -> ModelConfig:
-    """The config of the shape called `name`; raises `UnknownNameError`."""
-    return zoo_entry(name).config
+def zoo_config(name: str | Path) -> ModelConfig:
+    """The config of the shape called `name`, or in a file; raises as `load_shape`."""
+    return load_shape(name).config
