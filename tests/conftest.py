@@ -8,6 +8,8 @@ from hypothesis import settings
 
 from tests.golden.archives import unpack
 
+pytest_plugins = ("tests.laws",)
+
 settings.register_profile("default", deadline=None, print_blob=True, max_examples=40)
 settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.golden.archives import HERE, KEPT, NOT_OURS, kept_files
 from tests.outside import outside
+from tools.study_units import TABLES
 
 
 @pytest.mark.parametrize("folder", KEPT)
@@ -33,3 +34,7 @@ def test_archives_equal_the_folders_that_they_were_packed_from(golden: Path, fol
                     assert ours[key].tobytes() == kept[key].tobytes(), (name, key)
         else:
             assert (source / name).read_bytes() == (golden / name).read_bytes(), name
+
+
+def test_the_measured_tables_are_those_that_were_handed_over() -> None:
+    assert TABLES.read_bytes() == outside("facts/energy_tables.yaml").read_bytes()
