@@ -25,10 +25,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The seed is drawn once; workers of pytest-xdist get the options of the process that started them."""
+    """The seed is drawn once; workers of pytest-xdist get it from the process that started them."""
     config.addinivalue_line("markers", f"{MARKER}(one_in): one in so many cases per run, see tests/laws.py")
-    if config.option.laws_seed is None:
+    if hasattr(config, "workerinput"):
+        config.option.laws_seed = config.workerinput["laws_seed"]
+    elif config.option.laws_seed is None:
         config.option.laws_seed = random.SystemRandom().randrange(10**6)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Called by pytest-xdist before a worker starts."""
+    node.workerinput["laws_seed"] = node.config.option.laws_seed
 
 
 def rank(seed: int, case: str) -> bytes:

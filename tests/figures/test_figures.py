@@ -14,17 +14,16 @@ from bitsim.figures.energy import UNITS, energy_figure, energy_parts
 from bitsim.figures.roofline import OPS_PER_MAC, roofline_figure, roofline_points, roofs_of
 from bitsim.figures.style import merged, percent
 from bitsim.figures.time import OUTSIDE, time_bars, time_figure
-from bitsim.hw import chip_names, load_chip
+from bitsim.hw import load_chip
 from bitsim.model.operators import Phase
 from bitsim.results import Result
+from tests.chips import chips_on_fpgas, chips_that_take
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
-# Datapaths that do not take the ternary weights and 8-bit codes of tiny-b158.
-OTHER_OPERANDS = {"bit-serial-binary", "int4-tensor-ampere", "popcount-ternary", "popcount-w1a1"}
 priced_chip = pytest.mark.parametrize(
-    "chip", [name for name in chip_names() if name not in OTHER_OPERANDS and not load_chip(name).tech.unpriced]
+    "chip", [name for name in chips_that_take("tiny-b158") if name not in chips_on_fpgas()]
 )
-every_chip = pytest.mark.parametrize("chip", [name for name in chip_names() if name not in OTHER_OPERANDS])
+every_chip = pytest.mark.parametrize("chip", chips_that_take("tiny-b158"))
 
 
 @cache

@@ -1,6 +1,6 @@
 """The golden data that the repository keeps: archives of reference vectors, how they are unpacked and how packed.
 
-    python -m tests.golden.archives [FOLDER]     packs them anew (default: ../shared/golden)
+    python -m tests.golden.archives ../shared/golden     packs them anew
 
 Vectors of other projects are left out; README.md says which, and where everything came from. The same files give the
 same bytes: names are sorted, dates and owners left out, arrays stored plainly so that xz sees them.
@@ -53,4 +53,4 @@ def pack(source: Path) -> None:
 
 
 if __name__ == "__main__":
-    pack(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parents[2] / "shared" / "golden")
+    pack(Path(sys.argv[1]))
