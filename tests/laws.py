@@ -5,7 +5,7 @@ Tests marked `sampled(one_in=N)` keep the N-th part of their parameter sets, at 
     --laws-seed N      the sample of this seed; without it a new one is drawn, printed at the end and in every failure
     --laws all         all cases, as `make test-all` and CI do
 
-Equal parameter sets are taken or left alike by all tests, so that what they share is computed once.
+All tests take the same chips first, so that what they share is computed once.
 """
 
 import hashlib
@@ -39,9 +39,10 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["laws_seed"] = node.config.option.laws_seed
 
 
-def rank(seed: int, case: str) -> bytes:
-    """The place of a case among all: the first ones are the sample."""
-    return hashlib.sha256(f"{seed}:{case}".encode()).digest()
+def rank(seed: int, case: Any) -> tuple[bytes, bytes]:
+    """The place of a parameter set among all, by its chip first: the first ones are the sample."""
+    chip = case.params.get("chip", case.params.get("chip_name", case.id))
+    return tuple(hashlib.sha256(f"{seed}:{part}".encode()).digest() for part in (chip, case.id))  # type: ignore[return-value]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -54,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left: set[pytest.Item] = set()
     for group in cases.values():
         marker: Any = group[0].get_closest_marker(MARKER)
-        ranked = sorted(group, key=lambda item: rank(config.option.laws_seed, item.callspec.id))  # type: ignore[attr-defined]
+        ranked = sorted(group, key=lambda item: rank(config.option.laws_seed, item.callspec))  # type: ignore[attr-defined]
         left.update(ranked[-(-len(group) // marker.kwargs["one_in"]) :])
     if left:
         config.hook.pytest_deselected(items=list(left))

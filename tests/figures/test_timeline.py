@@ -97,6 +97,7 @@ def test_a_timeline_is_a_valid_trace_that_fills_the_time_of_its_result(make: Any
         assert sum(args["cycles"] for args in drawn) == both
 
 
+@pytest.mark.sampled(one_in=7)
 @pytest.mark.parametrize("chip", chips_that_take("tiny-b158"))
 def test_no_unit_is_busy_longer_than_its_operators_take(chip: str) -> None:
     timeline, result = ran("tiny-b158", chip)

@@ -34,6 +34,7 @@ def popcounts(operands: str) -> Chip:
     return load_chip("ternary-ws-64x64").model_copy(update={"bitlinear": spec})
 
 
+@pytest.mark.sampled(one_in=6)
 @pytest.mark.parametrize("model", SHIPPED)
 @pytest.mark.parametrize("chip", chip_names())
 def test_every_kind_of_model_is_estimated_on_every_shipped_chip_that_takes_it(chip: str, model: str) -> None:
