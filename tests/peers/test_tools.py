@@ -31,6 +31,5 @@ def test_what_torch_computes_for_the_shipped_models_can_be_recorded_again(tmp_pa
     with np.load(tmp_path / "again.npz") as again, np.load(ROOT / "tests" / "golden" / "tiny_family.npz") as kept:
         assert again.files == kept.files
         for key in kept.files:
-            np.testing.assert_allclose(
-                again[key], kept[key], rtol=1e-4, atol=1e-5 * np.abs(kept[key]).max(), err_msg=key
-            )
+            room = 0.01 if key.endswith("bits_per_byte") else 2e-6 * np.abs(kept[key]).max()
+            np.testing.assert_allclose(again[key], kept[key], rtol=0, atol=room, err_msg=key)
