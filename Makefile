@@ -1,10 +1,13 @@
-# make demo: a trained BitNet writes text on a simulated chip.  make test: all tests.  No root, no network beyond PyPI.
+# make demo: a trained BitNet writes text on a simulated chip.  make test: all tests, of the laws of every chip a sample
+# (say its seed again: make test ARGS="--laws-seed N").  make test-all: with all cases.  No root, no network beyond PyPI.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROMPT ?= In the beginning
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --random-order $(ARGS)
 
-.PHONY: demo test test-peers lint bench wheel-check clean
+.PHONY: demo test test-all test-peers lint bench wheel-check clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("bitsim needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -24,7 +27,10 @@ demo: $(VENV)/.installed
 	$(BIN)/bitsim reproduce energy
 
 test: $(VENV)/.tools
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-all: $(VENV)/.tools
+	$(PYTEST) --laws all
 
 # torch is large, so that it lives in an environment of its own. Its compiled functions need a C++ compiler.
 $(VENV)-peers/.installed: pyproject.toml constraints.txt

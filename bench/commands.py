@@ -1,6 +1,6 @@
 """Start-up and decoding, measured as whole processes or whole runs: CPU seconds, tokens per second, peak memory.
 
-python bench/commands.py           (a few minutes; nothing else should run)
+python bench/commands.py [--quick]     (a few minutes, nothing else should run; --quick: few tokens, a small shape)
 """
 
 import os
@@ -11,13 +11,15 @@ import time
 from pathlib import Path
 
 BITSIM = Path(sys.executable).with_name("bitsim")
-PROMPT = "In the beginning God created"
+QUICK = "--quick" in sys.argv
+RUNS, TOKENS = (1, 4) if QUICK else (5, 128)
+SHAPE, SHAPE_TOKENS = ("bitnetcpp-125m", 3) if QUICK else ("bitnet-b158-2b4t", 6)
 
 
 def cpu_seconds(*words: str) -> float:
-    """The least CPU time of five runs of a command (user and system, children included)."""
+    """The least CPU time of RUNS runs of a command (user and system, children included)."""
     best = float("inf")
-    for _ in range(5):
+    for _ in range(RUNS):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([str(BITSIM), *words], check=True, stdout=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -46,11 +48,11 @@ def main() -> None:
     print(f"bitsim --help             {cpu_seconds('--help'):6.2f} s CPU   (target 0.25)")
     print(f"bitsim list               {cpu_seconds('list'):6.2f} s CPU   (target 0.6)")
     for toggles in ("off", "sample", "exact"):
-        rate = decode_rate("tiny-b158", toggles, 128)
+        rate = decode_rate("tiny-b158", toggles, TOKENS)
         print(f"tiny-b158, toggles {toggles:6s} {rate:6.1f} tokens/s (target 50 with cheap events)")
     for toggles in ("off", "sample"):
-        rate = decode_rate("bitnet-b158-2b4t", toggles, 6, random_seed=1)
-        print(f"2B4T shape, toggles {toggles:6s} {rate:5.2f} tokens/s (target 3 on two cores)")
+        rate = decode_rate(SHAPE, toggles, SHAPE_TOKENS, random_seed=1)
+        print(f"{SHAPE}, toggles {toggles:6s} {rate:5.2f} tokens/s (2B4T: target 3 on two cores)")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory               {peak:6.2f} GiB     (target 4), {os.cpu_count()} cores")
 

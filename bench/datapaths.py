@@ -1,6 +1,6 @@
 """Speed of every shipped chip's BitLinear datapath, and of evaluating text on it.
 
-    python bench/datapaths.py [CHIP ...]     (some minutes; --quick: 4 KiB of text instead of 64)
+    python bench/datapaths.py [CHIP ...] [--quick]     (some minutes; --quick: 1 KiB of text instead of 64, once)
 
 The operands are those of one layer of tiny-b158 on 256 held-out bytes. GMAC/s of one thread, by its CPU time, of whole
 executions (outputs, cheap events, toggles of running sums exactly or not at all), side by side with the fast matmul in
@@ -27,7 +27,8 @@ from bitsim.study import evaluate
 from bitsim.study.compare_datapaths import LinearCall, recorded
 
 MODEL, TOKENS, LAYER = "tiny-b158", 256, "layers.1."
-REPEATS = 4
+QUICK = "--quick" in sys.argv
+REPEATS = 1 if QUICK else 4
 TARGET_S = 60  # for 64 KiB on two cores
 
 
@@ -103,7 +104,7 @@ def bench_evaluation(name: str, limit: int) -> None:
 
 def main() -> None:
     given = [word for word in sys.argv[1:] if not word.startswith("-")] or list(chip_names())
-    limit = 4096 if "--quick" in sys.argv else 2**16
+    limit = 1024 if QUICK else 2**16
     available = numba.get_num_threads()
     numba.set_num_threads(1)
     calls = [c for c in recorded(load_model(MODEL), TOKENS)[0] if c.op.name.startswith(LAYER)]

@@ -1,6 +1,8 @@
 """A checkpoint with the shape of BitNet b1.58 2B4T and random weights: opening, memory, and the speed of decoding.
 
-    python bench/full_size.py [FOLDER]     (a few minutes; 2.4 GB in FOLDER or a temporary folder, removed at the end)
+    python bench/full_size.py [FOLDER] [--quick]
+
+A few minutes; 2.4 GB in FOLDER or a temporary folder, removed at the end. `--quick`: a shape of 125M, few rounds.
 
 Decoding is compared with what it can't do without: the packed linears, and the linears and the bfloat16 head. The three
 take turns, token by token in one process, so that a busy machine slows all of them down; the ratios are what to quote.
@@ -17,9 +19,9 @@ from statistics import median
 import numba
 import numpy as np
 
-MODEL, CHIP = "bitnet-b158-2b4t", "ternary-ws-64x64"
-ROUNDS = 50
-WARM_UP = 4
+QUICK = "--quick" in sys.argv
+MODEL, CHIP = "bitnetcpp-125m" if QUICK else "bitnet-b158-2b4t", "ternary-ws-64x64"
+ROUNDS, WARM_UP = (2, 1) if QUICK else (50, 4)
 BITSIM = [sys.executable, "-m", "bitsim.cli.main"]
 OPEN = """
 import sys, time
@@ -115,7 +117,8 @@ def bench_decode(path: Path) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
+    (parent,) = [word for word in sys.argv[1:] if word != "--quick"] or [None]
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
         files = {"hf": Path(folder) / "hf", "gguf": Path(folder) / "tq2_0.gguf"}
         for file_format, path in files.items():
             words = ["convert", MODEL, str(path), "--format", file_format, "--random-weights", "1"]

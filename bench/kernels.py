@@ -1,11 +1,12 @@
 """Speed of the kernels as ratios to the machine's own limits, all measured side by side in one run.
 
-    python bench/kernels.py
+    python bench/kernels.py [--quick]      (--quick: small sizes, which only show that it runs)
 
 Absolute figures move with the machine and its load; the ratios in the last column are what to quote. Each limit is
 measured right before and after the kernel that it belongs to, and the best of all repetitions counts.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,9 +25,11 @@ from bitsim.datapath.tensor_core.mma import mma
 from bitsim.datapath.toggles import acc_toggles_os, fp16_acc_toggles_os, fp16_psum_toggles_ws, psum_toggles_ws
 from bitsim.hw.tensor_core import load_tensor_core
 
-N, K = 8640, 3200  # the FFN of BitNet b1.58 3B
-STREAM_N = 262144  # 200 MiB of packed weights
-DOT_STEPS = 2_000_000
+QUICK = "--quick" in sys.argv
+N, K = (128, 256) if QUICK else (8640, 3200)  # the FFN of BitNet b1.58 3B
+STREAM_N = 4096 if QUICK else 262144  # 200 MiB of packed weights
+DOT_STEPS = 2_000 if QUICK else 2_000_000
+COUNTER_N, CORE_SIZE = (64, 256) if QUICK else (2048, 2048)
 DOTS_PER_STEP = 12
 MACS_PER_DOT = 64
 
@@ -119,7 +122,7 @@ def bench_stream(rng: np.random.Generator) -> None:
 
 def bench_counters(rng: np.random.Generator) -> None:
     """One thread, against the exact matmul on one thread."""
-    m, n = 256, 2048
+    m, n = 256, COUNTER_N
     x_q = rng.integers(-128, 128, (m, K)).astype(np.int8)
     w_ternary = rng.integers(-1, 2, (n, K)).astype(np.int8)
     w = PackedTernary.from_codes(w_ternary)
@@ -140,7 +143,7 @@ def bench_counters(rng: np.random.Generator) -> None:
 
 def bench_tensor_cores(rng: np.random.Generator) -> None:
     """One thread, conversions included, against the same kernel with every lane computed alone in float64."""
-    m, k, n = 64, 2048, 2048
+    m, k, n = 64, CORE_SIZE, CORE_SIZE
     halves = [rng.standard_normal(shape).astype(np.float16).view(np.uint16) for shape in ((m, k), (k, n))]
     bytes_ = [rng.integers(0, 0x60, shape).astype(np.uint8) for shape in ((m, k), (k, n))]
     fp4 = [codes & np.uint8(15) for codes in bytes_]

@@ -1,8 +1,9 @@
 """Speed of mapper and estimate, in CPU seconds of one process after everything is compiled.
 
-python bench/schedule.py           (half a minute)
+python bench/schedule.py [--quick]      (half a minute; --quick: small sizes, which only show that it runs)
 """
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,10 +23,13 @@ from bitsim.serving.serve import serving_grid
 from bitsim.study import estimate
 
 CHIP = "ternary-ws-64x64"
-POINTS = 20_000
+QUICK = "--quick" in sys.argv
+POINTS = 200 if QUICK else 20_000
+ROUNDS = 1 if QUICK else 3
+TOKENS, BATCHES = (16, 8) if QUICK else (2048, 200)
 
 
-def cpu_seconds(work: Callable[[], Any], rounds: int = 3) -> tuple[float, Any]:
+def cpu_seconds(work: Callable[[], Any], rounds: int = ROUNDS) -> tuple[float, Any]:
     """The least CPU time of a few rounds after one that compiles, and what the last one gave."""
     best, done = float("inf"), work()
     for _ in range(rounds):
@@ -96,21 +100,22 @@ def main() -> None:
     seconds, _ = cpu_seconds(lambda: evaluated(mapper.schedule, matmul))
     print(f"evaluator                                   {POINTS / seconds:9,.0f} points/s per core (target 100,000)")
     for title, changed in (
-        ("70B, prefill 2048 + decode 2048, batch 64", {}),
-        ("  the same, decode 1024", {"decode": 1024}),
+        (f"70B, prefill {TOKENS} + decode {TOKENS}, batch 64", {}),
+        (f"  the same, decode {TOKENS // 2}", {"decode": TOKENS // 2}),
         ("  the same, 13B", {"model": "bitnet-b158-13b"}),
     ):
-        settings: dict[str, Any] = {"model": "bitnet-b158-70b", "decode": 2048} | changed
-        seconds, _ = cpu_seconds(partial(estimate, chip=CHIP, prefill=2048, batch=64, beyond_capacity=True, **settings))
+        settings: dict[str, Any] = {"model": "bitnet-b158-70b", "decode": TOKENS} | changed
+        settings |= {"chip": CHIP, "prefill": TOKENS, "batch": 64, "beyond_capacity": True}
+        seconds, _ = cpu_seconds(partial(estimate, **settings))
         print(f"{title:43s} {seconds:7.3f} s" + ("   (target 1)" if not changed else ""))
     seconds, _ = cpu_seconds(serving_sweep)
-    print(f"serving, 200 batches x 8 device counts x 5 models {seconds:.3f} s   (target 2)")
+    print(f"serving, {BATCHES} batches x 8 device counts x 5 models {seconds:.3f} s   (target 2)")
 
 
 def serving_sweep() -> None:
-    """All batches from 1 to 200 on 1 to 64 GPUs."""
+    """All batches from 1 to BATCHES on 1 to 64 GPUs."""
     for model in ("llama-3b", "llama-70b", "bitnet-b158-3b", "bitnet-b158-70b", "bitnet-a48-7b"):
-        serving_grid(model, "a100-80gb", devices=[1, 2, 4, 8, 16, 24, 32, 64], batches=list(range(1, 201)))
+        serving_grid(model, "a100-80gb", devices=[1, 2, 4, 8, 16, 24, 32, 64], batches=list(range(1, BATCHES + 1)))
 
 
 if __name__ == "__main__":

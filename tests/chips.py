@@ -1,9 +1,63 @@
-"""Chips that differ from shipped ones in one thing."""
+"""The shipped chips by what they are, and chips that differ from them in one thing.
 
+Tests say by a property which chips they mean, so that a new chip finds its tests by itself.
+"""
+
+from functools import cache
 from typing import Any
 
-from bitsim.hw import Chip
+from bitsim.datapath.tensor_core.float_formats import OPERAND_FORMATS
+from bitsim.hw import Chip, chip_names, load_chip
 from bitsim.hw.constants import Constant
+from bitsim.hw.datapaths import DatapathDescription, TensorCoreSpec
+from bitsim.model.catalogue import SHIPPED
+from bitsim.model.checkpoint import load_model
+from bitsim.quant.recipes import recipe_named
+
+
+@cache
+def takes(chip: str, model: str) -> bool:
+    """Whether the chip's BitLinear has codes for the model's weights and activations, by what both declare."""
+    spec, config = load_chip(chip).bitlinear, load_model(model).config
+    if not config.quantised:
+        return True
+    widest = max(contract.activation_bits for contract in recipe_named(config.default_numerics).contracts)
+    return widest <= spec.widest_act and (config.binary or spec.zero_weights)
+
+
+def chips_that_take(model: str) -> list[str]:
+    return [name for name in chip_names() if takes(name, model)]
+
+
+def a_model_for(chip: str) -> str:
+    """tiny-b158 if the chip takes it, else the first shipped model that it takes."""
+    return next(model for model in ("tiny-b158", *SHIPPED) if takes(chip, model))
+
+
+def has_fp4_multipliers(spec: DatapathDescription) -> bool:
+    return isinstance(spec, TensorCoreSpec) and not spec.integer and OPERAND_FORMATS[spec.format].element.bits == 4
+
+
+def has_fp8_multipliers(spec: DatapathDescription) -> bool:
+    return isinstance(spec, TensorCoreSpec) and not spec.integer and OPERAND_FORMATS[spec.format].element.bits == 8
+
+
+def unpriced_components(spec: DatapathDescription) -> set[str]:
+    """Components of events that no technology prices: no source has instructions of CPUs or FP4 multipliers."""
+    if spec.kind == "cpu_simd":
+        return {"simd"}
+    return {"mma", "dequant"} if has_fp4_multipliers(spec) else set()
+
+
+def chips_on_fpgas() -> list[str]:
+    """Their technologies say that they have no prices, and why."""
+    return [name for name in chip_names() if load_chip(name).tech.unpriced is not None]
+
+
+def priced_chips() -> list[str]:
+    """Chips all of whose events have a price in their technology."""
+    fpgas = chips_on_fpgas()
+    return [name for name in chip_names() if name not in fpgas and not unpriced_components(load_chip(name).bitlinear)]
 
 
 def amount(like: Constant, value: float) -> Constant:

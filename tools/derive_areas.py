@@ -1,6 +1,6 @@
 """Derive the areas in hw_models/technology/*.yaml from the measured tables of the two gate-level studies.
 
-    python -m tools.derive_areas [../shared/facts/energy_tables.yaml]
+    python -m tools.derive_areas [tools/energy_tables.yaml]
 
 Both studies give cell areas before layout. Where both synthesised a unit: low and high are the smaller and the larger,
 nominal is study B's, as for energy. Study A's ternary and INT8 PEs lack the register that passes activations on; its

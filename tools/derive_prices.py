@@ -1,6 +1,6 @@
 """Derive the prices in hw_models/technology/*.yaml from the measured tables of the two gate-level studies.
 
-    python -m tools.derive_prices [../shared/facts/energy_tables.yaml]
+    python -m tools.derive_prices [tools/energy_tables.yaml]
 
 The studies are told about in tools/study_units.py, tensor cores in tools/derive_tensor_cores.py.
 

@@ -1,17 +1,22 @@
 """Measure the operand statistics that estimates use, and write bitsim/study/statistics.yaml.
 
-    python tools/measure_statistics.py [MODEL ...]      (default: all shipped models; the others' statistics are kept)
+    python -m tools.measure_statistics [MODEL ...] [--chip NAME]
+
+Default: all shipped models on all shipped chips; the statistics of models that are not named are kept. With `--chip`,
+only the rates that this chip gives are measured, added or replaced: those of the chips before it in the order of
+`measured_chips` that share a kind with it, and all other kinds, stay as they are.
 
 Runs a prompt of 256 held-out bytes with exact toggles on one chip per kind of datapath: a model's BitLinear layers on
 the ternary and the INT8 array, the adder trees and so on, its attention matmuls and head on the FP16 array. A rate is
 what was counted over what could have happened (`chances`), so that `expect` on the same operators gives the measured
-totals back. Datapaths of 4-bit activations get the INT4 codes of arXiv 2411.04965, unless the model's own are INT4.
+totals back; it does not depend on memories, so that chips too small for a model are measured beyond their capacity.
+Datapaths of 4-bit activations get the INT4 codes of arXiv 2411.04965, unless the model's own are INT4.
 """
 
-import sys
+import argparse
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -24,10 +29,13 @@ from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.operators import Operator
 from bitsim.quant.recipes import recipe_named
+from bitsim.results import Result
 from bitsim.schedule.place import Placement
 from bitsim.study import run
 from bitsim.study.held_out import text_tokens
 from bitsim.study.statistics import MEASURED_ON
+
+Rates = dict[str, dict[str, float]]  # kind of datapath -> event -> fraction of its chances
 
 TOKENS = 256
 STATISTICS = Path(__file__).resolve().parent.parent / "bitsim" / "study" / "statistics.yaml"
@@ -68,13 +76,17 @@ def matmuls(model: Model, chip: Chip, kind: str) -> list[Operator]:
     return [op for op in operators if op.is_matmul and on[op.is_bitlinear] == kind]
 
 
+def executed(model: Model, chip: Chip, numerics: str, toggles: Literal["exact", "off"]) -> Result:
+    """The prompt on this chip. Raises `OperandError` where its datapath does not take the codes."""
+    text, _ = text_tokens(limit=TOKENS)
+    return run(model, chip, tokens=text.tolist(), toggles=toggles, numerics=numerics, beyond_capacity=True)
+
+
 def measure(model: Model, chip: Chip, numerics: str) -> dict[str, tuple[Events, Events]]:
     """By kind of datapath on this chip, what was counted and what could have happened."""
-    text, _ = text_tokens(limit=TOKENS)
-    result = run(model, chip, tokens=text.tolist(), toggles="exact", numerics=numerics)
-    placement = Placement(chip)
+    result, placement = executed(model, chip, numerics, "exact"), Placement(chip)
     found = {}
-    for kind in dict.fromkeys((chip.bitlinear.rates, chip.wide.rates)):
+    for kind in kinds_of(chip):
         chosen = {op.name: op for op in matmuls(model, chip, kind)}
         chances = []
         for op in chosen.values():
@@ -93,6 +105,11 @@ def zeros(model: Model, chip: Chip, events: Events) -> float:
     return events[f"pe.{chip.bitlinear.unit}.skip"] / operations
 
 
+def kinds_of(chip: Chip) -> list[str]:
+    """The kinds of rates of its datapaths, BitLinear's first."""
+    return list(dict.fromkeys((chip.bitlinear.rates, chip.wide.rates)))
+
+
 def measured_chips() -> list[Chip]:
     """The shipped chips, those whose rates others share first, then variants with registers that none of them has."""
     chips = [load_chip(name) for name in dict.fromkeys((*FIRST, *chip_names()))]
@@ -103,11 +120,11 @@ def measured_chips() -> list[Chip]:
     return chips
 
 
-def statistics_of(model: Model) -> dict[str, Any]:
-    """Everything that is measured on one model, as it stands in the file."""
-    rates: dict[str, dict[str, float]] = {}
-    weight_zeros = 0.0
-    for chip in measured_chips():
+def rates_of(model: Model, chips: list[Chip]) -> tuple[Rates, float | None]:
+    """What these chips give, the first that has an event counting; the zeros of the weights if one of them has them."""
+    rates: Rates = {}
+    weight_zeros = None
+    for chip in chips:
         numerics = numerics_on(model, chip)
         if numerics is None or (not model.config.quantised and chip.wide.rates in rates):
             continue
@@ -121,21 +138,78 @@ def statistics_of(model: Model) -> dict[str, Any]:
                 weight_zeros = zeros(model, chip, measured)
             for event, number in sorted(chances.items()):
                 rates.setdefault(kind, {}).setdefault(event, round(measured[event] / number, 6))
+    return rates, weight_zeros
+
+
+def statistics_of(model: Model) -> dict[str, Any]:
+    """Everything that is measured on one model, as it stands in the file."""
+    rates, weight_zeros = rates_of(model, measured_chips())
     own = model.config.default_numerics
     source = f"{model.name} under {own}, prefill of {TOKENS} held-out bytes, on the shipped chips"
     narrow = {numerics_on(model, chip) for chip in measured_chips()} - {own, None}
     source += "".join(f"; 4-bit datapaths under {numerics}" for numerics in narrow)
-    return {"source": source, "weight_zeros": round(weight_zeros, 6), "rates": rates}
+    return {"source": source, "weight_zeros": round(weight_zeros or 0.0, 6), "rates": rates}
+
+
+def given_before(model: Model, name: str) -> set[tuple[str, str]]:
+    """Kind and event of the rates that chips before the first of this name give to kinds that it has, too."""
+    order = measured_chips()
+    first = [chip.name for chip in order].index(name)
+    kinds = {kind for chip in order if chip.name == name for kind in kinds_of(chip)}
+    found = set()
+    for chip in order[:first]:
+        numerics, shared = numerics_on(model, chip), kinds.intersection(kinds_of(chip))
+        if numerics is None or not shared:
+            continue
+        try:
+            executed(model, chip, numerics, "off")
+        except OperandError:
+            continue
+        placement = Placement(chip)
+        for kind in shared:
+            for op in matmuls(model, chip, kind):
+                datapath = placement.datapath(op)
+                assert isinstance(datapath, CountedDatapath)
+                found |= {(kind, event) for event in datapath.chances(op.m, op.k, op.n)}
+    return found
+
+
+def with_chip(model: Model, known: dict[str, Any], name: str) -> dict[str, Any]:
+    """The statistics with the rates that the chip of this name (and its variants) gives, new or anew."""
+    before = given_before(model, name)
+    rates, weight_zeros = rates_of(model, [chip for chip in measured_chips() if chip.name == name])
+    merged = {kind: dict(events) for kind, events in known["rates"].items()}
+    for kind, events in rates.items():
+        own = {event: rate for event, rate in events.items() if (kind, event) not in before}
+        if own:
+            merged[kind] = merged.get(kind, {}) | own
+    order = list(dict.fromkeys(kind for chip in measured_chips() for kind in kinds_of(chip)))
+    kept = dict(sorted(merged.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+    zeros_known = "ternary" in rates and not any(kind == "ternary" for kind, _ in before)
+    zeros_now = round(weight_zeros, 6) if zeros_known and weight_zeros is not None else known["weight_zeros"]
+    return known | {"weight_zeros": zeros_now, "rates": kept}
+
+
+def written(statistics: dict[str, Any]) -> str:
+    """The file's text."""
+    shipped = dict.fromkeys(MEASURED_ON.values())
+    ordered = {name: statistics[name] for name in shipped if name in statistics}
+    return HEADER + yaml.safe_dump(ordered, sort_keys=False, width=110)
 
 
 def main() -> None:
     shipped = list(dict.fromkeys(MEASURED_ON.values()))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", metavar="MODEL", nargs="*", help=f"default: {' '.join(shipped)}")
+    parser.add_argument("--chip", metavar="NAME", choices=chip_names(), help="measure only what this chip gives")
+    parser.add_argument("--out", metavar="FILE", type=Path, default=STATISTICS, help="default: the shipped file")
+    given = parser.parse_args()
     known = yaml.safe_load(STATISTICS.read_text(encoding="utf-8")) if STATISTICS.exists() else {}
-    for name in sys.argv[1:] or shipped:
-        known[name] = statistics_of(load_model(name))
-    text = yaml.safe_dump({name: known[name] for name in shipped if name in known}, sort_keys=False, width=110)
-    STATISTICS.write_text(HEADER + text, encoding="utf-8")
-    print(text)
+    for name in given.models or shipped:
+        model = load_model(name)
+        known[name] = with_chip(model, known[name], given.chip) if given.chip else statistics_of(model)
+    given.out.write_text(written(known), encoding="utf-8")
+    print(f"written: {given.out}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
-TABLES = Path(__file__).parents[2] / "shared" / "facts" / "energy_tables.yaml"
+TABLES = Path(__file__).with_name("energy_tables.yaml")
 LIBRARIES = {"45nm": "nangate45", "7nm": "asap7"}
 ACT_BITS = 8
 TERNARY_ACC_BITS = (20, 24, 32)

@@ -14,10 +14,11 @@ from tests.measure.test_calibrate import NAME, times_of, written
 def test_validate_prints_every_design_and_writes_figures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, err = bitsim(capsys, "validate", "--out", str(tmp_path))
     assert (code, err) == (0, "")
-    for design in ("trinity-xc7a100t", "vitallm-v1", "vitallm-v2", "tereffic-hbm", "ternarycore-a7-100t"):
-        assert design in out
     text = (tmp_path / "validation.json").read_text()
     records = from_json(text).records()
+    assert len(records) > 10
+    for record in records:
+        assert record["chip"] in out
     with (tmp_path / "validation.csv").open() as file:
         assert [row["key"] for row in csv.DictReader(file)] == [record["key"] for record in records]
     assert (tmp_path / "validation.png").stat().st_size > 10_000

@@ -18,10 +18,12 @@ from tests.datapath.zoo import EXACT, ZOO, Member, int64_matmul, roomy
 every = pytest.mark.parametrize("member", ZOO.values(), ids=ZOO)
 every_exact = pytest.mark.parametrize("member", EXACT.values(), ids=EXACT)
 
-
-TERNARY_INT8 = [  # chips whose sums are those of -128..127 times -1, 0 or 1, in units of 1
-    name for name in chip_names() if name.startswith(("ternary", "adder", "sparse", "bit-serial", "rom", "int8-tensor"))
+DATAPATH_OF = {name: build_datapath(load_chip(name).bitlinear) for name in chip_names()}
+IN_HALVES = {"binary_lut"}  # kinds whose accumulators hold twice the output
+EXACT_CHIPS = [
+    name for name, built in DATAPATH_OF.items() if built.exact and load_chip(name).bitlinear.kind not in IN_HALVES
 ]
+NO_ZEROS = [name for name, built in DATAPATH_OF.items() if not built.zero_weights]
 
 
 def toggles(events: Events) -> dict[str, int]:
@@ -29,8 +31,10 @@ def toggles(events: Events) -> dict[str, int]:
 
 
 def test_every_registered_kind_is_tested_and_on_a_chip() -> None:
-    assert {member.kind for member in ZOO.values()} == set(DATAPATHS)
-    assert {load_chip(name).bitlinear.kind for name in chip_names()} == set(DATAPATHS)
+    untested = set(DATAPATHS) - {member.kind for member in ZOO.values()}
+    assert not untested, f"tests/datapath/zoo.py: add a Member (small descriptions, twin, operands) for {untested}"
+    unshipped = set(DATAPATHS) - {load_chip(name).bitlinear.kind for name in chip_names()}
+    assert not unshipped, f"add a chip to hw_models/chips for {unshipped}"
 
 
 @every_exact
@@ -125,7 +129,7 @@ def test_law_3_count_equals_execute_and_expect_gives_the_rest(member: Member, da
     assert sum(toggles(expected).values()) <= datapath.count(*shape)["reg.clock"] + clocked
 
 
-@pytest.mark.parametrize("chip", ["popcount-w1a1", "bit-serial-binary"])
+@pytest.mark.parametrize("chip", NO_ZEROS)
 def test_statistics_of_zeros_where_none_is_legal_raise(chip: str) -> None:
     datapath: Any = build_datapath(load_chip(chip).bitlinear)
     statistics = Statistics(weight_zeros=0.25, rates={}, source="made up for this test")
@@ -223,12 +227,14 @@ def test_bounds_are_reached_by_the_extreme_operands_and_never_left(member: Membe
 
 
 @pytest.mark.parametrize("k", [6912, 16384])
-@pytest.mark.parametrize("chip", TERNARY_INT8)
-def test_the_last_accumulator_of_a_ternary_datapath_must_hold_k_activations(chip: str, k: int) -> None:
-    bounds = build_datapath(load_chip(chip).bitlinear).bounds(k)
-    last = list(bounds.values())[-1]
-    assert (last.low, last.high) == (-128 * k, 128 * k)
-    assert last.bits == {6912: 21, 16384: 23}[k]  # 884,736 < 2^20; 2^21 itself needs 22 and a sign
+@pytest.mark.parametrize("chip", EXACT_CHIPS)
+def test_the_last_accumulator_must_hold_k_of_the_largest_products(chip: str, k: int) -> None:
+    datapath: Any = DATAPATH_OF[chip]
+    products = [x * w for x in datapath.act_range for w in datapath.weight_range]
+    last = list(datapath.bounds(k).values())[-1]
+    assert (last.low, last.high) == (min(products) * k, max(products) * k)
+    if max(products) == 128:
+        assert last.bits == {6912: 21, 16384: 23}[k]  # 884,736 < 2^20; 2^21 itself needs 22 and a sign
 
 
 @every_exact

@@ -8,6 +8,7 @@ import pytest
 
 import bitsim
 from tests.datapath.tensor_core_cases import BOTH, changed, twin
+from tests.outside import outside
 
 # GPU, architecture; mismatches among 500 of F - 1, F + 1, L / 2 and of an exact sum to nearest even (fp32, fp16).
 HARDWARE = [
@@ -30,9 +31,10 @@ def numerics(golden: Path) -> Path:
     return golden / "numerics"
 
 
-def hardware(numerics: Path, gpu: str, acc: str) -> tuple[Any, Any, Any, Any]:
-    """500 dot products: A (500, K), B (500, K), C (500,), D (500,)."""
-    vectors, bits = np.load(numerics / "hardware_fp16_first500.npz"), acc.removeprefix("fp")
+def hardware(gpu: str, acc: str) -> tuple[Any, Any, Any, Any]:
+    """500 dot products of a GPU: A (500, K), B (500, K), C (500,), D (500,)."""
+    vectors = np.load(outside("golden/numerics/hardware_fp16_first500.npz"))
+    bits = acc.removeprefix("fp")
     names = ("A", "B", f"C_f{bits}", f"D_f{bits}")
     return tuple(vectors[f"{gpu}_fp16_{name}"] for name in names)  # type: ignore[return-value]
 
@@ -55,14 +57,14 @@ def wrong_outputs(mma: Any, path: Path, core: Any, fmt: str, step: int = 1, reve
 @pytest.mark.parametrize("convention", ["mmasim", "leeds"])
 @pytest.mark.parametrize("acc", ["fp32", "fp16"])
 @pytest.mark.parametrize(("gpu", "arch", "_mutants"), HARDWARE)
-def test_gpus(numerics: Path, mma: Any, convention: str, acc: str, gpu: str, arch: str, _mutants: Any) -> None:
-    assert wrong_dots(mma, hardware(numerics, gpu, acc), arch, acc, convention=convention) == 0
+def test_gpus(mma: Any, convention: str, acc: str, gpu: str, arch: str, _mutants: Any) -> None:
+    assert wrong_dots(mma, hardware(gpu, acc), arch, acc, convention=convention) == 0
 
 
 @pytest.mark.parametrize("acc", ["fp32", "fp16"])
 @pytest.mark.parametrize(("gpu", "arch", "mutants"), HARDWARE)
-def test_wrong_parameters_on_the_gpus_vectors(numerics: Path, acc: str, gpu: str, arch: str, mutants: Any) -> None:
-    vectors = hardware(numerics, gpu, acc)
+def test_wrong_parameters_on_the_gpus_vectors(acc: str, gpu: str, arch: str, mutants: Any) -> None:
+    vectors = hardware(gpu, acc)
     bits, block = {"volta": (23, 4), "ampere": (24, 8), "hopper": (25, 16)}[arch]
     cores = [changed(arch, "fp16", alignment_bits=bits - 1), changed(arch, "fp16", alignment_bits=bits + 1)]
     cores.append(changed(arch, "fp16", block_length=block // 2))

@@ -14,17 +14,17 @@ from bitsim.figures.energy import UNITS, energy_figure, energy_parts
 from bitsim.figures.roofline import OPS_PER_MAC, roofline_figure, roofline_points, roofs_of
 from bitsim.figures.style import merged, percent
 from bitsim.figures.time import OUTSIDE, time_bars, time_figure
-from bitsim.hw import chip_names, load_chip
+from bitsim.hw import load_chip
 from bitsim.model.operators import Phase
 from bitsim.results import Result
+from tests.chips import chips_on_fpgas, chips_that_take
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
-# Datapaths that do not take the ternary weights and 8-bit codes of tiny-b158.
-OTHER_OPERANDS = {"bit-serial-binary", "int4-tensor-ampere", "popcount-ternary", "popcount-w1a1"}
+sampled = pytest.mark.sampled(one_in=6)
 priced_chip = pytest.mark.parametrize(
-    "chip", [name for name in chip_names() if name not in OTHER_OPERANDS and not load_chip(name).tech.unpriced]
+    "chip", [name for name in chips_that_take("tiny-b158") if name not in chips_on_fpgas()]
 )
-every_chip = pytest.mark.parametrize("chip", [name for name in chip_names() if name not in OTHER_OPERANDS])
+every_chip = pytest.mark.parametrize("chip", chips_that_take("tiny-b158"))
 
 
 @cache
@@ -45,6 +45,7 @@ def heights(figure: Figure) -> list[dict[float, float]]:
     return panels
 
 
+@sampled
 @priced_chip
 def test_energy_bars_sum_to_the_energy_of_their_phase(chip: str) -> None:
     result = estimated(chip)
@@ -68,6 +69,7 @@ def test_the_system_panel_shows_memory_levels_and_all_matmul_units_as_one() -> N
     assert set(parts) >= {"DRAM weights", "DRAM kv", "SRAM weights", "SRAM acts", "SRAM psums", "vector unit", UNITS}
 
 
+@sampled
 @every_chip
 def test_time_bars_sum_to_the_time_of_their_phase(chip: str) -> None:
     result = estimated(chip)
@@ -84,6 +86,7 @@ def test_time_bars_sum_to_the_time_of_their_phase(chip: str) -> None:
         assert len(panel) == len(bars)
 
 
+@sampled
 @every_chip
 @pytest.mark.parametrize("model", ["tiny-b158", "tiny-fp16"])
 def test_law_7_no_point_lies_above_its_roof(chip: str, model: str) -> None:

@@ -1,30 +1,17 @@
 """The areas in the technology files follow from the measured tables, where those are at hand."""
 
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from bitsim.hw import load_technology, technology_names
-from tests.hw.measured_tables import load_tool, measured_tables, needs_tables
-
-pytestmark = needs_tables
-
-
-@pytest.fixture(scope="module")
-def tables() -> dict[str, Any]:
-    return measured_tables()
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    return load_tool("derive_areas")
+from tools import derive_areas
 
 
 @pytest.mark.parametrize("name", technology_names())
-def test_cells(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
+def test_cells(name: str, tables: dict[str, Any]) -> None:
     areas = load_technology(name).areas
-    derived = tool.derive(tables, name)
+    derived = derive_areas.derive(tables, name)
     assert derived.keys() == areas.keys()
     for part, expected in derived.items():
         constant = areas[part]
@@ -32,8 +19,8 @@ def test_cells(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("name", technology_names())
-def test_sram(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
-    derived = tool.derive_sram(tables, name)
+def test_sram(name: str, tables: dict[str, Any]) -> None:
+    derived = derive_areas.derive_sram(tables, name)
     for row in load_technology(name).sram:
         assert row.area is not None
         found = row.area.low, row.area.nominal, row.area.high
@@ -41,10 +28,12 @@ def test_sram(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("name", technology_names())
-def test_synthesised_ratios_of_area(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
+def test_synthesised_ratios_of_area(name: str, tables: dict[str, Any]) -> None:
     """A tree's area per product against that of an INT8 PE, as study B has it: 11.1 (45 nm), 11.4 (7 nm)."""
     areas = load_technology(name).areas
     tree = (146 + 20) * areas["tree.add_bit"].nominal + 20 * areas["reg.bit"].nominal
-    study = {unit: entry[tool.LIBRARIES[name]]["um2"] for unit, entry in tables["pe_costs_study_b"]["units"].items()}
+    study = {
+        unit: entry[derive_areas.LIBRARIES[name]]["um2"] for unit, entry in tables["pe_costs_study_b"]["units"].items()
+    }
     expected = study["pe_i8_32"] / (study["tree16"] / 16)
     assert areas["pe.int8_acc32"].nominal / (tree / 16) == pytest.approx(expected, rel=1e-4)

@@ -1,30 +1,17 @@
 """The numbers in the technology files follow from the measured tables, where those are at hand."""
 
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from bitsim.hw import load_technology, technology_names
-from tests.hw.measured_tables import load_tool, measured_tables, needs_tables
-
-pytestmark = needs_tables
-
-
-@pytest.fixture(scope="module")
-def tables() -> dict[str, Any]:
-    return measured_tables()
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    return load_tool("derive_prices")
+from tools import derive_prices
 
 
 @pytest.mark.parametrize("name", technology_names())
-def test_studies(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
+def test_studies(name: str, tables: dict[str, Any]) -> None:
     prices = load_technology(name).prices
-    derived = tool.derive(tables, tool.LIBRARIES[name])
+    derived = derive_prices.derive(tables, derive_prices.LIBRARIES[name])
     arithmetic = {event for event in prices if event.split(".")[0] in ("add", "mul")}
     assert derived.keys() == prices.keys() - arithmetic
     for event, expected in derived.items():
@@ -36,9 +23,9 @@ def test_studies(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("name", technology_names())
-def test_registers_and_gates_rebuild_the_measured_total(name: str, tables: dict[str, Any], tool: ModuleType) -> None:
-    library = tool.LIBRARIES[name]
-    for ratio in tool.rebuilt(tables, library, tool.derive(tables, library)).values():
+def test_registers_and_gates_rebuild_the_measured_total(name: str, tables: dict[str, Any]) -> None:
+    library = derive_prices.LIBRARIES[name]
+    for ratio in derive_prices.rebuilt(tables, library, derive_prices.derive(tables, library)).values():
         assert ratio == pytest.approx(1, abs=0.01)
 
 

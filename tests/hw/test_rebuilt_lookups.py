@@ -14,7 +14,6 @@ from bitsim.datapath.ternary_lut import TernaryLut
 from bitsim.events import Events, total
 from bitsim.hw import technology_names
 from bitsim.hw.datapaths import BinaryLutSpec, TernaryLutSpec
-from tests.hw.measured_tables import measured_tables, needs_tables
 from tests.hw.rebuilding import (
     CYCLES,
     LIBRARIES,
@@ -27,7 +26,6 @@ from tests.hw.rebuilding import (
     without_operand_registers,
 )
 
-pytestmark = needs_tables
 TABLES = [("t", 2), ("t", 3), ("t", 4), ("t", 5), ("b", 4)]
 
 
@@ -53,8 +51,8 @@ def lookups(kind: str, g: int, *, held: bool) -> Events:
 
 @pytest.mark.parametrize("technology", technology_names())
 @pytest.mark.parametrize(("kind", "g"), TABLES)
-def test_lookups(kind: str, g: int, technology: str) -> None:
-    units, library = measured_tables()["pe_costs"]["units"], LIBRARIES[technology]
+def test_lookups(kind: str, g: int, technology: str, tables: dict[str, Any]) -> None:
+    units, library = tables["pe_costs"]["units"], LIBRARIES[technology]
     held, changing = (units[f"lutread_{kind}_g{g}_{stimulus}"][library] for stimulus in ("TS", "OS"))
     low = fj(lookups(kind, g, held=True), technology, "low", OPERATIONS_A)
     assert low == pytest.approx(1e3 * g * held["pJ_mac_zd"], rel=WITHIN)
@@ -64,13 +62,13 @@ def test_lookups(kind: str, g: int, technology: str) -> None:
 
 @pytest.mark.parametrize("technology", technology_names())
 @pytest.mark.parametrize(("kind", "g"), [("t", 2), ("t", 3), ("b", 4)])
-def test_table_builders(kind: str, g: int, technology: str) -> None:
+def test_table_builders(kind: str, g: int, technology: str, tables: dict[str, Any]) -> None:
     """A new table in every cycle.
 
     The registers are taken as the study measured them: how many flip-flops its builders have is not told, and what it
     measured is less than our tables, which hold copies of the activations as well, would take.
     """
-    unit = measured_tables()["pe_costs"]["units"][f"precompute_{kind}_g{g}"][LIBRARIES[technology]]
+    unit = tables["pe_costs"]["units"][f"precompute_{kind}_g{g}"][LIBRARIES[technology]]
     if unit is None:
         pytest.skip(f"precompute_{kind}_g{g} was not synthesised to {LIBRARIES[technology]}")
     acts = gaussian(np.random.default_rng(5), (1000, g))

@@ -18,7 +18,6 @@ from bitsim.datapath.sparse_array import SparseArray
 from bitsim.events import Events
 from bitsim.hw import technology_names
 from bitsim.hw.datapaths import SparseArraySpec
-from tests.hw.measured_tables import measured_tables, needs_tables
 from tests.hw.rebuilding import (
     CYCLES,
     LIBRARIES,
@@ -35,7 +34,6 @@ from tests.hw.rebuilding import (
     tree_of_16,
 )
 
-pytestmark = needs_tables
 PES = {  # unit of study B -> PE, accumulator, bits of the activation register, unit of study A
     "pe_t8_20": ("ternary", 20, 8, None),
     "pe_t8_24": ("ternary", 24, 8, "tacc_a8_acc24"),
@@ -66,11 +64,6 @@ CANT = {  # unit of study A, level, technology -> why events can't do it
     ("tdot16_a8_z0.9", "high", "45nm"): ZEROS,
     ("tdot16_a8_z0.9", "low", "45nm"): ZEROS,
 }
-
-
-@pytest.fixture(scope="module")
-def tables() -> dict[str, Any]:
-    return measured_tables()
 
 
 def unit_a(tables: dict[str, Any], unit: str, technology: str) -> dict[str, float]:

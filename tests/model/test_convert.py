@@ -20,7 +20,7 @@ from bitsim.model.footprint import linear_bits
 from bitsim.quant.layouts import packing
 from bitsim.quant.packing import pack_hf
 from tests.model.files.gguf_bytes import gguf_bytes, metadata, model_codes, model_tensors
-from tests.model.tiny_models import FLOAT_CONFIG, GOLDEN, TINY, tiny_config, write_checkpoint
+from tests.model.tiny_models import FLOAT_CONFIG, TINY, tiny_config, write_checkpoint
 
 WAYS = [(file_format, name) for file_format, names in PACKINGS_OF.items() for name in names if name != "1bit"]
 RAGGED = {"linear_class": "bitlinear", "hidden_size": 5, "num_heads": 3, "num_kv_heads": 1, "head_dim": 2}
@@ -81,10 +81,8 @@ def test_there_and_back_is_lossless(source, tmp_path, file_format, name):
 
 @pytest.mark.parametrize("name", ["tq1_0", "tq2_0", "i2_s"])
 @pytest.mark.parametrize("kind", ["packed_bitlinear", "packed_autobitlinear"])
-def test_transformers_bytes_come_back_from_gguf(tmp_path, kind, name):
-    folder = GOLDEN / "hf" / "A" / kind
-    if not folder.is_dir():
-        pytest.skip(f"no golden data at {folder}")
+def test_transformers_bytes_come_back_from_gguf(golden, tmp_path, kind, name):
+    folder = golden / "hf" / "A" / kind
     convert(load_checkpoint(folder), tmp_path / "model.gguf", "gguf", name)
     convert(load_checkpoint(tmp_path / "model.gguf"), tmp_path / "back", "hf", "2bit")
     want, got = SafetensorsFile(folder / "model.safetensors"), SafetensorsFile(tmp_path / "back" / "model.safetensors")
@@ -94,10 +92,8 @@ def test_transformers_bytes_come_back_from_gguf(tmp_path, kind, name):
         np.testing.assert_array_equal(got.array(tensor), want.array(tensor))
 
 
-def test_master_weights_pack_to_the_reference_bytes(tmp_path):
-    folder = GOLDEN / "hf" / "A"
-    if not folder.is_dir():
-        pytest.skip(f"no golden data at {folder}")
+def test_master_weights_pack_to_the_reference_bytes(golden, tmp_path):
+    folder = golden / "hf" / "A"
     convert(load_checkpoint(folder / "master"), tmp_path / "packed", "hf", "2bit")
     got = SafetensorsFile(tmp_path / "packed" / "model.safetensors")
     want = SafetensorsFile(folder / "packed_autobitlinear" / "model.safetensors")

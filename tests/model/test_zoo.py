@@ -20,13 +20,13 @@ BITNET_CPP = ("125m", "350m", "700m", "1b", "1.5b", "2.5b", "3.8b", "7b", "13b",
 LLAMA = ("700m", "1.3b", "3b", "3.9b", "7b", "13b", "70b")
 
 
-def test_names():
+def test_every_size_of_the_papers_has_a_shape():
     expected = [f"{v}-{s}" for v in ("bitnet", "fp16") for s in B1]
     expected += [f"{v}-{s}" for v in ("llama", "bitnet-b158") for s in LLAMA]
     expected += [f"bitnet-a48-{s}" for s in ("700m", "1.3b", "3b", "7b")]
     expected += [f"bitnet-v2-{s}" for s in ("400m", "1.3b", "3b", "7b")]
     expected += [f"bitnetcpp{v}-{s}" for v in ("", "-f16") for s in BITNET_CPP]
-    assert set(zoo_names()) == {*expected, "bitnet-b158-2b4t"}
+    assert {*expected, "bitnet-b158-2b4t"} <= set(zoo_names())
 
 
 @pytest.mark.parametrize("size", ["700m", "1.3b", "3b", "7b"])

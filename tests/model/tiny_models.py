@@ -11,7 +11,6 @@ import numpy as np
 from bitsim.model.config import ModelConfig
 from bitsim.model.executor import ReferenceExecutor
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
 TINY = Path(__file__).parents[1] / "golden" / "tiny"
 
 CONFIG = ModelConfig(

@@ -1,7 +1,5 @@
 """BitNet b1 and b1.58: what the papers say of their quantisers, and the FAQ's vectors."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,8 +16,8 @@ f32 = np.float32
 
 
 @pytest.fixture(scope="module")
-def faq(golden: Path):
-    return np.load(golden / "layer" / "faq_vectors.npz")
+def faq(layer):
+    return layer("faq_vectors")
 
 
 @pytest.mark.parametrize("case", CASES)

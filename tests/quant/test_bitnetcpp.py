@@ -7,17 +7,15 @@ from hypothesis import strategies as st
 
 from bitsim.quant.contracts import contract
 from tests.quant.strategies import tokens
-from tests.quant.test_contracts import GOLDEN, same_bits
+from tests.quant.test_contracts import same_bits
 
-VECTORS = GOLDEN.parent / "gguf" / "i2s_vectors.npz"
 RULES = contract("bitnetcpp_i2s")
 EXACT = 2**24  # integers up to here are float32 values
 
 
-@pytest.mark.skipif(not VECTORS.is_file(), reason=f"no golden data at {VECTORS}")
 @pytest.mark.parametrize("case", ["a", "b"])
-def test_golden_vectors(case):
-    vectors = np.load(VECTORS)
+def test_golden_vectors(golden, case):
+    vectors = np.load(golden / "gguf" / "i2s_vectors.npz")
     q, s = RULES.quantise_activations(vectors[f"{case}.x"][None])
     same_bits(q[0], vectors[f"{case}.q"])
     same_bits(s[0, 0], vectors[f"{case}.s"])

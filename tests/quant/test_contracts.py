@@ -1,7 +1,5 @@
 """Contracts against transformers' and the authors' own functions: equal bit for bit."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,13 +11,6 @@ from bitsim.model.config import NUMERICS
 from bitsim.quant.contracts import CONTRACTS, absmax_int8, contract, ternarise
 from bitsim.quant.recipes import recipe_named
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "layer"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden data at {GOLDEN}")
-
-
-def load(name):
-    return np.load(GOLDEN / f"{name}.npz")
-
 
 def same_bits(got, want):
     assert got.dtype == want.dtype
@@ -27,9 +18,8 @@ def same_bits(got, want):
     np.testing.assert_array_equal(got.view(f"u{got.itemsize}"), want.view(f"u{want.itemsize}"))
 
 
-@needs_golden
-def test_activation_codes_equal_transformers():
-    vectors = load("act_vectors")
+def test_activation_codes_equal_transformers(layer):
+    vectors = layer("act_vectors")
     cases = sorted({key.split(".")[0] for key in vectors.files if key.endswith(".fp32.x")} - {"inf", "nan"})
     assert len(cases) == 14
     for case in cases:
@@ -40,24 +30,21 @@ def test_activation_codes_equal_transformers():
             same_bits(q.astype(np.float32) / s + 0, vectors[f"{case}.fp32.{mode}.fake"] + 0)
 
 
-@needs_golden
 @pytest.mark.parametrize("case", ["inf", "nan"])
-def test_non_finite_activations_are_refused(case):
+def test_non_finite_activations_are_refused(layer, case):
     with pytest.raises(OperandError, match=r"activations\[0, \d\]: expected a finite number, got -?(inf|nan)"):
-        absmax_int8(load("act_vectors")[f"{case}.fp32.x"])
+        absmax_int8(layer("act_vectors")[f"{case}.fp32.x"])
 
 
-@needs_golden
-def test_rescale_equals_transformers():
-    vectors = load("act_vectors")
+def test_rescale_equals_transformers(layer):
+    vectors = layer("act_vectors")
     y, s, ws = (vectors[f"post.fp32.{name}"] for name in ("y", "s", "ws"))
     for mode in ("eager", "compiled"):
         same_bits(contract("hf_bitlinear_fp32").rescale(y, s, ws[0]), vectors[f"post.fp32.{mode}.out"])
 
 
-@needs_golden
-def test_weight_codes_equal_transformers():
-    vectors = load("weight_vectors")
+def test_weight_codes_equal_transformers(layer):
+    vectors = layer("weight_vectors")
     cases = [key[: -len(".w")] for key in vectors.files if key.endswith(".fp32.w")]
     assert len(cases) == 15
     for case in cases:
@@ -66,9 +53,8 @@ def test_weight_codes_equal_transformers():
         np.testing.assert_array_max_ulp(np.float32(1) / mean, vectors[f"{case}.scale"], maxulp=2)
 
 
-@needs_golden
-def test_faq_codes_and_sums():
-    vectors = load("faq_vectors")
+def test_faq_codes_and_sums(layer):
+    vectors = layer("faq_vectors")
     for case in ("rand", "zeros", "sym_pm1", "big"):
         q, s = absmax_int8(vectors[f"{case}.x"])
         same_bits(q, vectors[f"{case}.xq"])

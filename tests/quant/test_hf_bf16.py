@@ -9,7 +9,7 @@ from bitsim.model.executor import exact_matmul
 from bitsim.quant import reference
 from bitsim.quant.contracts import contract
 from bitsim.quant.packing import bf16_to_f32, round_to_bf16
-from tests.quant.test_contracts import GOLDEN, load, needs_golden, same_bits
+from tests.quant.test_contracts import same_bits
 
 MODES = ["eager", "compiled"]
 
@@ -42,10 +42,9 @@ def test_rounding_is_to_nearest_ties_to_even():
     same_bits(np.signbit(got[finite]), np.signbit(values[finite]))
 
 
-@needs_golden
 @pytest.mark.parametrize("mode", MODES)
-def test_codes_and_scales_equal_transformers(mode):
-    vectors, recipe = load("act_vectors"), contract(f"hf_bitlinear_bf16_{mode}")
+def test_codes_and_scales_equal_transformers(layer, mode):
+    vectors, recipe = layer("act_vectors"), contract(f"hf_bitlinear_bf16_{mode}")
     cases = sorted({key.split(".")[0] for key in vectors.files if key.endswith(".bf16.x.bf16")} - {"inf", "nan"})
     assert len(cases) == 14
     for case in cases:
@@ -54,29 +53,26 @@ def test_codes_and_scales_equal_transformers(mode):
         same_bits(s, stored(vectors, f"{case}.bf16.{mode}.s"))
 
 
-@needs_golden
 @pytest.mark.parametrize("mode", MODES)
-def test_rescale_equals_transformers(mode):
-    vectors = load("act_vectors")
+def test_rescale_equals_transformers(layer, mode):
+    vectors = layer("act_vectors")
     y, s, weight_scale = (stored(vectors, f"post.bf16.{name}") for name in ("y", "s", "ws"))
     got = contract(f"hf_bitlinear_bf16_{mode}").rescale(y, s, weight_scale[0])
     same_bits(got, stored(vectors, f"post.bf16.{mode}.out"))
 
 
-@needs_golden
-def test_eager_and_compiled_are_different_functions():
-    vectors = load("act_vectors")
+def test_eager_and_compiled_are_different_functions(layer):
+    vectors = layer("act_vectors")
     x = stored(vectors, "rand2.bf16.x")
     codes = [contract(f"hf_bitlinear_bf16_{mode}").quantise_activations(x)[0] for mode in MODES]
     assert (codes[0] != codes[1]).any()
 
 
-@needs_golden
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("linear", ["q_proj", "o_proj", "gate_proj", "down_proj"])
-def test_a_linear_on_the_activations_of_a_bfloat16_model(mode, linear):
+def test_a_linear_on_the_activations_of_a_bfloat16_model(golden, mode, linear):
     """The trace's model computes another class, but its inputs are real: both contracts keep to the exact result."""
-    folder = GOLDEN.parent / "hf" / "A"
+    folder = golden / "hf" / "A"
     trace = np.load(folder / "trace_packed_autobitlinear_bf16_eager.npz")
     model = load_model(folder / "packed_bitlinear")
     recipe = contract(f"hf_bitlinear_bf16_{mode}")

@@ -1,7 +1,5 @@
 """Law 8 for Hugging Face's packing, and bfloat16."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +9,6 @@ from hypothesis.extra.numpy import arrays
 from bitsim.errors import OperandError
 from bitsim.quant.packing import TernaryWeight, bf16_to_f32, f32_to_bf16, pack_hf, unpack_hf
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "layer" / "weight_vectors.npz"
 shapes = st.tuples(st.integers(1, 21), st.integers(1, 13))
 
 
@@ -37,9 +34,8 @@ def test_all_81_bytes():
             unpack_hf(np.array([[0, 0, 0], [0, 0, byte]], np.uint8), 8)
 
 
-@pytest.mark.skipif(not GOLDEN.is_file(), reason=f"no golden data at {GOLDEN}")
-def test_bytes_equal_transformers():
-    vectors = np.load(GOLDEN)
+def test_bytes_equal_transformers(layer):
+    vectors = layer("weight_vectors")
     np.testing.assert_array_equal(pack_hf(vectors["pack.tern"]), vectors["pack.packed"])
     for n in (1, 2, 3, 5, 6, 7, 9):
         codes, packed = vectors[f"pack.odd{n}.tern"], vectors[f"pack.odd{n}.packed"]

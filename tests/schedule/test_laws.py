@@ -111,6 +111,7 @@ def test_law_7_on_random_chips_and_shapes(data: st.DataObject, chip: Chip) -> No
     keeps_law_7(chip, placed, 0 if held else op.weight_bits)
 
 
+@pytest.mark.sampled(one_in=4)
 @pytest.mark.parametrize("chip_name", chip_names())
 @pytest.mark.parametrize("model_name", ["tiny-b158", "bitnet-1.3b", "llama-700m"])
 def test_law_7_on_models(chip_name: str, model_name: str) -> None:

@@ -10,12 +10,14 @@ from bitsim.events import total
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.chip import Chip
 from bitsim.hw.datapaths import BitSerialSpec, PopcountSpec
+from bitsim.model.catalogue import SHIPPED
 from bitsim.model.checkpoint import load_model
 from bitsim.study import estimate, run
 from bitsim.study.estimate import EstimateError
 from bitsim.study.statistics import MEASURED_ON, default_statistics
+from tests.chips import takes
 
-FAMILIES = ("tiny-b1", "tiny-b158", "tiny-a48", "tiny-v2")
+FAMILIES = [name for name in SHIPPED if load_model(name).config.quantised]
 TOKENS = 256  # what tools/measure_statistics.py measured
 
 
@@ -32,19 +34,11 @@ def popcounts(operands: str) -> Chip:
     return load_chip("ternary-ws-64x64").model_copy(update={"bitlinear": spec})
 
 
-# Chips whose BitLinear takes narrower operands, and the models that have them.
-NARROW = {
-    "bit-serial-binary": {"tiny-b1"},
-    "int4-tensor-ampere": {"tiny-v2"},
-    "popcount-ternary": set[str](),
-    "popcount-w1a1": set[str](),
-}
-
-
-@pytest.mark.parametrize("model", [*FAMILIES, "tiny-fp16"])
+@pytest.mark.sampled(one_in=6)
+@pytest.mark.parametrize("model", SHIPPED)
 @pytest.mark.parametrize("chip", chip_names())
 def test_every_kind_of_model_is_estimated_on_every_shipped_chip_that_takes_it(chip: str, model: str) -> None:
-    if model not in NARROW.get(chip, {model}) | {"tiny-fp16"}:
+    if not takes(chip, model):
         with pytest.raises(BitsimError, match=rf"{chip}.* takes "):
             estimate(model, chip, prefill=5, decode=1)
         return

@@ -13,10 +13,7 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.quant.contracts import contract
 from bitsim.quant.packing import bf16_to_f32, f32_to_bf16
 from bitsim.quant.recipes import recipe_named
-from tests.model.tiny_models import GOLDEN, Recorder
-
-HF = GOLDEN / "hf" / "A"
-pytestmark = pytest.mark.skipif(not HF.is_dir(), reason=f"no golden data at {HF}")
+from tests.model.tiny_models import Recorder
 
 INPUT_OF = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj"}
 BLOCK = {"q_proj": "self_attn", "k_proj": "self_attn", "v_proj": "self_attn", "o_proj": "self_attn"}
@@ -30,13 +27,18 @@ def name_of(layer, linear):
 
 
 @pytest.fixture(scope="module")
-def fp32():
-    return np.load(HF / "trace_packed_bitlinear_fp32_eager.npz")
+def hf(golden):
+    return golden / "hf" / "A"
 
 
 @pytest.fixture(scope="module")
-def bf16():
-    return np.load(HF / "trace_packed_autobitlinear_bf16_eager.npz")
+def fp32(hf):
+    return np.load(hf / "trace_packed_bitlinear_fp32_eager.npz")
+
+
+@pytest.fixture(scope="module")
+def bf16(hf):
+    return np.load(hf / "trace_packed_autobitlinear_bf16_eager.npz")
 
 
 def linear_weight(model, layer, linear):
@@ -44,8 +46,8 @@ def linear_weight(model, layer, linear):
 
 
 @pytest.mark.parametrize(("layer", "linear"), LINEARS)
-def test_bitlinear_given_its_input(fp32, layer, linear):
-    model, recipe = load_model(HF / "packed_bitlinear"), contract("hf_bitlinear_fp32")
+def test_bitlinear_given_its_input(hf, fp32, layer, linear):
+    model, recipe = load_model(hf / "packed_bitlinear"), contract("hf_bitlinear_fp32")
     source = INPUT_OF.get(linear, linear)
     q, s = recipe.quantise_activations(fp32[f"L{layer}.{source}.x"][0])
     np.testing.assert_array_equal(q, fp32[f"L{layer}.{source}.q"][0])
@@ -66,8 +68,8 @@ def lookup(trace, key):
 
 
 @pytest.mark.parametrize(("layer", "linear"), LINEARS)
-def test_autobitlinear_given_its_input(bf16, layer, linear):
-    model, recipe = load_model(HF / "packed_autobitlinear"), contract("hf_autobitlinear")
+def test_autobitlinear_given_its_input(hf, bf16, layer, linear):
+    model, recipe = load_model(hf / "packed_autobitlinear"), contract("hf_autobitlinear")
     source = INPUT_OF.get(linear, linear)
     q, s = recipe.quantise_activations(lookup(bf16, f"L{layer}.{source}.x"))
     np.testing.assert_array_equal(q, lookup(bf16, f"L{layer}.{source}.q"))
@@ -81,8 +83,8 @@ def test_autobitlinear_given_its_input(bf16, layer, linear):
     np.testing.assert_array_equal(y, lookup(bf16, f"L{layer}.{linear}.y"))
 
 
-def test_full_forward(fp32):
-    model, recorder = load_model(HF / "packed_bitlinear"), Recorder()
+def test_full_forward(hf, fp32):
+    model, recorder = load_model(hf / "packed_bitlinear"), Recorder()
     cache = KVCache(model.config, 32)
     recipe = recipe_named("hf_bitlinear_fp32")
     logits = forward(model.config, model.weights, fp32["input_ids"][0], cache, recorder, recipe)
@@ -96,18 +98,18 @@ def test_full_forward(fp32):
     np.testing.assert_array_equal(logits.argmax(-1), expected.argmax(-1))
 
 
-def test_greedy_tokens(fp32):
-    model = load_model(HF / "packed_bitlinear")
+def test_greedy_tokens(hf, fp32):
+    model = load_model(hf / "packed_bitlinear")
     tokens, _ = generate(model, ReferenceExecutor(), fp32["input_ids"][0], 8, kv=32)
     np.testing.assert_array_equal(tokens, fp32["greedy_8"][0])
 
 
 @pytest.mark.parametrize("kind", ["packed_bitlinear", "packed_autobitlinear"])
-def test_master_weights_quantise_to_the_packed_bytes(kind, tmp_path):
-    packed, values = load_checkpoint(HF / kind), json.loads((HF / "master" / "config.json").read_text())
+def test_master_weights_quantise_to_the_packed_bytes(hf, kind, tmp_path):
+    packed, values = load_checkpoint(hf / kind), json.loads((hf / "master" / "config.json").read_text())
     values["quantization_config"]["linear_class"] = packed.config.linear_class
     (tmp_path / "config.json").write_text(json.dumps(values))
-    (tmp_path / "model.safetensors").symlink_to(HF / "master" / "model.safetensors")
+    (tmp_path / "model.safetensors").symlink_to(hf / "master" / "model.safetensors")
     master = load_checkpoint(tmp_path)
     assert (master.packing, packed.packing) == ("master", "2bit")
     for ours, theirs in zip(master.weights.layers, packed.weights.layers, strict=True):
