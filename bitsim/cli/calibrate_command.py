@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bitsim.cli.files import check_file, write_files
 from bitsim.cli.machine_command import command as machine_command
 from bitsim.cli.options import chip_option
-from bitsim.cli.output import announce_compilation, print_json, print_table, si, write_files
+from bitsim.cli.output import announce_compilation, print_json, print_table, si
 
 if TYPE_CHECKING:
     from bitsim.hw.host import HostSpec
@@ -37,6 +38,7 @@ def command(
     if points is None:
         context.invoke(machine_command, as_json=as_json, out=out)
         return
+    check_file(out, "--out")
     announce_compilation()
     from bitsim.measure.calibrate import calibrate
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitsim.cli.files import check_directory, write_files
 from bitsim.cli.options import execution_options, generation_options, output_options
-from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, si, write_files
+from bitsim.cli.output import announce_compilation, csv_text, print_json, print_table, si
 from bitsim.cost import CONVENTIONS
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
+from bitsim.cli.files import check_directory, check_file
 from bitsim.cli.options import chip_option, numerics_option, output_options, schedule_options, trace_option
-from bitsim.cli.output import check_directory, print_json
+from bitsim.cli.output import print_json
 
 
 @click.command("estimate")
@@ -33,7 +34,7 @@ def command(
 ) -> None:
     """Cycles and energy of MODEL's shapes on a chip, without weights."""
     check_directory(out)
-    check_directory(trace and trace.parent, "--trace")
+    check_file(trace, "--trace")
     from bitsim.cli.present import print_result, write_result, write_trace
     from bitsim.model.experts import Experts
     from bitsim.study import estimate

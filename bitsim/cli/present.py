@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bitsim.cli.output import csv_text, print_table, si, write_files
+from bitsim.cli.files import write_files
+from bitsim.cli.output import csv_text, print_table, si
 from bitsim.cost import CONVENTIONS, Energy
 from bitsim.model.operators import Phase
 

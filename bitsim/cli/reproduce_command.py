@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from bitsim.cli.files import check_directory, write_files
 from bitsim.cli.options import output_options
-from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, write_files
+from bitsim.cli.output import announce_compilation, csv_text, print_json, print_table
 
 # What can be reproduced: module and function, called with a callback for progress, that make its `Report`.
 REPORTS = {

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitsim.cli.files import check_directory, write_files
 from bitsim.cli.options import numerics_option, output_options
-from bitsim.cli.output import check_directory, csv_text, print_json, print_table, si, write_files
+from bitsim.cli.output import csv_text, print_json, print_table, si
 
 if TYPE_CHECKING:
     from bitsim.serving.serve import Serving

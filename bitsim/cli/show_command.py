@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
+from bitsim.cli.files import write_files
 from bitsim.cli.options import output_options
-from bitsim.cli.output import print_json, print_table, write_files
+from bitsim.cli.output import print_json, print_table
 from bitsim.errors import UnknownNameError
 from bitsim.hw import (
     Chip,
