@@ -19,7 +19,7 @@ def set_as_mathematics(text: Text) -> bool:
 
 
 def test_names_with_dollars_are_drawn_as_they_are() -> None:
-    result = bitsim.estimate("tiny-b158", prefill=3, decode=1)
+    result = bitsim.estimate("tiny-b158", "ternary-ws-64x64", prefill=3, decode=1)
     named = replace(result, inputs={**result.inputs, "model": NAME, "chip": NAME})
     for figure in (energy_figure(named), time_figure(named), roofline_figure(named)):
         assert figure is not None
