@@ -1,12 +1,9 @@
 """The figure of `bitsim validate`: predicted over published, one row per quantity."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Literal
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
+from bitsim.figures.style import new_figure, saved
 from reports.validation import Compared
 
 TIME, ENERGY = "#1f5a8a", "#c9772f"
@@ -15,8 +12,7 @@ TIME, ENERGY = "#1f5a8a", "#c9772f"
 def draw(rows: Sequence[Compared], file_format: Literal["png", "pdf"]) -> bytes:
     """Bytes of the figure; rows without a published value or a prediction are left out."""
     shown = [(row, row.error_pct) for row in rows if row.error_pct is not None][::-1]
-    figure = Figure(figsize=(9.5, 0.8 + 0.36 * len(shown)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.5, 0.8 + 0.36 * len(shown))
     axes = figure.subplots()
     axes.axvspan(0.9, 1.1, color="#e4e4e4", zorder=0)
     axes.axvline(1.0, color="black", linewidth=0.8, zorder=1)
@@ -41,9 +37,7 @@ def draw(rows: Sequence[Compared], file_format: Literal["png", "pdf"]) -> bytes:
     axes.plot([], [], "o-", color=ENERGY, label="energy, low to high")
     axes.legend(frameon=False, fontsize=8, loc="upper right")
     axes.spines[["top", "right"]].set_visible(False)
-    image = BytesIO()
-    figure.savefig(image, format=file_format, dpi=150)
-    return image.getvalue()
+    return saved(figure, file_format, dpi=150)
 
 
 def _label(row: Compared) -> str:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitsim.cli.files import check_file, write_files
 from bitsim.cli.machine_command import command as machine_command
 from bitsim.cli.options import chip_option
-from bitsim.cli.output import announce_compilation, print_table, si, write_files
+from bitsim.cli.output import announce_compilation, print_table, si
+from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
     from bitsim.measure.calibrate import Calibration
@@ -32,6 +34,7 @@ def command(
     CSV has the columns m, k, n, time_s: tokens, inputs and outputs of a matmul with ternary weights at 2 bits, and the
     seconds that it took.
     """
+    check_file(out, "--out")
     if machine == (points is not None):
         raise click.UsageError("expected either a CSV or --machine")
     if points is None:
@@ -64,9 +67,9 @@ def view_calibration(found: "Calibration") -> None:
             for r in found.records("residuals")
         ],
     )
-    click.echo(f"root mean square error {found.rms_pct:.2f} %, held out (leave one out) {found.held_out_rms_pct:.2f} %")
+    echo(f"root mean square error {found.rms_pct:.2f} %, held out (leave one out) {found.held_out_rms_pct:.2f} %")
     for bound in found.binds:
-        click.echo(f"a bound binds: {bound}")
+        echo(f"a bound binds: {bound}")
 
 
 def _amount(parameter: Mapping[str, Any], key: str) -> str:

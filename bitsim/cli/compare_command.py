@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitsim.cli.files import check_directory
 from bitsim.cli.options import execution_options, generation_options, output_options
-from bitsim.cli.output import announce_compilation, check_directory, print_table, si
+from bitsim.cli.output import announce_compilation, print_table, si
+from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def view_compared(compared: "PairComparison") -> None:
     columns = ["model", "chip", "cycles", "time", *(f"energy, {name}" for name in CONVENTIONS)]
     print_table("decode, per new token", columns, rows)
     for name, convention in CONVENTIONS.items():
-        click.echo(f"{name}: {convention.includes}")
+        echo(f"{name}: {convention.includes}")
     for record in records:
         if record["overflows"]:
-            click.echo(f"{record['model']}@{record['chip']}: {record['overflows']:,} overflows")
+            echo(f"{record['model']}@{record['chip']}: {record['overflows']:,} overflows")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bitsim.cli.options import gguf_options
-from bitsim.cli.output import note
+from bitsim.cli.terminal import note
 
 PACKINGS = ["2bit", "1bit", "1.6bit", "trits5_offset", "trits5_sign", "tq2_0", "tq1_0", "i2_s", "i2_s_x86", "i2_s_arm"]
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitsim.cli.files import check_directory, write_files
 from bitsim.cli.options import chip_option, listed, output_options
-from bitsim.cli.output import announce_compilation, check_directory, csv_text, print_json, print_table, si, write_files
+from bitsim.cli.output import announce_compilation, csv_text, print_json, print_table, si
+from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.prices import LEVELS
 from bitsim.hw import chip_names, load_chip
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 def command(context: click.Context) -> None:
     """The structures that compute quantised linears."""
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+        echo(context.get_help())
 
 
 @command.command("list")
@@ -70,7 +72,7 @@ def bound(name: str, k: int, model: str | None, limit: int, as_json: bool, out: 
 def view_bounds(bounds: "AccumulatorBounds") -> None:
     """One row per accumulator, with what a model's sums reach if one was executed."""
     if not bounds.bounds:
-        click.echo(bounds.notes[0])
+        echo(bounds.notes[0])
         return
     columns = ["accumulator", "bits it has", f"K = {bounds.k}: range", "bits needed"]
     rows = [[e.register, e.bits, f"{e.worst.low:,} .. {e.worst.high:,}", e.worst.bits] for e in bounds.bounds]
@@ -117,7 +119,7 @@ def view_sizes(study: "ArraySizes") -> None:
         rows.append([f"{p.rows} x {p.cols}", p.phase, f"{p.cycles:,}", si(p.time_s, "s"), *used, p.bound])
     print_table(study.title, columns, rows)
     for line in study.notes:
-        click.echo(line)
+        echo(line)
 
 
 def _size_figures(study: "ArraySizes") -> Mapping[str, bytes]:
@@ -179,12 +181,12 @@ def view_comparison(comparison: "DatapathComparison") -> None:
     columns += [*(f"{name}, fJ/MAC" for name in CONVENTIONS), "area, 1000 um2"]
     print_table(comparison.title, columns, [_row(row) for row in records])
     for name, convention in CONVENTIONS.items():
-        click.echo(f"{name}: {convention.includes}")
+        echo(f"{name}: {convention.includes}")
     for record in records:
         if record["notes"]:
-            click.echo(f"{record['chip']}: {record['notes']}")
+            echo(f"{record['chip']}: {record['notes']}")
     for line in comparison.notes:
-        click.echo(line)
+        echo(line)
 
 
 def _row(record: Mapping[str, Any]) -> list[object]:

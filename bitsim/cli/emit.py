@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from bitsim.cli.output import print_json, write_files
+from bitsim.cli.files import write_files
+from bitsim.cli.output import print_json
 from bitsim.results.outcome import Outcome
 
 Kind = TypeVar("Kind", bound=Outcome)

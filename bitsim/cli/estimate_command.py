@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from bitsim.cli.files import check_directory, check_file
 from bitsim.cli.options import chip_option, numerics_option, output_options, schedule_options, trace_option
-from bitsim.cli.output import check_directory
 
 
 @click.command("estimate")
@@ -33,7 +33,7 @@ def command(
 ) -> None:
     """Cycles and energy of MODEL's shapes on a chip, without weights."""
     check_directory(out)
-    check_directory(trace and trace.parent, "--trace")
+    check_file(trace, "--trace")
     from bitsim.cli.emit import emit
     from bitsim.cli.present import result_files, view_result, write_trace
     from bitsim.model.experts import Experts

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitsim.cli.files import check_directory
 from bitsim.cli.options import chip_option, listed, numerics_option, output_options
-from bitsim.cli.output import announce_compilation, check_directory, print_table
+from bitsim.cli.output import announce_compilation, print_table
 from bitsim.cli.present import view_sparsity
+from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
     from bitsim.study.evaluate import Evaluation
@@ -50,15 +52,15 @@ def view_evaluation(evaluation: "Evaluation") -> None:
         )
         return
     score = evaluation.score
-    click.echo(
+    echo(
         f"{score.model} on {score.chip}: {score.bits_per_byte:.4f} bits per byte "
         f"({score.predicted_bytes:,} bytes of {score.text}, windows of {score.window}, numerics {score.numerics})"
     )
     view_sparsity(score.sparsity)
     if score.overflows:
-        click.echo(f"{score.overflows:,} accumulator overflows, first in {score.first_overflow}")
+        echo(f"{score.overflows:,} accumulator overflows, first in {score.first_overflow}")
     if score.wrong_sums:
-        click.echo(
+        echo(
             f"{score.wrong_sums:,} BitLinear sums differ from the exact ones, by {score.largest_sum_error:,g} at "
             f"most; root mean square {score.rms_sum_error:.3g} of theirs"
         )

@@ -6,6 +6,7 @@ import click
 
 from bitsim.cli.options import gguf_options
 from bitsim.cli.output import print_json, print_table
+from bitsim.cli.terminal import echo
 
 
 @click.command("inspect")
@@ -21,7 +22,7 @@ def command(source: str, as_json: bool, hidden_act: Any, i2s_layout: Any) -> Non
     if as_json:
         print_json(found)
         return
-    click.echo(
+    echo(
         f"{found['path']}: {found['layers']} layers of {found['hidden_size']}, FFN {found['intermediate_size']} "
         f"({found['hidden_act']}), {found['heads']} heads, {found['kv_heads']} KV heads, "
         f"vocabulary {found['vocab_size']}\n"
@@ -31,7 +32,7 @@ def command(source: str, as_json: bool, hidden_act: Any, i2s_layout: Any) -> Non
         f"all tensors: {found['size_bytes']:,} bytes, sha256 {found['digest']}"
     )
     if found["scale"] is not None:
-        click.echo("scales: " + ", ".join(f"{name} {value:.6g}" for name, value in found["scale"].items()))
+        echo("scales: " + ", ".join(f"{name} {value:.6g}" for name, value in found["scale"].items()))
     rows = [
         [
             linear["name"],

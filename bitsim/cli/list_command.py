@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitsim.cli.files import write_files
 from bitsim.cli.options import output_options
-from bitsim.cli.output import print_json, print_table, write_files
+from bitsim.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from bitsim.hw.library import Kind

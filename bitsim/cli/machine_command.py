@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bitsim.cli.output import announce_compilation, check_directory, print_table, write_files
+from bitsim.cli.files import check_file, write_files
+from bitsim.cli.output import announce_compilation, print_table
 
 if TYPE_CHECKING:
     from bitsim.measure.machine import Machine
@@ -22,7 +23,7 @@ def command(megabytes: int, repeats: int, name: str, as_json: bool, out: Path | 
 
     Run it while nothing else does: the rates are of all cores, by the clock on the wall.
     """
-    check_directory(out.parent if out else None)
+    check_file(out, "--out")
     announce_compilation()
     from bitsim.cli.emit import emit
     from bitsim.measure.machine import measure_machine

@@ -7,6 +7,7 @@ import sys
 import click
 
 from bitsim._version import __version__
+from bitsim.cli.terminal import cut, echo
 from bitsim.errors import BitsimError, UnknownNameError
 
 # The commands by what they are for, in the order in which help shows them.
@@ -96,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def fail(message: str) -> None:
     """Print one line (or one line per problem) on stderr and leave with exit code 2."""
-    click.echo(f"bitsim: error: {message}", err=True)
+    echo(cut(f"bitsim: error: {message}"), err=True)
     sys.exit(2)
 
 

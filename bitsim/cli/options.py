@@ -60,7 +60,7 @@ output_options = together(
 
 trace_option = click.option(
     "--trace",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write a timeline of the operators as JSON, for ui.perfetto.dev.",
 )

@@ -1,18 +1,16 @@
-"""What commands print and write: tables, JSON, files that are whole or absent, notes for people at a terminal."""
+"""What commands print: tables, JSON, CSV, notes for people at a terminal."""
 
 import csv
 import io
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
-from bitsim.errors import OutputError
+from bitsim.cli.terminal import note, printable
 
 # A number, with or without a unit or a range, or a dash for none.
 NUMBER = re.compile(r"(-|unpriced|no area|[+-]?[\d,]+(\.\d+)?(e[+-]\d+)?%?( [munp]?[Js])?( \[.*\])?)$")
@@ -36,12 +34,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    table = Table(title=printable(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        numeric = all(NUMBER.match(str(row[i])) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        numeric = all(NUMBER.match(row[i]) for row in cells)
+        table.add_column(printable(column), justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, markup=False, highlight=False).print(table)
 
 
@@ -57,40 +56,6 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(records)
     return text.getvalue()
-
-
-def check_directory(directory: Path | None, option: str = "--out") -> None:
-    """Raise `OutputError` before long work starts if `directory` can't be made or written; makes nothing."""
-    if directory is None:
-        return
-    existing = next(folder for folder in (directory, *directory.absolute().parents) if folder.exists())
-    if not existing.is_dir():
-        raise OutputError(f"{option} {directory}: expected a directory, but {existing} is a file")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise OutputError(f"{option} {directory}: {existing} can't be written")
-
-
-def write_files(directory: Path, files: Mapping[str, str | bytes]) -> None:
-    """Write `files` into `directory`, each to a temporary name first and renamed when it is whole."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{directory}: can't be made: {error.strerror}") from error
-    for name, content in files.items():
-        temporary = directory / f".{name}.{os.getpid()}.tmp"
-        try:
-            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-            temporary.replace(directory / name)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise OutputError(f"{directory / name}: can't be written: {error.strerror}") from error
-    note(f"wrote {', '.join(files)} to {directory}")
-
-
-def note(message: str) -> None:
-    """A line on stderr for people at a terminal; silent when piped."""
-    if sys.stderr.isatty():
-        click.echo(message, err=True)
 
 
 def announce_compilation() -> None:

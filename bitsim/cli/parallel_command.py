@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitsim.cli.files import check_directory
 from bitsim.cli.options import chip_option, listed, output_options
-from bitsim.cli.output import announce_compilation, check_directory, print_table, si
+from bitsim.cli.output import announce_compilation, print_table, si
+from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
     from bitsim.parallel.step import Parallel
@@ -69,12 +71,12 @@ def view_parallel(result: "Parallel") -> None:
     print_table(result.title, COLUMNS, [_cells(record) for record in records])
     for record in records:
         if not record["fits"] and record["sync"] == "grouped":
-            click.echo(
+            echo(
                 f"{record['devices']} devices: each needs {record['stored_bytes']:,} bytes, its memory has "
                 f"{record['dram_bytes']:,}"
             )
     for line in result.notes:
-        click.echo(line)
+        echo(line)
 
 
 def _cells(record: Mapping[str, Any]) -> list[object]:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from bitsim.cli.output import print_table, si, write_files
+from bitsim.cli.files import write_files
+from bitsim.cli.output import print_table, si
+from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def view_result(result: "Result") -> None:
     """Phases, then time by operator kind, energy by component and by kind, then what to know."""
     inputs = result.inputs
     numerics = f", numerics {inputs['numerics']}" if "numerics" in inputs else ""
-    click.echo(f"{inputs['model']} on {inputs['chip']} ({inputs['technology']}){numerics}")
+    echo(f"{inputs['model']} on {inputs['chip']} ({inputs['technology']}){numerics}")
     rows = [
         [r["phase"], r["tokens"], f"{r['cycles']:,}", si(r["time_s"], "s")]
         + [_si_or(r[f"energy_{name}_per_token_j"], "unpriced") for name in CONVENTIONS]
@@ -30,11 +30,11 @@ def view_result(result: "Result") -> None:
     view_sparsity(result.sparsity)
     stated = result.records("conventions")
     for r in stated:
-        click.echo(f"{r['convention']}: {r['includes']}; not counted: {r['not_counted']}")
+        echo(f"{r['convention']}: {r['includes']}; not counted: {r['not_counted']}")
     for r in stated:
         if r["unpriced"] is not None:
-            click.echo(f"{r['convention']}: no energy: {r['unpriced']}")
-    click.echo()
+            echo(f"{r['convention']}: no energy: {r['unpriced']}")
+    echo("")
     view_assumed_and_notes(result)
 
 
@@ -73,12 +73,12 @@ def view_sparsity(found: Mapping[str, float]) -> None:
 def view_assumed_and_notes(outcome: "Outcome") -> None:
     """What an outcome rests on without a source, and what a reader must know."""
     assumed = outcome.assumed()
-    click.echo(f"{len(assumed)} assumed constants:")
+    echo(f"{len(assumed)} assumed constants:")
     for constant in assumed:
-        click.echo(f"  {constant['constant']} = {constant['value']} ({constant['source']})")
-    click.echo("notes:")
+        echo(f"  {constant['constant']} = {constant['value']} ({constant['source']})")
+    echo("notes:")
     for text in outcome.notes:
-        click.echo(f"  {text}")
+        echo(f"  {text}")
 
 
 def joules(record: Mapping[str, Any]) -> str:
@@ -93,7 +93,7 @@ def write_trace(timeline: "Timeline", result: "Result", path: Path) -> None:
     """The timeline as a file; what it leaves out is said on stderr."""
     write_files(path.parent, {path.name: timeline.to_json(result.inputs)})
     if timeline.left_out:
-        click.echo(f"{path}: {timeline.left_out}", err=True)
+        echo(f"{path}: {timeline.left_out}", err=True)
 
 
 def result_files(result: "Result") -> Mapping[str, bytes]:

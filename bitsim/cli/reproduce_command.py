@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bitsim.cli.files import check_directory
 from bitsim.cli.options import output_options
-from bitsim.cli.output import announce_compilation, check_directory, print_table
+from bitsim.cli.output import announce_compilation, print_table
+from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
     from reports.report import Report
@@ -57,7 +59,7 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
 def view_report(report: "Report") -> None:
     """The table and what its rows come to."""
     print_table(report.title, report.columns, report.cells)
-    click.echo(report.summary)
+    echo(report.summary)
 
 
 def _further(what: str, report: "Report") -> Mapping[str, str | bytes]:

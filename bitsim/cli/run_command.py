@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from bitsim.cli.files import check_directory, check_file
 from bitsim.cli.options import (
     chip_option,
     execution_options,
@@ -13,7 +14,8 @@ from bitsim.cli.options import (
     schedule_options,
     trace_option,
 )
-from bitsim.cli.output import announce_compilation, check_directory, note
+from bitsim.cli.output import announce_compilation
+from bitsim.cli.terminal import echo_text, note
 
 
 @click.command("run")
@@ -33,7 +35,7 @@ def command(
     """
     announce_compilation()
     check_directory(out)
-    check_directory(trace and trace.parent, "--trace")
+    check_file(trace, "--trace")
     from bitsim.cli.emit import emit
     from bitsim.cli.present import result_files, view_result, write_trace
     from bitsim.figures.timeline import Timeline
@@ -43,7 +45,7 @@ def command(
     before = iter([settings["prompt"] or ""])  # the prompt stands before the first new token
 
     def show(token: int, text: str) -> None:
-        click.echo(next(before, "") + (text or f"{token} "), nl=False)
+        echo_text(next(before, "") + (text or f"{token} "))
 
     if random_seed is not None:
         note("drawing random weights ...")

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitsim.cli.files import check_directory
 from bitsim.cli.options import numerics_option, output_options
-from bitsim.cli.output import check_directory, print_table, si
+from bitsim.cli.output import print_table, si
 from bitsim.cli.present import view_assumed_and_notes
+from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
     from bitsim.serving.serve import Serving
@@ -47,7 +49,7 @@ def _figures(serving: "Serving") -> Mapping[str, bytes]:
 def view_serving(serving: "Serving") -> None:
     """The chosen batch, where memory and time go, some other batches, and what was assumed."""
     at, power = serving.at_batch(), serving.devices * serving.gpu.board_power.nominal
-    click.echo(serving.title)
+    echo(serving.title)
     answers = [
         ["largest batch", f"{serving.largest_batch:,}, limited by memory"],
         ["batch", f"{serving.batch:,}"],

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import click
 
+from bitsim.cli.files import write_files
 from bitsim.cli.options import output_options
-from bitsim.cli.output import print_json, print_table, write_files
+from bitsim.cli.output import print_json, print_table
+from bitsim.cli.terminal import echo
 
 
 @click.command("show")
@@ -26,7 +28,7 @@ def command(name: str, as_json: bool, out: Path | None) -> None:
     if as_json:
         print_json(content)
         return
-    click.echo(f"{described.name}: {described.summary}\nfile {described.path}, sha256 {described.sha256}")
+    echo(f"{described.name}: {described.summary}\nfile {described.path}, sha256 {described.sha256}")
     print_table("settings", ["what", "value"], list(described.settings().items()))
     print_table(
         "constants",

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bitsim.cli.files import check_directory
 from bitsim.cli.options import output_options
-from bitsim.cli.output import announce_compilation, check_directory, print_table
+from bitsim.cli.output import announce_compilation, print_table
+from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
     from reports.validation import Validation
@@ -31,7 +33,7 @@ def view_validation(found: "Validation") -> None:
 
     print_table(found.title, COLUMNS, [row.cells() for row in found.rows])
     for remark in found.notes:
-        click.echo(remark)
+        echo(remark)
 
 
 def _figures(found: "Validation") -> Mapping[str, bytes]:

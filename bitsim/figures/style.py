@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from bitsim.results.result import Result
 
@@ -42,10 +43,21 @@ def files_of(stem: str, figure: Figure) -> dict[str, bytes]:
 
 def saved(figure: Figure, kind: str, dpi: int = DPI) -> bytes:
     """The file's bytes, the same for the same figure."""
+    _take_literally(figure)
     content = BytesIO()
     with rc_context({"hatch.linewidth": 0.4, "pdf.fonttype": 42}):
         figure.savefig(content, format=kind, dpi=dpi, metadata={"CreationDate": None} if kind == "pdf" else None)
     return content.getvalue()
+
+
+def _take_literally(figure: Figure) -> None:
+    """Names are drawn as they are, `$` too; only the powers of ten at logarithmic axes are set as mathematics."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if axis.get_scale() != "linear"):
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            tick.label1.set_parse_math(True)
+            tick.label2.set_parse_math(True)
 
 
 def fills(names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -1,10 +1,10 @@
 """Write a checkpoint in another file format or packing, without loss: the same codes, scales, norms and embeddings."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from bitsim.errors import CheckpointError, OutputError
@@ -99,19 +99,15 @@ def convert(source: Checkpoint, target: Path, file_format: FileFormat, packing_n
 
 
 def _whole_or_nothing(target: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary name beside `target`, then rename it; it is removed if anything goes wrong."""
-    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    """Let `write` fill the name in a new folder of ours beside `target`, then move it; nothing else is ever removed."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        temporary.rename(target)
+        with TemporaryDirectory(prefix=f".{target.name[:100]}.", dir=target.parent) as folder:
+            temporary = Path(folder) / target.name
+            write(temporary)
+            temporary.rename(target)
     except OSError as error:
         raise OutputError(f"{target}: can't be written: {error.strerror or error}") from error
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        elif temporary.exists():
-            temporary.unlink()
 
 
 def _write_tokenizer(source: Checkpoint, directory: Path) -> None:

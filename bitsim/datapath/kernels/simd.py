@@ -9,13 +9,15 @@ Numba does not watch this file: after a change here delete the caches of the ker
 
 import operator
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
+
+from bitsim._jit import compiled
 
 REGISTER_BITS = 512
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,7 +69,7 @@ def lane_operation(typing_function: Callable[..., Any]) -> Any:
 
 def inlined(function: F) -> F:
     """Compile a helper that takes or returns vectors: always inlined, so that they stay in registers."""
-    return njit(forceinline=True, error_model="numpy", nogil=True)(function)  # type: ignore[no-any-return]
+    return cast(F, compiled(function, forceinline=True))
 
 
 # --- target -----------------------------------------------------------------------------------------------------------
