@@ -1,20 +1,16 @@
 """The tables of a Result: sums by phase, kind and component, then every operator, event and part of its energy."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bitsim.cost import CONVENTIONS, Energy
+from bitsim.results.priced import PricedRows
 from bitsim.results.rows import OperatorRow, memory_bytes
-
-if TYPE_CHECKING:
-    from bitsim.results.result import Result
 
 Records = list[dict[str, Any]]
 
 
-def phases(result: Result) -> Records:
+def phases(result: PricedRows) -> Records:
     """Tokens of all sequences, cycles, time, and energy in each convention, whole and per token; None if unpriced."""
     records = []
     for phase in result.phases:
@@ -28,7 +24,7 @@ def phases(result: Result) -> Records:
     return records
 
 
-def kinds(result: Result) -> Records:
+def kinds(result: PricedRows) -> Records:
     """By phase and kind of operator: cycles, their lower bound, what was waited for, utilisation, DRAM traffic."""
     joules = {name: _by_kind(result, name) for name in result.priced}
     records = []
@@ -52,7 +48,7 @@ def kinds(result: Result) -> Records:
     return records
 
 
-def components(result: Result) -> Records:
+def components(result: PricedRows) -> Records:
     """Energy of all phases by convention and component of the chip."""
     found: dict[tuple[str, str], Energy] = {}
     for name in result.priced:
@@ -61,7 +57,7 @@ def components(result: Result) -> Records:
     return [{"convention": name, "component": part} | _joules(energy) for (name, part), energy in found.items()]
 
 
-def conventions(result: Result) -> Records:
+def conventions(result: PricedRows) -> Records:
     """What each convention includes, its total energy, or why it has none."""
     return [
         {"convention": name, "includes": convention.includes, "not_counted": "; ".join(convention.not_counted)}
@@ -71,7 +67,7 @@ def conventions(result: Result) -> Records:
     ]
 
 
-def operators(result: Result) -> Records:
+def operators(result: PricedRows) -> Records:
     """Every operator: calls, MACs, cycles, bound, plan, bytes by memory, nominal energy by convention."""
     energies: dict[tuple[str, str, str], float] = {}
     for convention in result.priced:
@@ -91,7 +87,7 @@ def operators(result: Result) -> Records:
     ]
 
 
-def events(result: Result) -> Records:
+def events(result: PricedRows) -> Records:
     """Every operator's counted events."""
     return [
         _identity(row) | {"event": event, "count": count}
@@ -100,7 +96,7 @@ def events(result: Result) -> Records:
     ]
 
 
-def energies(result: Result) -> Records:
+def energies(result: PricedRows) -> Records:
     """Every operator's energy by convention and component."""
     return [
         _identity(row)
@@ -111,37 +107,21 @@ def energies(result: Result) -> Records:
     ]
 
 
-def sparsities(result: Result) -> Records:
+def sparsities(result: PricedRows) -> Records:
     """The columns of arXiv 2411.04965 Table 2; empty if no quantised linear was executed."""
     return [{"linears": column, "sparsity": share} for column, share in result.sparsity.items()]
-
-
-def token_ids(result: Result) -> Records:
-    """Prompt and new tokens by position."""
-    return [{"position": position, "token": token} for position, token in enumerate(result.tokens)]
-
-
-def per_token(result: Result) -> dict[str, Any]:
-    """Cycles, seconds and joules of one decoded token; None where nothing is priced."""
-    tokens = max(1, result.phase_tokens("decode"))
-    record: dict[str, Any] = {"model": result.inputs["model"], "chip": result.chip.name, "text": result.text}
-    record |= {"new_tokens": result.workload.decode, "cycles": result.phase_cycles("decode") / tokens}
-    record["time_s"] = result.phase_time_s("decode") / tokens
-    for name in CONVENTIONS:
-        record[f"energy_{name}_j"] = result.energy(name, "decode") / tokens if name in result.priced else None
-    return record | {"overflows": result.events.of_unit("overflow").count(), "notes": "; ".join(result.notes)}
 
 
 def _identity(row: OperatorRow) -> dict[str, Any]:
     return {"phase": row.phase, "layer": row.layer, "operator": row.name, "kind": row.kind}
 
 
-def _utilisation(result: Result, row: OperatorRow) -> float | None:
+def _utilisation(result: PricedRows, row: OperatorRow) -> float | None:
     """Of a matmul, its MACs over those that its datapath could do in the same time; None for all else."""
     return row.macs / (row.cycles * result.peak_macs(row)) if row.macs and row.cycles else None
 
 
-def _by_kind(result: Result, convention: str) -> dict[tuple[str, str], float]:
+def _by_kind(result: PricedRows, convention: str) -> dict[tuple[str, str], float]:
     """Nominal joules by phase and kind of operator."""
     found: dict[tuple[str, str], float] = {}
     for row, _, energy in result.breakdown(convention):

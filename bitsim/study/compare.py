@@ -10,7 +10,6 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.result import Result
-from bitsim.results.tables import per_token
 from bitsim.study.run import run
 
 Pair = tuple[str | Path | Model, str | Path | Chip]
@@ -33,12 +32,12 @@ class PairComparison(Outcome):
 
     def headline(self) -> dict[str, Any]:
         """Time and energy of a new token of the last pair over those of the first; None where one is not known."""
-        first, last = (per_token(self.results[i]) for i in (0, -1))
+        first, last = (self.results[i].per_token() for i in (0, -1))
         names = [name for name in first if name == "time_s" or name.startswith("energy_")]
         return {f"{name.rpartition('_')[0]}_ratio": _ratio(last[name], first[name]) for name in names}
 
     def makers(self) -> Makers:
-        return {"per_token": lambda: [per_token(result) | dict(result.inputs) for result in self.results]}
+        return {"per_token": lambda: [result.per_token() | dict(result.inputs) for result in self.results]}
 
     def assumed(self) -> list[dict[str, str]]:
         """Those of all pairs, each once."""
