@@ -66,7 +66,7 @@ def _figures(result: "Parallel") -> Mapping[str, bytes]:
 
 
 def view_parallel(result: "Parallel") -> None:
-    """One row per number of devices and treatment of statistics; then what has no room, and notes."""
+    """One row per number of devices and kind of synchronisation; then what has no room, and notes."""
     records = result.records()
     print_table(result.title, COLUMNS, [_cells(record) for record in records])
     for record in records:

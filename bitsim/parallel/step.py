@@ -102,7 +102,7 @@ class Parallel(Outcome):
         """The fastest step whose parts have room, and how much faster it is than one device."""
         fitting = [step for step in self.steps if step.fits]
         best = min(fitting, key=lambda step: step.time_s, default=None)
-        names = ("devices", "statistics", "time_s", "speed_up")
+        names = ("devices", "sync", "time_s", "speed_up")
         return {"fits": bool(fitting)} | {name: best and getattr(best, name) for name in names}
 
     def assumed(self) -> list[dict[str, str]]:
