@@ -18,7 +18,7 @@ from bitsim.parallel.devices import EVEN, SERIAL
 from bitsim.quant.recipes import recipe_named
 from bitsim.serving.kernels import calibrated
 from bitsim.serving.memory import needs_of
-from bitsim.serving.roofline import decode_time, prompt_time
+from bitsim.serving.roofline import Hosted, decode_time, prompt_time
 from reports.comparison import Row, published
 from reports.report import Progress, Report, comparison_report
 from reports.systems import equivalence_rows, ratio_rows, size_rows
@@ -54,10 +54,9 @@ def fewest_devices(config: ModelConfig) -> int:
 def latency_ms(model: str) -> float:
     """One token of one sequence."""
     config = zoo_config(model)
-    step = decode_time(
-        config, recipe_named(config.default_numerics), load_gpu(GPU), SERIAL,
-        devices=np.asarray(float(fewest_devices(config))), batch=ONE, storage=16, first=CONTEXT, last=CONTEXT,
-    )  # fmt: skip
+    hosted = Hosted(config=config, recipe=recipe_named(config.default_numerics), gpu=load_gpu(GPU), split=SERIAL)
+    devices = np.asarray(float(fewest_devices(config)))
+    step = decode_time(hosted, devices=devices, batch=ONE, storage=16, first=CONTEXT, last=CONTEXT)
     return 1e3 * float(step.total)
 
 
@@ -97,11 +96,10 @@ def end_to_end_ms(kind: str) -> float:
     if kind == "bf16":
         config = replace(config, linear_class=None, weight_bits_per_weight=Fraction(16))
     recipe, gpu = recipe_named(config.default_numerics), load_gpu(published("bitnet-gpu")["gpu"])
+    hosted = Hosted(config=config, recipe=recipe, gpu=gpu, split=EVEN)
     prompt, new = setup["prompt"], setup["new_tokens"]
-    step = decode_time(
-        config, recipe, gpu, EVEN, devices=ONE, batch=ONE, storage=16, first=prompt + 1, last=prompt + new
-    )
-    return 1e3 * float(prompt_time(config, recipe, gpu, EVEN, ONE, prompt).total + new * step.total)
+    step = decode_time(hosted, devices=ONE, batch=ONE, storage=16, first=prompt + 1, last=prompt + new)
+    return 1e3 * float(prompt_time(hosted, ONE, prompt).total + new * step.total)
 
 
 def end_to_end_rows() -> list[Row]:

@@ -1,15 +1,14 @@
 """`bitsim datapath`: the structures that compute matmuls, their accumulators, and all of them side by side."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bitsim.cli.files import check_directory, write_files
+from bitsim.cli.files import check_directory
 from bitsim.cli.options import chip_option, listed, output_options
-from bitsim.cli.output import announce_compilation, csv_text, print_json, print_table, si
+from bitsim.cli.output import announce_compilation, print_table, si
 from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.prices import LEVELS
@@ -33,21 +32,25 @@ def command(context: click.Context) -> None:
 @output_options
 def list_datapaths(as_json: bool, out: Path | None) -> None:
     """List the BitLinear datapaths of the chips that come with bitsim."""
+    from bitsim.cli.emit import emit_description
     from bitsim.datapath.registry import build_datapath
+    from bitsim.results.outcome import csv_of
 
-    records = []
+    records: list[dict[str, Any]] = []
     for name in chip_names():
         spec = load_chip(name).bitlinear
         exact = build_datapath(spec).exact
         record = {"chip": name, "kind": spec.kind, "exact": exact, "macs_per_cycle": spec.macs_per_cycle}
         records.append(record | {"structure": spec.text()})
-    if out:
-        write_files(out, {"datapaths.json": json.dumps(records, indent=1) + "\n", "datapaths.csv": csv_text(records)})
-    if as_json:
-        print_json(records)
-        return
-    rows = [["yes" if value is True else "no" if value is False else value for value in r.values()] for r in records]
-    print_table("datapaths", ["chip", "kind", "exact", "MAC/cycle", "structure"], rows)
+
+    def view() -> None:
+        said = {True: "yes", False: "no"}
+        rows = [[*list(r.values())[:2], said[r["exact"]], *list(r.values())[3:]] for r in records]
+        print_table("datapaths", ["chip", "kind", "exact", "MAC/cycle", "structure"], rows)
+
+    emit_description(
+        records, view, as_json=as_json, out=out, stem="datapaths", files={"datapaths.csv": csv_of(records)}
+    )
 
 
 @command.command("bound")

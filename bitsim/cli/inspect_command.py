@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from bitsim.cli.options import gguf_options
-from bitsim.cli.output import print_json, print_table
+from bitsim.cli.output import print_table
 from bitsim.cli.terminal import echo
 
 
@@ -15,13 +15,16 @@ from bitsim.cli.terminal import echo
 @gguf_options
 def command(source: str, as_json: bool, hidden_act: Any, i2s_layout: Any) -> None:
     """Shapes, packing, bits per weight, zeros and scales of PATH (or of a shipped model)."""
+    from bitsim.cli.emit import emit_description
     from bitsim.model.convert import open_source
     from bitsim.model.files.contents import contents
 
     found = contents(open_source(source, hidden_act, i2s_layout))
-    if as_json:
-        print_json(found)
-        return
+    emit_description(found, lambda: view_contents(found), as_json=as_json)
+
+
+def view_contents(found: dict[str, Any]) -> None:
+    """The model, its linears, and their zeros by layer."""
     echo(
         f"{found['path']}: {found['layers']} layers of {found['hidden_size']}, FFN {found['intermediate_size']} "
         f"({found['hidden_act']}), {found['heads']} heads, {found['kv_heads']} KV heads, "

@@ -1,6 +1,5 @@
 """`bitsim list`: what comes with bitsim."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bitsim.cli.files import write_files
 from bitsim.cli.options import output_options
-from bitsim.cli.output import print_json, print_table
+from bitsim.cli.output import print_table
 
 if TYPE_CHECKING:
     from bitsim.hw.library import Kind
@@ -27,6 +25,7 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
     WHAT is chips, gpus, cpus, links, technologies, dram, tensor_cores, gpu_kernels or shapes; models (trained ones,
     then shapes); numerics of models; or all, which is everything but numerics and, as they are models, shapes.
     """
+    from bitsim.cli.emit import emit_description
     from bitsim.model.kinds import KINDS
 
     lists: dict[str, Callable[[], Listed]] = {kind.plural: partial(_described, kind) for kind in KINDS}
@@ -36,13 +35,12 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
         raise click.BadParameter(f"{what!r} is not one of {expected}.", param_hint="'[WHAT]'")
     chosen = [name for name in lists if name not in ("numerics", "shapes")] if what == "all" else [what]
     found = {name: lists[name]() for name in chosen}
-    if out:
-        write_files(out, {"list.json": json.dumps(found, indent=1) + "\n"})
-    if as_json:
-        print_json(found)
-        return
-    for title, entries in found.items():
-        print_table(title, list(entries[0]), [list(entry.values()) for entry in entries])
+
+    def view() -> None:
+        for title, entries in found.items():
+            print_table(title, list(entries[0]), [list(entry.values()) for entry in entries])
+
+    emit_description(found, view, as_json=as_json, out=out, stem="list")
 
 
 def _described(kind: "Kind[Any]") -> Listed:

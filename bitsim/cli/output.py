@@ -1,12 +1,8 @@
 """What commands print: tables, JSON, CSV, notes for people at a terminal."""
 
-import csv
-import io
-import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
@@ -44,18 +40,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, markup=False, highlight=False).print(table)
 
 
-def print_json(value: Any) -> None:
-    """JSON on stdout; text that is JSON already passes through."""
-    click.echo(value if isinstance(value, str) else json.dumps(value, indent=1))
-
-
-def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """Records as CSV with a header line; numbers stay numbers."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(records[0]) if records else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+def echo_json(text: str) -> None:
+    """JSON on stdout, as it is."""
+    click.echo(text)
 
 
 def announce_compilation() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from bitsim.cost import CONVENTIONS, PriceList, price_operator
 from bitsim.cost.energy import OperatorCost, total_energy
-from bitsim.datapath.base import Statistics
 from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.hw import load_chip, load_link
 from bitsim.hw.chip import Chip
@@ -21,13 +20,12 @@ from bitsim.model.footprint import footprint
 from bitsim.model.operators import Operator, Phase
 from bitsim.model.shard import degrees, shard
 from bitsim.parallel.allreduce import Algorithm
-from bitsim.parallel.communication import ASSUMPTIONS, PARAMETERS, SYNCS, Communication, Sync, communication
+from bitsim.parallel.communication import ASSUMPTIONS, PARAMETERS, SYNCS, Sync, communication
 from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import inputs_of, notes_on
 from bitsim.results.setup import Workload
 from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
-from bitsim.schedule import Placement
 from bitsim.study.goal import placement_for
 from bitsim.study.statistics import statistics_for
 from bitsim.study.steps import Steps, expected_events
@@ -146,15 +144,15 @@ def parallel(
     chip, link = load_chip(chip), load_link(link)
     recipe = recipe_named(model.config.default_numerics)
     tokens = 1 if phase == "decode" else context
-    work = _Work(model.config, chip, recipe, phase, tokens, context)
+    work = _Work(model.config, chip, link, recipe, phase, tokens, context, algorithm)
     steps = []
-    single = work.step(link, 1, 1, batch, 1, "grouped", algorithm, None).time_s
+    single = work.step(_Split(tensor=1, stages=1, batch=batch, pieces=1), "grouped", None).time_s
     for count in devices:
         tensor, stages = (count // pipeline, pipeline) if pipeline else degrees(model.config, count)
         if tensor * stages != count:
             raise ConfigError(f"{model.name}: pipeline {stages}: expected a divisor of {count} devices")
-        pieces = _pieces(micro_batches, batch, stages)
-        steps += [work.step(link, tensor, stages, batch, pieces, sync, algorithm, single) for sync in SYNCS]
+        split = _Split(tensor=tensor, stages=stages, batch=batch, pieces=_pieces(micro_batches, batch, stages))
+        steps += [work.step(split, sync, single) for sync in SYNCS]
     return Parallel(
         chip=chip,
         link=link,
@@ -184,33 +182,47 @@ def _pieces(micro_batches: int | None, batch: int, stages: int) -> int:
     return micro_batches
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Split:
+    """Devices as `tensor` x `stages`, and `batch` sequences in `pieces` that follow each other."""
+
+    tensor: int
+    stages: int
+    batch: int
+    pieces: int
+
+    @property
+    def micro_batch(self) -> int:
+        return self.batch // self.pieces
+
+
+@dataclass
 class _Work:
     """What a device does in one step, computed once for each tensor degree and micro-batch."""
 
-    def __init__(
-        self, config: ModelConfig, chip: Chip, recipe: Recipe, phase: Phase, tokens: int, context: int
-    ) -> None:
-        self._config, self._chip, self._recipe, self._phase = config, chip, recipe, phase
-        self._tokens, self._context = tokens, context
-        self._placement: Placement = placement_for(chip, "latency")
-        self._prices = PriceList(chip)
-        self._statistics: Statistics = statistics_for(config, chip, None)
+    config: ModelConfig
+    chip: Chip
+    link: Link
+    recipe: Recipe
+    phase: Phase
+    tokens: int
+    context: int
+    algorithm: Algorithm | None
+
+    def __post_init__(self) -> None:
+        self._placement = placement_for(self.chip, "latency")
+        self._prices = PriceList(self.chip)
+        self._statistics = statistics_for(self.config, self.chip, None)
         self._known: dict[tuple[int, int], dict[str, Part]] = {}
 
-    def step(
-        self,
-        link: Link,
-        tensor: int,
-        stages: int,
-        batch: int,
-        pieces: int,
-        sync: Sync,
-        algorithm: Algorithm | None,
-        single_s: float | None,
-    ) -> Step:
-        held = shard(self._config, tensor=tensor, pipeline=stages)
-        parts = self.parts(tensor, batch // pieces)
-        said = self._said(link, tensor, stages, batch // pieces, sync, algorithm)
+    def step(self, split: _Split, sync: Sync, single_s: float | None) -> Step:
+        tensor, stages, pieces = split.tensor, split.stages, split.pieces
+        held = shard(self.config, tensor=tensor, pipeline=stages)
+        parts, link = self.parts(tensor, split.micro_batch), self.link
+        rows = split.micro_batch * self.tokens
+        said = communication(
+            self.config, link, tensor=tensor, pipeline=stages, rows=rows, sync=sync, algorithm=self.algorithm
+        )
         layers = held.num_layers
         compute = [layers * parts["layer"][0]] * stages
         compute[0] += parts["first"][0]
@@ -219,7 +231,7 @@ class _Work:
         seconds[-1] += said.head_s - said.stage_s
         time_s = pipeline_time(seconds, pieces)
         total, quantiser, norm = said.traffic, said.of(*PARAMETERS), said.of(*NORMS)
-        stored = footprint(held, self._recipe, positions=self._context, batch=batch)
+        stored = footprint(held, self.recipe, positions=self.context, batch=split.batch)
         return Step(
             devices=tensor * stages,
             tensor=tensor,
@@ -243,34 +255,21 @@ class _Work:
             sync_j=link.energy_j((quantiser.bytes + norm.bytes) * pieces),
             compute_j=self._joules(parts, tensor, pieces),
             stored_bytes=stored.linears + stored.embedding + stored.kv,
-            dram_bytes=self._chip.memory.dram.capacity_bytes,
-        )
-
-    def _said(
-        self, link: Link, tensor: int, stages: int, batch: int, sync: Sync, algorithm: Algorithm | None
-    ) -> Communication:
-        return communication(
-            self._config,
-            link,
-            tensor=tensor,
-            pipeline=stages,
-            rows=batch * self._tokens,
-            sync=sync,
-            algorithm=algorithm,
+            dram_bytes=self.chip.memory.dram.capacity_bytes,
         )
 
     def _joules(self, parts: dict[str, Part], tensor: int, pieces: int) -> float | None:
-        layers = {"first": 1, "layer": self._config.num_layers, "last": 1}
+        layers = {"first": 1, "layer": self.config.num_layers, "last": 1}
         found = [(energy, times) for name, times in layers.items() if (energy := parts[name][1]) is not None]
         return sum(e * times for e, times in found) * tensor * pieces if len(found) == len(layers) else None
 
     def parts(self, tensor: int, batch: int) -> dict[str, Part]:
         """Seconds and joules of one device: before the layers, in one layer, and behind the last one."""
         if (tensor, batch) not in self._known:
-            held = replace(shard(self._config, tensor=tensor), num_layers=1)
-            steps = Steps.of(held, self._recipe, Workload(prefill=0, decode=1, batch=batch))
+            held = replace(shard(self.config, tensor=tensor), num_layers=1)
+            steps = Steps.of(held, self.recipe, Workload(prefill=0, decode=1, batch=batch))
             parts: dict[str, list[Operator]] = {"first": [], "layer": [], "last": []}
-            for op in steps.operators(self._phase, self._tokens, self._context):
+            for op in steps.operators(self.phase, self.tokens, self.context):
                 where = "layer" if op.layer is not None else "first" if op.kind == "embedding" else "last"
                 parts[where].append(_share_of_head(op, tensor) if op.kind == "head" else op)
             self._known[tensor, batch] = {name: self._cost(operators) for name, operators in parts.items()}
@@ -284,7 +283,7 @@ class _Work:
             events = (
                 placed.events + placed.array_events + expected_events(self._placement, op, placed, self._statistics)
             )
-            time_ns = placed.cycles / self._chip.clock.nominal
+            time_ns = placed.cycles / self.chip.clock.nominal
             cost = OperatorCost(name=op.name, kind=op.kind, events=events, time_ns=time_ns)
             try:
                 joules += (
@@ -292,7 +291,7 @@ class _Work:
                 )
             except (UnpricedEventError, ConfigError):
                 priced = False
-        return cycles / self._chip.clock.nominal * 1e-9, joules if priced else None
+        return cycles / self.chip.clock.nominal * 1e-9, joules if priced else None
 
 
 def _share_of_head(op: Operator, tensor: int) -> Operator:

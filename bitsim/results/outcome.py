@@ -87,12 +87,7 @@ class Outcome(ABC):
 
     def csv(self, table: str | None = None) -> str:
         """A table as CSV with a header line; numbers are not rounded, None is empty."""
-        records = self.records(table)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=columns_of(records), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-        return text.getvalue()
+        return csv_of(self.records(table))
 
     def to_json(self) -> str:
         """Everything as JSON of schema `bitsim.outcome/1` (docs/reference/outcome.schema.json), a table row a line.
@@ -136,6 +131,15 @@ class Outcome(ABC):
             f"{escape(', '.join(self.tables))}</summary><table><thead><tr>{header}</tr></thead>{rows}</table></details>"
             f"<details><summary>{len(self.notes)} notes</summary><ul>{notes}</ul></details>"
         )
+
+
+def csv_of(records: Records) -> str:
+    """Records as CSV with a header line; numbers are not rounded, None is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=columns_of(records), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
 
 
 def columns_of(records: Records) -> list[str]:

@@ -122,27 +122,35 @@ def compute_s(gpu: Gpu, kernel: GpuKernel, operations: Numbers, efficiency: Leve
     return operations / (share * gpu.rate(kernel.multiply).ops_per_s)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosted:
+    """A model on GPUs that share it as `split` says; `efficiency`: which end of the kernels' share of the peak."""
+
+    config: ModelConfig
+    recipe: Recipe
+    gpu: Gpu
+    split: DeviceSplit
+    efficiency: Level = "nominal"
+
+
 def pass_time(
-    config: ModelConfig,
-    recipe: Recipe,
-    gpu: Gpu,
-    split: DeviceSplit,
+    hosted: Hosted,
     *,
     devices: Numbers,
     tokens: Numbers,
     head_tokens: Numbers,
     kv_moved: Numbers | float,
     attended: Numbers | float,
-    efficiency: Level = "nominal",
 ) -> StepTime:
     """One pass of `tokens` tokens, of which `head_tokens` go through the head; arrays are broadcast.
 
     `kv_moved`: bytes of the KV cache that are read; `attended`: pairs of a token and a position that it attends.
     """
+    config, gpu, split, efficiency = hosted.config, hosted.gpu, hosted.split, hosted.efficiency
     shape = np.broadcast_shapes(devices.shape, tokens.shape)
     weights, compute, overhead = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     share = 1.0 / (devices * split.busy(config, devices, tokens))
-    for call in kernel_calls(config, recipe):
+    for call in kernel_calls(config, hosted.recipe):
         kernel = load_kernel(call.kernel)
         m = head_tokens if call.name == "head" else tokens
         moved = call.weight_bytes + m * (call.k * kernel.activation_bits / 8 + call.n * OUTPUT_BYTES)
@@ -167,44 +175,23 @@ def pass_time(
 
 
 def decode_time(
-    config: ModelConfig,
-    recipe: Recipe,
-    gpu: Gpu,
-    split: DeviceSplit,
-    *,
-    devices: Numbers,
-    batch: Numbers,
-    storage: KVStorage,
-    first: int,
-    last: int,
-    efficiency: Level = "nominal",
+    hosted: Hosted, *, devices: Numbers, batch: Numbers, storage: KVStorage, first: int, last: int
 ) -> StepTime:
     """One new token for each of `batch` sequences, averaged over contexts from `first` to `last` positions.
 
     Everything that grows with the context is linear in it, so that the average is that of both ends.
     """
-    kv = (kv_bits(config, storage, first) + kv_bits(config, storage, last)) / 16
-    return pass_time(
-        config, recipe, gpu, split, devices=devices, tokens=batch, head_tokens=batch,
-        kv_moved=kv * batch, attended=(first + last) / 2 * batch, efficiency=efficiency,
-    )  # fmt: skip
+    kv = sum(kv_bits(hosted.config, storage, positions) for positions in (first, last)) / 16
+    attended = (first + last) / 2 * batch
+    return pass_time(hosted, devices=devices, tokens=batch, head_tokens=batch, kv_moved=kv * batch, attended=attended)
 
 
-def prompt_time(
-    config: ModelConfig,
-    recipe: Recipe,
-    gpu: Gpu,
-    split: DeviceSplit,
-    devices: Numbers,
-    prompt: int,
-    efficiency: Level = "nominal",
-) -> StepTime:
+def prompt_time(hosted: Hosted, devices: Numbers, prompt: int) -> StepTime:
     """One prompt of `prompt` tokens; its keys and values are still at hand, so that attention only computes."""
-    tokens = np.asarray(float(prompt))
+    tokens, attended = np.asarray(float(prompt)), prompt * (prompt + 1) / 2
     return pass_time(
-        config, recipe, gpu, split, devices=devices, tokens=tokens, head_tokens=np.asarray(1.0),
-        kv_moved=0.0, attended=prompt * (prompt + 1) / 2, efficiency=efficiency,
-    )  # fmt: skip
+        hosted, devices=devices, tokens=tokens, head_tokens=np.asarray(1.0), kv_moved=0.0, attended=attended
+    )
 
 
 @lru_cache(maxsize=32)

@@ -18,7 +18,16 @@ from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import notes_on_shape
 from bitsim.serving.kernels import calibrated
 from bitsim.serving.memory import WORKSPACE, Needs, check_fits, kv_storage, needs_of
-from bitsim.serving.roofline import FUSED, Level, decode_time, kernel_calls, load_kernel, overhead_s, prompt_time
+from bitsim.serving.roofline import (
+    FUSED,
+    Hosted,
+    Level,
+    decode_time,
+    kernel_calls,
+    load_kernel,
+    overhead_s,
+    prompt_time,
+)
 
 Numbers = npt.NDArray[Any]
 POWER = "energy is board power x time of all devices: an upper bound, whatever they do meanwhile"
@@ -239,16 +248,14 @@ def serving_grid(
     rows, columns = np.asarray(devices, dtype=np.float64)[:, None], np.asarray(batches, dtype=np.float64)[None, :]
     needs = needs_of(config, storage, prompt=prompt, positions=prompt + new_tokens)
     memory = needs.total(rows, columns)
-    step = decode_time(
-        config, recipe, gpu, split, devices=rows, batch=columns, storage=storage,
-        first=prompt + 1, last=prompt + new_tokens, efficiency=efficiency,
-    )  # fmt: skip
+    hosted = Hosted(config=config, recipe=recipe, gpu=gpu, split=split, efficiency=efficiency)
+    step = decode_time(hosted, devices=rows, batch=columns, storage=storage, first=prompt + 1, last=prompt + new_tokens)
     return Grid(
         devices=np.asarray(devices),
         batch=np.asarray(batches),
         fits=memory <= gpu.capacity_bytes,
         step_s=step.total,
-        prompt_s=prompt_time(config, recipe, gpu, split, rows[:, 0], prompt, efficiency).total,
+        prompt_s=prompt_time(hosted, rows[:, 0], prompt).total,
         limit=step.limits(),
         memory_bytes=memory,
         communication_bytes=split.communication_bytes(config, rows, columns),

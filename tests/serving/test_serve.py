@@ -17,7 +17,7 @@ from bitsim.parallel.devices import EVEN, SERIAL, DeviceSplit, linked
 from bitsim.quant.recipes import recipe_named
 from bitsim.serving.kernels import calibrated
 from bitsim.serving.memory import kv_storage, needs_of
-from bitsim.serving.roofline import decode_time, kernel_calls, overhead_s, prompt_time
+from bitsim.serving.roofline import Hosted, decode_time, kernel_calls, overhead_s, prompt_time
 from bitsim.serving.serve import ServeError, serve, serving_grid
 
 ONE = np.asarray(1.0)
@@ -60,17 +60,8 @@ def test_one_step_of_a_ternary_model_by_hand() -> None:
     """3B at batch 1 is bound by bandwidth in all kernels."""
     config, gpu = zoo_config("bitnet-b158-3b"), load_gpu("a100-80gb")
     small, wide = calibrated("w2a8"), calibrated("fp16")
-    step = decode_time(
-        config,
-        recipe_named(config.default_numerics),
-        gpu,
-        EVEN,
-        devices=ONE,
-        batch=ONE,
-        storage=16,
-        first=100,
-        last=100,
-    )
+    hosted = Hosted(config=config, recipe=recipe_named(config.default_numerics), gpu=gpu, split=EVEN)
+    step = decode_time(hosted, devices=ONE, batch=ONE, storage=16, first=100, last=100)
     d, f, layers, peak = 3200, 8640, 26, 2039e9
     shapes = [(3 * d, d), (d, d), (2 * f, d), (d, f)]
     moved = sum(n * k / 4 + k + 2 * n for n, k in shapes) * layers
@@ -86,7 +77,7 @@ def test_one_step_of_a_ternary_model_by_hand() -> None:
 
 def test_a_long_prompt_takes_its_operations_at_the_assumed_share_of_the_peak() -> None:
     config, gpu = zoo_config("llama-7b"), load_gpu("a100-80gb")
-    found = prompt_time(config, recipe_named("float"), gpu, EVEN, ONE, 4096)
+    found = prompt_time(Hosted(config=config, recipe=recipe_named("float"), gpu=gpu, split=EVEN), ONE, 4096)
     linears = 2 * 4096 * config.linear_weights
     attention = 4 * 4096 * 32 * 4096 * 4097 / 2
     assert float(found.compute) == pytest.approx(linears / (0.7 * 312e12))
@@ -99,10 +90,8 @@ def test_the_average_over_growing_contexts_is_the_mean_of_all_steps() -> None:
     storage, batch = kv_storage(3, recipe), np.asarray(7.0)
 
     def step(first: int, last: int) -> float:
-        found = decode_time(
-            config, recipe_named(config.default_numerics), gpu, EVEN, devices=ONE, batch=batch, storage=storage,
-            first=first, last=last,
-        )  # fmt: skip
+        hosted = Hosted(config=config, recipe=recipe_named(config.default_numerics), gpu=gpu, split=EVEN)
+        found = decode_time(hosted, devices=ONE, batch=batch, storage=storage, first=first, last=last)
         return float(found.total)
 
     assert step(5, 24) == pytest.approx(sum(step(context, context) for context in range(5, 25)) / 20)
