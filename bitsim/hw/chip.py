@@ -71,7 +71,7 @@ def _wide(spec: DatapathDescription) -> DatapathDescription:
 class Chip(FromFile):
     """A chip: `bitlinear` computes quantised linears, `wide` the other matmuls, `vector` everything else.
 
-    * `name`: what results call it. `summary`: one line about it.
+    * `kind`: `chip`, what the file describes. `name`: what results call it. `summary`: one line about it.
     * `like`: the chip, by name or file, that the file takes its remaining keys from.
     * `technology`: name of a built-in technology, a node between two of them such as 16nm, or path of a YAML file,
       relative to the file that says so; `tech` is what it names.
