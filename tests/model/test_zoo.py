@@ -1,9 +1,21 @@
 """Published shapes: sizes add up to the published ones, sources are there, mistakes are refused."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
 
-from bitsim.errors import UnknownNameError
-from bitsim.model.zoo import load_shape, zoo_config, zoo_names
+from bitsim.errors import ConfigError, UnknownNameError
+from bitsim.hw.complaints import validate
+from bitsim.hw.source import Source
+from bitsim.hw.yaml_file import read_yaml
+from bitsim.model.checkpoint import load_model, random_model
+from bitsim.model.zoo import Shape, load_shape, zoo_config, zoo_names
+from bitsim.model.zoo.reader import members
+from bitsim.parallel.step import parallel
+from bitsim.serving.serve import serve
+from bitsim.study import estimate
+from bitsim.study.array_size import array_sizes
 
 # N_lin in units of 1e9, facts/papers.md sections 2.1, 3.2 and 5
 N_LIN = {
@@ -83,3 +95,107 @@ def test_every_shape_has_a_source():
 def test_mistakes():
     with pytest.raises(UnknownNameError, match="llama-7b"):
         zoo_config("llama-8b")
+
+
+@pytest.fixture
+def shape(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("kind: shape\nlike: bitnet-b158-2b4t\nnum_layers: 2\nmax_position_embeddings: 64\n")
+    return file
+
+
+def test_a_users_shape_is_a_model_under_its_own_name_and_hash(shape):
+    model, original = load_model(str(shape)), load_model("bitnet-b158-2b4t")
+    assert model.config == replace(original.config, name="my", num_layers=2, max_position_embeddings=64)
+    assert (model.name, model.origin, model.weights) == ("my", "shape", None)
+    assert model.digest != original.digest
+    assert "model shape, published: arXiv 2504.12285; microsoft/BitNet 16da220 gpu/model.py" in original.notes
+    # What is said of the original is not said of the changed shape; what is assumed of unchanged fields still is.
+    assert f"model shape, assumed: {shape}, like bitnet-b158-2b4t" in model.notes
+    assert not any("arXiv 2504.12285" in note or "max_position_embeddings" in note for note in model.notes)
+    assert any(note.startswith("model shape, assumed: tie_embeddings: ") for note in model.notes)
+
+
+def test_a_users_shape_works_where_a_name_does(shape):
+    result = estimate(shape, "ternary-ws-64x64", prefill=4, decode=1)
+    assert (result.inputs["model"], result.inputs["model_sha256"]) == ("my", load_model(shape).digest)
+    assert any(str(shape) in note for note in result.notes)
+    assert serve(shape, "a100-80gb", prompt=4, new_tokens=1).model == "my"
+    assert parallel(shape, "ternary-ws-64x64", "nvlink", devices=[1], context=4).inputs["model"] == "my"
+    assert array_sizes(shape, "ternary-ws-64x64", sizes=[64], prefill=4).inputs["model"] == "my"
+
+
+def test_random_weights_keep_the_notes_of_a_shape(shape):
+    model = load_model(shape)
+    small = replace(model.config, hidden_size=64, intermediate_size=64, num_heads=2, num_kv_heads=1, head_dim=32)
+    small = replace(small, vocab_size=256)
+    assert random_model(small, 1, notes=model.notes).notes == model.notes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("num_layers: 2", "num_layer: 2", ":3: num_layer: unknown key; did you mean num_layers?"),
+        ("num_layers: 2", "num_layers: two", ":3: num_layers: expected an integer (got 'two')"),
+        ("num_layers: 2", "num_layers: 0", ":3: num_layers: must be > 0 (got 0)"),
+        ("num_layers: 2", "num_kv_heads: 3", ":3: num_kv_heads: must divide num_attention_heads = 20 (got 3)"),
+        ("num_layers: 2", "head_dim: 64", ":3: head_dim: with sub norms, num_attention_heads * head_dim must be "),
+        ("num_layers: 2", "hidden_act: swish", ":3: hidden_act: must be 'relu2', 'silu' or 'gelu' (got 'swish')"),
+        (
+            "num_layers: 2",
+            "weight_bits_per_weight: 1.6",
+            ":3: weight_bits_per_weight: expected bits per weight up to 32",
+        ),
+        (
+            "num_layers: 2",
+            "weight_bits_per_weight: 1/0",
+            ":3: weight_bits_per_weight: expected bits per weight up to 32",
+        ),
+    ],
+)
+def test_mistakes_in_a_shape_have_a_line(shape, old, new, text):
+    shape.write_text(shape.read_text().replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        load_model(shape)
+    assert str(caught.value).startswith(f"{shape}{text}")
+
+
+def test_fractions_of_bits_are_exact(shape):
+    shape.write_text(shape.read_text() + "weight_bits_per_weight: 8/5\n")
+    assert load_shape(shape).config.weight_bits_per_weight == Fraction(8, 5)
+
+
+FAMILY = """\
+kind: shapes
+title: a family
+assumed: {}
+common:
+  vocab_size: 256
+variants:
+  - name: mine-{size}
+    linear_class: null
+    weight_bits_per_weight: 16
+    sub_norms: false
+shapes:
+  - size: 1m
+    hidden_sizes: 64
+    source: a test
+    evidence: assumed
+"""
+
+
+def test_mistakes_in_a_family_have_the_line_of_its_file(tmp_path):
+    def loaded(text):
+        (tmp_path / "f.yaml").write_text(text)
+        data, lines = read_yaml(tmp_path / "f.yaml", "f.yaml")
+        return [validate(Shape, source) for source in members(Source.of_file("f.yaml", data, lines))]
+
+    with pytest.raises(ConfigError) as caught:
+        loaded(FAMILY)
+    assert "f.yaml:13: hidden_sizes: unknown key; did you mean hidden_size or hidden_act?" in str(caught.value)
+    with pytest.raises(ConfigError, match=r"^f\.yaml:7: variants\[0\]\.name: expected text"):
+        loaded(FAMILY.replace("- name: mine-{size}", "- title: mine-{size}"))
+    with pytest.raises(ConfigError, match=r"^f\.yaml:1: kind: expected `kind: shapes`"):
+        loaded(FAMILY.replace("kind: shapes", "kind: shape"))
+    with pytest.raises(ConfigError, match=r"^f\.yaml:5: surplus: unknown key"):
+        loaded(FAMILY.replace("common:", "surplus: 1\ncommon:").replace("assumed: {}\n", "assumed: {}\n\n", 1))
