@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,10 @@ def test_what_is_no_whole_outcome_of_this_version_is_refused_with_the_reason(tex
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutcomeError, match=r"nowhere.json: can't be read"):
         read_outcome(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_on_results_names_every_kind_and_table(kind: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith("|") and f"`{kind}`" in line.split("|")[1])
+    assert set(outcome(kind).tables) <= set(re.findall(r"`(\w+)`", row.split("|")[3]))
