@@ -12,7 +12,7 @@ from bitsim.cli.output import announce_compilation, print_table, si
 from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from bitsim.parallel.step import Parallel
+    from bitsim.parallel.parallel import Parallel
 
 COLUMNS = (
     *("devices", "tensor x stages", "sync", "step", "speed-up", "computing", "communication", "bubbles"),
@@ -53,7 +53,7 @@ def command(model: str, chip: str, link: str, as_json: bool, out: Path | None, *
     check_directory(out)
     announce_compilation()
     from bitsim.cli.emit import emit
-    from bitsim.parallel.step import parallel
+    from bitsim.parallel.parallel import parallel
 
     result = parallel(model, chip, link, **settings)
     emit(result, view_parallel, as_json=as_json, out=out, stem="parallel", further=_figures)

@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 
 from bitsim.figures.style import rendered
 from bitsim.parallel.communication import SYNCS
-from bitsim.parallel.step import Parallel, Step
+from bitsim.parallel.parallel import Parallel
+from bitsim.parallel.step import Step
 
 COLOURS = {"grouped": "#1f5a8a", "inference": "#6b8f3c", "paper": "#c9772f"}
 MEANING = {

@@ -12,7 +12,7 @@ from bitsim.hw.yaml_file import read_yaml
 from bitsim.model.checkpoint import load_model, random_model
 from bitsim.model.zoo import Shape, load_shape, zoo_config, zoo_names
 from bitsim.model.zoo.reader import members
-from bitsim.parallel.step import parallel
+from bitsim.parallel.parallel import parallel
 from bitsim.serving.serve import serve
 from bitsim.study import estimate
 from bitsim.study.array_size import array_sizes

@@ -16,7 +16,8 @@ from bitsim.model.shard import degrees, shard
 from bitsim.model.zoo import zoo_config
 from bitsim.parallel.allreduce import Traffic, allreduce
 from bitsim.parallel.communication import PARAMETERS, communication, step_communication
-from bitsim.parallel.step import bubble_share, parallel, pipeline_time
+from bitsim.parallel.parallel import parallel
+from bitsim.parallel.step import bubble_share, pipeline_time
 from bitsim.study import estimate
 
 LINK = load_link("nvlink")
