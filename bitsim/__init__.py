@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from bitsim.serving.serve import serve
     from bitsim.study.estimate import estimate
     from bitsim.study.evaluate import evaluate
+    from bitsim.study.execute import Executed, execute
     from bitsim.study.matmul import matmul
     from bitsim.study.run import run
 
 _HOMES = {
     "Events": "bitsim.events",
     "Result": "bitsim.results",
+    "Executed": "bitsim.study.execute",
     "estimate": "bitsim.study",
     "evaluate": "bitsim.study",
+    "execute": "bitsim.study.execute",
     "load_chip": "bitsim.hw",
     "load_model": "bitsim.model.checkpoint",
     "matmul": "bitsim.study",
@@ -36,10 +39,12 @@ _HOMES = {
 
 __all__ = [
     "Events",
+    "Executed",
     "Result",
     "__version__",
     "estimate",
     "evaluate",
+    "execute",
     "load_chip",
     "load_model",
     "matmul",

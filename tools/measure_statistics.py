@@ -9,7 +9,6 @@ totals back. Datapaths of 4-bit activations get the INT4 codes of arXiv 2411.049
 """
 
 import sys
-from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,11 @@ def measure(model: Model, chip: Chip, numerics: str) -> dict[str, tuple[Events, 
         for op in chosen.values():
             datapath = placement.datapath(op)
             assert isinstance(datapath, CountedDatapath)
-            calls = Counter(placement.place(op).blocks)
-            chances += [Events(datapath.chances(m, op.k, op.n)) * (op.repeat * n) for m, n in calls.items()]
+            tiles = placement.place(op).tiles
+            assert tiles is not None
+            for (size, stays), times in tiles.shapes().items():
+                called = datapath.staying if stays else datapath
+                chances.append(Events(called.chances(*size)) * (op.repeat * times))
         if chances:
             found[kind] = total([row.events for row in result.rows if row.name in chosen]), total(chances)
     return found
