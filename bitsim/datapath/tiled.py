@@ -27,20 +27,25 @@ Done = TypeVar("Done", bound=Observation)
 class Part:
     """A range of K that is executed at once; `cuts`: its tiles, if sums stay in the datapath between them."""
 
-    k: slice
+    start: int
+    stop: int
     cuts: tuple[int, ...] = ()
+
+    @property
+    def k(self) -> slice:
+        return slice(self.start, self.stop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What is executed apart: parts of K, and ranges of N."""
+    """What is executed apart: parts of K, and ranges of N (as their sizes)."""
 
     parts: tuple[Part, ...]
-    columns: tuple[slice, ...]
+    widths: tuple[int, ...]
 
     @property
-    def starts(self) -> list[int]:
-        return [part.k.start for part in self.parts]
+    def columns(self) -> list[slice]:
+        return slices(self.widths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,21 +62,20 @@ class TiledWeights:
 
 def layout_of(datapath: Datapath, tiles: Tiles) -> Layout:
     """What must be executed apart so that everything is counted as in all tiles one by one."""
-    starts = [part.start for part in slices(tiles.sizes(N))]
-    columns = slices(tiles.sizes(N))
-    if all(start % datapath.tile_columns == 0 for start in starts):
-        columns = [slice(0, tiles.dims[N])]
+    widths = tiles.sizes(N)
+    if all(columns.start % datapath.tile_columns == 0 for columns in slices(widths)):
+        widths = (tiles.dims[N],)
     if tiles.kept:
         ranges = slices(tuple(sum(chain) for chain in tiles.chains))
-        parts = [Part(k=k, cuts=chain) for k, chain in zip(ranges, tiles.chains, strict=True)]
+        parts = [Part(start=k.start, stop=k.stop, cuts=cuts) for k, cuts in zip(ranges, tiles.chains, strict=True)]
     else:
         parts = []
         for tile in slices(tiles.sizes(K)):
-            if datapath.sums_tiles and parts and (tile.start - parts[-1].k.start) % datapath.grain[1] == 0:
-                parts[-1] = Part(k=slice(parts[-1].k.start, tile.stop))
+            if datapath.sums_tiles and parts and (tile.start - parts[-1].start) % datapath.grain[1] == 0:
+                parts[-1] = Part(start=parts[-1].start, stop=tile.stop)
             else:
-                parts.append(Part(k=tile))
-    return Layout(parts=tuple(parts), columns=tuple(columns))
+                parts.append(Part(start=tile.start, stop=tile.stop))
+    return Layout(parts=tuple(parts), widths=widths)
 
 
 def count_tiles(datapath: Datapath, tiles: Tiles) -> Events:
@@ -101,7 +105,7 @@ def _of(datapath: Datapath, stays: bool) -> Datapath:
 def prepare_tiles(datapath: Datapath, w: Array | PackedTernary, layout: Layout) -> TiledWeights:
     """Lay out the weights `w` (N, K) once, for all calls."""
     core = datapath.reset
-    if len(layout.parts) == len(layout.columns) == 1:
+    if len(layout.parts) == len(layout.widths) == 1:
         return TiledWeights(layout=layout, apart=((core.prepare(w, layout.parts[0].cuts),),))
     codes = w.codes() if isinstance(w, PackedTernary) else w
     apart = tuple(
@@ -222,7 +226,7 @@ def _finished(datapath: Datapath, w: TiledWeights | None, tiles: Tiles, done: Do
 
 def _added(datapath: Datapath, done: list[Observation], tiles: Tiles, repeat: int = 1) -> Observation:
     """All calls of one matmul together, or of `repeat`; toggles were counted on as many columns in each of them."""
-    calls = len(done) // len(layout_of(datapath, tiles).columns)
+    calls = len(done) // len(layout_of(datapath, tiles).widths)
     return Observation(
         events=total([one.events for one in done]),
         cycles=sum(one.cycles for one in done),
@@ -236,7 +240,7 @@ def _joined(
     """The parts of K of some rows and columns: their sums added up, as the datapath or what is beside it does."""
     if len(parts) == 1:
         return parts[0]
-    events, starts = total([part.events for part in parts]), w.layout.starts
+    events, starts = total([part.events for part in parts]), [part.start for part in w.layout.parts]
     found = [_moved(part.first_overflow, k=start) for part, start in zip(parts, starts, strict=True)]
     if w.chained:
         summed = datapath.execute(_filled(datapath, x, w.layout), w.chained[j], toggles="off", live=live)
@@ -332,9 +336,9 @@ def _unfilled(found: Overflow | None, layout: Layout, unit: int) -> Overflow | N
         return None
     before = 0
     for part in layout.parts:
-        size = part.k.stop - part.k.start
+        size = part.stop - part.start
         filled = -(-size // unit) * unit
         if found.k < before + filled:
-            return replace(found, k=part.k.start + min(found.k - before, size - 1))
+            return replace(found, k=part.start + min(found.k - before, size - 1))
         before += filled
     raise AssertionError(f"overflow at {found} behind the last k")

@@ -128,7 +128,7 @@ def test_law_3_counts_of_tiles_equal_those_of_their_execution(member: Member, da
 @every
 @given(data=st.data())
 def test_law_11_what_is_expected_of_tiles_is_the_sum_over_their_calls(member: Member, data: st.DataObject) -> None:
-    datapath, x, w, tiles = drawn(member, data)
+    datapath, _, _, tiles = drawn(member, data)
     always = {datapath.spec.rates: dict.fromkeys(datapath.chances(*tiles.dims), 0.3)}
     statistics = Statistics(weight_zeros=1 / 3 if datapath.zero_weights else 0.0, rates=always, source="a test")
     calls = [(datapath.staying if call.stays else datapath).expect(*call.size, statistics) for call in tiles.walk()]
