@@ -92,6 +92,11 @@ class Datapath(Protocol):
         ...
 
     @property
+    def cycles_vary(self) -> bool:
+        """Whether the cycles of an execution depend on the operands."""
+        ...
+
+    @property
     def grain(self) -> tuple[int, int, int]:
         """M, K and N of its smallest unit of work: tiles that are no multiples of it leave parts of it idle."""
         ...

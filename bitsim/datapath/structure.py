@@ -118,6 +118,10 @@ class Structure(ABC, Generic[Spec]):
         moved: Any = np.array(each, dtype=np.int64).T.reshape(-1, *sizes[0].shape)
         return TileCosts.of(sizes[0].shape, cycles, Streams(*moved))
 
+    @property
+    def cycles_vary(self) -> bool:
+        return self.spec.cycles_vary
+
     # How tiles of one matmul go together; see `bitsim.datapath.protocol`. ---------------------------------------------
 
     @property

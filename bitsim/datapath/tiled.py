@@ -86,6 +86,11 @@ def count_tiles(datapath: Datapath, tiles: Tiles) -> Events:
     return events + sums + _joints(datapath, tiles)
 
 
+def cycles_of_tiles(datapath: Datapath, tiles: Tiles) -> int:
+    """Cycles of all calls; where they depend on the operands, those of operands without zeros."""
+    return sum(_of(datapath, stays).cycles(*size) * times for (size, stays), times in tiles.shapes().items())
+
+
 def _joints(datapath: Datapath, tiles: Tiles) -> Events:
     """What joins sums that left the datapath."""
     number = 0 if datapath.sums_tiles else len(tiles.chains) - 1
@@ -221,7 +226,8 @@ def _finished(datapath: Datapath, w: TiledWeights | None, tiles: Tiles, done: Do
     events = done.events + (_joints(datapath, tiles) + Events({f"add.{datapath.arithmetic}": m * n * apart})) * repeat
     if w is not None and datapath.reset is not datapath:
         events = Events({**dict(events.items()), **datapath.between(w.apart, tiles)})
-    return replace(done, events=events)
+    cycles = done.cycles if datapath.cycles_vary else cycles_of_tiles(datapath, tiles) * repeat
+    return replace(done, events=events, cycles=cycles)
 
 
 def _added(datapath: Datapath, done: list[Observation], tiles: Tiles, repeat: int = 1) -> Observation:

@@ -82,7 +82,7 @@ class Mapper:
         """The best loops of one rank and those inside of it, for `repeat` matmuls of `dims`."""
         legs = task.transfers[rank]
         datapath = self.schedule.datapath
-        sizes, cut = candidates(dims, self._unit(legs, dims), rank, len(task.transfers))
+        sizes, cut = candidates(dims, self.unit(legs, dims), rank, len(task.transfers))
         lattice = [sizes_of_tiles(size, tiles) for size, tiles in zip(dims, sizes, strict=True)]
         places = _open([values for values, _ in lattice])
         costs = self._costs(legs, places, stays=False)
@@ -115,7 +115,7 @@ class Mapper:
         used = np.ascontiguousarray(np.moveaxis(tiles.used[self.schedule.at(legs)], 0, -1))
         return tiles.cycles, self._spent(tiles.streams), used
 
-    def _unit(self, legs: Transfers, dims: Tile) -> Tile:
+    def unit(self, legs: Transfers, dims: Tile) -> Tile:
         """What tiles are multiples of: the grain, its largest dimension halved until the buffers have room."""
         unit = [min(size, most) for size, most in zip(self.schedule.datapath.grain, dims, strict=True)]
         while self._too_small(legs, (unit[0], unit[1], unit[2])):

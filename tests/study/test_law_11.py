@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bitsim
-from bitsim.cost import CONVENTIONS, PriceList
+from bitsim.cost import CONVENTIONS, OperatorCost, PriceList, price_operator
 from bitsim.datapath.tiles import Call
-from bitsim.errors import ConfigError
+from bitsim.errors import BitsimError, ConfigError, OperandError
 from bitsim.events import Events, is_data_dependent, total
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.chip import Chip
