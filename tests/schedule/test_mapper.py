@@ -17,7 +17,7 @@ from bitsim.hw.memory import MemorySpec
 from bitsim.model.operators import Operator
 from bitsim.schedule import Goal, Objective, Placement, ScheduleError
 from bitsim.schedule.kernels.nest import ORDERS, extents
-from bitsim.schedule.mapper import Mapper
+from bitsim.schedule.mapper import WORTH, Mapper
 from bitsim.schedule.matmul import DRAM, Matmul, matmul_of
 from bitsim.schedule.plan import Loops, Plan, Schedule, Tile
 from bitsim.schedule.transfers import Transfers
@@ -52,11 +52,18 @@ def fits(transfers: Transfers, loops: Loops, dims: Tile, repeat: int) -> bool:
     return bool((bits <= transfers.room).all())
 
 
-def all_loops(transfers: Transfers, unit: Tile, dims: Tile, repeat: int) -> list[Loops]:
-    """All tiles of whole units, orders and kept operands that have room."""
-    tiles = product(*({*range(step, size + 1, step), size} for step, size in zip(unit, dims, strict=True)))
+def all_loops(transfers: Transfers, dims: Tile, repeat: int) -> list[Loops]:
+    """All tiles, orders and kept operands that have room."""
+    tiles = product(*(range(1, size + 1) for size in dims))
     every = (Loops(tile=t, order=o, keep=k) for t, o, k in product(tiles, range(6), range(8)))  # type: ignore[arg-type]
     return [loops for loops in every if fits(transfers, loops, dims, repeat)]
+
+
+def follows(mapper: Mapper, matmul: Matmul, loops: Loops) -> bool:
+    """Whether tiles are of whole units of the datapath, as far as these have room."""
+    unit = mapper.unit(mapper.schedule.transfers(matmul)[0], matmul.dims)
+    sizes = zip(loops.tile, unit, matmul.dims, strict=True)
+    return all(tile % step == 0 or tile == size for tile, step, size in sizes)
 
 
 def loops_of(mapper: Mapper, matmul: Matmul) -> list[Loops]:
@@ -64,7 +71,7 @@ def loops_of(mapper: Mapper, matmul: Matmul) -> list[Loops]:
     (transfers,) = mapper.schedule.transfers(matmul)
     if not fits(transfers, Loops(tile=(1, 1, 1), order=0, keep=0), matmul.dims, matmul.repeat):
         return []
-    return all_loops(transfers, mapper.unit(transfers, matmul.dims), matmul.dims, matmul.repeat)
+    return all_loops(transfers, matmul.dims, matmul.repeat)
 
 
 def walked_score(mapper: Mapper, matmul: Matmul, plan: Plan) -> tuple[float, ...]:
@@ -102,13 +109,17 @@ def plan_or_none(mapper: Mapper, matmul: Matmul) -> Plan | None:
 
 @given(data=st.data(), mapper=mappers(ONE_RANK))
 def test_no_tiles_orders_and_kept_operands_beat_the_plan(data: st.DataObject, mapper: Mapper) -> None:
-    matmul = data.draw(whole_bits(mapper, 5))
+    matmul = data.draw(whole_bits(mapper, 4))
     plan = plan_or_none(mapper, matmul)
     every = [Plan(loops=(loops,), searched=0) for loops in loops_of(mapper, matmul)]
     assert bool(every) == (plan is not None)
-    if plan is not None:
-        assert plan.loops[0] in {one.loops[0] for one in every}
-        assert walked_score(mapper, matmul, plan) == min(walked_score(mapper, matmul, one) for one in every)
+    if plan is None:
+        return
+    assert plan.loops[0] in {one.loops[0] for one in every}
+    best = min(walked_score(mapper, matmul, one) for one in every)
+    whole = [walked_score(mapper, matmul, one) for one in every if follows(mapper, matmul, one.loops[0])]
+    enough = min(whole)[0] <= (1 + WORTH) * best[0]
+    assert walked_score(mapper, matmul, plan) == (min(whole) if enough else best)
 
 
 @settings(max_examples=20)
@@ -203,13 +214,9 @@ def test_law_9_a_better_memory_never_costs_time(data: st.DataObject, mapper: Map
         return
     chip, path = mapper.schedule.chip, mapper.schedule.datapath
     other = Mapper(chip.model_copy(update={"memory": data.draw(improved(chip.memory))}), path, mapper.goal)
-    units = [one.unit(legs, matmul.dims) for one in (mapper, other) for legs in one.schedule.transfers(matmul)]
-    if units[0] != units[1]:  # room for tiles of the grain where there was none: fewer tiles, a longer first load
-        return
-    assert (
-        other.score(matmul, other.plan(matmul), other.schedule.transfers(matmul))[0]
-        <= mapper.score(matmul, plan, mapper.schedule.transfers(matmul))[0]
-    )
+    after = other.score(matmul, other.plan(matmul), other.schedule.transfers(matmul))[0]
+    before = mapper.score(matmul, plan, mapper.schedule.transfers(matmul))[0]
+    assert after <= (1 + WORTH) * before  # which a tile of the grain may take longer, now that it has room
 
 
 @given(data=st.data(), mapper=mappers(HIERARCHIES))
