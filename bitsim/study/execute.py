@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bitsim.datapath.base import Array, Toggles, as_matrix
 from bitsim.datapath.outcomes import Deviation, Overflow
-from bitsim.datapath.tiled import execute_tiles, layout_of, prepare_tiles
+from bitsim.datapath.tiled import layout_of, prepare_tiles
+from bitsim.datapath.tiled_execution import execute_tiles
 from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events
 from bitsim.hw import load_chip

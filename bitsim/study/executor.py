@@ -11,16 +11,8 @@ from bitsim.datapath.base import Array, Toggles
 from bitsim.datapath.outcomes import Deviation, Observation, Overflow
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.template import SAMPLED_TILES
-from bitsim.datapath.tiled import (
-    Layout,
-    TiledWeights,
-    execute_tiles,
-    layout_of,
-    observe_all_tiles,
-    observe_tiles,
-    prepare_stored_tiles,
-    prepare_tiles,
-)
+from bitsim.datapath.tiled import Layout, TiledWeights, layout_of, prepare_stored_tiles, prepare_tiles
+from bitsim.datapath.tiled_execution import execute_tiles, observe_all_tiles, observe_tiles
 from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events, total
 from bitsim.model.operators import Operator

@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 
 from bitsim.datapath.base import Statistics
 from bitsim.datapath.registry import build_datapath
-from bitsim.datapath.tiled import (
-    count_tiles,
-    execute_tiles,
-    expect_tiles,
-    layout_of,
-    observe_all_tiles,
-    observe_tiles,
-    prepare_tiles,
-)
+from bitsim.datapath.tiled import count_tiles, expect_tiles, layout_of, prepare_tiles
+from bitsim.datapath.tiled_execution import execute_tiles, observe_all_tiles, observe_tiles
 from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events, total
 from bitsim.hw.datapaths import PEArraySpec

@@ -40,7 +40,7 @@ one run, and do not fall as zeros grow.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Self
 
@@ -52,8 +52,9 @@ from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand, w
 from bitsim.datapath.outcomes import Observation
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.pe_array import sums, switching
-from bitsim.datapath.pe_array.between import Edges, joined, kept_toggles
 from bitsim.datapath.pe_array.between import edges as edges_of
+from bitsim.datapath.pe_array.between import kept_toggles
+from bitsim.datapath.pe_array.facts import WeightFacts, repeated_zeros, summed
 from bitsim.datapath.pe_array.geometry import Tiling
 from bitsim.datapath.pe_array.stored_halves import StoredHalves, half_blocks
 from bitsim.datapath.prepared import PreparedWeights
@@ -63,23 +64,6 @@ from bitsim.datapath.tiles import Tiles, slices
 from bitsim.events import Events
 from bitsim.hw.datapaths.pe_array import PEArraySpec
 from bitsim.model.weights import FloatWeight
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightFacts:
-    """What a PE array counts from its weights once and for all.
-
-    `adds`, `subs`, `skips`, `idles`: weights that are +1, -1, 0 and, in output-stationary arrays, 0 behind 0 or at the
-    beginning (ternary only). `toggles`: weight-register toggles of one pass over all tiles of K and N, each from reset.
-    `edges`: of an array that keeps its weights between tiles, what they do to those before and after.
-    """
-
-    adds: int
-    subs: int
-    skips: int
-    idles: int
-    toggles: int
-    edges: Edges | None = None
 
 
 class PEArray(CountedDatapath[PEArraySpec]):
@@ -284,19 +268,3 @@ class PEArray(CountedDatapath[PEArraySpec]):
 
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
         return {"reg.psum.toggle": switching.psum_toggles(acts, w, self.spec, saturated=overflowed, sums=y)}
-
-
-def summed(facts: Sequence[WeightFacts], axis: int) -> WeightFacts:
-    """Of further weights along K (0) or N (1)."""
-    names = ("adds", "subs", "skips", "idles", "toggles")
-    ends = [one.edges for one in facts if one.edges is not None]
-    return WeightFacts(
-        **{name: sum(getattr(one, name) for one in facts) for name in names},
-        edges=joined(ends, axis) if ends else None,
-    )
-
-
-def repeated_zeros(codes: Array) -> int:
-    """How many weights of `codes` (N, K) are 0 and have one of 0, or none, before them in their row."""
-    zero = codes == 0
-    return int((zero[:, 1:] & zero[:, :-1]).sum()) + int(zero[:, 0].sum())
