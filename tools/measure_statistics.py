@@ -45,6 +45,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
         for skip in (True, False)
     ),
     *(("sparse-array-16x256", {"lanes": lanes}) for lanes in (2, 4, 8)),
+    *((name, {"between_tiles": "keep"}) for name in FIRST),
 ]
 FOUR_BITS = "a48_int4"  # the numerics under which 4-bit datapaths are measured, if the model's own are wider
 
@@ -102,6 +103,8 @@ def measured_chips() -> list[Chip]:
         chip = load_chip(name)
         spec = type(chip.bitlinear).model_validate(chip.bitlinear.model_dump() | changes)
         chips.append(chip.model_copy(update={"bitlinear": spec}))
+    chip = load_chip(FIRST[0])
+    chips.append(chip.model_copy(update={"wide": chip.wide.model_copy(update={"between_tiles": "keep"})}))
     return chips
 
 
