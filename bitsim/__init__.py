@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from bitsim.study.compare_datapaths import compare_datapaths
     from bitsim.study.estimate import estimate
     from bitsim.study.evaluate import evaluate
+    from bitsim.study.execute import Executed, execute
     from bitsim.study.matmul import matmul
     from bitsim.study.matmuls import estimate_matmuls
     from bitsim.study.run import run
 
 _HOMES = {
     "Events": "bitsim.events",
+    "Executed": "bitsim.study.execute",
     "Outcome": "bitsim.results.outcome",
     "Result": "bitsim.results.result",
     "accumulator_bounds": "bitsim.study.bound",
@@ -41,6 +43,7 @@ _HOMES = {
     "estimate": "bitsim.study.estimate",
     "estimate_matmuls": "bitsim.study.matmuls",
     "evaluate": "bitsim.study.evaluate",
+    "execute": "bitsim.study.execute",
     "from_json": "bitsim.results.stored",
     "load_chip": "bitsim.hw",
     "load_model": "bitsim.model.checkpoint",
@@ -53,6 +56,7 @@ _HOMES = {
 
 __all__ = [
     "Events",
+    "Executed",
     "Outcome",
     "Result",
     "__version__",
@@ -64,6 +68,7 @@ __all__ = [
     "estimate",
     "estimate_matmuls",
     "evaluate",
+    "execute",
     "from_json",
     "load_chip",
     "load_model",

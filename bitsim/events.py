@@ -62,7 +62,11 @@ EVENT_KINDS = (
     _logic("pe.{unit}.skip", "PE logic", "a ternary PE passes its sum on (weight 0)", data_dependent=True),
     _logic("pe.{unit}.idle", "PE logic", "a ternary PE holds still: weight 0 again, same sum", data_dependent=True),
     _logic("pe.{unit}.mac", "PE logic", "a PE multiplies and adds"),
-    _logic("acc.add.{format}", "column accumulators", "addition in the accumulator below a column"),
+    _logic(
+        "acc.add.{format}",
+        "column accumulators",
+        "addition in the accumulator below a column, or of two tiles of K beside the buffer of sums",
+    ),
     # adder trees
     _logic(
         "tree.{depth}.add_bits",

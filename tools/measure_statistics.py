@@ -14,7 +14,6 @@ Datapaths of 4-bit activations get the INT4 codes of arXiv 2411.04965, unless th
 """
 
 import argparse
-from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,6 +53,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
         for skip in (True, False)
     ),
     *(("sparse-array-16x256", {"lanes": lanes}) for lanes in (2, 4, 8)),
+    *((name, {"between_tiles": "keep"}) for name in FIRST),
 ]
 FOUR_BITS = "a48_int4"  # the numerics under which 4-bit datapaths are measured, if the model's own are wider
 
@@ -92,8 +92,11 @@ def measure(model: Model, chip: Chip, numerics: str) -> dict[str, tuple[Events, 
         for op in chosen.values():
             datapath = placement.datapath(op)
             assert isinstance(datapath, CountedDatapath)
-            calls = Counter(placement.place(op).blocks)
-            chances += [Events(datapath.chances(m, op.k, op.n)) * (op.repeat * n) for m, n in calls.items()]
+            tiles = placement.place(op).tiles
+            assert tiles is not None
+            for (size, stays), times in tiles.shapes().items():
+                called = datapath.staying if stays else datapath
+                chances.append(Events(called.chances(*size)) * (op.repeat * times))
         if chances:
             found[kind] = total([row.events for row in result.rows if row.name in chosen]), total(chances)
     return found
@@ -117,6 +120,8 @@ def measured_chips() -> list[Chip]:
         chip = load_chip(name)
         spec = type(chip.bitlinear).model_validate(chip.bitlinear.model_dump() | changes)
         chips.append(chip.model_copy(update={"bitlinear": spec}))
+    chip = load_chip(FIRST[0])
+    chips.append(chip.model_copy(update={"wide": chip.wide.model_copy(update={"between_tiles": "keep"})}))
     return chips
 
 

@@ -6,6 +6,8 @@ module that draws its structure and counts its events in closed form, with a slo
 and compiled loops in `kernels`. Outputs come from one exact matmul (`matmul`, `packed`) and, where accumulators are too
 narrow, from `accumulation`; `lanes` is shared by all that group K.
 
+Plans call a datapath in `tiles`: `tiled` says what they count, `tiled_execution` executes them, `joined` adds up.
+
 A package each are `pe_array` and `tensor_core`, which is how tensor cores of GPUs compute, alone and as a datapath.
 `i2s_dot` is bitnet.cpp's matmul, which wraps.
 """
@@ -19,6 +21,7 @@ __all__ = [
     "cpu_simd",
     "formats",
     "i2s_dot",
+    "joined",
     "lane_schedule",
     "lanes",
     "matmul",
@@ -38,5 +41,8 @@ __all__ = [
     "template",
     "tensor_core",
     "ternary_lut",
+    "tiled",
+    "tiled_execution",
+    "tiles",
     "toggles",
 ]

@@ -265,6 +265,12 @@ class BinaryLut(GroupSums[BinaryLutSpec]):
             entries = (entries + (1 << (self.spec.dropped_bits - 1))) >> self.spec.dropped_bits
         return PLANES * int(entries.sum(axis=1).max()) < limit
 
+    @property
+    def output_range(self) -> Range:
+        """Accumulators hold twice the output, in units of an entry's last bit."""
+        limit = 1 << (self.spec.acc_bits - 1)
+        return Range(low=(-limit << self.spec.dropped_bits) >> 1, high=((limit - 1) << self.spec.dropped_bits) >> 1)
+
     def bounds(self, k: int) -> Mapping[str, Range]:
         """Twice the output over the weight of an entry's last bit; reached by -128 and equal signs."""
         most = PLANES * k * (128 >> self.spec.dropped_bits)

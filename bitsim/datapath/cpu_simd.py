@@ -64,7 +64,6 @@ from bitsim.datapath.accumulation import WHOLE_ROW, Accumulation, Register, Summ
 from bitsim.datapath.base import Array, Range, Streams, TileCosts, arithmetic_events
 from bitsim.datapath.i2s_dot import VARIANTS, I2sVariant, i2s_matmul
 from bitsim.datapath.matmul import int8_matmul
-from bitsim.datapath.outcomes import Deviation
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.prepared import PreparedWeights
 from bitsim.datapath.simd_counts import instructions, triple_columns
@@ -73,6 +72,7 @@ from bitsim.errors import OperandError
 from bitsim.events import Events
 from bitsim.hw.datapaths.cpu_simd import ACC_BITS, STRIPE, CpuSimdSpec
 
+REGISTER_BITS = {"avx2": 256, "neon": 128}
 TABLE_BITS = 32 * 8  # 16 int16 entries, for two or three activations
 LANE = Register(name="lane", bits=16)
 ACC = Register(name="acc", bits=ACC_BITS)
@@ -85,6 +85,7 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
 
     def __init__(self, spec: CpuSimdSpec) -> None:
         super().__init__(spec)
+        self.sums_tiles = spec.tables  # int32 sums are in memory, where each block of K adds to them
         if spec.tables:
             self.act_range = (-127, 127)
 
@@ -113,7 +114,8 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
 
     @property
     def grain(self) -> tuple[int, int, int]:
-        return 1, self.spec.step_k, self.spec.block_n
+        """I2_S reduces the lanes at the end of a row: it takes all of K."""
+        return (1, self.spec.block_k, self.spec.block_n) if self.spec.tables else (1, WHOLE_ROW, 1)
 
     def padded(self, k: int, n: int) -> tuple[int, int]:
         """K and N of the matmul that the kernel computes; raises `OperandError` for those that it can't."""
@@ -194,11 +196,17 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
         wraps = {f"overflow.{LANE.name}": done.wrapped} if done.wrapped else {}
         return Summed(y=done.y, overflows=wraps, first=done.first)
 
-    def deviation(self, x: Array, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation | None:
+    def exact_sums(self, x: Array, acts: Array, weights: PreparedWeights, summed: Summed) -> Array | None:
         if not summed.overflows:
-            return Deviation.between(summed.y, summed.y)
+            return summed.y
         kp, _ = self.padded(weights.k, weights.n)
-        return super().deviation(x, _filled(acts, kp), weights, summed)
+        return super().exact_sums(x, _filled(acts, kp), weights, summed)
+
+    def joining(self, m: int, n: int) -> Events:
+        """A loop that adds the sums of a call to those in memory, a vector register at a time."""
+        registers = m * -(-n * ACC_BITS // REGISTER_BITS[self.spec.isa])
+        counts = {"load": 2 * registers, "add_int32": registers, "store": registers}
+        return Events({f"simd.{self.spec.isa}.{op}": count for op, count in counts.items()})
 
     def bounds(self, k: int) -> Mapping[str, Range]:
         """I2_S: products of codes 0..2; what matters of a lane is its group's sum, because wraps before it cancel."""

@@ -94,8 +94,13 @@ class Observation:
 class Execution(Observation):
     """What one matmul did and gave: `y` (M, N), integers of an exact datapath or float32.
 
-    `deviation`: of datapaths that are not exact; of floating-point ones for int8 times ternary.
+    `exact_y`: the exact sums, of datapaths that are not exact; of floating-point ones for int8 times ternary.
     """
 
     y: Array
-    deviation: Deviation | None = None
+    exact_y: Array | None = None
+
+    @property
+    def deviation(self) -> Deviation | None:
+        """How far `y` is off; None of an exact datapath."""
+        return None if self.exact_y is None else Deviation.between(self.y, self.exact_y)

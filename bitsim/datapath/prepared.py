@@ -14,7 +14,8 @@ class PreparedWeights:
     """Weights (N, K) laid out for one datapath; `facts`: what its class counts from them once and for all.
 
     `live`: of one execution, the outputs (M, N) that are needed; None: all. `ternary`: of floating-point datapaths, the
-    weights as they were given, if ternary: exact sums are formed from them.
+    weights as they were given, if ternary: exact sums are formed from them. `cuts`: the pieces in which K comes, if
+    sums stay in the datapath between them.
     """
 
     operand: Array | PackedTernary
@@ -23,7 +24,13 @@ class PreparedWeights:
     facts: Any
     live: Array | None = None
     ternary: PackedTernary | None = None
+    cuts: tuple[int, ...] = ()
     sampled: dict[int, Array] = field(default_factory=dict)
+
+    @property
+    def pieces(self) -> tuple[int, ...]:
+        """K in its pieces."""
+        return self.cuts or (self.k,)
 
     def codes(self) -> Array:
         """All weights, (N, K)."""

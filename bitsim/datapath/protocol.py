@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from bitsim.datapath.base import Array, Range, Statistics, Streams, TileCosts, Toggles
 from bitsim.datapath.outcomes import Execution, Observation
 from bitsim.datapath.packed import PackedTernary
+from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events
 from bitsim.model.weights import FloatWeight
 
@@ -43,11 +44,14 @@ class Datapath(Protocol):
         """Whether it holds all weights of a model for good, so that none comes from DRAM."""
         ...
 
-    def prepare(self, w: Array | PackedTernary) -> Any:
-        """Check and lay out the weights (N, K) once, for many calls of `execute`."""
+    def prepare(self, w: Array | PackedTernary, cuts: tuple[int, ...] = ()) -> Any:
+        """Check and lay out the weights (N, K) once, for many calls of `execute`.
+
+        `cuts`: pieces in which K comes, one after another, while sums stay in the datapath (see `holds`).
+        """
         ...
 
-    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> Any:
+    def prepare_stored(self, weight: FloatWeight, *, whole: bool, cuts: tuple[int, ...] = ()) -> Any:
         """As `prepare`, from a stored float matrix rounded to binary16; `whole`: every call will need all of it."""
         ...
 
@@ -65,7 +69,9 @@ class Datapath(Protocol):
         """As `execute` where outputs need not be formed; overflows are found only where they are."""
         ...
 
-    def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
+    def observe_all(
+        self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0, cuts: tuple[int, ...] = ()
+    ) -> Observation:
         """`observe` on many pairs, added up: `x` (R, M, K), `w` (S, N, K), each for R / S of `x` in a row."""
         ...
 
@@ -86,8 +92,73 @@ class Datapath(Protocol):
         ...
 
     @property
+    def cycles_vary(self) -> bool:
+        """Whether the cycles of an execution depend on the operands."""
+        ...
+
+    @property
     def grain(self) -> tuple[int, int, int]:
         """M, K and N of its smallest unit of work: tiles that are no multiples of it leave parts of it idle."""
+        ...
+
+    @property
+    def tile_columns(self) -> int:
+        """Output columns that are computed side by side; tiles of N that are multiples of it change no event."""
+        ...
+
+    @property
+    def arithmetic(self) -> str:
+        """The number format of its operations, as the papers price them."""
+        ...
+
+    @property
+    def sums_tiles(self) -> bool:
+        """Whether sums of tiles of K are added in its own accumulators, which take up those of the tiles before.
+
+        Tiles that are multiples of `grain` change no event of such a datapath. Otherwise an adder beside the buffer of
+        sums joins them.
+        """
+        ...
+
+    @property
+    def holds(self) -> tuple[int, int]:
+        """M and N of the sums that its registers can keep between tiles of K; (0, 0): none."""
+        ...
+
+    @property
+    def staying(self) -> "Datapath":
+        """The same datapath for calls whose sums stay in its registers; only where it `holds` them."""
+        ...
+
+    @property
+    def reset(self) -> "Datapath":
+        """The same datapath, reset between all its tiles; itself, unless its registers keep values in between."""
+        ...
+
+    def between(self, apart: Any, tiles: Tiles) -> Mapping[str, int]:
+        """Of one that is not its `reset`: the events of all `tiles` that depend on what its registers held before.
+
+        `apart`: prepared weights by columns and parts of K, as in `bitsim.datapath.tiled`.
+        """
+        ...
+
+    def joining(self, m: int, n: int) -> Events:
+        """The addition of m x n sums to those of the tiles of K before, where it is not `sums_tiles`."""
+        ...
+
+    @property
+    def output_range(self) -> Range | None:
+        """What a sum in the buffer of sums holds; None: binary16."""
+        ...
+
+    @property
+    def saturates(self) -> bool:
+        """Whether sums that leave their range stay at its ends; otherwise they wrap."""
+        ...
+
+    @property
+    def join_overflow(self) -> str:
+        """The event of a sum that leaves its range when tiles of K are joined."""
         ...
 
     def tile_costs(self, m: Array, k: Array, n: Array) -> TileCosts:

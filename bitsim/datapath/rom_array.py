@@ -74,6 +74,7 @@ class RomArray(CountedDatapath[RomArraySpec]):
     """ROM banks as their `RomArraySpec` describes them."""
 
     holds_weights = True
+    sums_tiles = True
 
     @property
     def accumulation(self) -> Accumulation:

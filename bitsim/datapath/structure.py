@@ -1,22 +1,23 @@
 """What a class of datapaths tells of itself; see docs/adding_a_datapath.md."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
 from bitsim.datapath.accumulation import Accumulation, Summed, accumulate
-from bitsim.datapath.base import Array, Streams, TileCosts
+from bitsim.datapath.base import Array, Range, Streams, TileCosts
 from bitsim.datapath.formats import integer_operand
 from bitsim.datapath.matmul import int8_matmul, ternary_matmul
-from bitsim.datapath.outcomes import Deviation
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.prepared import PreparedWeights
+from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events
 from bitsim.hw.datapaths import DatapathDescription
+from bitsim.hw.datapaths.base import COLUMN_ACC_BITS
 
 Spec = TypeVar("Spec", bound=DatapathDescription)
 
@@ -30,6 +31,7 @@ class Structure(ABC, Generic[Spec]):
     `holds_weights`: see `bitsim.datapath.protocol`. `takes_arrays`: `cycles` and `streams` also work element by element
     on int64 arrays of shapes.
     `has_dear_toggles`: it counts toggles of registers that see running sums; False: it has none to count or to sample.
+    `sums_tiles`: see `bitsim.datapath.protocol`.
     """
 
     act_range: tuple[int, int] = (-128, 127)
@@ -40,6 +42,7 @@ class Structure(ABC, Generic[Spec]):
     holds_weights: bool = False
     takes_arrays: bool = False
     has_dear_toggles: bool = True
+    sums_tiles: bool = False
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -88,6 +91,10 @@ class Structure(ABC, Generic[Spec]):
         """What can be counted from the weights `codes` (N, K) alone, once for many calls."""
         return None
 
+    def facts_of(self, codes: Array, cuts: tuple[int, ...]) -> Any:
+        """`weight_facts` of weights that come in pieces of K, between which sums stay (see `holds`)."""
+        return self.weight_facts(codes)
+
     @abstractmethod
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
         """The data-dependent events that one pass over the operands gives."""
@@ -110,6 +117,48 @@ class Structure(ABC, Generic[Spec]):
         each = [astuple(self.streams(*shape)) for shape in shapes]
         moved: Any = np.array(each, dtype=np.int64).T.reshape(-1, *sizes[0].shape)
         return TileCosts.of(sizes[0].shape, cycles, Streams(*moved))
+
+    @property
+    def cycles_vary(self) -> bool:
+        return self.spec.cycles_vary
+
+    # How tiles of one matmul go together; see `bitsim.datapath.protocol`. ---------------------------------------------
+
+    @property
+    def holds(self) -> tuple[int, int]:
+        return 0, 0
+
+    @property
+    def staying(self) -> Self:
+        return self
+
+    @property
+    def reset(self) -> Self:
+        return self
+
+    def between(self, apart: Sequence[Sequence[PreparedWeights]], tiles: Tiles) -> Mapping[str, int]:
+        raise NotImplementedError(f"{self!r}: keeps no values between tiles")
+
+    def joining(self, m: int, n: int) -> Events:
+        number = f"int{COLUMN_ACC_BITS}" if self.spec.integer else "fp16"
+        return Events({f"acc.add.{number}": m * n})
+
+    @property
+    def output_range(self) -> Range | None:
+        limit = 1 << (self.sum_bits - 1)
+        return Range(low=-limit, high=limit - 1) if self.spec.integer else None
+
+    @property
+    def saturates(self) -> bool:
+        return self.spec.overflow == "saturate"
+
+    @property
+    def join_overflow(self) -> str:
+        return f"overflow.{list(self.registers())[-1]}" if self.spec.integer else "overflow.output"
+
+    @property
+    def arithmetic(self) -> str:
+        return "int8" if self.spec.integer else "fp16"
 
     @property
     def act_bits(self) -> int:
@@ -155,10 +204,11 @@ class Structure(ABC, Generic[Spec]):
 
     def executed_cycles(self, acts: Array, weights: PreparedWeights) -> int:
         """Cycles of one execution; to be overridden where they depend on the operands."""
-        return self._timed(acts.shape[0], weights.k, weights.n)
+        m, n, (*before, last) = acts.shape[-2], weights.n, weights.pieces
+        return sum(self.staying.cycles(m, k, n) for k in before) + self._timed(m, last, n)
 
-    def deviation(self, x: Array, acts: Array, weights: PreparedWeights, summed: Summed) -> Deviation | None:
-        """How far the sums of a datapath that is not exact are off.
+    def exact_sums(self, x: Array, acts: Array, weights: PreparedWeights, summed: Summed) -> Array | None:
+        """What the sums of a datapath that is not exact should be.
 
         None of a floating-point one unless `x`, as given, is int8 and the weights are ternary.
         """
@@ -169,9 +219,7 @@ class Structure(ABC, Generic[Spec]):
             return None
         if not self.spec.integer:
             acts = x
-        return Deviation.between(
-            summed.y, ternary_matmul(acts, w) if isinstance(w, PackedTernary) else int8_matmul(acts, w)
-        )
+        return ternary_matmul(acts, w) if isinstance(w, PackedTernary) else int8_matmul(acts, w)
 
     def act_operand(self, x: Array) -> Array:
         """`x` as the datapath holds it, (M, K); raises `OperandError` naming the first value out of range."""

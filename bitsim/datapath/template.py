@@ -23,19 +23,19 @@ SAMPLED_TILES = 8  # at most so many column tiles are sampled for dear toggles
 class CountedDatapath(Structure[Spec]):
     """A datapath that executes and counts as its structure tells."""
 
-    def prepare(self, w: Array | PackedTernary) -> PreparedWeights:
+    def prepare(self, w: Array | PackedTernary, cuts: tuple[int, ...] = ()) -> PreparedWeights:
         """Check the weights and lay them out: `w` (N, K), ternary codes packed or not."""
         operand, codes = self.weight_operand(w)
         n, k = codes.shape
         ternary = None if self.spec.integer else given_ternary(w)
-        return PreparedWeights(operand=operand, n=n, k=k, facts=self.weight_facts(codes), ternary=ternary)
+        return PreparedWeights(operand=operand, n=n, k=k, facts=self.facts_of(codes, cuts), ternary=ternary, cuts=cuts)
 
-    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> PreparedWeights:
+    def prepare_stored(self, weight: FloatWeight, *, whole: bool, cuts: tuple[int, ...] = ()) -> PreparedWeights:
         """Lay out a stored float matrix, rounded to binary16; `whole`: every call will need all of it."""
         halves = np.empty((weight.n, weight.k), dtype=np.float16)
         for low in range(0, weight.n, _BLOCK_ROWS):
             halves[low : low + _BLOCK_ROWS] = round_to_half(weight.rows(low, low + _BLOCK_ROWS))
-        return self.prepare(halves)
+        return self.prepare(halves, cuts)
 
     def execute(
         self,
@@ -58,7 +58,7 @@ class CountedDatapath(Structure[Spec]):
             cycles=self.executed_cycles(acts, weights),
             toggle_columns=columns,
             first_overflow=Overflow(m=summed.first[0], k=summed.first[1], n=summed.first[2]) if summed.first else None,
-            deviation=None if self.exact else self.deviation(as_matrix("x", x), acts, weights, summed),
+            exact_y=None if self.exact else self.exact_sums(as_matrix("x", x), acts, weights, summed),
         )
 
     def observe(
@@ -71,10 +71,14 @@ class CountedDatapath(Structure[Spec]):
         events, columns = self._events(acts, weights, toggles, seed, None)
         return Observation(events=events, cycles=self.executed_cycles(acts, weights), toggle_columns=columns)
 
-    def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
+    def observe_all(
+        self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0, cuts: tuple[int, ...] = ()
+    ) -> Observation:
         """`observe` on many pairs, added up: `x` (R, M, K), `w` (S, N, K), each for R / S of `x` in a row."""
         shared = np.repeat(w, len(x) // len(w), axis=0)
-        done = [self.observe(a, b, toggles=toggles, seed=seed) for a, b in zip(x, shared, strict=True)]
+        done = [
+            self.observe(a, self.prepare(b, cuts), toggles=toggles, seed=seed) for a, b in zip(x, shared, strict=True)
+        ]
         return Observation(
             events=total([one.events for one in done]),
             cycles=sum(one.cycles for one in done),
@@ -121,9 +125,18 @@ class CountedDatapath(Structure[Spec]):
         self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, summed: Summed | None
     ) -> tuple[Events, int]:
         """All events but overflows, and the number of columns on which dear toggles were counted."""
-        events = self.count(acts.shape[0], weights.k, weights.n) + Events(self.cheap_events(acts, weights))
+        events = self._count_pieces(acts.shape[0], weights) + Events(self.cheap_events(acts, weights))
         dear, columns = self._dear_events(acts, weights, mode, seed, summed)
         return (events + dear if columns else events), columns
+
+    def _count_pieces(self, m: int, weights: PreparedWeights) -> Events:
+        """The data-independent events, if K comes in pieces between which sums stay in the registers."""
+        n, (*before, last) = weights.n, weights.pieces
+        counted = self.count(m, last, n)
+        if not before:
+            return counted
+        joined = Events({f"add.{self.arithmetic}": m * n * len(before)})
+        return total([*(self.staying.count(m, k, n) for k in before), counted, joined])
 
     def _dear_events(
         self, acts: Array, weights: PreparedWeights, mode: Toggles, seed: int, summed: Summed | None

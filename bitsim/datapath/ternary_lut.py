@@ -84,6 +84,8 @@ class Tile:
 class TernaryLut(GroupSums[TernaryLutSpec]):
     """A lookup-table engine as its `TernaryLutSpec` describes it."""
 
+    takes_arrays = True
+
     @property
     def grain(self) -> tuple[int, int, int]:
         return 1, self.spec.group, self.spec.lanes * self.spec.reuse
@@ -107,15 +109,18 @@ class TernaryLut(GroupSums[TernaryLutSpec]):
 
     def cycles(self, m: int, k: int, n: int) -> int:
         steps, build = self.steps(m, k), self.build_cycles
-        return sum(
-            count * (2 + build + (steps - 1) * max(tile.rounds, build) + tile.rounds)
-            for tile, count in self.tiles(n).items()
-        )
+        full, rest = n // self.tile_columns, n % self.tile_columns
+
+        def tile(rounds: int) -> int:
+            waiting = (build - rounds) * (build > rounds)
+            return 2 + build + (steps - 1) * (rounds + waiting) + rounds
+
+        return full * tile(self.spec.reuse) + (rest > 0) * tile(-(-rest // self.spec.lanes))
 
     def streams(self, m: int, k: int, n: int) -> Streams:
         """Codes are read once per token, activations once per tile, sums written and read once."""
         codes, sums = -(-k // self.spec.g) * n * self.spec.index_bits, m * n * self.spec.acc_bits
-        tiles = sum(self.tiles(n).values())
+        tiles = -(-n // self.tile_columns)
         return Streams(
             weight_writes=codes,
             weight_reads=codes * m,

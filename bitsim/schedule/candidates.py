@@ -1,9 +1,10 @@
 """The tile sizes that the mapper tries.
 
-All of them, if they make at most MOST_TILES tiles. Otherwise, for every number of tiles of M, K and N, the smallest
-size that makes so many, as a number and in steps of the datapath's grain (its multiples, and its halves down to 1):
-larger ones need more room for as many transfers, and gain at most what a shorter last tile saves. Where even these are
-too many, those in steps of the grain.
+Multiples of a unit, the datapath's grain, and all of a dimension: other tiles leave parts of the datapath idle and
+change what its registers do. All of them, if they make at most MOST_TILES tiles. Otherwise, for every number of tiles
+of M, K and N, the smallest size that makes so many: larger ones need more room for as many transfers, and gain at most
+what a shorter last tile saves. Where even these are too many, some of them. `broken`: the same for a unit of 1, with
+multiples of the grain and its halves down to 1 where there are too many.
 """
 
 import math
@@ -20,10 +21,11 @@ MOST_OUTER, MOST_INNER = 8, 16
 EACH = "one tile size for each number of tiles"
 
 
-def candidates(dims: Tile, grain: Tile, rank: int, ranks: int) -> tuple[list[Array], str]:
+def candidates(dims: Tile, unit: Tile, rank: int, ranks: int, *, broken: bool) -> tuple[list[Array], str]:
     """Tile sizes of M, K and N for one of `ranks` ranks, the largest first, and to what they are limited."""
     most = MOST_SIZES if ranks == 1 else MOST_OUTER if rank else MOST_INNER
-    lists = [_lists(size, min(unit, size), most) for size, unit in zip(dims, grain, strict=True)]
+    lists_of = _broken_lists if broken else _lists
+    lists = [lists_of(size, step, most) for size, step in zip(dims, unit, strict=True)]
     chosen = [0, 0, 0]
     for d in (0, 1, 2, 0, 1, 2):
         finer = [choice + (i == d) for i, choice in enumerate(chosen)]
@@ -31,14 +33,25 @@ def candidates(dims: Tile, grain: Tile, rank: int, ranks: int) -> tuple[list[Arr
         if tiles <= (MOST_TILES if ranks == 1 else most**3):
             chosen = finer
     found = [lists[d][choice] for d, choice in enumerate(chosen)]
-    tried = [which for size, (sizes, which) in zip(dims, found, strict=True) if len(sizes) < size]
+    tried = [which for _, which in found if which]
     if ranks > 1:
         tried.append(f"inner loops that are best for a full outer tile, of at most {MOST_INNER} tile sizes")
     return [np.array(sizes, dtype=np.int64) for sizes, _ in found], "; ".join(dict.fromkeys(tried))
 
 
 def _lists(size: int, unit: int, most: int) -> list[tuple[Sequence[int], str]]:
-    """Candidates of one dimension, the coarsest first, each with what it is."""
+    """Candidates of one dimension, the coarsest first, each with what is left out."""
+    each = _sizes(size, unit)
+    every = [min(units * unit, size) for units in range(-(-size // unit), 0, -1)]
+    lists = [(each, EACH if len(each) < len(every) else ""), (every, "")]
+    if len(each) > most:
+        kept = np.unique(np.geomspace(1, len(each), most).round().astype(int)) - 1
+        lists.insert(0, ([each[i] for i in kept], f"at most {most} tile sizes"))
+    return [lists[0], lists[min(1, len(lists) - 1)], lists[-1]]
+
+
+def _broken_lists(size: int, unit: int, most: int) -> list[tuple[Sequence[int], str]]:
+    """As `_lists`, of sizes that need not be multiples of the unit."""
     steps = set(_sizes(size, unit))
     half = unit
     while half > 1:
@@ -49,7 +62,8 @@ def _lists(size: int, unit: int, most: int) -> list[tuple[Sequence[int], str]]:
         kept = np.unique(np.geomspace(1, len(coarse), most).round().astype(int)) - 1
         coarse, which = [coarse[i] for i in kept], f"at most {most} tile sizes"
     fine = sorted(steps.union(_sizes(size, 1)), reverse=True)
-    return [(coarse, which), (fine, EACH), (range(size, 0, -1), "")]
+    tried = [(coarse, which), (fine, EACH), (range(size, 0, -1), "")]
+    return [(sizes, left_out if len(sizes) < size else "") for sizes, left_out in tried]
 
 
 def _sizes(size: int, unit: int) -> list[int]:

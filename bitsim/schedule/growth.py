@@ -175,18 +175,25 @@ def _nested(placement: Placement, piece: _Piece, operator_at: OperatorAt) -> Arr
     tiles = np.minimum(dims[:, :3], np.array(loops.tile))
     lasts = dims[:, :3] - (-(-dims[:, :3] // tiles) - 1) * tiles
     m, k, n = (np.stack([tiles[:, d], lasts[:, d]], axis=1) for d in range(3))
-    single = schedule.tiles([m[:, :, None, None], k[:, None, :, None], n[:, None, None, :]])
+    sizes = [m[:, :, None, None], k[:, None, :, None], n[:, None, None, :]]
+    single, holds = schedule.tiles(sizes), schedule.datapath.holds
+    calls, used = single.cycles, np.ascontiguousarray(np.moveaxis(single.used[schedule.at(legs)], 0, -1))
+    kept = np.array([plan.tiles((m, k, n), holds).kept for m, k, n in dims[:, :3].tolist()])
+    if kept.any():
+        staying = schedule.tiles(sizes, stays=True)
+        left = kept[:, None, None, None] & np.array([True, False])[None, None, :, None]  # not of the last tile of K
+        calls = np.where(left, staying.cycles, calls)
+        used = np.where(left[..., None], np.moveaxis(staying.used[schedule.at(legs)], 0, -1), used)
     costs = np.broadcast_to(legs.cost, (piece.size, *legs.cost.shape)).copy()
     if DRAM in legs.ports and "weights" in legs.legs:
         elements = dims[:, 1] * dims[:, 2] * dims[:, 3]
         costs[:, legs.ports.index(DRAM), 0] = -(-piece.values("stored") * STEPS // elements)
     cycles = np.empty(piece.size, dtype=np.int64)
-    used = np.ascontiguousarray(np.moveaxis(single.used[schedule.at(legs)], 0, -1))
     nest.cycles_of_many(
         dims,
         tiles,
         (dims[0], tiles[0], nest.ORDERS[loops.order], loops.keep, WHOLE),
-        np.broadcast_to(single.cycles[:, None], (piece.size, 4, 2, 2, 2)),
+        np.broadcast_to(calls[:, None], (piece.size, 4, 2, 2, 2)),
         np.broadcast_to(used[:, None], (piece.size, 4, 2, 2, 2, used.shape[-1])),
         costs,
         legs.timing,

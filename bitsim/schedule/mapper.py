@@ -1,7 +1,9 @@
 """The mapper: which tiles and loop orders, under all capacities, for the least time, energy or their product.
 
-All `candidates` are tried with all six orders and all ways to keep operands, but for those whose tiles alone cost more
-than the best plan. `Plan.cut` says to what a search was limited; it may be off by its gap to the lower bound at most.
+Tiles follow the datapath's grain, or a part of it where that has no room, unless other tiles are better by more than
+WORTH. All `candidates` are tried with all six orders and all ways to keep operands, but for those whose tiles alone
+cost more than the best plan. `Plan.cut` says to what a search was limited; it may be off by its gap to the lower bound
+at most.
 
 With more than one rank of buffers the outer tiles are taken in the order of a lower bound, with the datapath's own
 cycles in place of everything inside, until no outer tile that is left can beat the best plan found. Inner loops are
@@ -20,19 +22,23 @@ from bitsim.datapath.base import Array
 from bitsim.datapath.protocol import Datapath
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
+from bitsim.hw.memory import LevelSpec
 from bitsim.schedule.candidates import candidates, sizes_of_tiles
 from bitsim.schedule.host import Calls
 from bitsim.schedule.kernels import nest
 from bitsim.schedule.kernels.search import EDP, ENERGY, LATENCY, search
-from bitsim.schedule.matmul import Matmul
+from bitsim.schedule.matmul import DRAM, Matmul
 from bitsim.schedule.plan import Loops, Plan, Schedule, Tile
-from bitsim.schedule.transfers import Transfers
+from bitsim.schedule.transfers import Transfers, bits_per_cycle
 
 Objective = Literal["latency", "energy", "edp"]
 OBJECTIVES: dict[Objective, int] = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}
 PerBit = Mapping[str, tuple[float, float]]
 # Without prices, ties of latency go to the plan that moves less, a bit of DRAM counting as a hundred of SRAM.
 DRAM_WEIGHT = 100.0
+# Tiles that break the grain leave a part of the datapath idle, whose energy the mapper does not see: they must gain
+# more than this share of the objective, and not just a shorter first load.
+WORTH = 0.01
 
 
 class ScheduleError(ConfigError):
@@ -55,10 +61,14 @@ def plain_goal(chip: Chip) -> Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """One matmul to find a plan for; `inner`: the plans found for the ranks inside, by rank and outer tile."""
+    """One matmul to find a plan for; `inner`: the plans found for the ranks inside, by rank and outer tile.
+
+    `broken`: tiles need not follow the grain.
+    """
 
     matmul: Matmul
     transfers: tuple[Transfers, ...]
+    broken: bool = False
     inner: dict[tuple[int, Tile], Plan] = field(default_factory=dict)
 
 
@@ -71,28 +81,48 @@ class Mapper:
         self.plan = lru_cache(maxsize=4096)(self._plan)
 
     def _plan(self, matmul: Matmul) -> Plan:
-        task = _Task(matmul=matmul, transfers=self.schedule.transfers(matmul))
-        for legs in task.transfers:
+        transfers = self.schedule.transfers(matmul)
+        for legs in transfers:
             self._check_room(legs)
-        return self._search(task, len(task.transfers) - 1, matmul.dims, matmul.repeat)
+        plans = (self._whole_search(_Task(matmul=matmul, transfers=transfers, broken=way)) for way in (False, True))
+        whole = next(plans)
+        score = self.score(matmul, whole, transfers)[0]
+        if score <= (1 + WORTH) * self._least(matmul):
+            return whole
+        broken = next(plans)
+        return whole if score <= (1 + WORTH) * self.score(matmul, broken, transfers)[0] else broken
+
+    def _whole_search(self, task: _Task) -> Plan:
+        return self._search(task, len(task.transfers) - 1, task.matmul.dims, task.matmul.repeat)
+
+    def _least(self, matmul: Matmul) -> int:
+        """Cycles that no plan goes below, for the whole matmul and for its weights; 0 with another objective."""
+        if self.goal.objective != "latency":
+            return 0
+        dram = matmul.stored_bits if matmul.weights_move else 0
+        loaded = -int(-dram // bits_per_cycle(self.schedule.chip, DRAM))
+        return max(loaded, self.schedule.datapath.cycles(*matmul.dims) * matmul.repeat)
 
     def _search(self, task: _Task, rank: int, dims: Tile, repeat: int) -> Plan:
         """The best loops of one rank and those inside of it, for `repeat` matmuls of `dims`."""
         legs = task.transfers[rank]
-        sizes, cut = candidates(dims, self.schedule.datapath.grain, rank, len(task.transfers))
+        datapath = self.schedule.datapath
+        sizes, cut = candidates(
+            dims, self.unit(legs, dims, broken=task.broken), rank, len(task.transfers), broken=task.broken
+        )
         lattice = [sizes_of_tiles(size, tiles) for size, tiles in zip(dims, sizes, strict=True)]
-        tiles = self.schedule.tiles(_open([values for values, _ in lattice]))
-        spent = self._spent(tiles.streams)
-        used = np.ascontiguousarray(np.moveaxis(tiles.used[self.schedule.at(legs)], 0, -1))
+        places = _open([values for values, _ in lattice])
+        costs = self._costs(legs, places, stays=False)
+        holds = (0, 0) if rank else datapath.holds
         shape = (*(len(tiles) for tiles in sizes), len(nest.ORDERS))
         times, energies, keeps = np.empty(shape, np.int64), np.zeros(shape), np.zeros(shape, np.int64)
         evaluated, ruled_out = search(
             np.array([*dims, repeat], dtype=np.int64),
             (sizes[0], sizes[1], sizes[2]),
             (lattice[0][1], lattice[1][1], lattice[2][1]),
-            tiles.cycles,
-            spent,
-            used,
+            costs,
+            self._costs(legs, places, stays=True) if holds[0] else costs,
+            holds,
             legs.timing,
             (legs.room, legs.held, legs.double),
             legs.prices(self.goal.per_bit),
@@ -105,6 +135,30 @@ class Mapper:
             best = np.unravel_index(ranking[0], shape)
             return Plan(loops=(_loops(sizes, keeps, best),), searched=evaluated + ruled_out, cut=cut)
         return self._refined(task, rank, sizes, (times, energies, keeps), ranking, cut)
+
+    def _costs(self, legs: Transfers, sizes: tuple[Array, Array, Array], *, stays: bool) -> tuple[Array, Array, Array]:
+        """Of single tiles: time, energy of what the datapath reads and writes, cycles of each memory."""
+        tiles = self.schedule.tiles(sizes, stays=stays)
+        used = np.ascontiguousarray(np.moveaxis(tiles.used[self.schedule.at(legs)], 0, -1))
+        return tiles.cycles, self._spent(tiles.streams), used
+
+    def unit(self, legs: Transfers, dims: Tile, *, broken: bool = False) -> Tile:
+        """What tiles are multiples of: the grain, its largest dimension halved until the buffers have room."""
+        unit = [min(size, most) for size, most in zip(self.schedule.datapath.grain, dims, strict=True)]
+        while not broken and self._too_small(legs, (unit[0], unit[1], unit[2])):
+            d = unit.index(max(unit))
+            unit[d] = -(-unit[d] // 2)
+        return unit[0], unit[1], unit[2]
+
+    def _too_small(self, legs: Transfers, tile: Tile) -> list[tuple[LevelSpec, float, float]]:
+        """The buffers without room for a tile (and the next one, if they are double), what it needs and what there is.
+
+        In bits.
+        """
+        m, k, n = tile
+        needs = (legs.held @ np.array([k * n, m * k, m * n])) * (1 + legs.double)
+        rows = zip(legs.levels, needs, legs.room, strict=True)
+        return [(level, need, room) for level, need, room in rows if need > room]
 
     def _refined(
         self,
@@ -168,14 +222,12 @@ class Mapper:
 
     def _check_room(self, legs: Transfers) -> None:
         """Raise `ScheduleError` if a tile of a single product has no room."""
-        needs = legs.held.sum(axis=1) * (1 + legs.double)
-        for level, need, room in zip(legs.levels, needs, legs.room, strict=True):
-            if need > room:
-                raise ScheduleError(
-                    f"{self.schedule.chip.name}: memory.levels.{level.name}: the smallest tile, 1 x 1 x 1 (M x K x N), "
-                    f"needs {need / 8:,.2f} bytes{' with the next one' if level.double_buffered else ''}, "
-                    f"there are {room / 8:,.2f}"
-                )
+        for level, need, room in self._too_small(legs, (1, 1, 1)):
+            raise ScheduleError(
+                f"{self.schedule.chip.name}: memory.levels.{level.name}: the smallest tile, 1 x 1 x 1 (M x K x N), "
+                f"needs {need / 8:,.2f} bytes{' with the next one' if level.double_buffered else ''}, "
+                f"there are {room / 8:,.2f}"
+            )
 
 
 def _open(axes: list[Array]) -> tuple[Array, Array, Array]:

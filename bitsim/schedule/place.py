@@ -1,6 +1,5 @@
 """Place one operator on a chip: who does it, how long it takes, what it moves, what bounds it, how far off it is."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,6 +8,8 @@ from fractions import Fraction
 from bitsim.datapath.base import scale_events
 from bitsim.datapath.protocol import Datapath
 from bitsim.datapath.registry import build_datapath
+from bitsim.datapath.tiled import count_tiles
+from bitsim.datapath.tiles import Tiles
 from bitsim.errors import OperandError
 from bitsim.events import Events, parsed
 from bitsim.hw.chip import Chip
@@ -42,8 +43,7 @@ class Placed:
     * `needs`: work of the unit (cycles of the array, lane cycles of the vector unit), cycles of the host, and bits that
       each memory moves; `least`: the least of these in any schedule, with the MACs of a matmul under "peak". `rates`:
       how much of each is done in a cycle.
-    * `plan`: of a matmul; `blocks`: the tokens of its calls of the datapath, in which K and N are whole; `call_cycles`:
-      what these take on operands without zeros.
+    * `plan`: of a matmul; `tiles`: its calls of the datapath; `call_cycles`: what these take on operands without zeros.
     """
 
     events: Events
@@ -55,7 +55,7 @@ class Placed:
     least: Mapping[str, int]
     rates: Mapping[str, Fraction]
     plan: Plan | None = None
-    blocks: tuple[int, ...] = ()
+    tiles: Tiles | None = None
     call_cycles: int = 0
 
     @property
@@ -127,7 +127,7 @@ class Placement:
         key = (op.kind, op.phase, *op.shape)
         if key not in self._places:
             with naming(op):
-                self._places[key] = self._matmul(op, Fraction(1)) if op.is_matmul else self._vector(op)
+                self._places[key] = self._matmul(op) if op.is_matmul else self._vector(op)
         return self._places[key]
 
     def cut_plans(self) -> list[tuple[str, float]]:
@@ -155,7 +155,7 @@ class Placement:
 
     def paced(self, op: Operator, placed: Placed, busy: int) -> Placed:
         """`placed` with calls that took `busy` cycles on the operands at hand: all tiles take so much less or more."""
-        return placed if busy == placed.call_cycles else self._matmul(op, Fraction(busy, placed.call_cycles))
+        return placed if busy == placed.call_cycles else self._matmul(op, Fraction(busy, placed.call_cycles), busy)
 
     def _vector(self, op: Operator) -> Placed:
         work, lane_cycles = vector_work(self.chip, op)
@@ -173,35 +173,39 @@ class Placement:
             rates=self._rates,
         )
 
-    def _matmul(self, op: Operator, pace: Fraction) -> Placed:
+    def _matmul(self, op: Operator, pace: Fraction = Fraction(1), busy: int | None = None) -> Placed:
+        """`busy`: what the calls took on the operands at hand; `pace`: that as a share of what is planned."""
         datapath, (matmul, plan, schedule) = self.datapath(op), self.schedule(op)
         transfers = schedule.transfers(matmul)
         work = schedule.work(matmul, plan, transfers, pace)
         moved = traffic(transfers, self.chip.memory, work)
-        blocks = tuple(plan.blocks(matmul.m))
+        tiles = plan.tiles(matmul.dims, datapath.holds)
+        busy = work.busy if busy is None else busy
         peak = (self.chip.bitlinear if op.is_bitlinear else self.chip.wide).macs_per_cycle
-        macs = min(op.macs, work.busy * peak)  # skipping can beat the peak rate
-        driven, driving, least = self._driven(matmul, plan, schedule.calls)
+        macs = min(op.macs, busy * peak)  # skipping can beat the peak rate
+        driven, driving, least = self._driven(matmul, tiles, schedule.calls)
         return Placed(
             events=moved + scale_events(op) + driven,
-            array_events=total_of(datapath, blocks, op),
+            array_events=count_tiles(datapath, tiles) * op.repeat,
             unit="array",
-            unit_cycles=work.busy,
+            unit_cycles=busy,
             cycles=self.launch + work.cycles,
-            needs={"array": work.busy} | bits_by_memory(moved) | driving,
+            needs={"array": busy} | bits_by_memory(moved) | driving,
             least={"peak": macs} | bits_by_memory(self._compulsory(matmul, datapath, moved)) | least,
             rates=self._rates | {"peak": Fraction(peak)},
             plan=plan,
-            blocks=blocks,
-            call_cycles=sum(datapath.cycles(size, op.k, op.n) for size in blocks) * op.repeat,
+            tiles=tiles,
+            call_cycles=work.busy if pace == 1 else 0,
         )
 
-    def _driven(self, matmul: Matmul, plan: Plan, calls: Calls | None) -> tuple[Events, dict[str, int], dict[str, int]]:
+    def _driven(
+        self, matmul: Matmul, tiles: Tiles, calls: Calls | None
+    ) -> tuple[Events, dict[str, int], dict[str, int]]:
         """What the host adds to a matmul: events, the cycles that it needs, and the least of any schedule."""
         if calls is None:
             launch = {HOST: self.launch} if self.launch else {}
             return Events(), launch, launch
-        cycles, events = calls.of(matmul, [plan.parts(d, size) for d, size in enumerate(matmul.dims)])
+        cycles, events = calls.of(matmul, [tiles.sizes(d) for d in range(len(matmul.dims))])
         least = calls.least(*matmul.dims) * matmul.repeat
         return events, {HOST: self.launch + cycles}, {HOST: self.launch + least}
 
@@ -235,14 +239,6 @@ def bits_by_memory(events: Events) -> dict[str, int]:
             memory = DRAM if name.unit == DRAM else name.place
             bits[memory] = bits.get(memory, 0) + count
     return bits
-
-
-def total_of(datapath: Datapath, blocks: tuple[int, ...], op: Operator) -> Events:
-    """The data-independent events of the calls that an operator makes."""
-    events = Events()
-    for size, calls in Counter(blocks).items():
-        events += datapath.count(size, op.k, op.n) * (calls * op.repeat)
-    return events
 
 
 def representative(matmul: Matmul, op: Operator) -> Matmul:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.protocol import Datapath
+from bitsim.datapath.tiles import Nest, Tiles
 from bitsim.hw.chip import Chip
 from bitsim.hw.memory import OPERANDS
 from bitsim.schedule.host import Calls
@@ -36,6 +37,17 @@ class Loops:
         tile = tuple(min(size, most) for size, most in zip(self.tile, dims, strict=True))
         return Loops(tile=tile, order=self.order, keep=self.keep)  # type: ignore[arg-type]
 
+    def keeps_sums(self, dims: Tile, holds: tuple[int, int]) -> bool:
+        """Whether sums stay in the datapath, which `holds` so many (M, N), while the tiles of K pass through it.
+
+        They do if a tile's have room there, and no other tiles come between those of K.
+        """
+        trips = [-(-size // tile) for size, tile in zip(dims, self.tile, strict=True)]
+        order = [int(d) for d in nest.ORDERS[self.order]]
+        inside = order[order.index(nest.K) + 1 :]
+        fits = self.tile[nest.M] <= holds[0] and self.tile[nest.N] <= holds[1]
+        return fits and trips[nest.K] > 1 and all(trips[d] == 1 for d in inside)
+
     @property
     def dataflow(self) -> str:
         """What stays in its buffer while the innermost loop runs."""
@@ -60,17 +72,18 @@ class Plan:
     searched: int
     cut: str = ""
 
-    def blocks(self, m: int) -> list[int]:
-        """The tokens of each call of the datapath."""
-        return self.parts(0, m)
+    def tiles(self, dims: Tile, holds: tuple[int, int]) -> Tiles:
+        """The calls of the datapath, which `holds` so many sums between tiles of K.
 
-    def parts(self, dimension: int, size: int) -> list[int]:
-        """M (0), K (1) or N (2) in tiles, rank by rank."""
-        parts = [size]
+        What is kept follows from the first tile of the outer ranks, which is the largest.
+        """
+        nests, inside = [], dims
+        for loops in reversed(self.loops[1:]):
+            inside = loops.within(inside).tile
         for loops in reversed(self.loops):
-            tile = loops.tile[dimension]
-            parts = [min(tile, part - start) for part in parts for start in range(0, part, tile)]
-        return parts
+            m, k, n = (int(d) for d in nest.ORDERS[loops.order])
+            nests.append(Nest(tile=loops.tile, order=(m, k, n)))
+        return Tiles(dims=dims, nests=tuple(nests), kept=self.loops[0].within(inside).keeps_sums(inside, holds))
 
     def text(self) -> str:
         return "; ".join(loops.text() for loops in reversed(self.loops))
@@ -93,7 +106,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tiles:
+class TileWork:
     """Calls of the datapath on tiles of many sizes, int64 (...): cycles that it works, and that the call takes.
 
     `streams` (4, ...) and `used` (memories, ...) as in `Work`: a call may wait for the ports of its buffers.
@@ -115,7 +128,7 @@ class Schedule:
         self.memories = (*chip.memory.names, DRAM)
         self.ranks = len(chip.memory.ranks())
         self._inner = [self.memories.index(chip.memory.chain(operand)[0].name) for operand in OPERANDS]
-        self._tiles: dict[tuple[Tile, Fraction], Work] = {}
+        self._tiles: dict[tuple[Tile, Fraction, bool], Work] = {}
 
     def transfers(self, matmul: Matmul) -> tuple[Transfers, ...]:
         return tuple(transfers_of(self.chip, matmul, rank) for rank in range(self.ranks))
@@ -124,12 +137,12 @@ class Schedule:
         """Where among all memories the ones of one rank's transfers are."""
         return [self.memories.index(name) for name in transfers.ports]
 
-    def tiles(self, sizes: Sequence[Array], pace: Fraction = Fraction(1)) -> Tiles:
+    def tiles(self, sizes: Sequence[Array], pace: Fraction = Fraction(1), *, stays: bool = False) -> TileWork:
         """What the datapath does on tiles of `sizes` (M, K, N), arrays that broadcast.
 
-        `pace`: how many of its cycles it takes on the operands at hand.
+        `pace`: how many of its cycles it takes on the operands at hand; `stays`: sums stay in it at the end.
         """
-        costs = self.datapath.tile_costs(*sizes)
+        costs = (self.datapath.staying if stays else self.datapath).tile_costs(*sizes)
         busy = -(-costs.cycles * pace.numerator // pace.denominator)
         streams = np.stack([costs.weight_reads, costs.act_reads, costs.psum_reads, costs.psum_writes])
         used = np.zeros((len(self.memories), *busy.shape), dtype=np.int64)
@@ -140,16 +153,17 @@ class Schedule:
         cycles = np.maximum(busy, used.max(axis=0))
         if self.calls is not None:
             cycles = np.maximum(cycles, self.calls.cycles(*sizes))
-        return Tiles(busy=busy, cycles=cycles, streams=streams, used=used)
+        return TileWork(busy=busy, cycles=cycles, streams=streams, used=used)
 
     def work(self, matmul: Matmul, plan: Plan, transfers: tuple[Transfers, ...], pace: Fraction = Fraction(1)) -> Work:
         """What the matmul does under a plan."""
         done: dict[tuple[int, Tile, int, int], Work] = {}
+        kept = plan.tiles(matmul.dims, self.datapath.holds).kept
 
         def nested(rank: int, dims: Tile, repeat: int, flags: int) -> Work:
             key = (rank, dims, repeat, flags)
             if key not in done:
-                done[key] = self._tile(dims, pace) if rank < 0 else outer(rank, dims, repeat, flags)
+                done[key] = outer(rank, dims, repeat, flags)
             return done[key]
 
         def outer(rank: int, dims: Tile, repeat: int, flags: int) -> Work:
@@ -163,7 +177,8 @@ class Schedule:
             parts: list[tuple[int, Work]] = []
             for flag, em, ek, en in np.argwhere(steps):
                 size = (sizes[0][em], sizes[1][ek], sizes[2][en])
-                part = nested(rank - 1, size, 1, int(flag) if rank else WHOLE)
+                last = bool(ek)  # of K
+                part = nested(rank - 1, size, 1, int(flag)) if rank else self._tile(size, pace, kept and not last)
                 execution[flag, em, ek, en], used[flag, em, ek, en] = part.cycles, part.used[ports]
                 parts.append((int(steps[flag, em, ek, en]), part))
             nest.evaluate(nest_loops, execution, used, through.timing, counts, occupied, steps)
@@ -174,14 +189,15 @@ class Schedule:
 
         return nested(self.ranks - 1, matmul.dims, matmul.repeat, WHOLE)
 
-    def _tile(self, dims: Tile, pace: Fraction) -> Work:
-        if (dims, pace) not in self._tiles:
-            tiles = self.tiles([np.array(size) for size in dims], pace)
+    def _tile(self, dims: Tile, pace: Fraction, stays: bool) -> Work:
+        key = (dims, pace, stays)
+        if key not in self._tiles:
+            tiles = self.tiles([np.array(size) for size in dims], pace, stays=stays)
             moved = np.zeros((self.ranks, nest.COUNTS - 1), np.int64)
-            self._tiles[dims, pace] = Work(
+            self._tiles[key] = Work(
                 cycles=int(tiles.cycles), busy=int(tiles.busy), moved=moved, streams=tiles.streams, used=tiles.used
             )
-        return self._tiles[dims, pace]
+        return self._tiles[key]
 
 
 def _sum_of(parts: Sequence[tuple[int, Work]], cycles: int) -> Work:

@@ -67,7 +67,8 @@ def walk(
 
     `pace`: how many of its cycles the datapath takes on the operands at hand; `calls`: of the host that drives it.
     """
-    walker = _Walker(chip, datapath, plan, transfers, pace, on_span, calls)
+    kept = plan.tiles(matmul.dims, datapath.holds).kept
+    walker = _Walker(chip, datapath, plan, transfers, pace, on_span, calls, kept)
     end = walker.nest(len(transfers) - 1, matmul.dims, matmul.repeat, WHOLE, 0)
     moved = [[walker.moved[rank, move] for move in MOVES] for rank in range(len(transfers))]
     work = Work(
@@ -91,6 +92,7 @@ class _Walker:
     pace: Fraction
     on_span: OnSpan | None
     calls: Calls | None
+    kept: bool
     busy: int = 0
     moved: Counter[tuple[int, str]] = field(default_factory=Counter)
     streams: Counter[str] = field(default_factory=Counter)
@@ -124,23 +126,25 @@ class _Walker:
         """Execute a tile; meanwhile double buffers give up the last sums, then take what the next tile needs."""
         buffers.begin(now)
         before = self.used.copy()
-        end = self.execute(rank, buffers, now, start)
+        stays = self.kept and not rank and after is not None and buffers.sums.place(after) == buffers.sums.place(now)
+        end = self.execute(rank, buffers, now, start, stays)
         used = self.used - before
         stores = self.move(rank, buffers.store(left), start)
         loads = self.move(rank, {} if after is None else buffers.load(after, double=True), start + _longest(stores))
         together = used + stores + loads
         return start + max(end - start, _longest(stores) + _longest(loads), _longest(together))
 
-    def execute(self, rank: int, buffers: Buffers, at: Index, start: int) -> int:
-        """The tile at `at` on the next rank inside, or on the datapath; returns the end."""
+    def execute(self, rank: int, buffers: Buffers, at: Index, start: int, stays: bool) -> int:
+        """The tile at `at` on the next rank inside, or on the datapath, in which its sums may stay; returns the end."""
         size = size_at(buffers.loops, buffers.dims, at)
-        return self.nest(rank - 1, size, 1, buffers.flags(at), start) if rank else self.call(size, start)
+        return self.nest(rank - 1, size, 1, buffers.flags(at), start) if rank else self.call(size, start, stays)
 
-    def call(self, size: Tile, start: int) -> int:
+    def call(self, size: Tile, start: int, stays: bool) -> int:
         """One call of the datapath; it may have to wait for the ports of its buffers. Returns the end."""
         m, k, n = size
-        busy = -int(-self.datapath.cycles(m, k, n) * self.pace // 1)
-        streams = self.datapath.streams(m, k, n)
+        datapath = self.datapath.staying if stays else self.datapath
+        busy = -int(-datapath.cycles(m, k, n) * self.pace // 1)
+        streams = datapath.streams(m, k, n)
         reads = (streams.weight_reads, streams.act_reads, streams.psum_reads, streams.psum_writes)
         through: Counter[str] = Counter()
         for name, bits in zip(STREAMS, reads, strict=True):

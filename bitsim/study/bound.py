@@ -6,6 +6,7 @@ from typing import Any
 
 from bitsim._version import __version__
 from bitsim.datapath.base import Array, Range
+from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.registry import build_datapath
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
@@ -78,11 +79,15 @@ class RangeExecutor(ChipExecutor):
         super().__init__(placement, execution)
         self.seen: dict[str, dict[str, Range]] = {}
         self.depths: dict[str, int] = {}
+        self._whole: dict[str, Any] = {}
 
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
         y = super().bitlinear(op, x_q, weight, live)
         self.depths[op.name] = op.k
-        for register, reached in self.placement.bitlinear.seen(x_q, self._prepared[op.name]).items():
+        if op.name not in self._whole:
+            packed = PackedTernary.from_hf_bytes(weight.packed, weight.n)
+            self._whole[op.name] = self.placement.bitlinear.prepare(packed)
+        for register, reached in self.placement.bitlinear.seen(x_q, self._whole[op.name]).items():
             found = self.seen.setdefault(register, {})
             found[op.name] = found[op.name] | reached if op.name in found else reached
         return y

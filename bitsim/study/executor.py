@@ -3,9 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
-from itertools import accumulate, chain, pairwise
 from operator import add
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +11,9 @@ from bitsim.datapath.base import Array
 from bitsim.datapath.outcomes import Deviation, Observation, Overflow
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.template import SAMPLED_TILES
+from bitsim.datapath.tiled import Layout, TiledWeights, layout_of, prepare_stored_tiles, prepare_tiles
+from bitsim.datapath.tiled_execution import execute_tiles, observe_all_tiles, observe_tiles
+from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events, total
 from bitsim.model.operators import Operator
 from bitsim.model.weights import FloatWeight
@@ -51,59 +52,61 @@ class ChipExecutor:
         self._seed = execution.seed
         self._position = 0
         self._step_tokens = 0
-        self._prepared: dict[str, Any] = {}
+        self._prepared: dict[tuple[str, Layout], TiledWeights] = {}
         self._recent: dict[int, tuple[Operator, Placed]] = {}  # by identity: most operators recur in every step
 
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
-        datapath = self.placement.bitlinear
+        datapath, tiles = self.placement.bitlinear, self._tiles(op)
         with naming(op):
-            if op.name not in self._prepared:
-                self._prepared[op.name] = datapath.prepare(PackedTernary.from_hf_bytes(weight.packed, weight.n))
-            prepared, toggles, seed = self._prepared[op.name], self._toggles, self._seed
-            calls = [
-                datapath.execute(
-                    x_q[rows], prepared, toggles=toggles, seed=seed, live=None if live is None else live[rows]
-                )
-                for rows in self._calls(op)
-            ]
-        self._book(op, calls)
-        for done in calls:
-            if done.deviation is not None:
-                before = self.deviations.get(op.kind)
-                self.deviations[op.kind] = done.deviation if before is None else before + done.deviation
+            layout = layout_of(datapath, tiles)
+            if (op.name, layout) not in self._prepared:
+                packed = PackedTernary.from_hf_bytes(weight.packed, weight.n)
+                self._prepared[op.name, layout] = prepare_tiles(datapath, packed, layout)
+            prepared = self._prepared[op.name, layout]
+            done = execute_tiles(datapath, x_q, prepared, tiles, toggles=self._toggles, seed=self._seed, live=live)
+        self._book(op, [done])
+        deviation = done.deviation
+        if deviation is not None:
+            before = self.deviations.get(op.kind)
+            self.deviations[op.kind] = deviation if before is None else before + deviation
         self.ledger.add_live_macs(op, live_macs(x_q, weight.n, live))
-        return calls[0].y if len(calls) == 1 else np.concatenate([done.y for done in calls])
+        return done.y
 
-    def _calls(self, op: Operator) -> list[slice]:
-        """The tokens of each call of the datapath, as the plan splits them."""
-        ends = list(accumulate(self._place(op).blocks))
-        return [slice(start, end) for start, end in pairwise([0, *ends])]
+    def _tiles(self, op: Operator) -> Tiles:
+        """The calls of the datapath, as the plan has them."""
+        tiles = self._place(op).tiles
+        assert tiles is not None
+        return tiles
 
     def wide(self, op: Operator, a: Array, b: Array | FloatWeight) -> Array:
-        datapath, toggles, seed = self.placement.wide, self._toggles, self._seed
+        datapath, tiles, toggles, seed = self.placement.wide, self._tiles(op), self._toggles, self._seed
+        layout = layout_of(datapath, tiles)
         if self._wide_on_datapath:
-            weights = [self._stored(op, b)] if isinstance(b, FloatWeight) else np.repeat(b, len(a) // len(b), axis=0)
-            parts = [
-                [datapath.execute(x[rows], w, toggles=toggles, seed=seed) for rows in self._calls(op)]
+            weights = (
+                [self._stored(op, b, layout)]
+                if isinstance(b, FloatWeight)
+                else [one for w in b for one in [prepare_tiles(datapath, w, layout)] * (len(a) // len(b))]
+            )
+            done = [
+                execute_tiles(datapath, x, w, tiles, toggles=toggles, seed=seed)
                 for x, w in zip(a, weights, strict=True)
             ]
-            self._book(op, list(chain.from_iterable(parts)))
-            return np.stack([np.concatenate([done.y for done in calls]) for calls in parts])
-        observed: list[Observation] = []
-        for rows in self._calls(op):
-            if isinstance(b, FloatWeight):
-                observed.append(datapath.observe(a[0, rows], self._stored(op, b), toggles=toggles, seed=seed))
-            else:
-                observed.append(datapath.observe_all(a[:, rows], b, toggles=toggles, seed=seed))
-        self._book(op, observed)
+            self._book(op, done)
+            return np.stack([one.y for one in done])
+        if isinstance(b, FloatWeight):
+            observed = observe_tiles(datapath, a[0], self._stored(op, b, layout), tiles, toggles=toggles, seed=seed)
+        else:
+            observed = observe_all_tiles(datapath, a, b, tiles, toggles=toggles, seed=seed)
+        self._book(op, [observed])
         return float_matmul(a, b)
 
-    def _stored(self, op: Operator, weight: FloatWeight) -> Any:
+    def _stored(self, op: Operator, weight: FloatWeight, layout: Layout) -> TiledWeights:
         """A stored matrix as the wide datapath holds it, laid out at its first use."""
-        if op.name not in self._prepared:
+        if (op.name, layout) not in self._prepared:
             whole = self._wide_on_datapath or self._toggles == "exact"
-            self._prepared[op.name] = self.placement.wide.prepare_stored(weight, whole=whole)
-        return self._prepared[op.name]
+            prepared = prepare_stored_tiles(self.placement.wide, weight, layout, whole=whole)
+            self._prepared[op.name, layout] = prepared
+        return self._prepared[op.name, layout]
 
     def vector(self, op: Operator) -> None:
         if op.kind == "embedding":  # a new step begins
@@ -121,23 +124,21 @@ class ChipExecutor:
         self._recent[id(op)] = (op, placed)
         return placed
 
-    def _book(self, op: Operator, calls: Sequence[Observation]) -> None:
-        """Book the calls of one operator: all blocks of tokens of the first repetition, then of the next."""
+    def _book(self, op: Operator, repetitions: Sequence[Observation]) -> None:
+        """Book what one operator did, in all of its repetitions together or one by one."""
         self._step_tokens = op.m
-        starts = [rows.start for rows in self._calls(op)]
-        for i, done in enumerate(calls):
+        for done in repetitions:
             if done.first_overflow is not None:
                 count = done.events.of_unit("overflow").count()
-                token = self._position + starts[i % len(starts)] + done.first_overflow.m
-                first = replace(done.first_overflow, m=token)
+                first = replace(done.first_overflow, m=self._position + done.first_overflow.m)
                 before = self.overflowed.get(op.name, (0, first))
                 self.overflowed[op.name] = (before[0] + count, before[1])
-        counted, columns = sum(done.toggle_columns for done in calls), op.n * op.repeat * len(starts)
+        counted, columns = sum(done.toggle_columns for done in repetitions), op.n * op.repeat
         if counted < columns:
             before_counted, before_all = self.sampled.get(op.kind, (0, 0))
             self.sampled[op.kind] = (before_counted + counted, before_all + columns)
-        events = calls[0].events if len(calls) == 1 else total([done.events for done in calls])
-        self._enter(op, self._placed_as_executed(op, calls), events)
+        events = repetitions[0].events if len(repetitions) == 1 else total([done.events for done in repetitions])
+        self._enter(op, self._placed_as_executed(op, repetitions), events)
         if op.kind == "head" and (exchanged := self.placement.exchange(op)) is not None:
             self._enter(*exchanged, _NOTHING)
 
@@ -146,9 +147,9 @@ class ChipExecutor:
         if self._on_operator is not None:
             self._on_operator(op, placed)
 
-    def _placed_as_executed(self, op: Operator, calls: Sequence[Observation]) -> Placed:
+    def _placed_as_executed(self, op: Operator, repetitions: Sequence[Observation]) -> Placed:
         """Where `op` goes, and how long it takes there on these operands."""
-        return self.placement.paced(op, self._place(op), sum(done.cycles for done in calls))
+        return self.placement.paced(op, self._place(op), sum(done.cycles for done in repetitions))
 
     @property
     def deviation(self) -> Deviation | None:

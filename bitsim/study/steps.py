@@ -1,12 +1,12 @@
 """The steps of an estimate: a prompt in one piece or in chunks, then token by token, summed over growing contexts."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Self, TypeVar
 
 from bitsim.datapath.base import Statistics
+from bitsim.datapath.tiled import expect_tiles
 from bitsim.events import Events
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.config import ModelConfig
@@ -99,8 +99,8 @@ def expected_events(placement: Placement, op: Operator, placed: Placed, statisti
     """The data-dependent events of all calls that a matmul makes, as the statistics predict them."""
     events = Events()
     if op.is_matmul:
-        for size, calls in Counter(placed.blocks).items():
-            events += placement.datapath(op).expect(size, op.k, op.n, statistics) * (calls * op.repeat)
+        assert placed.tiles is not None
+        events = expect_tiles(placement.datapath(op), placed.tiles, statistics) * op.repeat
     return events
 
 

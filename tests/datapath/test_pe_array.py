@@ -210,7 +210,7 @@ def test_any_adder_that_is_off_by_one_is_caught(
     w = rng.integers(-1, 2, (4, 5)).astype(np.int8)
     spec = array_spec("ternary", dataflow, 3, 3)
     good = PEArray(spec).execute(x, w)
-    latch = cycle_model.SteppedTile.latch
+    latch = cycle_model.SteppedArray.latch
     injected = []
 
     def off_by_one(self: object, register: str, old: object, new: list, bits: int, clocked: list) -> None:
@@ -220,7 +220,7 @@ def test_any_adder_that_is_off_by_one_is_caught(
             injected.append(True)
         latch(self, register, old, new, bits, clocked)
 
-    monkeypatch.setattr(cycle_model.SteppedTile, "latch", off_by_one)
+    monkeypatch.setattr(cycle_model.SteppedArray, "latch", off_by_one)
     y, _, _ = cycle_model.run_array(x, w, spec)
     assert injected
     assert not np.array_equal(y, good.y)

@@ -43,7 +43,9 @@ CPU: list[Changes] = [
 ]
 ARRAYS: list[Changes] = [
     [("weight_stationary\n", f"{dataflow}\n"), ("pe: ternary", f"pe: {pe}"), ("  column_acc_bits: 32\n", "")]
-    for dataflow, pe in product(("weight_stationary", "output_stationary"), ("ternary", "int8"))
+    for dataflow, pe in product(
+        ("weight_stationary", "output_stationary", "weight_stationary\n  between_tiles: keep"), ("ternary", "int8")
+    )
 ]
 TENSOR = [
     ("volta", "fp16", "m8n8k4", 64, ""),

@@ -3,6 +3,13 @@
 BK = "so that blocks fill the kernel's registers and int16 holds their sums"
 IMPOSSIBLE = [
     (
+        "pe_array",
+        "dataflow: weight_stationary\n",
+        "dataflow: output_stationary\n  between_tiles: keep\n",
+        "x.yaml:8: bitlinear.between_tiles: must be left out or 'reset': the registers of an output-stationary array "
+        "are at zero when a tile ends (got 'keep')",
+    ),
+    (
         "adder_tree",
         "lanes: 16",
         "lanes: 0",

@@ -1,7 +1,7 @@
 """The golden model: the PE array register by register, stepped clock by clock, as RTL would be.
 
 It knows nothing of closed forms: edges are driven cycle by cycle, every register's next value is computed from the
-present ones, and toggles, clocked bits and cycles are counted while it runs. One tile at a time, from reset.
+present ones, and toggles, clocked bits and cycles are counted while it runs. One tile at a time, as a plan calls it.
 """
 
 from collections import Counter
@@ -12,6 +12,7 @@ import numpy as np
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import PE_FORMATS
 from bitsim.datapath.reference.pe_array import Arithmetic, Number, padded
+from bitsim.datapath.tiles import Call, Tiles
 from bitsim.events import Events
 from bitsim.hw.datapaths import PEArraySpec
 
@@ -19,7 +20,7 @@ Grid = list[list[Number]]
 
 
 @dataclass
-class SteppedTile:
+class SteppedArray:
     """Registers of an R x C array after reset: activation, weight and sum of each PE, and which hold valid values."""
 
     arithmetic: Arithmetic
@@ -27,6 +28,10 @@ class SteppedTile:
     cycles: int = 0
 
     def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """All registers are at 0 at once, which is no toggle."""
         spec = self.arithmetic.spec
         zeros = [[self.arithmetic.zero] * spec.cols for _ in range(spec.rows)]
         self.act, self.weight, self.psum = ([row.copy() for row in zeros] for _ in range(3))
@@ -101,64 +106,65 @@ def delayed(values: list[Number], t: int, delay: int) -> Number | None:
     return values[t - delay] if 0 <= t - delay < len(values) else None
 
 
-def run_array(x: Array, w: Array, spec: PEArraySpec) -> tuple[Array, Events, int]:
-    """Outputs (M, N), register events (toggles and clocked bits) and cycles, all of them stepped."""
+def run_array(x: Array, w: Array, spec: PEArraySpec, tiles: Tiles | None = None) -> tuple[Array, Events, int]:
+    """Outputs (M, N), register events (toggles and clocked bits) and cycles, all of them stepped.
+
+    `tiles`: the calls of the array, each of which falls into tiles of its own size; None: one call.
+    """
     arithmetic = Arithmetic(spec)
     acts, weights = arithmetic.operand("x", x), arithmetic.operand("w", w)
     run = weight_stationary if spec.dataflow == "weight_stationary" else output_stationary
-    y, counts, cycles = run(arithmetic, acts, weights)
-    return np.array(y, np.float32 if arithmetic.fp16 else np.int64), Events(counts), cycles
+    array = SteppedArray(arithmetic)
+    y: Grid = [[arithmetic.zero] * len(weights) for _ in acts]
+    for call in (tiles or Tiles.whole(len(acts), len(acts[0]), len(weights))).walk():
+        run(array, acts, weights, call, y)
+    return np.array(y, np.float32 if arithmetic.fp16 else np.int64), Events(array.counts), array.cycles
 
 
-def weight_stationary(arithmetic: Arithmetic, acts: Grid, weights: Grid) -> tuple[Grid, Counter[str], int]:
-    spec, zero = arithmetic.spec, arithmetic.zero
-    rows, cols, m_size = spec.rows, spec.cols, len(acts)
-    y = [[zero] * len(weights) for _ in acts]
-    counts: Counter[str] = Counter()
-    cycles = 0
-    for n0 in range(0, len(weights), cols):
-        for k0 in range(0, len(acts[0]), rows):
-            tile = SteppedTile(arithmetic)
-            columns = [padded(row, k0, rows, zero) for row in weights[n0 : n0 + cols]]
+def weight_stationary(array: SteppedArray, acts: Grid, weights: Grid, call: Call, y: Grid) -> None:
+    """One call: its sums are added to `y` in the accumulators below the columns."""
+    arithmetic, spec, zero = array.arithmetic, array.arithmetic.spec, array.arithmetic.zero
+    rows, cols, tokens = spec.rows, spec.cols, acts[call.m]
+    for n0 in range(call.n.start, call.n.stop, cols):
+        used = range(n0, min(n0 + cols, call.n.stop))
+        for k0 in range(call.k.start, call.k.stop, rows):
+            if spec.between_tiles == "reset":
+                array.reset()
+            columns = [padded(weights[n][: call.k.stop], k0, rows, zero) for n in used]
             columns += [[zero] * rows] * (cols - len(columns))
-            streams = [[padded(row, k0, rows, zero)[r] for row in acts] for r in range(rows)]
+            streams = [[padded(row[: call.k.stop], k0, rows, zero)[r] for row in tokens] for r in range(rows)]
             for t in range(rows):
-                tile.step(acts=[None] * rows, weights=[column[rows - 1 - t] for column in columns], shift=True)
-            for t in range(m_size + rows + cols - 1):
-                tile.step(acts=[delayed(streams[r], t, r) for r in range(rows)], weights=None, shift=False)
-                for c in range(min(cols, len(weights) - n0)):
+                array.step(acts=[None] * rows, weights=[column[rows - 1 - t] for column in columns], shift=True)
+            for t in range(len(tokens) + rows + cols - 1):
+                array.step(acts=[delayed(streams[r], t, r) for r in range(rows)], weights=None, shift=False)
+                for c, n in enumerate(used):
                     m = t - (rows - 1) - c
-                    if 0 <= m < m_size:
-                        y[m][n0 + c] = arithmetic.accumulate(y[m][n0 + c], tile.psum[rows - 1][c])[0]
-            counts += tile.counts
-            cycles += tile.cycles
-    return y, counts, cycles
+                    if 0 <= m < len(tokens):
+                        token = call.m.start + m
+                        y[token][n] = arithmetic.accumulate(y[token][n], array.psum[rows - 1][c])[0]
 
 
-def output_stationary(arithmetic: Arithmetic, acts: Grid, weights: Grid) -> tuple[Grid, Counter[str], int]:
-    spec, zero = arithmetic.spec, arithmetic.zero
-    rows, cols, k_size = spec.rows, spec.cols, len(acts[0])
-    y = [[zero] * len(weights) for _ in acts]
-    counts: Counter[str] = Counter()
-    cycles = 0
-    for m0 in range(0, len(acts), rows):
-        for n0 in range(0, len(weights), cols):
-            tile = SteppedTile(arithmetic)
-            columns = weights[n0 : n0 + cols] + [[zero] * k_size] * (cols - len(weights[n0 : n0 + cols]))
-            streams = acts[m0 : m0 + rows]
-            for t in range(k_size + rows + cols - 1):
+def output_stationary(array: SteppedArray, acts: Grid, weights: Grid, call: Call, y: Grid) -> None:
+    """One call: its sums stay in the array, or they are shifted out and added to `y` in the width of a PE's sum."""
+    arithmetic, spec, zero = array.arithmetic, array.arithmetic.spec, array.arithmetic.zero
+    rows, cols = spec.rows, spec.cols
+    for m0 in range(call.m.start, call.m.stop, rows):
+        for n0 in range(call.n.start, call.n.stop, cols):
+            streams = [row[call.k] for row in acts[m0 : min(m0 + rows, call.m.stop)]]
+            columns = [row[call.k] for row in weights[n0 : min(n0 + cols, call.n.stop)]]
+            tokens, used = range(m0, m0 + len(streams)), range(n0, n0 + len(columns))
+            depth = call.k.stop - call.k.start
+            columns += [[zero] * depth] * (cols - len(columns))
+            for t in range(depth + rows + cols - 1):
                 entering = [delayed(row, t, r) for r, row in enumerate(streams)]
-                tile.step(
+                array.step(
                     acts=entering + [None] * (rows - len(entering)),
                     weights=[delayed(columns[c], t, c) for c in range(cols)],
                     shift=True,
                 )
-            for d in range(rows):
-                for c in range(min(cols, len(weights) - n0)):
-                    m = m0 + rows - 1 - d
-                    if m < len(acts):
-                        y[m][n0 + c] = tile.psum[rows - 1][c]
-                tile.step(acts=[None] * rows, weights=None, shift=False, shift_psums=True)
-            counts += tile.counts
-            cycles += tile.cycles
-    return y, counts, cycles
+            for d in range(0 if call.stays else rows):
+                m = m0 + rows - 1 - d
+                for c, n in enumerate(used):
+                    if m in tokens:
+                        y[m][n] = arithmetic.join(y[m][n], array.psum[rows - 1][c])
+                array.step(acts=[None] * rows, weights=None, shift=False, shift_psums=True)

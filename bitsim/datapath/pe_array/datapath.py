@@ -39,8 +39,10 @@ zeros from 0 to 0.9. Events can't do it for `high` of every share: the measured 
 one run, and do not fall as zeros grow.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -50,29 +52,18 @@ from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand, w
 from bitsim.datapath.outcomes import Observation
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.pe_array import sums, switching
+from bitsim.datapath.pe_array.between import edges as edges_of
+from bitsim.datapath.pe_array.between import kept_toggles
+from bitsim.datapath.pe_array.facts import WeightFacts, repeated_zeros, summed
 from bitsim.datapath.pe_array.geometry import Tiling
 from bitsim.datapath.pe_array.stored_halves import StoredHalves, half_blocks
 from bitsim.datapath.prepared import PreparedWeights
 from bitsim.datapath.registers import stream_toggles
 from bitsim.datapath.template import CountedDatapath
+from bitsim.datapath.tiles import Tiles, slices
 from bitsim.events import Events
 from bitsim.hw.datapaths.pe_array import PEArraySpec
 from bitsim.model.weights import FloatWeight
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightFacts:
-    """What a PE array counts from its weights once and for all.
-
-    `adds`, `subs`, `skips`, `idles`: weights that are +1, -1, 0 and, in output-stationary arrays, 0 behind 0 or at the
-    beginning (ternary only). `toggles`: weight-register toggles of one pass over all tiles of K and N.
-    """
-
-    adds: int
-    subs: int
-    skips: int
-    idles: int
-    toggles: int
 
 
 class PEArray(CountedDatapath[PEArraySpec]):
@@ -80,8 +71,13 @@ class PEArray(CountedDatapath[PEArraySpec]):
 
     takes_arrays = True
 
-    def __init__(self, spec: PEArraySpec) -> None:
+    def __init__(self, spec: PEArraySpec, *, stays: bool = False, edges: bool = False) -> None:
         super().__init__(spec)
+        self.stays = stays
+        self.stationary = spec.dataflow == "weight_stationary"
+        self.sums_tiles = self.stationary
+        self.keeps_weights = spec.between_tiles == "keep"
+        self.finds_edges = edges or self.keeps_weights
         self.format = PE_FORMATS[spec.pe]
         self.weight_range = (-1, 1) if spec.pe == "ternary" else (-128, 127)
 
@@ -98,11 +94,26 @@ class PEArray(CountedDatapath[PEArraySpec]):
 
     @property
     def grain(self) -> tuple[int, int, int]:
-        stationary = self.spec.dataflow == "weight_stationary"
-        return (1, self.spec.rows, self.spec.cols) if stationary else (self.spec.rows, 1, self.spec.cols)
+        return (1, self.spec.rows, self.spec.cols) if self.stationary else (self.spec.rows, 1, self.spec.cols)
+
+    @property
+    def holds(self) -> tuple[int, int]:
+        """Output-stationary: a sum per PE."""
+        return (0, 0) if self.stationary else (self.spec.rows, self.spec.cols)
+
+    @cached_property
+    def staying(self) -> Self:
+        return type(self)(self.spec, stays=True)
+
+    @cached_property
+    def reset(self) -> Self:
+        if not self.keeps_weights:
+            return self
+        return type(self)(self.spec.model_copy(update={"between_tiles": "reset"}), edges=True)
 
     def tiling(self, m: int, k: int, n: int) -> Tiling:
-        return Tiling(dataflow=self.spec.dataflow, rows=self.spec.rows, cols=self.spec.cols, m=m, k=k, n=n)
+        spec = self.spec
+        return Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=m, k=k, n=n, stays=self.stays)
 
     def cycles(self, m: int, k: int, n: int) -> int:
         return self.tiling(m, k, n).cycles
@@ -126,7 +137,7 @@ class PEArray(CountedDatapath[PEArraySpec]):
         spec, tiling = self.spec, self.tiling(m, k, n)
         sum_bits = spec.column_acc_bits if tiling.weight_stationary and spec.integer else spec.acc_bits
         weights = k * n * self.format.weight_bits
-        moved = m * n * sum_bits * tiling.k_tiles
+        moved = 0 if self.stays else m * n * sum_bits * tiling.k_tiles
         return Streams(
             weight_writes=weights,
             weight_reads=weights * tiling.m_tiles,
@@ -146,10 +157,12 @@ class PEArray(CountedDatapath[PEArraySpec]):
         return Events(counts) + arithmetic_events(fmt.arithmetic, m, k, n, multiplies=fmt.multiplies)
 
     def chances(self, m: int, k: int, n: int) -> Mapping[str, int]:
-        updates = self.tiling(m, k, n).register_updates
+        tiling = self.tiling(m, k, n)
+        updates = tiling.register_updates
+        weights = tiling.kept_weight_updates if self.keeps_weights else updates.weight
         return {
             "reg.act.toggle": updates.act * self.format.act_bits,
-            "reg.weight.toggle": updates.weight * self.format.weight_bits,
+            "reg.weight.toggle": weights * self.format.weight_bits,
             "reg.psum.toggle": updates.psum * self.spec.acc_bits,
         }
 
@@ -159,34 +172,37 @@ class PEArray(CountedDatapath[PEArraySpec]):
             return toggles
         operations, unit = m * k * n, f"pe.{self.spec.unit}"
         zeros = round(operations * statistics.weight_zeros)
-        idles = 0 if self.tiling(m, k, n).weight_stationary else round(zeros * statistics.weight_zeros)
+        idles = 0 if self.stationary else round(zeros * statistics.weight_zeros)
         subs = (operations - zeros) // 2
         counts = {"skip": zeros - idles, "idle": idles, "sub": subs, "add": operations - zeros - subs}
         return toggles + Events({f"{unit}.{action}": count for action, count in counts.items()})
 
-    def prepare_stored(self, weight: FloatWeight, *, whole: bool) -> PreparedWeights:
+    def prepare_stored(self, weight: FloatWeight, *, whole: bool, cuts: tuple[int, ...] = ()) -> PreparedWeights:
         if whole or self.exact:
-            return super().prepare_stored(weight, whole=whole)
-        toggles = sum(self.weight_facts(block).toggles for block in half_blocks(weight))
-        facts = WeightFacts(adds=0, subs=0, skips=0, idles=0, toggles=toggles)
-        return StoredHalves(operand=weight.stored, n=weight.n, k=weight.k, facts=facts, weight=weight)
+            return super().prepare_stored(weight, whole=whole, cuts=cuts)
+        facts = summed([self.facts_of(block, cuts) for block in half_blocks(weight)], axis=1)
+        return StoredHalves(operand=weight.stored, n=weight.n, k=weight.k, facts=facts, weight=weight, cuts=cuts)
 
-    def observe_all(self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0) -> Observation:
-        if self.exact:
-            return super().observe_all(x, w, toggles=toggles, seed=seed)
+    def observe_all(
+        self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0, cuts: tuple[int, ...] = ()
+    ) -> Observation:
+        if self.exact or self.keeps_weights:
+            return super().observe_all(x, w, toggles=toggles, seed=seed, cuts=cuts)
         (repeat, m, k), n, sharing = x.shape, w.shape[1], len(x) // len(w)
         acts = fp16_operand("x", x.reshape(-1, k)).reshape(x.shape)
         codes = fp16_operand("w", w.reshape(-1, k))
-        facts = self.weight_facts(codes)
-        stack = PreparedWeights(operand=codes, n=n, k=k, facts=replace(facts, toggles=facts.toggles * sharing))
-        events, counted = self.count(m, k, n) * repeat + Events(self.cheap_events(acts, stack)), 0
+        facts = self.facts_of(codes, cuts)
+        facts = replace(facts, toggles=facts.toggles * sharing)
+        stack = PreparedWeights(operand=codes, n=n, k=k, facts=facts, cuts=cuts)
+        events, counted = self._count_pieces(m, stack) * repeat + Events(self.cheap_events(acts, stack)), 0
         if toggles != "off":
             matrices = codes.reshape(w.shape)
             for i, one in enumerate(acts):
                 weights = PreparedWeights(operand=matrices[i // sharing], n=n, k=k, facts=None)
                 dear, columns = self._dear_events(one, weights, toggles, seed, None)
                 events, counted = events + dear, counted + columns
-        return Observation(events=events, cycles=repeat * self._timed(m, k, n), toggle_columns=counted)
+        cycles = repeat * self.executed_cycles(acts, stack)
+        return Observation(events=events, cycles=cycles, toggle_columns=counted)
 
     def act_operand(self, x: Array) -> Array:
         return integer_operand("x", x, *self.act_range) if self.exact else fp16_operand("x", x)
@@ -203,15 +219,28 @@ class PEArray(CountedDatapath[PEArraySpec]):
     def weight_facts(self, codes: Array) -> WeightFacts:
         ternary = self.spec.pe == "ternary"
         adds, subs = (int((codes == 1).sum()), int((codes == -1).sum())) if ternary else (0, 0)
-        rows = self.spec.rows if self.spec.dataflow == "weight_stationary" else None
+        rows = self.spec.rows if self.stationary else None
         idles = repeated_zeros(codes) if ternary and rows is None else 0
+        patterns = weight_patterns(self.spec.pe, codes)
         return WeightFacts(
             adds=adds,
             subs=subs,
             skips=codes.size - adds - subs - idles if ternary else 0,
             idles=idles,
-            toggles=switching.weight_toggles(weight_patterns(self.spec.pe, codes), rows),
+            toggles=switching.weight_toggles(patterns, rows),
+            edges=edges_of(patterns, self.spec.rows) if self.finds_edges else None,
         )
+
+    def facts_of(self, codes: Array, cuts: tuple[int, ...]) -> WeightFacts:
+        """Registers are at zero between the pieces."""
+        if len(cuts) < 2:
+            return self.weight_facts(codes)
+        return summed([self.weight_facts(np.ascontiguousarray(codes[:, piece])) for piece in slices(cuts)], axis=0)
+
+    def between(self, apart: Sequence[Sequence[PreparedWeights]], tiles: Tiles) -> Mapping[str, int]:
+        edges = [[weights.facts.edges for weights in row] for row in apart]
+        depths = [weights.k for weights in apart[0]]
+        return {"reg.weight.toggle": kept_toggles(edges, depths, tiles, self.spec.rows, self.spec.cols)}
 
     def cheap_events(self, acts: Array, weights: PreparedWeights) -> Mapping[str, int]:
         """M operations per weight, the weights' way into the registers, and the activations'.
@@ -222,7 +251,8 @@ class PEArray(CountedDatapath[PEArraySpec]):
         m, facts = acts.shape[-2], weights.facts
         tiling = self.tiling(m, weights.k, weights.n)
         bits = acts if acts.dtype == np.uint16 else acts.view(np.uint8)
-        passing = stream_toggles(bits, -2 if tiling.weight_stationary else -1)
+        axis = -2 if tiling.weight_stationary else -1
+        passing = sum(stream_toggles(bits[..., piece], axis) for piece in slices(weights.pieces))
         passes = 1 if tiling.weight_stationary else self.spec.rows * tiling.m_tiles
         counts = {
             "reg.act.toggle": self.spec.cols * tiling.n_tiles * passing,
@@ -232,13 +262,9 @@ class PEArray(CountedDatapath[PEArraySpec]):
             unit = f"pe.{self.spec.unit}"
             counts |= {f"{unit}.add": m * facts.adds, f"{unit}.sub": m * facts.subs, f"{unit}.skip": m * facts.skips}
             counts[f"{unit}.idle"] = m * facts.idles
+        if self.keeps_weights:
+            counts |= self.between([[weights]], Tiles.whole(m, weights.k, weights.n))
         return counts
 
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
         return {"reg.psum.toggle": switching.psum_toggles(acts, w, self.spec, saturated=overflowed, sums=y)}
-
-
-def repeated_zeros(codes: Array) -> int:
-    """How many weights of `codes` (N, K) are 0 and have one of 0, or none, before them in their row."""
-    zero = codes == 0
-    return int((zero[:, 1:] & zero[:, :-1]).sum()) + int(zero[:, 0].sum())

@@ -5,7 +5,7 @@ row r entering r cycles late; the last partial sums have left (and returned to z
 
 Output-stationary: a tile is R of M by C of N. Activations enter from the left and weights from above, row r and
 column c entering r and c cycles late; after K + R + C - 1 cycles all products are summed and the operand registers are
-back at zero; then the sums are shifted out downwards over R cycles.
+back at zero; then the sums are shifted out downwards over R cycles, unless they stay for the next tile of K.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,10 @@ class RegisterUpdates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiling:
-    """How one matmul M x K x N falls into tiles of an R x C array."""
+    """How one matmul M x K x N falls into tiles of an R x C array.
+
+    `stays`: the sums of an output-stationary array stay where they are, for the next tile of K.
+    """
 
     dataflow: Dataflow
     rows: int
@@ -33,6 +36,7 @@ class Tiling:
     m: int
     k: int
     n: int
+    stays: bool = False
 
     @property
     def weight_stationary(self) -> bool:
@@ -59,7 +63,7 @@ class Tiling:
     @property
     def tile_cycles(self) -> int:
         streamed = self.m if self.weight_stationary else self.k
-        return 2 * self.rows + streamed + self.cols - 1
+        return (1 if self.stays else 2) * self.rows + streamed + self.cols - 1
 
     @property
     def cycles(self) -> int:
@@ -89,8 +93,13 @@ class Tiling:
         return RegisterUpdates(
             act=self.m * passes * (self.k + 1),
             weight=self.m_tiles * rows * columns * (self.k + 1),
-            psum=columns * (self.m * self.k + drained),
+            psum=columns * (self.m * self.k + (0 if self.stays else drained)),
         )
+
+    @property
+    def kept_weight_updates(self) -> int:
+        """Updates of weight registers that are not reset between tiles: unused columns pass old weights on, too."""
+        return self.tiles * self.rows * self.rows * self.cols
 
     def clocked_bits(self, act_bits: int, weight_bits: int, acc_bits: int, gated: bool) -> int:
         """Register bits x cycles in which they are clocked.
@@ -107,4 +116,4 @@ class Tiling:
         tokens = self.m * self.cols * self.n_tiles
         streaming = tokens * ((self.k + 1) * act_bits + self.k * acc_bits)
         weights = self.tiles * pes * (self.k + 1) * weight_bits
-        return streaming + weights + self.tiles * pes * self.rows * acc_bits
+        return streaming + weights + (0 if self.stays else self.tiles * pes * self.rows * acc_bits)

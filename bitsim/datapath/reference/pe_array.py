@@ -42,6 +42,10 @@ class Arithmetic:
                 return np.float16(column) + np.float16(psum), False
         return limit(int(column) + int(psum), self.spec.column_acc_bits, self.spec.overflow)
 
+    def join(self, earlier: Number, psum: Number) -> Number:
+        """The sums of two tiles of K that left an output-stationary array, added beside the buffer of sums."""
+        return self.multiply_add(earlier, psum, np.float16(1) if self.fp16 else 1)[0]
+
     def pattern(self, value: Number, bits: int) -> int:
         """The bits of a register that holds `value`."""
         if self.fp16:
@@ -136,16 +140,21 @@ def weight_stationary(
     spec, fmt, zero = arithmetic.spec, PE_FORMATS[arithmetic.spec.pe], arithmetic.zero
     m_size, k_size, n_size = len(acts), len(acts[0]), len(weights)
     y = [[zero] * n_size for _ in acts]
+    chains = [[0] * spec.rows for _ in range(spec.cols)]
     for n0 in range(0, n_size, spec.cols):
         for k0 in range(0, k_size, spec.rows):
             ledger.cycles += spec.rows + m_size + spec.rows + spec.cols - 1
             for r in range(spec.rows):
                 entering = [acts[m][k0 + r] if k0 + r < k_size else zero for m in range(m_size)]
                 stream(arithmetic, ledger, "act", entering, fmt.act_bits, spec.cols)
+            for c, chain in enumerate(chains):
+                column = weights[n0 + c] if n0 + c < n_size else []
+                patterns = [arithmetic.pattern(v, fmt.weight_bits) for v in padded(column, k0, spec.rows, zero)]
+                shift_down(ledger, "weight", chain, patterns[::-1])
+                if spec.between_tiles == "reset":
+                    chain[:] = [0] * spec.rows
             for n in range(n0, min(n0 + spec.cols, n_size)):
                 held = padded(weights[n], k0, spec.rows, zero)
-                patterns = [arithmetic.pattern(value, fmt.weight_bits) for value in held]
-                shift_down(ledger, "weight", [0] * spec.rows, patterns[::-1])
                 registers = [0] * spec.rows
                 for m in range(m_size):
                     psum = zero

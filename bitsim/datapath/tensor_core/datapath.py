@@ -86,6 +86,7 @@ class TensorCores(GroupSums[TensorCoreSpec]):
 
     takes_arrays = True
     has_dear_toggles = False
+    sums_tiles = True
 
     def __init__(self, spec: TensorCoreSpec) -> None:
         super().__init__(spec)

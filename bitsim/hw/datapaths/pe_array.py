@@ -30,6 +30,9 @@ class PEArraySpec(DatapathDescription):
     * `column_acc_bits`: width of the accumulators below the columns (integer weight-stationary arrays only).
     * `overflow`: what integer sums do that leave their width.
     * `clock_gating`: registers are clocked only in cycles with a valid token.
+    * `between_tiles`: registers are reset between the tiles of a matmul, or keep their values, so that old weights
+      leave while new ones are shifted in (weight-stationary arrays only: in output-stationary ones all registers are
+      at zero when a tile ends).
     """
 
     implemented_in: ClassVar[str] = "pe_array.datapath.PEArray"
@@ -41,6 +44,7 @@ class PEArraySpec(DatapathDescription):
     acc_bits: SumBits
     column_acc_bits: ColumnBits = COLUMN_ACC_BITS
     clock_gating: bool = True
+    between_tiles: Literal["reset", "keep"] = "reset"
 
     @model_validator(mode="before")
     @classmethod
@@ -64,6 +68,12 @@ class PEArraySpec(DatapathDescription):
                 f"must be left out: only integer weight-stationary arrays have it (got {self.column_acc_bits})",
                 key="column_acc_bits",
             )
+        if self.between_tiles == "keep" and self.dataflow == "output_stationary":
+            raise problem(
+                "must be left out or 'reset': the registers of an output-stationary array are at zero when a tile ends "
+                "(got 'keep')",
+                key="between_tiles",
+            )
         return self
 
     @property
@@ -78,7 +88,7 @@ class PEArraySpec(DatapathDescription):
 
     @property
     def rates(self) -> str:
-        return self.pe
+        return self.pe if self.between_tiles == "reset" else f"{self.pe}_keep"
 
     @property
     def macs_per_cycle(self) -> int:
@@ -92,7 +102,7 @@ class PEArraySpec(DatapathDescription):
         columns = f", columns {self.column_format}" if self.dataflow == "weight_stationary" else ""
         return (
             f"{self.unit}{columns}, {self.dataflow.replace('_', '-')}, {self.rows} x {self.cols}, {self.overflow}, "
-            f"{gating(self.clock_gating)}"
+            f"{gating(self.clock_gating)}{', not reset between tiles' if self.between_tiles == 'keep' else ''}"
         )
 
     def accumulators(self, bits: int) -> dict[str, int]:

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitsim._jit import kernel
-from bitsim.schedule.kernels.nest import COUNTS, ORDERS, TIME, Ints, Loops, Timing, evaluate, extents
+from bitsim.schedule.kernels.nest import COUNTS, ORDERS, TIME, Ints, K, Loops, Timing, evaluate, extents
 
 Floats = NDArray[np.float64]
+Costs = tuple[Ints, Floats, Ints]
 Room = tuple[Floats, Floats, NDArray[np.bool_]]
 LATENCY, ENERGY, EDP = 0, 1, 2
 _FINISHED = 1  # flags of a nest without earlier sums, which finishes its own
@@ -19,9 +20,9 @@ def search(
     dims: Ints,
     sizes: tuple[Ints, Ints, Ints],
     at: tuple[Ints, Ints, Ints],
-    cycles: Ints,
-    spent: Floats,
-    used: Ints,
+    costs: Costs,
+    staying: Costs,
+    holds: tuple[int, int],
     timing: Timing,
     room: Room,
     prices: Floats,
@@ -35,8 +36,9 @@ def search(
     energy, or both) than the best plan so far; that is done if `only_best` of them is wanted.
 
     * `dims`: M, K, N and repetitions; `sizes`: candidate tile sizes of M, K, N; `at`, each (candidates, 2): where along
-      the axes of `cycles` and `spent`, the time and energy of single tiles, a candidate's full and last tile are; so
-      for `used` (..., memories), their cycles of each memory.
+      the axes of `costs` a candidate's full and last tile are. These are the time and energy of single tiles and
+      (..., memories) for how many of their cycles they need each memory; `staying`: the same for tiles of K whose sums
+      stay in the datapath, which `holds` so many (M, N) between tiles of K that follow each other.
     * `room` = (bits of each level, bits (levels, 3) per element of weights, activations, sums in them, whether they
       are double). `prices`: energy per element of each count of `nest`. `objective`: LATENCY, ENERGY or EDP.
 
@@ -47,10 +49,11 @@ def search(
     of a level the best is taken.
     """
     times, energies, keeps = found
-    memories = used.shape[3]
+    memories = costs[2].shape[3]
     tile, needs = np.empty(3, dtype=np.int64), np.empty((3, 2), dtype=np.int64)
     chosen, power = np.empty((4, 2, 2, 2), dtype=np.int64), np.empty((2, 2, 2), dtype=np.float64)
     uses, tried = np.empty((4, 2, 2, 2, memories), dtype=np.int64), np.zeros(8, dtype=np.bool_)
+    spots = np.empty((2, 2, 2, 3), dtype=np.int64)
     results = (
         np.empty(COUNTS, dtype=np.int64),
         np.empty(memories, dtype=np.int64),
@@ -64,19 +67,19 @@ def search(
         if not _has_room((dims, tile, ORDERS[0], 0, _FINISHED), room, needs):
             continue
         for em, ek, en in np.ndindex(2, 2, 2):
-            place = (at[0][im, em], at[1][ik, ek], at[2][i_n, en])
-            chosen[0, em, ek, en], power[em, ek, en] = cycles[place], spent[place]
+            spots[em, ek, en] = (at[0][im, em], at[1][ik, ek], at[2][i_n, en])
         orders = ORDERS.shape[0] if (dims[:3] > tile).sum() > 1 else 1
+        may_stay = dims[1] > tile[1] and tile[0] <= holds[0] and tile[2] <= holds[1]
+        _fill(spots, costs, staying, may_stay, chosen, power, uses)
         if only_best and best_time >= 0:
             time, energy = _executions(dims, tile, chosen[0], power)
             if _better(objective, best_time, best_energy, time, moved + energy):
                 ruled_out += orders
                 continue
-        chosen[1:] = chosen[0]
-        for em, ek, en in np.ndindex(2, 2, 2):
-            uses[:, em, ek, en] = used[at[0][im, em], at[1][ik, ek], at[2][i_n, en]]
         for o in range(orders):
             spot = (im, ik, i_n, o)
+            if may_stay:
+                _fill(spots, costs, staying, _adjacent(dims, tile, ORDERS[o]), chosen, power, uses)
             for keep in range(7, -1, -1):
                 loops = (dims, tile, ORDERS[o], keep, _FINISHED)
                 tried[keep] = not _covered(keep, tried) and _has_room(loops, room, needs)
@@ -90,6 +93,27 @@ def search(
             if best_time < 0 or _better(objective, times[spot], energies[spot], best_time, best_energy):
                 best_time, best_energy = times[spot], energies[spot]
     return evaluated, ruled_out
+
+
+@kernel
+def _fill(spots: Ints, costs: Costs, staying: Costs, stays: bool, chosen: Ints, power: Floats, uses: Ints) -> None:
+    """Time, energy and use of memories of a full and a last tile; `stays`: sums stay until the last tile of K."""
+    for em, ek, en in np.ndindex(2, 2, 2):
+        a, b, c = spots[em, ek, en]
+        cycles, spent, used = staying if stays and not ek else costs
+        chosen[:, em, ek, en], power[em, ek, en] = cycles[a, b, c], spent[a, b, c]
+        uses[:, em, ek, en] = used[a, b, c]
+
+
+@kernel
+def _adjacent(dims: Ints, tile: Ints, order: Ints) -> bool:
+    """Whether no other tile comes between those of K."""
+    inside = False
+    for d in order:
+        if inside and dims[d] > tile[d]:
+            return False
+        inside = inside or d == K
+    return True
 
 
 @kernel
