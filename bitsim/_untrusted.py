@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+_PIECE_BYTES = 1 << 16  # a bound is no reason to take as much memory
 _OTHERS: dict[str, Callable[[int], bool]] = {
     "a directory": stat.S_ISDIR,
     "a FIFO": stat.S_ISFIFO,
@@ -44,24 +45,26 @@ def open_regular(path: str | Path) -> int:
 
 def read_bounded(path: str | Path, most_bytes: int) -> bytes:
     """The bytes of an ordinary file that has at most so many. Raises `UnreadableError`."""
+    data = bytearray()
     try:
         with os.fdopen(open_regular(path), "rb") as file:
-            data = file.read(most_bytes + 1)
+            while piece := file.read(_PIECE_BYTES):
+                data += piece
+                if len(data) > most_bytes:
+                    raise UnreadableError(f"expected at most {most_bytes:,} bytes, got more")
     except OSError as error:
         raise UnreadableError(f"can't be read: {error.strerror or error}") from None
-    if len(data) > most_bytes:
-        raise UnreadableError(f"expected at most {most_bytes:,} bytes, got more")
-    return data
+    return bytes(data)
 
 
-def read_json(data: bytes) -> Any:
-    """The JSON in `data`, which must be UTF-8 and finite, each key once. Raises `UnreadableError`."""
+def read_json(data: bytes, what: str = "JSON") -> Any:
+    """The JSON in `data`, which must be UTF-8 and finite, each key once. Raises `UnreadableError`: expected `what`."""
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refused)
     except RecursionError:
-        raise UnreadableError("expected JSON, got more nesting than can be read") from None
+        raise UnreadableError(f"expected {what}, got more nesting than can be read") from None
     except ValueError as error:
-        raise UnreadableError(f"expected JSON, got: {str(error)[:200]}") from None
+        raise UnreadableError(f"expected {what}, got: {str(error)[:200]}") from None
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

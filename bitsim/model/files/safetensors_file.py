@@ -112,9 +112,9 @@ def _header_message(path: Path, size: int, start: bytes, length: int) -> str:
 
 def _parse(header: bytes, path: Path) -> dict[str, TensorInfo]:
     try:
-        entries = read_json(header)
+        entries = read_json(header, "a JSON header")
     except UnreadableError as error:
-        raise CheckpointError(f"{path}: header: {error}") from None
+        raise CheckpointError(f"{path}: {error}") from None
     if not isinstance(entries, dict):
         raise CheckpointError(f"{path}: expected a JSON object as header, got {type(entries).__name__}")
     return {name: _tensor_info(name, entry, path) for name, entry in entries.items() if name != "__metadata__"}
