@@ -1,6 +1,7 @@
 """Constants with a unit, a source and an evidence label: no number enters bitsim without them."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -30,6 +31,19 @@ Unit = Literal[
 ]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+def _safe(name: str) -> str:
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise problem(
+            "expected at most 100 letters, digits and . _ + -, a letter or digit first, no two dots in a row: files "
+            f"are called so (got {name[:60]!r})"
+        )
+    return name
+
+
+SafeName = Annotated[str, AfterValidator(_safe)]
 _LEVELS = ("low", "nominal", "high")
 
 

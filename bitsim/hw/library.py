@@ -19,7 +19,7 @@ from pydantic import PrivateAttr
 
 from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw.complaints import validate
-from bitsim.hw.constants import Constant, Described, Text, constants_in
+from bitsim.hw.constants import Constant, Described, SafeName, Text, constants_in
 from bitsim.hw.source import Source, is_path
 from bitsim.hw.yaml_file import KeyPath, read_yaml, shown
 
@@ -30,7 +30,7 @@ class FromFile(Described):
     """A description that knows its file: `path` as the user named it. `like`: what it takes from another one."""
 
     kind: str
-    name: Text
+    name: SafeName
     like: Text | None = None
     summary: Text
     _source: Source = PrivateAttr()
@@ -152,9 +152,9 @@ class Kind(Generic[Item]):
     def source(self, given: str | Path, chain: Sequence[str] = ()) -> Source:
         """The description `given` as data, with all that it takes from others; `chain`: who asks, outermost first."""
         if is_path(given):
-            here, source = realpath(given), read_source(given)
+            source, here = read_source(given), realpath(given)
         elif self.library.has(str(given)):
-            here, source = self._built_in(str(given)), self.library.source(str(given))
+            source, here = self.library.source(str(given)), self._built_in(str(given))
         else:
             raise UnknownNameError(self.title, str(given), self.names())
         self._check_kind(source)

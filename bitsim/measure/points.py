@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitsim._untrusted import UnreadableError, read_bounded
 from bitsim.errors import ConfigError
 
+MOST_BYTES = 1 << 24
 COLUMNS = ("m", "k", "n", "time_s")
 
 
@@ -43,9 +45,9 @@ class MeasuredPoints:
 def read_points(path: str | Path) -> MeasuredPoints:
     """Read a CSV file whose header names the columns m, k, n and time_s in any order; raises `PointsError`."""
     try:
-        content = Path(path).read_bytes()
+        content = read_bounded(path, MOST_BYTES)
         lines = content.decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (UnreadableError, UnicodeDecodeError) as error:
         raise PointsError(f"{path}: expected a readable CSV file in UTF-8 ({error})") from None
     reader = csv.reader(lines)
     header = [name.strip() for name in next(reader, [])]

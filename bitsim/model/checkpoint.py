@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from bitsim.errors import CheckpointError, UnknownNameError
+from bitsim.errors import CheckpointError, ConfigError, UnknownNameError
 from bitsim.model.catalogue import SHIPPED, model_names, model_path
 from bitsim.model.config import HiddenAct, ModelConfig
 from bitsim.model.files.gguf_checkpoint import load_gguf
@@ -51,6 +51,8 @@ def load_checkpoint(
     when they are used. `hidden_act` and `i2s` answer what some GGUF files leave open. Raises `CheckpointError` naming
     file and tensor.
     """
+    if not isinstance(path, str | Path):
+        raise CheckpointError(f"path: expected a path, got {str(path)[:60]} ({type(path).__name__})")
     path = Path(path)
     if path.is_file() and path.suffix == ".gguf":
         return load_gguf(path, hidden_act=hidden_act, i2s=i2s)
@@ -67,6 +69,10 @@ def load_model(name_or_path: str | Path) -> Model:
     A name wins over a path of that name; write `./tiny-b158` for the directory. Raises `UnknownNameError` with the
     nearest names, `ConfigError` naming file and line of a shape, or `CheckpointError`.
     """
+    if not isinstance(name_or_path, str | Path):
+        raise ConfigError(
+            f"model: expected a name, a path or a Model, got {str(name_or_path)[:60]} ({type(name_or_path).__name__})"
+        )
     text = str(name_or_path)
     if text in SHIPPED:
         return _from_path(model_path(text), text)

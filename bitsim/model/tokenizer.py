@@ -1,12 +1,14 @@
 """Text to token ids and back, for byte-level models."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from bitsim._untrusted import MissingError, UnreadableError, read_bounded, read_json
 from bitsim.errors import CheckpointError, PromptError
+
+MAX_CONFIG_BYTES = 1 << 24
 
 Tokens = npt.NDArray[np.int64]
 
@@ -37,15 +39,11 @@ def tokenizer_class(directory: Path) -> str | None:
     """`tokenizer_class` of the checkpoint's tokenizer_config.json; None without that file."""
     path = directory / "tokenizer_config.json"
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        values = read_json(read_bounded(path, MAX_CONFIG_BYTES))
+    except MissingError:
         return None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: can't be read: {error}") from None
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: expected JSON, got: {str(error)[:200]}") from None
+    except UnreadableError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     name = values.get("tokenizer_class") if isinstance(values, dict) else None
     if not isinstance(name, str):
         raise CheckpointError(f"{path}: tokenizer_class: expected a name, got {str(name)[:200]}")

@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bitsim._untrusted import UnreadableError, read_bounded
 from bitsim.errors import BitsimError
 from bitsim.results.outcome import SCHEMA, Makers, Outcome, Records
 
+MOST_BYTES = 1 << 28
 _KEYS: Mapping[str, type] = {
     **{"schema": str, "kind": str, "bitsim": str, "title": str, "inputs": dict, "headline": dict},
     **{"notes": list, "assumed": list, "tables": dict},
@@ -53,8 +55,10 @@ class StoredOutcome(Outcome):
 def read_outcome(path: str | Path) -> StoredOutcome:
     """The outcome in a JSON file that `--out` or `to_json` wrote; raises `OutcomeError`."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
+        text = read_bounded(path, MOST_BYTES).decode("utf-8")
+    except UnreadableError as error:
+        raise OutcomeError(f"{path}: {error}") from None
+    except ValueError as error:
         raise OutcomeError(f"{path}: can't be read: {error}") from None
     return from_json(text, where=str(path))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bitsim._untrusted import UnreadableError, open_regular
 from bitsim.errors import CheckpointError
 from bitsim.quant.packing import UInt8
 
@@ -27,9 +28,9 @@ class DataFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._descriptor = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise self._unreadable(error) from None
+            self._descriptor = open_regular(path)
+        except UnreadableError as error:
+            raise CheckpointError(f"{path}: {error}") from None
         weakref.finalize(self, os.close, self._descriptor)
         self.size = os.fstat(self._descriptor).st_size
 

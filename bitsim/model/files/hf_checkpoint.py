@@ -1,10 +1,10 @@
 """Open a Hugging Face directory: config.json and safetensors, in one file or in shards."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
+from bitsim._untrusted import UnreadableError, read_bounded, read_json
 from bitsim.errors import CheckpointError
 from bitsim.model.files.data_file import DataFile
 from bitsim.model.files.hf_config import from_hf, linear_storage
@@ -12,7 +12,7 @@ from bitsim.model.files.hf_weights import expected_tensors, read_weights
 from bitsim.model.files.opened import Checkpoint, StoredTensor, TensorSource
 from bitsim.model.files.safetensors_file import SafetensorsFile
 from bitsim.model.files.sharded import INDEX, ShardedSafetensors
-from bitsim.model.tokenizer import tokenizer_class
+from bitsim.model.tokenizer import MAX_CONFIG_BYTES, tokenizer_class
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 PICKLE_REASON = "a pickle, which can run any code when it is read; save the model as safetensors instead"
@@ -21,13 +21,10 @@ PICKLE_REASON = "a pickle, which can run any code when it is read; save the mode
 def read_config(path: Path) -> tuple[dict[str, Any], bytes]:
     """The JSON object in `path` and the bytes of the file."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read: {error.strerror or error}") from None
-    try:
-        values = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: expected JSON, got: {str(error)[:200]}") from None
+        data = read_bounded(path, MAX_CONFIG_BYTES)
+        values = read_json(data)
+    except UnreadableError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: expected a JSON object, got {type(values).__name__}")
     return values, data

@@ -4,7 +4,6 @@ The reader is ours because numpy has no bfloat16, and because a damaged file mus
 the tensor and the bytes. Layout: uint64 header length, JSON header, then the tensors without gaps or overlaps.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitsim._untrusted import UnreadableError, read_json
 from bitsim.errors import CheckpointError
 from bitsim.model.files.data_file import DataFile
 from bitsim.quant.packing import UInt8
@@ -110,19 +110,11 @@ def _header_message(path: Path, size: int, start: bytes, length: int) -> str:
     return f"{path}: is truncated: expected at least {8 + length} bytes (header), got {size}"
 
 
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Pairs of a JSON object as a dict; a key that stands there twice is a `ValueError`."""
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("the same key twice")
-    return values
-
-
 def _parse(header: bytes, path: Path) -> dict[str, TensorInfo]:
     try:
-        entries = json.loads(header.decode("utf-8"), object_pairs_hook=unique_keys)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: expected a JSON header, got: {str(error)[:200]}") from None
+        entries = read_json(header, "a JSON header")
+    except UnreadableError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     if not isinstance(entries, dict):
         raise CheckpointError(f"{path}: expected a JSON object as header, got {type(entries).__name__}")
     return {name: _tensor_info(name, entry, path) for name, entry in entries.items() if name != "__metadata__"}

@@ -1,14 +1,14 @@
 """Safetensors split over several files, found through `model.safetensors.index.json`."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
+from bitsim._untrusted import UnreadableError, read_bounded, read_json
 from bitsim.errors import CheckpointError
-from bitsim.model.files.safetensors_file import SafetensorsFile, TensorInfo, unique_keys
+from bitsim.model.files.safetensors_file import SafetensorsFile, TensorInfo
 
 INDEX = "model.safetensors.index.json"
 MAX_INDEX_BYTES = 100_000_000
@@ -60,16 +60,9 @@ class ShardedSafetensors:
 def _weight_map(index: Path) -> dict[str, str]:
     """Tensor -> shard of a checked index file."""
     try:
-        with index.open("rb") as file:
-            data = file.read(MAX_INDEX_BYTES + 1)
-    except OSError as error:
-        raise CheckpointError(f"{index}: can't be read: {error.strerror or error}") from None
-    if len(data) > MAX_INDEX_BYTES:
-        raise CheckpointError(f"{index}: expected at most {MAX_INDEX_BYTES} bytes, got more")
-    try:
-        values = json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{index}: expected JSON, got: {str(error)[:200]}") from None
+        values = read_json(read_bounded(index, MAX_INDEX_BYTES))
+    except UnreadableError as error:
+        raise CheckpointError(f"{index}: {error}") from None
     shard_of = values.get("weight_map") if isinstance(values, dict) else None
     if not isinstance(shard_of, dict) or not shard_of:
         raise CheckpointError(f"{index}: weight_map: expected tensors and their files, got {str(shard_of)[:200]}")
