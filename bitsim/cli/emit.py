@@ -3,13 +3,15 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bitsim.cli.files import write_files
 from bitsim.cli.output import echo_json
-from bitsim.results.outcome import Outcome
 
-Kind = TypeVar("Kind", bound=Outcome)
+if TYPE_CHECKING:
+    from bitsim.results.outcome import Outcome
+
+Kind = TypeVar("Kind", bound="Outcome")
 Files = Mapping[str, str | bytes]
 
 
