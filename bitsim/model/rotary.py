@@ -1,10 +1,27 @@
 """Rotary position embedding, half-rotation (NeoX) form: dimension j is paired with j + head_dim / 2."""
 
+from decimal import Decimal, localcontext
 from functools import lru_cache
 
 import numpy as np
 
 from bitsim.quant.packing import Float32
+
+_DIGITS = 40  # of the powers, before they are rounded
+
+
+def rotary_frequencies(head_dim: int, theta: float) -> Float32:
+    """`f32(1) / f32(theta ** x)` for `x = f32(2j / head_dim)`, float32 (head_dim / 2,).
+
+    Both are rounded, as in transformers, which takes the reciprocal of a float32 power. Powers are the nearest float32
+    (of torch's about one in a hundred is its neighbour), computed in decimal, the same everywhere.
+    """
+    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
+    with localcontext() as context:
+        context.prec = _DIGITS
+        powers = [float(Decimal(theta) ** Decimal(float(x))) for x in exponents]
+    frequencies: Float32 = np.float32(1) / np.array(powers, dtype=np.float32)
+    return frequencies
 
 
 @lru_cache(maxsize=8)
@@ -12,11 +29,9 @@ def rotary_table(head_dim: int, theta: float, positions: int) -> tuple[Float32, 
     """cos and sin, float32 (positions, head_dim).
 
     Frequencies and angles are rounded to float32 as in the reference; the functions are evaluated in float64 and
-    rounded, so that the table is the same on every machine (it agrees with torch's to about 1e-6).
+    rounded. Up to position 32,767 they agree with transformers' to 6e-8 wherever the frequency is the same.
     """
-    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    inverse = (1.0 / np.power(float(theta), exponents.astype(np.float64))).astype(np.float32)
-    half = np.arange(positions, dtype=np.float32)[:, None] * inverse
+    half = np.arange(positions, dtype=np.float32)[:, None] * rotary_frequencies(head_dim, theta)
     angles = np.concatenate((half, half), axis=1).astype(np.float64)
     cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
     cos.flags.writeable = sin.flags.writeable = False

@@ -105,7 +105,7 @@ class Model:
 
     def rope(self, head):
         half = HEAD_DIM // 2
-        inverse = (1 / THETA ** (np.arange(0, HEAD_DIM, 2) / HEAD_DIM)).astype(f32)
+        inverse = f32(1) / (THETA ** (np.arange(0, HEAD_DIM, 2) / HEAD_DIM)).astype(f32)
         out = np.empty_like(head)
         for p, row in enumerate(head):
             angle = (f32(p) * inverse).astype(np.float64)
