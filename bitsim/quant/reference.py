@@ -192,6 +192,7 @@ ACTIVATIONS: dict[str, Callable[[Token], Quantised]] = {
     "faq": torch_absmax,
     "faq_b1": torch_absmax,
     "bitnetcpp_i2s": i2s_absmax,
+    "bitnet_gpu": torch_absmax_bf16_compiled,
     "b1": b1,
     "b1_rint": b1_rint,
     "b1_nonnegative": b1_nonnegative,
@@ -224,6 +225,14 @@ def ternarise(w: Token) -> Quantised:
     gamma = max(absmean(w), EPS)
     reciprocal = f32(1 / gamma)
     return [trit(v * reciprocal) for v in w], gamma
+
+
+def ternarise_bf16(w: Token) -> Quantised:
+    """Every step in bfloat16, by way of float32; what is stored is the reciprocal of the reciprocal."""
+    w = [bf16(v) for v in w]
+    s = bf16(f32(1 / max(bf16(absmean(w)), bf16(EPS))))
+    products = [bf16(f32(clip(v * s, -4, 4))) for v in w]
+    return [int(clip(round(p), -1, 1)) for p in products], bf16(f32(1 / s))
 
 
 def ternarise_added(w: Token) -> Quantised:
@@ -260,6 +269,7 @@ WEIGHTS: dict[str, Callable[[Token], Quantised]] = {
     **dict.fromkeys(_CLAMPED, ternarise),
     **dict.fromkeys(_BINARY, binarise),
     "faq_b1": binarise_faq,
+    "bitnet_gpu": ternarise_bf16,
 }
 
 
@@ -276,6 +286,8 @@ def rescale(name: str, acc: int, s: float, weight_scale: float) -> float:
         return f32(f32(exact / weight_scale) / s)
     if name in {"hf_autobitlinear", "faq_b1", "bitnetcpp_i2s"}:
         return f32(f32(exact / s) * weight_scale)
+    if name == "bitnet_gpu":
+        return bf16(f32(f32(exact / s) * bf16(weight_scale)))
     return f32(exact * f32(s * weight_scale))
 
 

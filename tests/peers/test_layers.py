@@ -1,6 +1,6 @@
 """The linears of transformers alone, eager and compiled, float32 and bfloat16, on inputs that are hard to round."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -91,6 +91,23 @@ def test_bfloat16_compiled_is_another_function_than_eager() -> None:
         eager, _ = bitnet.BitLinear.activation_quant(None, x)
     q, _ = contract("hf_bitlinear_bf16_compiled").quantise_activations(array(x))
     assert 0.02 < (eager.numpy() != q).mean() < 0.3
+
+
+def converted(weight: Any) -> tuple[Any, Any]:
+    """What the converter of microsoft/BitNet's GPU code does with a bfloat16 weight, in torch: codes and scale."""
+    s = 1.0 / weight.abs().mean().clamp_(min=1e-5)
+    return (weight * s).round().clamp(-1, 1), (1.0 / s).to(torch.bfloat16)
+
+
+@pytest.mark.parametrize("spread", [1e-6, 0.02, 0.7, 1.0, 300.0])
+def test_the_gpu_converter_ternarises_in_bfloat16(spread: float, measured: Callable[[str], None]) -> None:
+    master = rounded(np.random.default_rng(7).normal(0, spread, (512, 2048)).astype(np.float32), "bf16")
+    their_codes, their_scale = converted(torch.from_numpy(master).bfloat16())
+    codes, scale = contract("bitnet_gpu").quantise_weights(master)
+    np.testing.assert_array_equal(codes, array(their_codes))
+    assert scale == array(their_scale)
+    apart = (codes != ternarise(master)[0]).mean()
+    measured(f"{apart:.3%} of the GPU converter's codes are not those of ternarise, for weights of spread {spread:g}")
 
 
 def autobitlinear(weight: Any, dtype: str, online: bool) -> Any:
