@@ -9,14 +9,14 @@ from bitsim.hw.constants import Described, Evidence, Text
 from bitsim.hw.library import Folder, FromFile, Kind
 from bitsim.hw.source import problem
 
-FloatFormatName = Literal["fp16", "bf16", "tf32", "e4m3", "e5m2", "mxe4m3", "mxe5m2", "mxf4", "nvf4"]
+FloatFormatName = Literal["fp16", "bf16", "tf32", "e4m3", "e5m2", "e2m1", "mxe4m3", "mxe5m2", "mxe2m1", "mxf4", "nvf4"]
 IntegerFormatName = Literal["int8", "uint8", "int4", "uint4"]
 AccFormatName = Literal["fp32", "fp16"]
 # Fraction bits of the word that holds the result.
 _WORD_FRACTION_BITS: dict[AccFormatName, int] = {"fp32": 23, "fp16": 10}
 
 # Neighbours in k that share a scale, and the formats whose products are summed in exact groups.
-SCALE_BLOCKS = {"mxe4m3": 32, "mxe5m2": 32, "mxf4": 32, "nvf4": 16}
+SCALE_BLOCKS = {"mxe4m3": 32, "mxe5m2": 32, "mxe2m1": 32, "mxf4": 32, "nvf4": 16}
 _GROUPED = ("mxf4", "nvf4")
 
 BlockLength = Annotated[int, Field(ge=1, le=64)]
@@ -53,7 +53,7 @@ class FloatUnit(Described):
     """Products of `formats`, in any mix, summed in blocks; the accumulator is rounded after every block.
 
     * `block_length`: products per block; a shorter instruction is one shorter block.
-    * `exact_group`: so many neighbours in k are summed without alignment and then scaled as one addend (FP4 only).
+    * `exact_group`: so many neighbours in k are summed without alignment and then scaled as one addend (mxf4 and nvf4).
     * `alignment_bits`: fraction bits that an addend keeps when it is aligned to the largest exponent.
     * `instruction_k`: K of the instructions.
     """
@@ -108,7 +108,7 @@ class TensorCore(FromFile):
     integer: Annotated[tuple[IntegerUnit, ...], Field(strict=False)]
 
     def float_unit(self, a_format: str, b_format: str) -> FloatUnit | None:
-        """The unit that multiplies these formats."""
+        """The first unit that multiplies these formats."""
         return next((unit for unit in self.floating if {a_format, b_format} <= set(unit.formats)), None)
 
     def integer_unit(self, a_format: str, b_format: str) -> IntegerUnit | None:

@@ -97,7 +97,10 @@ FAQ = Contract(
     rescale=_rescale_faq,
     stored_scale=store_reciprocal,
     source=f"{_FAQ}, fig. 4 (inference)",
-    evidence="codes, sums and outputs equal bit for bit: golden layer/faq_vectors.npz (tests/quant/test_b1.py)",
+    evidence=(
+        "codes and sums equal bit for bit, outputs with the stored scale, which ours is within 2 ulp of: golden "
+        "layer/faq_vectors.npz (tests/quant/test_b1.py)"
+    ),
 )
 # The FAQ's b1 code stops at the fake weights sign * mean|W|; it has no inference form. The rescale is therefore the one
 # that multiplies by mean|W|: its reciprocal would be infinite for an all-zero tensor, for which this code has no eps.

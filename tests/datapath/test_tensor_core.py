@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bitsim
-from bitsim.datapath.tensor_core.float_formats import ACC_FORMATS
+from bitsim.datapath.tensor_core.float_formats import ACC_FORMATS, OPERAND_FORMATS
+from bitsim.errors import OperandError
 from bitsim.hw.tensor_core import load_tensor_core
 from tests.datapath.tensor_core_cases import BOTH, changed, float_requests, integer_requests, random_codes, twin
 
@@ -142,9 +143,7 @@ def test_order_across_blocks_matters() -> None:
 def test_law_negation(request: dict[str, Any]) -> None:
     """D(-A, B, -C) = -D(A, B, C), but zero is always +0 and NaN is always one."""
     acc, sign = request["acc_format"], SIGN[request["acc_format"]]
-    element_sign = {"fp16": 0x8000, "bf16": 0x8000, "tf32": 0x80000000, "mxf4": 8, "nvf4": 8}.get(
-        request["a_format"], 0x80
-    )
+    element_sign = 1 << (OPERAND_FORMATS[request["a_format"]].element.bits - 1)
     d = bitsim.mma(**request)
     a, c = request["a"], request["c"]
     negated = bitsim.mma(**request | {"a": a ^ a.dtype.type(element_sign), "c": c ^ c.dtype.type(sign)})
@@ -256,6 +255,37 @@ def test_fp8_of_ada_keeps_13_fraction_bits(mma: Any) -> None:
     a, b = np.zeros((1, 16), np.uint8), np.zeros((16, 1), np.uint8)
     c = single(-(1.0 + 2.0**-13 + 2.0**-14)).reshape(1, 1)
     assert mma(a, b, c, "ada", "e4m3")[0, 0] == single(-(1.0 + 2.0**-13))[0]
+
+
+@pytest.mark.parametrize("mma", BOTH.values(), ids=BOTH)
+@pytest.mark.parametrize("k", [16, 32])
+def test_fp8_of_rtx_blackwell_is_one_block_that_keeps_25_bits(mma: Any, k: int) -> None:
+    """Chained sums of an RTX 5090 end at 2^25 + 32: of addends beside 2^25, those of 1 are kept at F = 25."""
+    a, b = np.zeros((1, k), np.uint8), np.zeros((k, 1), np.uint8)
+    one, half = 0b0_0111_000, 0b0_0110_000
+    a[0, :], b[:] = one, one
+    c = single(2.0**25).reshape(1, 1)
+    options = {"instruction_k": k}
+    assert mma(a, b, c, "blackwell", "e4m3", **options)[0, 0] == single(2.0**25 + k)[0]
+    a[0, :] = half  # half a unit of the last place that is kept: cut
+    assert mma(a, b, c, "blackwell", "e4m3", **options)[0, 0] == single(2.0**25)[0]
+
+
+@pytest.mark.parametrize("mma", BOTH.values(), ids=BOTH)
+def test_e2m1_goes_with_fp8_in_instructions_of_k_32(mma: Any) -> None:
+    """6 * 448 + 31 * 1/2 * 2^-9, and -1.5 * 1.5 * 2^3 * 2^-1 with block scales."""
+    a, b = np.full((1, 32), 0b0001, np.uint8), np.full((32, 1), 0b0_0000_001, np.uint8)
+    a[0, 0], b[0] = 0b0111, 0b0_1111_110
+    c = np.zeros((1, 1), np.uint32)
+    assert mma(a, b, c, "blackwell", "e2m1", b_format="e4m3")[0, 0] == single(2688 + 31 * 2.0**-10)[0]
+    assert mma(b.T.copy(), a.T.copy(), c, "blackwell", "e4m3", b_format="e2m1")[0, 0] == single(2688 + 31 * 2.0**-10)[0]
+    a[:], b[:] = 0, 0
+    a[0, 5], b[5] = 0b1011, 0b0011
+    assert mma(a, b, c, "blackwell", "e2m1")[0, 0] == single(-2.25)[0]
+    scales = {"scale_a": np.array([[130]], np.uint8), "scale_b": np.array([[126]], np.uint8)}
+    assert mma(a, b, c, "blackwell", "mxe2m1", **scales)[0, 0] == single(-9.0)[0]
+    with pytest.raises(OperandError, match="expected K a multiple of the instruction's, 32, got K = 16"):
+        mma(a[:, :16], b[:16], c, "blackwell", "e2m1")
 
 
 @pytest.mark.parametrize("mma", BOTH.values(), ids=BOTH)

@@ -35,11 +35,18 @@ def test_every_parameter_has_a_source(name: str) -> None:
 def test_what_no_public_hardware_output_confirms_is_not_called_measured() -> None:
     turing, blackwell = load_tensor_core("turing"), load_tensor_core("blackwell")
     published = [output for unit in turing.floating for output in unit.outputs.values()]
-    for fmt in ("e4m3", "mxe4m3", "mxf4", "nvf4"):
+    for fmt in ("mxe4m3", "mxf4", "nvf4"):
         unit = blackwell.float_unit(fmt, fmt)
         assert unit is not None
         published += unit.outputs.values()
     assert {output.evidence for output in published} == {"published"}
+    fp8 = blackwell.float_unit("e4m3", "e5m2")
+    assert fp8 is not None
+    assert {name: output.evidence for name, output in fp8.outputs.items()} == {"fp32": "measured", "fp16": "published"}
+    for formats in (("e2m1", "e4m3"), ("e2m1", "e2m1"), ("mxe5m2", "mxe2m1")):
+        mixed = blackwell.float_unit(*formats)
+        assert mixed is not None
+        assert {output.evidence for output in mixed.outputs.values()} == {"derived"}
     assert {unit.evidence for name in NAMES for unit in load_tensor_core(name).integer} == {"assumed"}
 
 

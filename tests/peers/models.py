@@ -161,8 +161,11 @@ class Peer:
         return True
 
 
-def draw_model(directory: Path, case: Case) -> Peer:
-    """The first random model of the case whose codes and tokens are no matter of rounding, run in float32."""
+def draw_model(directory: Path, case: Case) -> tuple[Peer, int]:
+    """The first random model of the case whose codes and tokens are no matter of rounding, run in float32.
+
+    And how many were drawn before it. What becomes of ties is measured in test_trained.
+    """
     for seed in range(DRAWS):
         peer = Peer(write_checkpoint(directory, case, seed), torch.float32)
         if case.online and not peer.has_settled_weights():
@@ -170,5 +173,5 @@ def draw_model(directory: Path, case: Case) -> Peer:
         if case.online and case.dtype != "float32":
             peer.freeze_online_weights(getattr(torch, case.dtype))
         if peer.is_settled():
-            return peer
+            return peer, seed
     raise AssertionError(f"{case}: none of {DRAWS} random models is away from all ties")

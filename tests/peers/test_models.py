@@ -1,10 +1,13 @@
 """Random tiny BitNets made and run by Hugging Face transformers: same codes, sums, logits and greedy tokens.
 
+Only models that have no value near a tie between two codes are compared, the others are drawn anew and counted: whole
+models are equal but for ties, and what ties do to a trained model is measured in `test_trained`.
+
 All run eagerly: in float32 compiled methods give the same bits, which `test_layers` shows.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +41,9 @@ def _eager() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_codes_sums_logits_and_greedy_tokens(tmp_path: Path, case: Case) -> None:
-    peer = draw_model(tmp_path, case)
+def test_codes_sums_logits_and_greedy_tokens(tmp_path: Path, case: Case, redrawn: Callable[[int], None]) -> None:
+    peer, redraws = draw_model(tmp_path, case)
+    redrawn(redraws)
     greedy, logits = peer.greedy(), peer.logits(PROMPT).numpy()
 
     ours, recorder = load_model(tmp_path), Recorder()

@@ -92,8 +92,10 @@ OPERAND_FORMATS = {
     "tf32": OperandFormat(element=TF32),
     "e4m3": OperandFormat(element=E4M3),
     "e5m2": OperandFormat(element=E5M2),
+    "e2m1": OperandFormat(element=E2M1),
     "mxe4m3": OperandFormat(element=E4M3, scale=UE8M0, scale_block=SCALE_BLOCKS["mxe4m3"]),
     "mxe5m2": OperandFormat(element=E5M2, scale=UE8M0, scale_block=SCALE_BLOCKS["mxe5m2"]),
+    "mxe2m1": OperandFormat(element=E2M1, scale=UE8M0, scale_block=SCALE_BLOCKS["mxe2m1"]),
     "mxf4": OperandFormat(element=E2M1, scale=UE8M0, scale_block=SCALE_BLOCKS["mxf4"]),
     "nvf4": OperandFormat(element=E2M1, scale=UE4M3, scale_block=SCALE_BLOCKS["nvf4"]),
 }

@@ -32,12 +32,13 @@ def mma(
       are chained over ascending k, the accumulator of one is the C of the next.
     * `arch`: volta, turing, ampere, ada, hopper or blackwell; or a YAML file, or a `TensorCore`.
     * `a_format`, `b_format` (default: the same): fp16, bf16 (uint16); tf32 (uint32, the low 13 bits are dropped); e4m3,
-      e5m2, mxe4m3, mxe5m2 (uint8); mxf4, nvf4 (uint8, one E2M1 code 0..15 per byte); int8, int4 (int8); uint8, uint4
-      (uint8), one number per byte.
+      e5m2, mxe4m3, mxe5m2 (uint8); e2m1, mxe2m1, mxf4, nvf4 (uint8, one E2M1 code 0..15 per byte); int8, int4 (int8);
+      uint8, uint4 (uint8), one number per byte. e2m1 and mxe2m1 go with FP8 of the same kind (K = 32), mxf4 and nvf4
+      with themselves (K = 64).
     * `acc_format`: of `c` and the result: fp32 (uint32; the default), fp16 (uint16), int32 (int32; the default of
       integers).
     * `scale_a`, `scale_b`: of block-scaled formats, uint8 (M, K / s) and (K / s, N): UE8M0 for s = 32 neighbours in k
-      (mxe4m3, mxe5m2, mxf4), UE4M3 for s = 16 (nvf4).
+      (mxe4m3, mxe5m2, mxe2m1, mxf4), UE4M3 for s = 16 (nvf4).
     * `convention`: for corners that no public hardware output decides: `mmasim` or `leeds` (docs/tensor_cores.md).
     * `overflow`: what an int32 accumulator does: `wrap`, or `saturate` (PTX: satfinite).
     * `instruction_k`: K of the instruction; default: the largest that the architecture has and that divides K.
