@@ -33,3 +33,13 @@ def test_what_torch_computes_for_the_shipped_models_can_be_recorded_again(tmp_pa
         for key in kept.files:
             room = 0.01 if key.endswith("bits_per_byte") else 2e-6 * np.abs(kept[key]).max()
             np.testing.assert_allclose(again[key], kept[key], rtol=0, atol=room, err_msg=key)
+
+
+def test_what_transformers_computes_for_rotary_embeddings_can_be_recorded_again(tmp_path: Path) -> None:
+    """Another torch, or another CPU, may round a power otherwise: one unit in the last place, times the position."""
+    subprocess.run([sys.executable, TOOLS / "record_rotary.py", tmp_path / "again.npz"], check=True)
+    with np.load(tmp_path / "again.npz") as again, np.load(ROOT / "tests" / "golden" / "rotary.npz") as kept:
+        assert again.files == kept.files
+        for key in kept.files:
+            room = {"cos": 4e-3, "sin": 4e-3}.get(key.rpartition(".")[2], 0)
+            np.testing.assert_allclose(again[key], kept[key], rtol=2e-7, atol=room, err_msg=key)

@@ -15,7 +15,14 @@ RUN_HERE = {"derive_prices", "derive_areas", "measure_statistics"}
 PARTS_OF_TOOLS = {"study_units", "derive_tensor_cores"}  # imported by those above
 FOR_DOCS = {"write_reference", "draw_readme", "follow_guide"}  # tests/docs
 RUN_BY_MAKE = {"check_wheel"}  # `make wheel-check`, in .ci/run
-WITH_TORCH = {"train_tiny", "record_tiny", "export_tiny", "fake_quant", "tiny_decoder"}  # tests/peers/test_tools.py
+WITH_TORCH = {
+    "train_tiny",
+    "record_tiny",
+    "record_rotary",
+    "export_tiny",
+    "fake_quant",
+    "tiny_decoder",
+}  # tests/peers/test_tools.py
 
 
 def test_every_tool_is_run_somewhere() -> None:
