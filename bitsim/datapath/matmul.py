@@ -7,10 +7,10 @@ many rows go to the BLAS in float32, in pieces of K short enough that every part
 import numpy as np
 from numpy.typing import NDArray
 
+from bitsim._jit import team
 from bitsim.datapath.kernels.gemm import matmul_bytes, matmul_few_rows, matmul_packed, matmul_unpacked
 from bitsim.datapath.kernels.pack import LANES, quad_lines
 from bitsim.datapath.kernels.simd_dot import has_native_dpbusd
-from bitsim.datapath.kernels.team import team
 from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import OperandError
 

@@ -14,13 +14,13 @@ from bitsim.datapath.outcomes import Deviation, Observation, Overflow
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.template import SAMPLED_TILES
 from bitsim.events import Events, total
+from bitsim.model.float_matmul import float_matmul
 from bitsim.model.operators import Operator
 from bitsim.model.weights import FloatWeight
 from bitsim.quant.packing import TernaryWeight
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.setup import Execution
 from bitsim.schedule.place import Placed, Placement, naming
-from bitsim.study.float_matmul import float_matmul
 
 OnOperator = Callable[[Operator, Placed], None]
 _MOST_RECENT = 8192
