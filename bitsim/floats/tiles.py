@@ -31,7 +31,7 @@ def _tile_shape(codegen: Any, kind: str) -> tuple[int, int]:
     """Rows and panels whose accumulators fit the registers of the target."""
     if kind == "one":
         return 1, 8 if target_is_wide(codegen) else 4
-    return (12, 2) if target_is_wide(codegen) else (3, 2)
+    return (12, 2) if target_is_wide(codegen) else (6, 1)
 
 
 def _flat(array_type: Any, *dtypes: Any) -> bool:
