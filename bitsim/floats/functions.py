@@ -18,12 +18,12 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 _TO_INTEGER = np.float64(1.5 * 2.0**52)  # a float64 below 2^51 has no fraction left once this is added
-_LOG2_E = np.float64(1.44269504088896338700e00)
-_LN2_HIGH = np.float64(6.93147180369123816490e-01)  # 32 bits: its products with exponents are exact
-_LN2_LOW = np.float64(1.90821492927058770002e-10)
-_EXP_LARGEST, _EXP_SMALLEST = np.float64(709.0), np.float64(-708.0)
-_EXP = tuple(np.float64(1 / math.factorial(n)) for n in range(14))
-_LOG = tuple(
+LOG2_E = np.float64(1.44269504088896338700e00)
+LN2_HIGH = np.float64(6.93147180369123816490e-01)  # 32 bits: its products with exponents are exact
+LN2_LOW = np.float64(1.90821492927058770002e-10)
+EXP_LARGEST, EXP_SMALLEST = np.float64(709.0), np.float64(-708.0)
+EXP = tuple(np.float64(1 / math.factorial(n)) for n in range(14))
+LOG = tuple(
     np.float64(c)
     for c in (
         6.666666666666735130e-01,
@@ -35,7 +35,7 @@ _LOG = tuple(
         1.479819860511658591e-01,
     )
 )
-_SIN = tuple(
+SIN = tuple(
     np.float64(c)
     for c in (
         -1.66666666666666324348e-01,
@@ -46,7 +46,7 @@ _SIN = tuple(
         1.58969099521155010221e-10,
     )
 )
-_COS = tuple(
+COS = tuple(
     np.float64(c)
     for c in (
         4.16666666666666019037e-02,
@@ -57,8 +57,8 @@ _COS = tuple(
         -1.13596475577881948265e-11,
     )
 )
-_TWO_OVER_PI = np.float64(6.36619772367581382433e-01)
-_HALF_PI = (
+TWO_OVER_PI = np.float64(6.36619772367581382433e-01)
+HALF_PI = (
     np.float64(1.57079632673412561417e00),
     np.float64(6.07710050630396597660e-11),
     np.float64(2.02226624879595063154e-21),
@@ -72,30 +72,30 @@ _BIAS, _FRACTION_BITS = np.int64(1023), np.int64(52)
 @inlined
 def exp(x: Any) -> Any:
     """e^x within 1 ulp for -708 <= x <= 709; 0 below, infinity above, NaN of NaN."""
-    held = x if x > _EXP_SMALLEST else _EXP_SMALLEST
-    held = held if held < _EXP_LARGEST else _EXP_LARGEST
-    shifted = held * _LOG2_E + _TO_INTEGER
+    held = x if x > EXP_SMALLEST else EXP_SMALLEST
+    held = held if held < EXP_LARGEST else EXP_LARGEST
+    shifted = held * LOG2_E + _TO_INTEGER
     n = shifted - _TO_INTEGER
-    r = (held - n * _LN2_HIGH) - n * _LN2_LOW
-    y = _EXP[13]
-    y = y * r + _EXP[12]
-    y = y * r + _EXP[11]
-    y = y * r + _EXP[10]
-    y = y * r + _EXP[9]
-    y = y * r + _EXP[8]
-    y = y * r + _EXP[7]
-    y = y * r + _EXP[6]
-    y = y * r + _EXP[5]
-    y = y * r + _EXP[4]
-    y = y * r + _EXP[3]
-    y = y * r + _EXP[2]
+    r = (held - n * LN2_HIGH) - n * LN2_LOW
+    y = EXP[13]
+    y = y * r + EXP[12]
+    y = y * r + EXP[11]
+    y = y * r + EXP[10]
+    y = y * r + EXP[9]
+    y = y * r + EXP[8]
+    y = y * r + EXP[7]
+    y = y * r + EXP[6]
+    y = y * r + EXP[5]
+    y = y * r + EXP[4]
+    y = y * r + EXP[3]
+    y = y * r + EXP[2]
     y = r + r * r * y
     # The last bits of `shifted` are n.
     biased = np.float64(shifted).view(np.int64) - _TO_INTEGER_BITS + _BIAS
     power = np.int64(biased << _FRACTION_BITS).view(np.float64)
     y = (y + _ONE) * power
-    y = np.float64(np.inf) if x > _EXP_LARGEST else y
-    y = _ZERO if x < _EXP_SMALLEST else y
+    y = np.float64(np.inf) if x > EXP_LARGEST else y
+    y = _ZERO if x < EXP_SMALLEST else y
     return y if x == x else x
 
 
@@ -108,37 +108,37 @@ def log(x: Any) -> Any:
     f = np.int64(bits - (exponent << _FRACTION_BITS)).view(np.float64) - _ONE  # of a number in [sqrt 1/2, sqrt 2)
     s = f / (_TWO + f)
     z = s * s
-    r = _LOG[6]
-    r = r * z + _LOG[5]
-    r = r * z + _LOG[4]
-    r = r * z + _LOG[3]
-    r = r * z + _LOG[2]
-    r = r * z + _LOG[1]
-    r = (r * z + _LOG[0]) * z
+    r = LOG[6]
+    r = r * z + LOG[5]
+    r = r * z + LOG[4]
+    r = r * z + LOG[3]
+    r = r * z + LOG[2]
+    r = r * z + LOG[1]
+    r = (r * z + LOG[0]) * z
     half_square = _HALF * f * f
-    return k * _LN2_HIGH - ((half_square - (s * (half_square + r) + k * _LN2_LOW)) - f)
+    return k * LN2_HIGH - ((half_square - (s * (half_square + r) + k * LN2_LOW)) - f)
 
 
 @inlined
 def cos_sin(x: Any) -> Any:
     """Cosine and sine of 0 <= x < 2^20, each with an absolute error below 2^-52."""
-    shifted = x * _TWO_OVER_PI + _TO_INTEGER
+    shifted = x * TWO_OVER_PI + _TO_INTEGER
     n = shifted - _TO_INTEGER
-    r = ((x - n * _HALF_PI[0]) - n * _HALF_PI[1]) - n * _HALF_PI[2]
+    r = ((x - n * HALF_PI[0]) - n * HALF_PI[1]) - n * HALF_PI[2]
     z = r * r
-    s = _SIN[5]
-    s = s * z + _SIN[4]
-    s = s * z + _SIN[3]
-    s = s * z + _SIN[2]
-    s = s * z + _SIN[1]
-    s = s * z + _SIN[0]
+    s = SIN[5]
+    s = s * z + SIN[4]
+    s = s * z + SIN[3]
+    s = s * z + SIN[2]
+    s = s * z + SIN[1]
+    s = s * z + SIN[0]
     sine = r + r * z * s
-    c = _COS[5]
-    c = c * z + _COS[4]
-    c = c * z + _COS[3]
-    c = c * z + _COS[2]
-    c = c * z + _COS[1]
-    c = c * z + _COS[0]
+    c = COS[5]
+    c = c * z + COS[4]
+    c = c * z + COS[3]
+    c = c * z + COS[2]
+    c = c * z + COS[1]
+    c = c * z + COS[0]
     cosine = _ONE - (_HALF * z - z * z * c)
     quarter = np.int64(n) & np.int64(3)
     odd = quarter & np.int64(1) == 1
