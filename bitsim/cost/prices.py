@@ -5,9 +5,9 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Literal
 
-from bitsim.floats.scalars import log
 from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.events import event_kind, parsed
+from bitsim.floats.scalars import log
 from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.technology import SramRow, is_finished_array

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitsim.datapath.base import Array
-from bitsim.floats.rows import square_sums
 from bitsim.events import Events
+from bitsim.floats.rows import square_sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

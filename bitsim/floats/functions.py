@@ -1,9 +1,9 @@
 """exp, log, sine and cosine in float64, from additions, multiplications, divisions and bit patterns only.
 
 libm and numpy choose an implementation by CPU, and results differ in the last bit. These are the same everywhere; each
-says how far it is from the exact value (tests/floats). Scalars in and out; kernels inline them, and with
-NUMBA_DISABLE_JIT=1 they run as they stand. Reductions and coefficients of log, sine and cosine are those of FreeBSD's
-msun (e_log.c, e_rem_pio2.c, k_sin.c, k_cos.c; Sun Microsystems 1993); exp is the Taylor series.
+says how far it is from the exact value (tests/floats). Scalars in and out; kernels inline them. Reductions and
+coefficients of log, sine and cosine are those of FreeBSD's msun (e_log.c, e_rem_pio2.c, k_sin.c, k_cos.c; Sun
+Microsystems 1993); exp is the Taylor series.
 """
 
 import math

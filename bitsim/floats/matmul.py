@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim._jit import inlined, kernel, parallel_kernel, team
-from bitsim.floats import plain
 from bitsim.floats.tiles import (
     DEPTH,
     LANES,
@@ -43,8 +42,6 @@ def matmul(a: Float32, w: Stored) -> Float32:
     `w` may be a view: one whose N or K is contiguous is read in place. Bit-exact with `plain.matmul`. K = 0 gives 0.
     """
     (matrices, m, k), n = a.shape, w.shape[1]
-    if numba.config.DISABLE_JIT:
-        return plain.matmul(a, w)
     y = np.zeros((matrices, m, -(-n // LANES) * LANES), np.float32)
     if not y.size or not k:
         return y[..., :n]

@@ -1,7 +1,6 @@
 """The plain twin of the kernels, in Python and NumPy arithmetic: the specification.
 
-`tests/floats` holds the kernels against these functions, bit for bit. `matmul` also stands in for its kernel, which is
-written in LLVM, where NUMBA_DISABLE_JIT=1 leaves no compiler.
+`tests/floats` holds the kernels against these functions, bit for bit.
 """
 
 import math

@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bitsim.floats.scalars import log, power
 from bitsim.errors import ConfigError
+from bitsim.floats.scalars import log, power
 from bitsim.hw.complaints import validate
 from bitsim.hw.constants import Constant
 from bitsim.hw.scaling import area_factor, energy_factor
