@@ -9,6 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bitsim.floats.fused import emit_multiply_add, target_is_wide
@@ -153,12 +154,25 @@ def _emit_transposed(builder: Any, lines: list[Any]) -> list[Any]:
     return lines
 
 
-def _emit_lines(context: Any, builder: Any, w_type: Any, w: Any, at: Any, stride: Any) -> list[Any]:
-    """16 rows of `w` from `w[at + stride j]` on as words of float32: vector k holds all rows' values at k."""
+def _emit_prefetch(builder: Any, pointer: Any) -> Any:
+    """Bring a line into the second cache: 32 rows at a time are more streams than the machine foresees."""
+    arguments = [pointer.type, _INT32, _INT32, _INT32]
+    function_type = ir.FunctionType(ir.VoidType(), arguments)
+    prefetch = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+    builder.call(prefetch, [pointer, *(ir.Constant(_INT32, c) for c in (0, 2, 1))])
+
+
+def _emit_lines(context: Any, builder: Any, w_type: Any, w: Any, at: Any, stride: Any, ahead: Any = None) -> list[Any]:
+    """16 rows of `w` from `w[at + stride j]` on as words of float32: vector k holds all rows' values at k.
+
+    What lies `ahead` elements further is fetched into the second cache.
+    """
     lines = []
     for j in range(LANES):
         offset = builder.add(at, builder.mul(stride, _int(j)))
         lines.append(builder.load(_pointer(context, builder, w_type, w, offset, _WORDS), align=1))
+        if ahead is not None:
+            _emit_prefetch(builder, _pointer(context, builder, w_type, w, builder.add(offset, ahead), ir.IntType(8)))
     turned = _emit_transposed(builder, lines)
     if w_type.dtype == types.float32:
         return turned
@@ -215,7 +229,8 @@ def multiply_rows_of_weights(
             total.add_incoming(value, before)
         k = builder.mul(block, _int(length))
         rows = [builder.add(builder.add(start, k), builder.mul(stride, _int(LANES * i))) for i in range(2)]
-        columns = [_emit_lines(context, builder, w_type, w, row, stride) for row in rows]
+        ahead = builder.mul(stride, _int(2 * LANES))  # the rows that come next, where these are now
+        columns = [_emit_lines(context, builder, w_type, w, row, stride, ahead) for row in rows]
         added: list[Any] = list(sums)
         for i in range(length):
             offset = builder.add(builder.add(at, k), _int(i))
