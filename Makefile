@@ -53,6 +53,7 @@ wheel-check: $(VENV)/.tools
 
 bench: $(VENV)/.tools
 	$(BIN)/python bench/kernels.py
+	$(BIN)/python bench/floats.py
 	$(BIN)/python bench/schedule.py
 	$(BIN)/python bench/datapaths.py
 	$(BIN)/python bench/commands.py

@@ -69,6 +69,7 @@ def bench_decode(path: Path) -> None:
     from bitsim.datapath.packed import PackedTernary
     from bitsim.hw import load_chip
     from bitsim.model.checkpoint import load_model
+    from bitsim.model.float_matmul import float_matmul
     from bitsim.model.forward import forward
     from bitsim.model.kv_cache import KVCache
     from bitsim.quant.packing import TernaryWeight
@@ -76,8 +77,6 @@ def bench_decode(path: Path) -> None:
     from bitsim.results.setup import Execution
     from bitsim.schedule.place import Placement
     from bitsim.study.executor import ChipExecutor
-    from bitsim.study.float_matmul import float_matmul
-    from bitsim.study.threads import kernels_first
 
     model, rng = load_model(path), np.random.default_rng(0)
     config, weights = model.config, model.weights
@@ -105,8 +104,7 @@ def bench_decode(path: Path) -> None:
     available = numba.get_num_threads()
     for threads in sorted({1, available}):
         numba.set_num_threads(threads)
-        with kernels_first():
-            whole, packed, head = seconds(token, linears_alone, head_alone)
+        whole, packed, head = seconds(token, linears_alone, head_alone)
         print(
             f"{threads} thread(s)   full decode {1 / whole:7.2f} tokens/s, toggles off\n"
             f"              linears     {1 / packed:7.2f} tokens/s: full decode is {packed / whole:.0%} of it\n"

@@ -1,4 +1,4 @@
-"""The one numba decorator of the project, so that every kernel is compiled with the same rules.
+"""How every kernel is compiled, and how many threads it gets.
 
 Kernels are compiled with `NUMBA_DISABLE_JIT=1` too: they consist of vector instructions, which have no Python form.
 """
@@ -32,6 +32,29 @@ def parallel_kernel(function: F) -> F:
     It is called from Python, not by other kernels.
     """
     return cast(F, _ParallelKernel(cast(FunctionType, function)))
+
+
+def inlined(function: F) -> F:
+    """Compile a helper of kernels that becomes part of its callers, so that vectors stay in registers."""
+    return cast(F, compiled(function, forceinline=True))
+
+
+@contextmanager
+def team(macs: int, worth: int, threads: int | None = None) -> Iterator[None]:
+    """Numba's number of threads, at most `threads`; one thread when there are fewer than `worth` MACs to do.
+
+    Waking a team takes about as long as `worth` MACs take, and on a busy machine a thousand times longer.
+    """
+    before = numba.get_num_threads()
+    wanted = (before if threads is None else min(threads, before)) if macs >= worth else 1
+    if wanted == before:
+        yield
+        return
+    numba.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:

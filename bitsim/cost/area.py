@@ -1,6 +1,5 @@
 """Area of a chip: parts by count times a technology's areas. What has no area is listed with the reason, never zero."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from bitsim.cost.prices import LEVELS, sram_between
 from bitsim.cost.spread import Spread
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError
+from bitsim.floats.scalars import exp, log
 from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.technology import is_finished_array
@@ -105,4 +105,4 @@ def _buffer(chip: Chip, name: str) -> PartArea:
 
 def _geometric(below: Constant, above: Constant, t: float, level: str) -> float:
     start, end = float(getattr(below, level)), float(getattr(above, level))
-    return start * math.exp(t * math.log(end / start))
+    return start * exp(t * log(end / start))

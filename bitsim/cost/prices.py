@@ -1,6 +1,5 @@
 """The price list of one chip: event -> energy, from its technology and memories. No price, no number: it raises."""
 
-import math
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -8,6 +7,7 @@ from typing import Literal
 
 from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.events import event_kind, parsed
+from bitsim.floats.scalars import log
 from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.technology import SramRow, is_finished_array
@@ -140,7 +140,7 @@ def sram_between(chip: Chip, buffer: str) -> tuple[SramRow, SramRow, float]:
     below = next(row for row in reversed(grid) if row.capacity_kb <= capacity)
     if above is below:
         return below, above, 0.0
-    return below, above, math.log(capacity / below.capacity_kb) / math.log(above.capacity_kb / below.capacity_kb)
+    return below, above, log(capacity / below.capacity_kb) / log(above.capacity_kb / below.capacity_kb)
 
 
 def _of(constant: Constant, where: str) -> Price:

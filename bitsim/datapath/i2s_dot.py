@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bitsim._jit import team
 from bitsim.datapath.kernels.i2s import NOWHERE, i2s_rawdots
-from bitsim.datapath.kernels.team import team
 from bitsim.datapath.matmul import MAX_K_TERNARY, ternary_matmul
 from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import OperandError, UnknownNameError

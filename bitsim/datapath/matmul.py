@@ -1,25 +1,26 @@
 """The one fast exact integer matmul: `Y[M, N] = X[M, K] · W[N, K]ᵀ` in int32, equal to the int64 product.
 
 With `vpdpbusd` the kernels of `bitsim.datapath.kernels.gemm` serve every M. Without it they serve a few rows, and
-many rows go to the BLAS in float32, in pieces of K short enough that every partial sum is an integer below 2^24.
+many rows go to the float32 kernel, in pieces of K short enough that every partial sum is an integer below 2^24.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitsim._jit import team
 from bitsim.datapath.kernels.gemm import matmul_bytes, matmul_few_rows, matmul_packed, matmul_unpacked
 from bitsim.datapath.kernels.pack import LANES, quad_lines
 from bitsim.datapath.kernels.simd_dot import has_native_dpbusd
-from bitsim.datapath.kernels.team import team
 from bitsim.datapath.packed import PackedTernary
 from bitsim.errors import OperandError
+from bitsim.floats.matmul import matmul
 
 MAX_K_TERNARY = 2**23
 MAX_K_INT8 = 2**17 - 1  # 2^17 products of -128 * -128 are 2^31
 _FEW_ROWS = 4
 _MANY_ROWS = 128
-_BLAS_ROWS = 32
-_BLAS_COLUMNS = 512
+_FLOAT32_ROWS = 32
+_FLOAT32_COLUMNS = 512
 _FLOAT32_EXACT = 2**24
 _WORTH_A_TEAM = 2**22  # MACs
 
@@ -42,7 +43,7 @@ def ternary_matmul(x_q: Int8, w: PackedTernary, threads: int | None = None) -> I
     if 0 in (*x_q.shape, w.n):
         return np.zeros((x_q.shape[0], w.n), np.int32)
     m = x_q.shape[0]
-    if not has_native_dpbusd() and m >= _BLAS_ROWS:
+    if not has_native_dpbusd() and m >= _FLOAT32_ROWS:
         return _float32_matmul(x_q, w.codes(), largest_product=128)
     multiply = matmul_few_rows if m <= _FEW_ROWS else matmul_packed if m < _MANY_ROWS else matmul_unpacked
     x = _padded_k(x_q, 16 * w.packed.shape[1])
@@ -67,7 +68,7 @@ def int8_matmul(x_q: Int8, w_q: Int8, threads: int | None = None) -> Int32:
     _check_threads(threads)
     if 0 in (m, n, k):
         return np.zeros((m, n), np.int32)
-    if not has_native_dpbusd() and m >= _BLAS_ROWS:
+    if not has_native_dpbusd() and m >= _FLOAT32_ROWS:
         return _float32_matmul(x_q, w_q, largest_product=128 * 128)
     quads = -(-k // 4)
     y = np.empty((m, LANES * -(-n // LANES)), np.int32)
@@ -100,12 +101,12 @@ def _padded_k(x_q: Int8, k: int) -> Int8:
 
 
 def _float32_matmul(x_q: Int8, w_q: Int8, largest_product: int) -> Int32:
-    """Exact product by sgemm: no partial sum of `step` products leaves the integers that float32 holds."""
+    """Exact product in float32: no partial sum of `step` products leaves the integers that float32 holds."""
     y = np.zeros((x_q.shape[0], w_q.shape[0]), np.int32)
     step = _FLOAT32_EXACT // largest_product
     for k in range(0, x_q.shape[1], step):
         x = x_q[:, k : k + step].astype(np.float32)
-        for n in range(0, w_q.shape[0], _BLAS_COLUMNS):
-            w = w_q[n : n + _BLAS_COLUMNS, k : k + step].astype(np.float32)
-            y[:, n : n + _BLAS_COLUMNS] += (x @ w.T).astype(np.int32)
+        for n in range(0, w_q.shape[0], _FLOAT32_COLUMNS):
+            w = w_q[n : n + _FLOAT32_COLUMNS, k : k + step].astype(np.float32)
+            y[:, n : n + _FLOAT32_COLUMNS] += matmul(x[None], w[None])[0].astype(np.int32)
     return y

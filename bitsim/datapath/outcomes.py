@@ -7,6 +7,7 @@ import numpy as np
 
 from bitsim.datapath.base import Array
 from bitsim.events import Events
+from bitsim.floats.rows import square_sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,11 @@ class Overflow:
 
     def __str__(self) -> str:
         return f"token {self.m}, k {self.k}, output {self.n}"
+
+
+def _squares(values: Array) -> float:
+    """The sum of squares, in the order of `floats.rows`."""
+    return float(square_sums(values.reshape(1, -1))[0, 0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +54,8 @@ class Deviation:
             outputs=y.size,
             wrong=int(np.count_nonzero(error)),
             largest=float(error.max()),
-            error_squares=float((error * error).sum()),
-            exact_squares=float((sums * sums).sum()),
+            error_squares=_squares(error),
+            exact_squares=_squares(sums),
         )
 
     @property

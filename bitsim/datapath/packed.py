@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitsim._jit import team
 from bitsim.datapath.kernels.pack import LANES, pack_codes, pack_hf_bytes, unpack_rows
-from bitsim.datapath.kernels.team import team
 from bitsim.errors import OperandError
 
 _LINE_K = 16

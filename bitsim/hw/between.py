@@ -5,12 +5,12 @@ curve 0.046), so they only say how far along the way a node lies: a constant is 
 which the curve itself has its value at the node. Both ends are kept, nothing beyond them is offered.
 """
 
-import math
 import re
 from pathlib import Path
 from typing import Any
 
 from bitsim.errors import ConfigError
+from bitsim.floats.scalars import log, power
 from bitsim.hw.complaints import validate
 from bitsim.hw.constants import Constant
 from bitsim.hw.scaling import area_factor, energy_factor
@@ -45,15 +45,15 @@ def between(large: Technology, small: Technology, node_nm: float) -> Technology:
     if large.supply is None or small.supply is None:
         missing = large if large.supply is None else small
         raise ConfigError(f"{missing.path}: supply: required to scale to another node")
-    u = math.log(node_nm / large.node_nm) / math.log(small.node_nm / large.node_nm)
+    u = log(node_nm / large.node_nm) / log(small.node_nm / large.node_nm)
     start_v, end_v = large.supply.nominal, small.supply.nominal
     supply_v = (1 - u) * start_v + u * end_v
 
     def energy(node: float, volts: float) -> float:
-        return math.log(energy_factor(large.node_nm, start_v, node, volts))
+        return log(energy_factor(large.node_nm, start_v, node, volts))
 
     e = energy(node_nm, supply_v) / energy(small.node_nm, end_v)
-    a = math.log(area_factor(large.node_nm, node_nm)) / math.log(area_factor(large.node_nm, small.node_nm))
+    a = log(area_factor(large.node_nm, node_nm)) / log(area_factor(large.node_nm, small.node_nm))
     along = f"on the energy curve of {CURVE} at {supply_v:.3f} V"
     data: dict[str, Any] = {
         "kind": "technology",
@@ -96,7 +96,7 @@ def _sram(large: Technology, small: Technology, e: float, a: float) -> list[dict
 
 def _joined(start: Constant, end: Constant, t: float, how: str, *, assumed: bool = False) -> dict[str, Any]:
     """A constant `t` of the way from one to another, geometrically; it is no better than the worse of the two."""
-    low, nominal, high = (getattr(start, level) ** (1 - t) * getattr(end, level) ** t for level in LEVELS)
+    low, nominal, high = (power(getattr(start, level), 1 - t) * power(getattr(end, level), t) for level in LEVELS)
     evidence = "assumed" if assumed or "assumed" in (start.evidence, end.evidence) else "derived"
     source = f"{t:.3f} of the way from {start.text()} to {end.text()}, {how}"
     return _constant(low, nominal, high, start.unit, evidence, source)

@@ -10,10 +10,10 @@ and 32 nm. 180 nm, which only the first one has, is left out.
 Area factors are printed with two digits. Between two tabled nodes a factor lies on a straight line in log-log: our own.
 """
 
-import math
 from itertools import pairwise
 
 from bitsim.errors import ConfigError
+from bitsim.floats.scalars import log, power
 
 # Area of a circuit relative to the same in 7 nm, by node in nm.
 AREA = {130: 110, 90: 48, 65: 25, 45: 17, 32: 7.8, 20: 3.6, 16: 3.2, 14: 2.9, 10: 1.7, 7: 1}
@@ -63,5 +63,5 @@ def _at(node_nm: float, table: dict[float, float], what: str) -> float:
     if node_nm in table:
         return table[node_nm]
     above, below = next((a, b) for a, b in pairwise(sorted(table, reverse=True)) if b < node_nm < a)
-    t = math.log(node_nm / above) / math.log(below / above)
-    return float(table[above] ** (1 - t) * table[below] ** t)
+    t = log(node_nm / above) / log(below / above)
+    return power(table[above], 1 - t) * power(table[below], t)

@@ -6,6 +6,7 @@ found by a scan over 1 / e, in which times are close to straight lines: schedule
 them interpolated, and a schedule is made at each best e until it stays where it is.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ import yaml
 from bitsim._version import __version__
 from bitsim.datapath.base import Array
 from bitsim.errors import ConfigError
+from bitsim.floats.scalars import log
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
@@ -169,7 +171,7 @@ def calibrate(points: str | Path | MeasuredPoints, chip: str | Path | Chip) -> C
         held_u, held_latency = _best(table, times, others)
         held_out[i] = table.at(np.array([held_u]))[i, 0] + held_latency
     predicted = table.at(np.array([slowness]))[:, 0] + latency
-    variance = ((predicted / times - 1) ** 2).sum() / (times.size - PARAMETERS) * np.linalg.inv(slopes.T @ slopes)
+    variance = ((predicted / times - 1) ** 2).sum() / (times.size - PARAMETERS) * _inverse_square(slopes)
     binds = _binding(slowness, latency)
     return Calibration(
         inputs={"bitsim": __version__, "chip": chip.name, "chip_sha256": chip.sha256}
@@ -255,6 +257,13 @@ def _refined(table: _Times, times: Array) -> tuple[float, float]:
     return _best(table, times, everything)
 
 
+def _inverse_square(x: Array) -> Array:
+    """The inverse of `x^T x` for two columns, with exact sums: no LAPACK, whose last bit is the CPU's."""
+    aa, ab, bb = (math.fsum(x[:, i] * x[:, j]) for i, j in ((0, 0), (0, 1), (1, 1)))
+    determinant = aa * bb - ab * ab
+    return np.array([[bb, -ab], [-ab, aa]]) / determinant
+
+
 def _slopes(table: _Times, times: Array, u: float, path: str) -> Array:
     """float64 (points, 2): change of each relative time with ln u and with the latency in s, from exact schedules.
 
@@ -263,7 +272,7 @@ def _slopes(table: _Times, times: Array, u: float, path: str) -> Array:
     step = _STEP if u * _STEP <= 1 / LEAST_EFFICIENCY else 1 / _STEP
     table.add(u * step)
     ends = table.at(np.array([u, u * step]))
-    slope = (ends[:, 1] - ends[:, 0]) / np.log(step) / times
+    slope = (ends[:, 1] - ends[:, 0]) / log(step) / times
     if np.abs(slope).max() < _MATTERS:
         raise CalibrationError(
             f"{path}: no point waits for DRAM on this chip, so that its efficiency does not matter; measure matmuls of "

@@ -5,13 +5,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bitsim.model.float_matmul import float_matmul
 from bitsim.model.operators import Operator
 from bitsim.model.weights import FloatWeight
 from bitsim.quant.contracts import Sums
 from bitsim.quant.packing import Float32, Int8, TernaryWeight
 
 Bool = npt.NDArray[np.bool_]
-_BLOCK_ROWS = 8192
 
 
 class Executor(Protocol):
@@ -34,16 +34,13 @@ class Executor(Protocol):
 
 
 class ReferenceExecutor:
-    """Exact integer sums; wide matmuls in float64, rounded once to float32. Slow and obvious; counts nothing."""
+    """Exact integer sums, wide matmuls in the contract's float32. Counts nothing."""
 
     def bitlinear(self, op: Operator, x_q: Int8, weight: TernaryWeight, live: Bool | None = None) -> Sums:
         return exact_matmul(x_q, weight.codes())
 
     def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
-        if isinstance(b, FloatWeight):
-            blocks = [_wide(a, b.rows(i, i + _BLOCK_ROWS)[None]) for i in range(0, b.n, _BLOCK_ROWS)]
-            return np.concatenate(blocks, axis=2)
-        return _wide(a, np.repeat(b, len(a) // len(b), axis=0))
+        return float_matmul(a, b)
 
     def vector(self, op: Operator) -> None:
         pass
@@ -53,8 +50,3 @@ def exact_matmul(x: npt.NDArray[Any], w: npt.NDArray[Any]) -> npt.NDArray[np.int
     """Integers (M, K) times (N, K) -> int64 (M, N); float64 carries them exactly below 2^53."""
     sums: npt.NDArray[np.int64] = np.matmul(x.astype(np.float64), w.astype(np.float64).T).astype(np.int64)
     return sums
-
-
-def _wide(a: Float32, b: Float32) -> Float32:
-    y: Float32 = np.matmul(a.astype(np.float64), b.astype(np.float64).swapaxes(1, 2)).astype(np.float32)
-    return y

@@ -3,16 +3,18 @@
 The block is BitNet b1.58 2B4T's: `h += o_proj(sub_norm(attention(q, k, v(norm(h)))))`, `h += down_proj(sub_norm(relu2(
 gate(norm(h))) * up(norm(h))))`; models without SubLN, without a GLU or without quantised linears leave those parts out,
 and b1 normalises by LayerNorm. A recipe says how each linear's input is quantised and how keys and values are stored.
-Sums of norms and softmax are formed in float64 and rounded, so that a row's result does not depend on how many rows or
-masked positions stand beside it.
+Matmuls, sums and functions are those of `bitsim.floats`: a row's result does not depend on the machine, nor on how many
+rows or masked positions stand beside it.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bitsim.errors import ConfigError, OperandError
+from bitsim.floats.rows import gated, softmax, square_sums
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.config import HiddenAct, ModelConfig
 from bitsim.model.executor import Executor
@@ -112,10 +114,8 @@ class _Step:
         )
         cos, sin = rotary_table(config.head_dim, config.rope_theta, cache.capacity)
         self._cos, self._sin = cos[cache.length : self.context], sin[cache.length : self.context]
-        self._future: Bool | None = None
-        if self.tokens > 1:
-            self._future = np.arange(self.context) > np.arange(cache.length, self.context)[:, None]
-        self._scale = np.float32(config.head_dim**-0.5)
+        self._past = cache.length
+        self._scale = np.float32(1 / math.sqrt(config.head_dim))
         self._eps = np.float32(config.rms_norm_eps)
 
     def _next(self, name: str) -> Operator:
@@ -132,7 +132,7 @@ class _Step:
         self.vector(name)
         if weight is None:
             return layer_norm(x, self.config.rms_norm_eps)
-        mean = (np.add.reduce(x * x, axis=-1, dtype=np.float64, keepdims=True) / x.shape[-1]).astype(np.float32)
+        mean = (square_sums(x) / x.shape[-1]).astype(np.float32)
         y: Float32 = weight * (x * (_ONE / np.sqrt(mean + self._eps)))
         return y
 
@@ -176,7 +176,7 @@ class _Step:
         keys, values = self.cache.append(layer, k, v)
         scores = self._wide(self._next("qk"), self._sharing(q), keys)
         self.vector("softmax")
-        p = self._softmax(scores.reshape(config.num_heads, self.tokens, -1))
+        p = softmax(scores.reshape(config.num_heads, self.tokens, -1), self._scale, self._past)
         y = self._wide(self._next("pv"), self._sharing(p), values.swapaxes(1, 2))
         y = y.reshape(config.num_heads, self.tokens, config.head_dim)
         y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
@@ -193,17 +193,6 @@ class _Step:
     def _sharing(self, x: Float32) -> Float32:
         """(heads, T, width) -> (KV heads, T of all heads that share one, width)."""
         return x.reshape(self.config.num_kv_heads, -1, x.shape[-1])
-
-    def _softmax(self, scores: Float32) -> Float32:
-        """Softmax of the scaled scores (heads, T, context), future positions masked."""
-        scores = scores * self._scale
-        if self._future is not None:
-            scores[:, self._future] = -np.inf
-        scores -= scores.max(axis=-1, keepdims=True)
-        np.exp(scores, out=scores)
-        total = np.add.reduce(scores, axis=-1, dtype=np.float64, keepdims=True).astype(np.float32)
-        scores *= _ONE / total
-        return scores
 
     def mlp(self, w: LayerWeights, h: Float32) -> Float32:
         normed = self.norm("post_attention_layernorm", h, w.post_attention_norm)
@@ -230,10 +219,7 @@ def activate(x: Float32, act: HiddenAct) -> Float32:
     if act == "relu2":
         positive = np.maximum(x, np.float32(0))
         return positive * positive
-    z = x if act == "silu" else np.float32(1.702) * x
-    with np.errstate(over="ignore"):  # exp(-z) = inf gives x / inf = 0, which is right
-        y: Float32 = x / (_ONE + np.exp(-z))
-    return y
+    return gated(x, np.float32(1 if act == "silu" else 1.702))
 
 
 def _check(op: Operator, a: tuple[int, ...], b: tuple[int, ...]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from bitsim.errors import ConfigError, OperandError, PromptError
+from bitsim.floats.rows import cumulative_weights
 from bitsim.model.checkpoint import Model
 from bitsim.model.config import ModelConfig
 from bitsim.model.executor import Executor
@@ -100,8 +101,5 @@ def _choose(logits: Float32, temperature: float, rng: np.random.Generator) -> in
         raise OperandError(f"logits[{int(np.argmin(np.isfinite(logits)))}]: expected a finite number")
     if temperature == 0:
         return int(np.argmax(logits))
-    scaled = logits.astype(np.float64)
-    scaled -= scaled.max()
-    with np.errstate(over="ignore"):  # close to temperature 0 all but the maximum go to exp(-inf) = 0
-        cumulative = np.cumsum(np.exp(scaled / temperature))
+    cumulative = cumulative_weights(logits, temperature)
     return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))

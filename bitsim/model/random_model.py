@@ -1,5 +1,6 @@
 """Synthetic weights of any shape: as large as the real ones, cheap to make, the same for the same seed."""
 
+import math
 from functools import lru_cache, partial
 from statistics import NormalDist
 from zlib import crc32
@@ -54,7 +55,7 @@ def random_weights(config: ModelConfig, seed: int, *, keep: bool = True) -> Mode
         )
     head = embedding
     if not config.tie_embeddings:
-        head = floats(config, seed, "lm_head", config.vocab_size, d, d**-0.5)
+        head = floats(config, seed, "lm_head", config.vocab_size, d, 1 / math.sqrt(d))
     return ModelWeights(embedding=embedding, layers=tuple(layers), norm=_norm(config, d), head=head)
 
 
@@ -68,11 +69,11 @@ def _generator(seed: int, name: str) -> np.random.Generator:
 
 def _linear(config: ModelConfig, contract: Contract, seed: int, name: str, n: int, k: int) -> LinearWeight:
     if not config.quantised:
-        return _float_weight(config, seed, name, n, k, k**-0.5)
+        return _float_weight(config, seed, name, n, k, 1 / math.sqrt(k))
     values = 2 if config.binary else 3
     # A sum of K products of unit variance and variance `occupied` comes out near unit variance.
     occupied = 2 / 3 if values == 3 else 1.0
-    mean = bf16_to_f32(f32_to_bf16(np.array([(occupied * k) ** -0.5], dtype=np.float32)))[0]
+    mean = bf16_to_f32(f32_to_bf16(np.array([1 / math.sqrt(occupied * k)], dtype=np.float32)))[0]
     draw = partial(_packed_codes, values, seed, name, n, k)
     return TernaryOnDemand(packed=draw, n=n, k=k, scale=np.float32(contract.stored_scale(mean)))
 

@@ -20,15 +20,14 @@ _ONE = np.float32(1)
 def ternarise(w: Floats) -> tuple[Int8, np.float32]:
     """Quantise a weight matrix per tensor to {-1, 0, +1}: absmean with eps as a clamp, as transformers and the FAQ.
 
-    `w`: float (N, K) -> codes int8 (N, K) and `mean = max(mean|W|, 1e-5)`. The mean is the float64 mean rounded once
-    to float32 (torch's own depends on its summation order in the last bits); codes are `clip(rint(w * f32(1 / mean)),
-    -1, 1)`. The mean is transformers' `WeightQuant`'s to 2 ulp, and codes are equal but for weights within as much of
-    a tie, |w| = mean / 2 (tests/peers met one in about a million random weights). Source: arXiv 2402.17764 eq. 1-3,
-    with the eps of microsoft/unilm's FAQ (fig. 4).
+    `w`: float (N, K) -> codes int8 (N, K) and `mean = max(mean|W|, 1e-5)`. The mean is exact but for its
+    rounding to float32 (torch's own depends on its summation order in the last bits); codes are
+    `clip(rint(w * f32(1 / mean)), -1, 1)`. The mean is transformers' `WeightQuant`'s to 2 ulp, and codes are equal but
+    for weights within as much of a tie, |w| = mean / 2 (tests/peers met one in about a million random weights). Source:
+    arXiv 2402.17764 eq. 1-3, with the eps of microsoft/unilm's FAQ (fig. 4).
     """
     w32 = as_float32(w)
-    absmean = np.float32(np.abs(w32).mean(dtype=np.float64))
-    absmean = max(absmean, _EPS)
+    absmean = max(mean(np.abs(w32)), _EPS)
     with np.errstate(over="ignore"):  # an overflow to infinity clips to 1
         codes = np.rint(w32 * (_ONE / absmean))
     return np.clip(codes, -1, 1, out=codes).astype(np.int8), absmean

@@ -11,6 +11,7 @@ chosen for the full outer tile, apart from what the outer ranks do, and cut to s
 the outer ranks are those that are best with the lower bound. `Plan.cut` says that, too.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -194,7 +195,7 @@ class Mapper:
         work = self.schedule.work(matmul, plan, transfers)
         energy = float(self._spent(work.streams))
         for legs, moved in zip(transfers, work.moved, strict=True):
-            energy += float(legs.prices(self.goal.per_bit)[1:] @ moved)
+            energy += math.fsum(legs.prices(self.goal.per_bit)[1:] * moved)  # not the BLAS, whose order is the CPU's
         return self._score(work.cycles, energy)
 
     def _score(self, time: float, energy: float) -> tuple[float, ...]:

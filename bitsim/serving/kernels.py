@@ -7,6 +7,7 @@ rises with its bytes and saturates at `efficiency`. How good that is shows the e
 seen it ("left out").
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -124,9 +125,12 @@ def fit_line(x: Sequence[float] | Float64, y: Sequence[float] | Float64) -> tupl
     """Intercept and slope that minimise `sum(((intercept + slope x) / y - 1)^2)`; `y` > 0."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     scale = float(np.max(np.abs(x)))
-    terms = np.stack([1.0 / y, x / scale / y], axis=1)
-    intercept, slope = np.linalg.lstsq(terms, np.ones_like(y), rcond=None)[0]
-    return float(intercept), float(slope) / scale
+    ones, lines = 1.0 / y, x / scale / y
+    # The normal equations, with sums that no order of addition and no LAPACK changes.
+    aa, ab, bb = math.fsum(ones * ones), math.fsum(ones * lines), math.fsum(lines * lines)
+    a, b = math.fsum(ones), math.fsum(lines)
+    determinant = aa * bb - ab * ab
+    return (a * bb - b * ab) / determinant, (aa * b - ab * a) / determinant / scale
 
 
 def _left_out(x: Float64, y: Float64, i: int) -> float:

@@ -21,7 +21,6 @@ from bitsim.results.setup import Execution, check_count
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import HELD_OUT, byte_level_weights, first_window
-from bitsim.study.threads import kernels_first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +135,7 @@ def observed(chip: Chip, model: Model, limit: int) -> RangeExecutor:
     weights, tokens = byte_level_weights(model, quantised=True), first_window(model.config, limit)
     recipe = recipe_named(model.config.default_numerics)
     executor = RangeExecutor(Placement(chip), Execution(recipe=recipe, toggles="off"))
-    with kernels_first():
-        forward(model.config, weights, tokens, KVCache(model.config, 32), executor, recipe)
+    forward(model.config, weights, tokens, KVCache(model.config, 32), executor, recipe)
     return executor
 
 

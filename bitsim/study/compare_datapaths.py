@@ -33,7 +33,6 @@ from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import HELD_OUT
 from bitsim.study.recorded import LinearCall, recorded
 from bitsim.study.taken import taken_call
-from bitsim.study.threads import kernels_first
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -129,11 +128,10 @@ def compare_datapaths(
     execution = Execution(recipe=recipe, toggles=toggles, seed=seed)
     calls, tokens = recorded(model, limit)
     rows = []
-    with kernels_first():
-        for chip in selected:
-            rows.append(_compared(chip, model, calls, execution))
-            if on_chip:
-                on_chip(len(rows), len(selected))
+    for chip in selected:
+        rows.append(_compared(chip, model, calls, execution))
+        if on_chip:
+            on_chip(len(rows), len(selected))
     common = {"bitsim": __version__, "model": model.name, "model_sha256": model.digest, "numerics": recipe.name}
     common |= {"technology": technology.name, "technology_sha256": technology.sha256, "text": HELD_OUT}
     notes = [

@@ -12,6 +12,7 @@ import numpy as np
 
 from bitsim.datapath.base import Array
 from bitsim.errors import ConfigError, PromptError
+from bitsim.floats.rows import log_losses
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
@@ -27,7 +28,8 @@ from bitsim.results.setup import Execution, check_count
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import byte_level_weights, text_tokens
-from bitsim.study.threads import kernels_first
+
+_LN2 = 0.6931471805599453
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,12 +170,11 @@ def _score(
     config, recipe = model.config, execution.recipe
     executor = ChipExecutor(Placement(chip), execution)
     bits = 0.0
-    with kernels_first():
-        for done, start in enumerate(range(0, data.size - 1, window)):
-            fed = data[start : min(start + window, data.size - 1)]
-            logits = forward(config, weights, fed, KVCache(config, kv), executor, recipe)
-            bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
-            on_window(done + 1)
+    for done, start in enumerate(range(0, data.size - 1, window)):
+        fed = data[start : min(start + window, data.size - 1)]
+        logits = forward(config, weights, fed, KVCache(config, kv), executor, recipe)
+        bits += surprise(logits, data[start + 1 : start + 1 + fed.size])
+        on_window(done + 1)
     off = executor.deviation
     return Score(
         model=model.name,
@@ -207,8 +208,5 @@ def _report(on_window: Callable[[int, int], None] | None, before: int, of: int, 
 
 
 def surprise(logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
-    """Bits that the targets (T,) cost under logits (T, vocabulary), in float64."""
-    scores = logits.astype(np.float64)
-    scores -= scores.max(axis=1, keepdims=True)
-    log_sum = np.log(np.exp(scores).sum(axis=1))
-    return float((log_sum - scores[np.arange(targets.size), targets]).sum() / math.log(2))
+    """Bits that the targets (T,) cost under logits (T, vocabulary), in float64; added exactly and rounded once."""
+    return math.fsum(log_losses(logits, targets).tolist()) / _LN2

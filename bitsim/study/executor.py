@@ -15,13 +15,13 @@ from bitsim.datapath.tiled import Layout, TiledWeights, layout_of, prepare_store
 from bitsim.datapath.tiled_execution import execute_tiles, observe_all_tiles, observe_tiles
 from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events, total
+from bitsim.model.float_matmul import float_matmul
 from bitsim.model.operators import Operator
 from bitsim.model.weights import FloatWeight
 from bitsim.quant.packing import TernaryWeight
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.setup import Execution
 from bitsim.schedule.place import Placed, Placement, naming
-from bitsim.study.float_matmul import float_matmul
 
 OnOperator = Callable[[Operator, Placed], None]
 _MOST_RECENT = 8192

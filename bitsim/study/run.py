@@ -20,7 +20,6 @@ from bitsim.schedule.place import ASSUMPTIONS
 from bitsim.study.capacity import check_capacity
 from bitsim.study.executor import ChipExecutor, OnOperator
 from bitsim.study.goal import placement_for
-from bitsim.study.threads import kernels_first
 
 SHOWN_OVERFLOWS = 8  # operators whose first overflow is noted; the events of all are in the tables
 
@@ -85,19 +84,18 @@ def run(
         if on_token:
             on_token(token, words.decode([token]) if words else "")
 
-    with kernels_first():
-        done, logits = generate(
-            model,
-            executor,
-            ids,
-            new_tokens,
-            recipe,
-            temperature=temperature,
-            seed=seed,
-            kv=recipe.kv or (16 if wide == "datapath" else 32),
-            chunk=chunk,
-            on_token=announce,
-        )
+    done, logits = generate(
+        model,
+        executor,
+        ids,
+        new_tokens,
+        recipe,
+        temperature=temperature,
+        seed=seed,
+        kv=recipe.kv or (16 if wide == "datapath" else 32),
+        chunk=chunk,
+        on_token=announce,
+    )
     return Result(
         mode="run",
         chip=chip,

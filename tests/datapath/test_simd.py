@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitsim._jit import kernel
-from bitsim.datapath.kernels.simd import hsum, inlined, load, popcount, splat, store
+from bitsim._jit import inlined, kernel
+from bitsim.datapath.kernels.simd import hsum, load, popcount, splat, store
 from bitsim.datapath.kernels.simd_dot import dpbusd, has_native_dpbusd
 
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]

@@ -14,9 +14,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsim._jit import kernel, parallel_kernel
+from bitsim._jit import kernel, parallel_kernel, team
 from bitsim.datapath.kernels.simd import hsum, load, popcount, splat, store
-from bitsim.datapath.kernels.team import team
 
 LANES = 32
 _WORTH_A_TEAM = 2**18  # MACs

@@ -7,9 +7,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsim._jit import parallel_kernel
+from bitsim._jit import parallel_kernel, team
 from bitsim.datapath.kernels.simd import popcount
-from bitsim.datapath.kernels.team import team
 
 NOWHERE = -1
 _WORTH_A_TEAM = 2**16  # lookups

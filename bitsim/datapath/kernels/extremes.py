@@ -6,8 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsim._jit import parallel_kernel
-from bitsim.datapath.kernels.team import team
+from bitsim._jit import parallel_kernel, team
 
 _WORTH_A_TEAM = 2**15  # MACs
 

@@ -11,11 +11,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsim._jit import kernel, parallel_kernel
+from bitsim._jit import inlined, kernel, parallel_kernel, team
 from bitsim.datapath.kernels.pack import LANES, quad_lines
-from bitsim.datapath.kernels.simd import hsum, inlined, load, popcount, splat, store
+from bitsim.datapath.kernels.simd import hsum, load, popcount, splat, store
 from bitsim.datapath.kernels.simd_half import half_bits, round_half
-from bitsim.datapath.kernels.team import team
 
 _WORTH_A_TEAM = 2**17  # MACs
 Bits16 = NDArray[np.uint16]

@@ -10,8 +10,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from bitsim._jit import kernel, parallel_kernel
-from bitsim.datapath.kernels.simd import inlined, load, splat, store
+from bitsim._jit import inlined, kernel, parallel_kernel
+from bitsim.datapath.kernels.simd import load, splat, store
 from bitsim.datapath.kernels.tiles import dot_tile, load_lines, prefetch_lines, store_tile, two_bit_fields, zero_tile
 
 

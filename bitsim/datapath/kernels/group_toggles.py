@@ -10,12 +10,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsim._jit import kernel, parallel_kernel
+from bitsim._jit import kernel, parallel_kernel, team
 from bitsim.datapath.kernels.pack import LANES
 from bitsim.datapath.kernels.psum_toggles import FOUR_TIMES_128, quad_operands, register_mask, tiles_to_quads
 from bitsim.datapath.kernels.simd import hsum, load, popcount, splat, store
 from bitsim.datapath.kernels.simd_dot import dpbusd
-from bitsim.datapath.kernels.team import team
 
 _WORTH_A_TEAM = 2**20  # MACs
 

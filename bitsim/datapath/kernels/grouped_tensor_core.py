@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from bitsim._jit import kernel, parallel_kernel
-from bitsim.datapath.kernels.simd import inlined, load, splat, store
+from bitsim._jit import inlined, kernel, parallel_kernel, team
+from bitsim.datapath.kernels.simd import load, splat, store
 from bitsim.datapath.kernels.simd_float import LANES
-from bitsim.datapath.kernels.team import team
 from bitsim.datapath.kernels.tensor_core import Rules, accumulator_power, power, round_once
 
 _WORTH_A_TEAM = 2**17  # MACs

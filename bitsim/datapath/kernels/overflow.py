@@ -6,8 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsim._jit import kernel, parallel_kernel
-from bitsim.datapath.kernels.team import team
+from bitsim._jit import kernel, parallel_kernel, team
 
 WIDEST = 62  # bits; the sum of two such registers still fits int64
 NOWHERE = np.iinfo(np.int64).max

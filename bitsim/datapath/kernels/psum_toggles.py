@@ -14,11 +14,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsim._jit import kernel, parallel_kernel
+from bitsim._jit import inlined, kernel, parallel_kernel, team
 from bitsim.datapath.kernels.pack import LANES, quad_lines
-from bitsim.datapath.kernels.simd import hsum, inlined, load, popcount, splat, store
+from bitsim.datapath.kernels.simd import hsum, load, popcount, splat, store
 from bitsim.datapath.kernels.simd_dot import dpbusd
-from bitsim.datapath.kernels.team import team
 
 _WORTH_A_TEAM = 2**19  # MACs
 FOUR_TIMES_128 = np.int32(-0x7F7F7F80)  # 0x80808080

@@ -13,13 +13,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsim._jit import kernel, parallel_kernel
+from bitsim._jit import kernel, parallel_kernel, team
 from bitsim.datapath.kernels.group_toggles import chain_toggles
 from bitsim.datapath.kernels.pack import LANES
 from bitsim.datapath.kernels.psum_toggles import register_mask
 from bitsim.datapath.kernels.simd import hsum, load, popcount, splat, store
 from bitsim.datapath.kernels.simd_dot import dpbusd
-from bitsim.datapath.kernels.team import team
 
 _WORTH_A_TEAM = 2**16  # lookups
 _MOST = 512  # the magnitude that no entry exceeds before it is rounded

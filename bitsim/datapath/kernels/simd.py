@@ -9,7 +9,7 @@ Numba does not watch this file: after a change here delete the caches of the ker
 
 import operator
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -17,10 +17,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from bitsim._jit import compiled
-
 REGISTER_BITS = 512
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Vector(types.Type):  # type: ignore[misc]
@@ -65,11 +62,6 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 def lane_operation(typing_function: Callable[..., Any]) -> Any:
     """`numba.extending.intrinsic`, typed."""
     return intrinsic(typing_function)
-
-
-def inlined(function: F) -> F:
-    """Compile a helper that takes or returns vectors: always inlined, so that they stay in registers."""
-    return cast(F, compiled(function, forceinline=True))
 
 
 # --- target -----------------------------------------------------------------------------------------------------------

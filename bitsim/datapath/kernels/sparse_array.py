@@ -12,9 +12,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsim._jit import kernel, parallel_kernel
+from bitsim._jit import kernel, parallel_kernel, team
 from bitsim.datapath.kernels.simd import hsum, load, popcount, splat, store
-from bitsim.datapath.kernels.team import team
 
 COLUMNS = 32
 _HALF = 16  # accumulators of 32 bits side by side

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from bitsim._jit import kernel, parallel_kernel
-from bitsim.datapath.kernels.simd import inlined, load, splat, store
+from bitsim._jit import inlined, kernel, parallel_kernel, team
+from bitsim.datapath.kernels.simd import load, splat, store
 from bitsim.datapath.kernels.simd_float import (
     LANES,
     lanes_outside,
@@ -25,7 +25,6 @@ from bitsim.datapath.kernels.simd_float import (
     smaller,
     truncate,
 )
-from bitsim.datapath.kernels.team import team
 
 NAN_SCALE = 2**14  # stands for a NaN among the exponents of block scales
 _MAX_FAST_ALIGNMENT_BITS = 25  # 16 * 4 * 2^25 = 2^31

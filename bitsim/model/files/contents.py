@@ -1,5 +1,6 @@
 """What a checkpoint holds: per linear its shape, type, bits per weight, share of zeros and scale."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -85,7 +86,7 @@ def _spread(scales: Sequence[float]) -> dict[str, float]:
     return {
         "min": float(values.min()),
         "median": float(np.median(values)),
-        "mean": float(values.mean()),
+        "mean": math.fsum(scales) / len(scales),
         "max": float(values.max()),
     }
 
