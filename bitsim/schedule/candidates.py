@@ -3,8 +3,8 @@
 Multiples of a unit, the datapath's grain, and all of a dimension: other tiles leave parts of the datapath idle and
 change what its registers do. All of them, if they make at most MOST_TILES tiles. Otherwise, for every number of tiles
 of M, K and N, the smallest size that makes so many: larger ones need more room for as many transfers, and gain at most
-what a shorter last tile saves. Where even these are too many, some of them. Dimensions that are `broken`: the same for a
-unit of 1, with multiples of the grain and its halves down to 1 where there are too many.
+what a shorter last tile saves. Where even these are too many, some of them. Dimensions that are `broken`: the same for
+a unit of 1, with multiples of the grain and its halves down to 1 where there are too many.
 """
 
 import math
