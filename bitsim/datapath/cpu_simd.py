@@ -115,7 +115,12 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
     @property
     def grain(self) -> tuple[int, int, int]:
         """I2_S reduces the lanes at the end of a row: it takes all of K."""
-        return (1, self.spec.block_k, self.spec.block_n) if self.spec.tables else (1, WHOLE_ROW, 1)
+        return (1, self.spec.step_k, self.spec.block_n) if self.spec.tables else (1, WHOLE_ROW, 1)
+
+    @property
+    def tile_depth(self) -> int:
+        """TL2 takes whole blocks of K in triples, and the rest of a call in pairs."""
+        return self.spec.block_k if self.spec.tables else WHOLE_ROW
 
     def padded(self, k: int, n: int) -> tuple[int, int]:
         """K and N of the matmul that the kernel computes; raises `OperandError` for those that it can't."""

@@ -23,7 +23,7 @@ def joined(
         summed = datapath.execute(filled(datapath, x, w.layout), w.chained[j], toggles="off", live=live)
         y, overflows = summed.y, {e: n for e, n in summed.events.items() if e.startswith("overflow.")}
         events = Events({e: n for e, n in events.items() if not e.startswith("overflow.")})
-        found = [_unfilled(summed.first_overflow, w.layout, datapath.grain[1])]
+        found = [_unfilled(summed.first_overflow, w.layout, datapath.tile_depth)]
     else:
         y, overflows, first = add_up([part.y for part in parts], datapath, starts)
         found.append(first)

@@ -107,6 +107,11 @@ class Datapath(Protocol):
         ...
 
     @property
+    def tile_depth(self) -> int:
+        """Of one that is `sums_tiles`: tiles of K that are multiples of it change no event."""
+        ...
+
+    @property
     def arithmetic(self) -> str:
         """The number format of its operations, as the papers price them."""
         ...
@@ -115,8 +120,7 @@ class Datapath(Protocol):
     def sums_tiles(self) -> bool:
         """Whether sums of tiles of K are added in its own accumulators, which take up those of the tiles before.
 
-        Tiles that are multiples of `grain` change no event of such a datapath. Otherwise an adder beside the buffer of
-        sums joins them.
+        Otherwise an adder beside the buffer of sums joins them.
         """
         ...
 

@@ -176,6 +176,10 @@ class Structure(ABC, Generic[Spec]):
         """Bits of a partial sum in its buffer: those of the widest accumulator."""
         return max(self.registers().values(), default=self.spec.acc_bits)
 
+    @property
+    def tile_depth(self) -> int:
+        return self.grain[1]
+
     def parts(self) -> Mapping[str, int] | None:
         """What it is built of: how many of each part, by the names in a technology's `areas`; None: not told.
 

@@ -67,7 +67,7 @@ def layout_of(datapath: Datapath, tiles: Tiles) -> Layout:
     else:
         parts = []
         for tile in slices(tiles.sizes(K)):
-            if datapath.sums_tiles and parts and (tile.start - parts[-1].start) % datapath.grain[1] == 0:
+            if datapath.sums_tiles and parts and (tile.start - parts[-1].start) % datapath.tile_depth == 0:
                 parts[-1] = Part(start=parts[-1].start, stop=tile.stop)
             else:
                 parts.append(Part(start=tile.start, stop=tile.stop))
@@ -136,6 +136,6 @@ def prepare_stored_tiles(datapath: Datapath, weight: FloatWeight, layout: Layout
 
 def filled(datapath: Datapath, operand: Array, layout: Layout) -> Array:
     """The parts of K of `operand` (rows, K) one behind another, each filled up with zeros to whole units of K."""
-    unit = datapath.grain[1]
+    unit = datapath.tile_depth
     parts = [operand[:, part.k] for part in layout.parts]
     return np.concatenate([np.pad(part, ((0, 0), (0, -part.shape[1] % unit))) for part in parts], axis=1)

@@ -3,8 +3,8 @@
 Multiples of a unit, the datapath's grain, and all of a dimension: other tiles leave parts of the datapath idle and
 change what its registers do. All of them, if they make at most MOST_TILES tiles. Otherwise, for every number of tiles
 of M, K and N, the smallest size that makes so many: larger ones need more room for as many transfers, and gain at most
-what a shorter last tile saves. Where even these are too many, some of them. `broken`: the same for a unit of 1, with
-multiples of the grain and its halves down to 1 where there are too many.
+what a shorter last tile saves. Where even these are too many, some of them. Dimensions that are `broken`: the same for
+a unit of 1, with multiples of the grain and its halves down to 1 where there are too many.
 """
 
 import math
@@ -21,11 +21,15 @@ MOST_OUTER, MOST_INNER = 8, 16
 EACH = "one tile size for each number of tiles"
 
 
-def candidates(dims: Tile, unit: Tile, rank: int, ranks: int, *, broken: bool) -> tuple[list[Array], str]:
+def candidates(
+    dims: Tile, unit: Tile, rank: int, ranks: int, *, broken: tuple[bool, bool, bool]
+) -> tuple[list[Array], str]:
     """Tile sizes of M, K and N for one of `ranks` ranks, the largest first, and to what they are limited."""
     most = MOST_SIZES if ranks == 1 else MOST_OUTER if rank else MOST_INNER
-    lists_of = _broken_lists if broken else _lists
-    lists = [lists_of(size, step, most) for size, step in zip(dims, unit, strict=True)]
+    lists = [
+        (_broken_lists if parts else _lists)(size, step, most)
+        for size, step, parts in zip(dims, unit, broken, strict=True)
+    ]
     chosen = [0, 0, 0]
     for d in (0, 1, 2, 0, 1, 2):
         finer = [choice + (i == d) for i, choice in enumerate(chosen)]

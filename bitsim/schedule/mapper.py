@@ -38,8 +38,9 @@ PerBit = Mapping[str, tuple[float, float]]
 # Without prices, ties of latency go to the plan that moves less, a bit of DRAM counting as a hundred of SRAM.
 DRAM_WEIGHT = 100.0
 # Tiles that break the grain leave a part of the datapath idle, whose energy the mapper does not see: they must gain
-# more than this share of the objective, and not just a shorter first load.
-WORTH = 0.01
+# more than this share of the objective, and not just a shorter first load. In K they would change what a datapath gives
+# that rounds as it sums.
+WORTH = 0.05
 
 
 class ScheduleError(ConfigError):
@@ -108,9 +109,10 @@ class Mapper:
         """The best loops of one rank and those inside of it, for `repeat` matmuls of `dims`."""
         legs = task.transfers[rank]
         datapath = self.schedule.datapath
-        sizes, cut = candidates(
-            dims, self.unit(legs, dims, broken=task.broken), rank, len(task.transfers), broken=task.broken
-        )
+        broken = (task.broken, task.broken and datapath.exact, task.broken)
+        units = [self.unit(legs, dims), self._grain(dims)]
+        m, k, n = (units[parts][d] for d, parts in enumerate(broken))
+        sizes, cut = candidates(dims, (m, k, n), rank, len(task.transfers), broken=broken)
         lattice = [sizes_of_tiles(size, tiles) for size, tiles in zip(dims, sizes, strict=True)]
         places = _open([values for values, _ in lattice])
         costs = self._costs(legs, places, stays=False)
@@ -143,10 +145,14 @@ class Mapper:
         used = np.ascontiguousarray(np.moveaxis(tiles.used[self.schedule.at(legs)], 0, -1))
         return tiles.cycles, self._spent(tiles.streams), used
 
-    def unit(self, legs: Transfers, dims: Tile, *, broken: bool = False) -> Tile:
+    def _grain(self, dims: Tile) -> Tile:
+        m, k, n = (min(size, most) for size, most in zip(self.schedule.datapath.grain, dims, strict=True))
+        return m, k, n
+
+    def unit(self, legs: Transfers, dims: Tile) -> Tile:
         """What tiles are multiples of: the grain, its largest dimension halved until the buffers have room."""
-        unit = [min(size, most) for size, most in zip(self.schedule.datapath.grain, dims, strict=True)]
-        while not broken and self._too_small(legs, (unit[0], unit[1], unit[2])):
+        unit = [*self._grain(dims)]
+        while self._too_small(legs, (unit[0], unit[1], unit[2])):
             d = unit.index(max(unit))
             unit[d] = -(-unit[d] // 2)
         return unit[0], unit[1], unit[2]

@@ -68,7 +68,7 @@ def test_law_11_tiles_that_a_datapath_sums_itself_count_as_their_calls_on_the_tw
     expected = total([part.events for part in parts]) + Events(joints)
     assert without_overflows(done.events) == without_overflows(expected)
     assert done.cycles == sum(part.cycles for part in parts)
-    unit = datapath.grain[1]
+    unit = datapath.tile_depth
     whole = member.twin(filled(x, tiles, unit), filled(w, tiles, unit), datapath.spec)
     np.testing.assert_array_equal(done.y, whole.y)
     lost = {name: n for name, n in whole.events.items() if name.startswith("overflow.")}

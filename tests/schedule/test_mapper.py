@@ -71,7 +71,10 @@ def loops_of(mapper: Mapper, matmul: Matmul) -> list[Loops]:
     (transfers,) = mapper.schedule.transfers(matmul)
     if not fits(transfers, Loops(tile=(1, 1, 1), order=0, keep=0), matmul.dims, matmul.repeat):
         return []
-    return all_loops(transfers, matmul.dims, matmul.repeat)
+    every = all_loops(transfers, matmul.dims, matmul.repeat)
+    unit = mapper.unit(transfers, matmul.dims)[1]
+    breaks = mapper.schedule.datapath.exact  # otherwise tiles of K would change outputs
+    return [loops for loops in every if breaks or loops.tile[1] % unit == 0 or loops.tile[1] == matmul.k]
 
 
 def walked_score(mapper: Mapper, matmul: Matmul, plan: Plan) -> tuple[float, ...]:
