@@ -5,6 +5,7 @@ that `import bitsim` costs nothing.
 """
 
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from bitsim._version import __version__
@@ -83,4 +84,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bitsim' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    found = getattr(import_module(_HOMES[name]), name)
+    if isinstance(found, FunctionType):
+        from bitsim._checks import checked
+
+        found = checked(found)
+    globals()[name] = found  # so that a name is one object
+    return found

@@ -60,7 +60,7 @@ def view_evaluation(evaluation: "Evaluation") -> None:
     if score.overflows:
         echo(f"{score.overflows:,} accumulator overflows, first in {score.first_overflow}")
     if score.wrong_sums:
-        echo(
-            f"{score.wrong_sums:,} BitLinear sums differ from the exact ones, by {score.largest_sum_error:,g} at "
-            f"most; root mean square {score.rms_sum_error:.3g} of theirs"
-        )
+        sizes = "some are not finite"
+        if score.largest_sum_error is not None and score.rms_sum_error is not None:
+            sizes = f"by {score.largest_sum_error:,g} at most; root mean square {score.rms_sum_error:.3g} of theirs"
+        echo(f"{score.wrong_sums:,} BitLinear sums differ from the exact ones, {sizes}")

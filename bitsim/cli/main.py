@@ -1,13 +1,14 @@
 """The `bitsim` command: sub-commands are imported only when they are asked for, errors are one line."""
 
 import importlib
-import os
 import sys
+from typing import Any
 
 import click
 
 from bitsim._version import __version__
-from bitsim.cli.terminal import cut, echo
+from bitsim.cli.leaving import Left, leaving, streams
+from bitsim.cli.terminal import cut, echo, warnings_in_a_line
 from bitsim.errors import BitsimError, UnknownNameError
 
 # The commands by what they are for, in the order in which help shows them.
@@ -44,6 +45,14 @@ COMMANDS = {name: text for group in GROUPS.values() for name, text in group.item
 class LazyGroup(click.Group):
     """Loads `bitsim.cli.<command>` on first use."""
 
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        with leaving():  # click ends the process by itself when a pipe is closed or Ctrl-C is pressed
+            return super().make_context(*arguments, **settings)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with leaving(ctx):
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
 
@@ -68,31 +77,50 @@ def cli(debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: exit code 0, or 2 with one line on stderr; `--debug` shows the traceback."""
+    """Entry point: exit code 0, or 2 with one line on stderr; `--debug` shows the traceback.
+
+    130 if interrupted, with one line that says in what; 141 if nobody reads stdout any more.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     if len(given) > 1 and given[-1] == "--debug":
         given = ["--debug", *given[:-1]]  # it may also stand at the end of the line
     debug = given[:1] == ["--debug"]
-    given = given if given else ["--help"]
+    with streams():
+        _run(given if given else ["--help"], debug)
+
+
+def _run(given: list[str], debug: bool) -> None:
     try:
-        cli.main(args=given, prog_name="bitsim", standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:
+        with leaving(), warnings_in_a_line():
+            refuse_what_is_no_text(given)
+            cli.main(args=given, prog_name="bitsim", standalone_mode=False)
+            sys.stdout.flush()
+    except Left as left:
+        if left.says:
+            echo(f"bitsim: {left.says}", err=True)
+        sys.exit(left.code)
+    except (OSError, MemoryError, click.ClickException, BitsimError) as error:
         if debug:
             raise
-        fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-    except click.ClickException as error:
-        if debug:
-            raise
-        fail(" ".join(error.format_message().split()))
-    except BitsimError as error:
-        if debug:
-            raise
-        fail(str(error))
+        fail(message_of(error))
+
+
+def refuse_what_is_no_text(arguments: list[str]) -> None:
+    """Raise for an argument that can't be printed, written to a file or passed on: bytes that are no UTF-8, or NUL."""
+    for word in arguments:
+        if "\0" in word or any("\ud800" <= character <= "\udfff" for character in word):
+            raise click.UsageError(f"argument {word!a}: expected UTF-8 text")
+
+
+def message_of(error: OSError | MemoryError | click.ClickException | BitsimError) -> str:
+    """What an error says, in one line or one line per problem."""
+    if isinstance(error, click.ClickException):
+        return " ".join(error.format_message().split())
+    if isinstance(error, MemoryError):
+        return f"out of memory{f': {error}' if str(error) else ''}"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    return str(error)
 
 
 def fail(message: str) -> None:

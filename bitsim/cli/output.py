@@ -37,7 +37,10 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         table.add_column(printable(column), justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         table.add_row(*row)
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, markup=False, highlight=False).print(table)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+    with console.capture() as captured:  # rich ends the process by itself when a pipe is closed
+        console.print(table)
+    click.echo(captured.get(), nl=False)
 
 
 def echo_json(text: str) -> None:

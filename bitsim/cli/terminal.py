@@ -2,6 +2,10 @@
 
 import sys
 import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -47,3 +51,15 @@ def note(message: str) -> None:
     """A line on stderr for people at a terminal; silent when piped."""
     if sys.stderr.isatty():
         echo(message, err=True)
+
+
+@contextmanager
+def warnings_in_a_line() -> Iterator[None]:
+    """Warnings of Python are lines like those of errors, without the line of code that they come from."""
+
+    def show(message: Warning | str, *_where: Any) -> None:
+        echo(cut(f"bitsim: warning: {message}"), err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield

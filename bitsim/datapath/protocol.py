@@ -165,6 +165,11 @@ class Datapath(Protocol):
         """The event of a sum that leaves its range when tiles of K are joined."""
         ...
 
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether `tile_costs` finds the costs of many shapes together, not one by one."""
+        ...
+
     def tile_costs(self, m: Array, k: Array, n: Array) -> TileCosts:
         """`cycles` and `streams` of many shapes: int64 arrays that broadcast."""
         ...

@@ -115,8 +115,8 @@ class Timeline:
         self.close()
         head = {"how": HOW, "left_out": self.left_out or "nothing", "clock_ghz": self.chip.clock.nominal}
         names = {"otherData": head | dict(inputs or {}), "displayTimeUnit": "ns"}
-        lines = ",\n".join(json.dumps(event, separators=(",", ":")) for event in self.events())
-        return f'{json.dumps(names)[:-1]}, "traceEvents": [\n{lines}\n]}}\n'
+        lines = ",\n".join(json.dumps(event, separators=(",", ":"), allow_nan=False) for event in self.events())
+        return f'{json.dumps(names, allow_nan=False)[:-1]}, "traceEvents": [\n{lines}\n]}}\n'
 
     def events(self) -> Iterator[dict[str, Any]]:
         """All events of the trace."""

@@ -15,6 +15,8 @@ from bitsim.quant.kv import KVStorage
 from bitsim.quant.packing import Float32
 from bitsim.quant.recipes import Recipe, recipe_named
 
+MOST_STEPS = 2**16  # of a prompt in chunks
+
 
 def generate(
     model: Model,
@@ -69,6 +71,10 @@ def chunks(tokens: int, chunk: int | None) -> Iterator[tuple[int, int]]:
     if chunk is not None and chunk < 1:
         raise ConfigError(f"chunk: expected at least 1 token per step, got {chunk}")
     step = tokens if chunk is None else chunk
+    if (steps := -(-tokens // max(step, 1))) > MOST_STEPS:
+        raise ConfigError(
+            f"chunk: {tokens:,} tokens in steps of {step:,} are {steps:,} steps, expected at most {MOST_STEPS:,}"
+        )
     for start in range(0, tokens, max(step, 1)):
         yield start, min(start + step, tokens)
 

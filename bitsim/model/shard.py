@@ -45,7 +45,7 @@ def shard(config: ModelConfig, *, tensor: int, pipeline: int = 1) -> Shard:
 
 def degrees(config: ModelConfig, devices: int) -> tuple[int, int]:
     """Tensor and pipeline degrees of `devices`: the largest tensor degree that fits. Raises `ConfigError`."""
-    for tensor in range(devices, 0, -1):
+    for tensor in range(min(devices, config.num_heads), 0, -1):
         if devices % tensor:
             continue
         try:

@@ -12,6 +12,7 @@ from bitsim.model.experts import Experts
 from bitsim.quant.recipes import Recipe
 from bitsim.schedule import Objective
 
+MOST_DECODE = 2**20  # contexts are summed tile by tile: minutes for so many
 Wide = Literal["float32", "datapath"]
 
 
@@ -63,6 +64,8 @@ class Workload:
     def __post_init__(self) -> None:
         for name, value, least in (("prefill", self.prefill, 0), ("decode", self.decode, 0), ("batch", self.batch, 1)):
             check_count(name, value, least)
+        if self.decode > MOST_DECODE:
+            raise ConfigError(f"decode: expected at most {MOST_DECODE:,} tokens, got {self.decode:,}")
 
 
 def check_count(name: str, value: object, least: int) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bitsim.datapath.base import Array
 from bitsim.schedule.plan import Tile
+from bitsim.schedule.thinning import thinned, within
 
 MOST_TILES = 4096  # candidates of one rank, if it is the only one
 MOST_SIZES = 48  # candidates per dimension; with several ranks of buffers MOST_OUTER outside and MOST_INNER inside
@@ -22,13 +23,23 @@ EACH = "one tile size for each number of tiles"
 
 
 def candidates(
-    dims: Tile, unit: Tile, rank: int, ranks: int, *, broken: tuple[bool, bool, bool]
+    dims: Tile,
+    unit: Tile,
+    rank: int,
+    ranks: int,
+    *,
+    broken: tuple[bool, bool, bool],
+    largest: Tile,
+    most_shapes: int,
 ) -> tuple[list[Array], str]:
-    """Tile sizes of M, K and N for one of `ranks` ranks, the largest first, and to what they are limited."""
+    """Tile sizes of M, K and N for one of `ranks` ranks, the largest first, and to what they are limited.
+
+    `largest`: no larger tile has room. `most_shapes`: of full and last tiles, whose costs have to be known.
+    """
     most = MOST_SIZES if ranks == 1 else MOST_OUTER if rank else MOST_INNER
     lists = [
-        (_broken_lists if parts else _lists)(size, step, most)
-        for size, step, parts in zip(dims, unit, broken, strict=True)
+        (_broken_lists if parts else _lists)(size, step, most, room)
+        for size, step, parts, room in zip(dims, unit, broken, largest, strict=True)
     ]
     chosen = [0, 0, 0]
     for d in (0, 1, 2, 0, 1, 2):
@@ -36,25 +47,24 @@ def candidates(
         tiles = math.prod(len(lists[i][choice][0]) for i, choice in enumerate(finer))
         if tiles <= (MOST_TILES if ranks == 1 else most**3):
             chosen = finer
-    found = [lists[d][choice] for d, choice in enumerate(chosen)]
+    found = within([lists[d][choice] for d, choice in enumerate(chosen)], largest, most_shapes)
     tried = [which for _, which in found if which]
     if ranks > 1:
         tried.append(f"inner loops that are best for a full outer tile, of at most {MOST_INNER} tile sizes")
     return [np.array(sizes, dtype=np.int64) for sizes, _ in found], "; ".join(dict.fromkeys(tried))
 
 
-def _lists(size: int, unit: int, most: int) -> list[tuple[Sequence[int], str]]:
+def _lists(size: int, unit: int, most: int, largest: int) -> list[tuple[Sequence[int], str]]:
     """Candidates of one dimension, the coarsest first, each with what is left out."""
     each = _sizes(size, unit)
     every = [min(units * unit, size) for units in range(-(-size // unit), 0, -1)]
     lists = [(each, EACH if len(each) < len(every) else ""), (every, "")]
     if len(each) > most:
-        kept = np.unique(np.geomspace(1, len(each), most).round().astype(int)) - 1
-        lists.insert(0, ([each[i] for i in kept], f"at most {most} tile sizes"))
+        lists.insert(0, (thinned(each, most, largest), f"at most {most} tile sizes"))
     return [lists[0], lists[min(1, len(lists) - 1)], lists[-1]]
 
 
-def _broken_lists(size: int, unit: int, most: int) -> list[tuple[Sequence[int], str]]:
+def _broken_lists(size: int, unit: int, most: int, largest: int) -> list[tuple[Sequence[int], str]]:
     """As `_lists`, of sizes that need not be multiples of the unit."""
     steps = set(_sizes(size, unit))
     half = unit
@@ -63,8 +73,7 @@ def _broken_lists(size: int, unit: int, most: int) -> list[tuple[Sequence[int], 
         steps.add(half)
     coarse, which = sorted(steps, reverse=True), "tile sizes in steps of the grain" if unit > 1 else EACH
     if len(coarse) > most:
-        kept = np.unique(np.geomspace(1, len(coarse), most).round().astype(int)) - 1
-        coarse, which = [coarse[i] for i in kept], f"at most {most} tile sizes"
+        coarse, which = thinned(coarse, most, largest), f"at most {most} tile sizes"
     fine = sorted(steps.union(_sizes(size, 1)), reverse=True)
     tried = [(coarse, which), (fine, EACH), (range(size, 0, -1), "")]
     return [(sizes, left_out if len(sizes) < size else "") for sizes, left_out in tried]

@@ -62,8 +62,9 @@ class _Piece:
     growth: dict[str, int]
 
     def values(self, count: str) -> Array:
-        steps: Array = np.arange(self.size, dtype=np.int64)
-        return self.start.counts.get(count, 0) + steps * self.growth.get(count, 0)
+        first, step = self.start.counts.get(count, 0), self.growth.get(count, 0)
+        steps: Array = np.arange(self.size, dtype=_kind(max(abs(first), abs(first + step * self.size))))
+        return first + steps * step
 
     def total(self, count: str) -> int:
         return self.start.counts[count] * self.size + self.growth[count] * (self.size * (self.size - 1) // 2)
@@ -95,7 +96,7 @@ def grown(placement: Placement, operator_at: OperatorAt, first: int, number: int
 
 
 def _counts(op: Operator, placed: Placed) -> dict[str, int]:
-    counts = {"macs": op.macs, "unit": placed.unit_cycles}
+    counts = {"macs": op.macs} | ({"unit": placed.unit_cycles} if op.is_matmul else {})
     counts |= {"M": op.m, "K": op.k, "N": op.n, "repeat": op.repeat, "stored": op.kv_read_bits}
     counts |= {f"needs {name}": amount for name, amount in placed.needs.items()}
     counts |= {f"least {name}": amount for name, amount in placed.least.items()}
@@ -149,20 +150,29 @@ def _add(done: Grown, placement: Placement, piece: _Piece, operator_at: Operator
     least = np.max([_quotients(placed, piece, "least", name) for name in placed.least], axis=0)
     done.calls += piece.size
     done.macs += piece.total("macs")
-    done.unit_cycles += piece.total("unit")
-    done.cycles += int(cycles.sum())
-    done.least_cycles += int(least.sum())
+    if placed.plan is None:
+        done.unit_cycles += sum(_quotients(placed, piece, "needs", placed.unit).tolist())
+    else:
+        done.unit_cycles += piece.total("unit")
+    done.cycles += sum(cycles.tolist())
+    done.least_cycles += sum(least.tolist())
     done.events += Events({name[6:]: piece.total(name) for name in piece.start.counts if name.startswith("event ")})
-    done.waits[placed.bound] += int(cycles.sum())
+    done.waits[placed.bound] += sum(cycles.tolist())
     if placed.plan is not None:
-        done.plans[placed.plan.text()] += int(cycles.sum())
+        done.plans[placed.plan.text()] += sum(cycles.tolist())
 
 
 def _quotients(placed: Placed, piece: _Piece, what: str, name: str) -> Array:
     """Cycles for so much work or so many bits, of each context."""
-    rate = placed.rates[name]
-    cycles: Array = -(-piece.values(f"{what} {name}") * rate.denominator // rate.numerator)
+    rate, amounts = placed.rates[name], piece.values(f"{what} {name}")
+    amounts = amounts.astype(_kind(max(amounts.max(), rate.numerator) * rate.denominator))
+    cycles: Array = -(-amounts * rate.denominator // rate.numerator)
     return cycles
+
+
+def _kind(most: int) -> type:
+    """The type of an array of integers up to `most`: Python's own where int64 is too narrow."""
+    return np.int64 if most < 2**62 else object
 
 
 def _nested(placement: Placement, piece: _Piece, operator_at: OperatorAt) -> Array:

@@ -35,6 +35,11 @@ from bitsim.schedule.transfers import Transfers, bits_per_cycle
 Objective = Literal["latency", "energy", "edp"]
 OBJECTIVES: dict[Objective, int] = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}
 PerBit = Mapping[str, tuple[float, float]]
+# Shapes of tiles whose costs are found for a search, together or one by one: either takes less than a second.
+MOST_SHAPES, MOST_SHAPES_ONE_BY_ONE = 2**18, 2**15
+# Of one operator: at most 64 bits for each, to and from four buffers, are counted in 63 bits.
+MOST_MACS = 2**55
+TOO_MANY = "have counts beyond 63 bits (take fewer tokens, a smaller batch or smaller chunks)"
 # Without prices, ties of latency go to the plan that moves less, a bit of DRAM counting as a hundred of SRAM.
 DRAM_WEIGHT = 100.0
 # Tiles that break the grain leave a part of the datapath idle, whose energy the mapper does not see: they must gain
@@ -45,6 +50,10 @@ WORTH = 0.05
 
 class ScheduleError(ConfigError):
     """A matmul that no tiling brings onto the chip."""
+
+
+class CountError(ScheduleError):
+    """A matmul so large that its events and cycles would not be counted exactly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +92,8 @@ class Mapper:
         self.plan = lru_cache(maxsize=4096)(self._plan)
 
     def _plan(self, matmul: Matmul) -> Plan:
+        if matmul.m * matmul.k * matmul.n * matmul.repeat > MOST_MACS:
+            raise CountError(f"{self._shape(matmul)}: more than {MOST_MACS:,} multiplications {TOO_MANY}")
         transfers = self.schedule.transfers(matmul)
         for legs in transfers:
             self._check_room(legs)
@@ -112,7 +123,15 @@ class Mapper:
         broken = (task.broken, task.broken and datapath.exact, task.broken)
         units = [self.unit(legs, dims), self._grain(dims)]
         m, k, n = (units[parts][d] for d, parts in enumerate(broken))
-        sizes, cut = candidates(dims, (m, k, n), rank, len(task.transfers), broken=broken)
+        sizes, cut = candidates(
+            dims,
+            (m, k, n),
+            rank,
+            len(task.transfers),
+            broken=broken,
+            largest=self._largest(legs, dims),
+            most_shapes=self._most_shapes,
+        )
         lattice = [sizes_of_tiles(size, tiles) for size, tiles in zip(dims, sizes, strict=True)]
         places = _open([values for values, _ in lattice])
         costs = self._costs(legs, places, stays=False)
@@ -133,6 +152,8 @@ class Mapper:
             rank == 0,
             (times, energies, keeps),
         )
+        if times.max() < 0:
+            raise CountError(f"{self.schedule.chip.name}: all plans for {self._shape(task.matmul)} {TOO_MANY}")
         ranking = self._ranking(times, energies)
         if rank == 0:
             best = np.unravel_index(ranking[0], shape)
@@ -226,6 +247,26 @@ class Mapper:
         (w, _), (a, _), (read, written) = (self.goal.per_bit[name] for name in inner)
         spent: Array = streams[0] * w + streams[1] * a + streams[2] * read + streams[3] * written
         return spent
+
+    @property
+    def _most_shapes(self) -> int:
+        return MOST_SHAPES if self.schedule.datapath.takes_arrays else MOST_SHAPES_ONE_BY_ONE
+
+    def _largest(self, legs: Transfers, dims: Tile) -> Tile:
+        """The largest M, K and N for which there is room if the other two are 1."""
+        found = list(dims)
+        for held, double, room in zip(legs.held, legs.double, legs.room, strict=True):
+            weights, acts, sums = held * (1 + double)
+            for d, (grows, stays) in enumerate(
+                ((acts + sums, weights), (weights + acts, sums), (weights + sums, acts))
+            ):
+                if grows > 0:
+                    found[d] = min(found[d], max(1, int((room - stays) / grows)))
+        return found[0], found[1], found[2]
+
+    @staticmethod
+    def _shape(matmul: Matmul) -> str:
+        return f"{matmul.m} x {matmul.k} x {matmul.n} (M x K x N), {matmul.repeat} times"
 
     def _check_room(self, legs: Transfers) -> None:
         """Raise `ScheduleError` if a tile of a single product has no room."""

@@ -15,7 +15,7 @@ from bitsim.events import Events, parsed
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
 from bitsim.schedule.host import HOST, Calls, launch_cycles, step_exchange
-from bitsim.schedule.mapper import Goal, Mapper
+from bitsim.schedule.mapper import CountError, Goal, Mapper
 from bitsim.schedule.matmul import DRAM, VALUE_BITS, Matmul, matmul_of
 from bitsim.schedule.plan import Plan, Schedule
 from bitsim.schedule.traffic import traffic
@@ -90,9 +90,9 @@ def naming(op: Operator) -> Iterator[None]:
     """Put the operator's name in front of what its datapath says against operands or shapes."""
     try:
         yield
-    except OperandError as error:
+    except (OperandError, CountError) as error:
         named = str(error).startswith(f"{op.name}: ")
-        raise OperandError(str(error) if named else f"{op.name}: {error}") from error
+        raise type(error)(str(error) if named else f"{op.name}: {error}") from error
 
 
 class Placement:

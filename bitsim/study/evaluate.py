@@ -55,8 +55,8 @@ class Score:
     overflows: int
     first_overflow: str | None
     wrong_sums: int
-    largest_sum_error: float
-    rms_sum_error: float
+    largest_sum_error: float | None
+    rms_sum_error: float | None
     sparsity: Mapping[str, float]
 
     def record(self) -> dict[str, Any]:
@@ -191,8 +191,8 @@ def _score(
         overflows=sum(count for count, _ in executor.overflowed.values()),
         first_overflow=next((f"{name}: {first}" for name, (_, first) in executor.overflowed.items()), None),
         wrong_sums=off.wrong if off else 0,
-        largest_sum_error=off.largest if off else 0.0,
-        rms_sum_error=off.rms_relative if off else 0.0,
+        largest_sum_error=_finite(off.largest) if off else 0.0,
+        rms_sum_error=_finite(off.rms_relative) if off else 0.0,
         sparsity=sparsity(executor.ledger.rows()),
     )
 
@@ -210,3 +210,7 @@ def _report(on_window: Callable[[int, int], None] | None, before: int, of: int, 
 def surprise(logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
     """Bits that the targets (T,) cost under logits (T, vocabulary), in float64; added exactly and rounded once."""
     return math.fsum(log_losses(logits, targets).tolist()) / _LN2
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

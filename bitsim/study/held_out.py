@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bitsim._untrusted import UnreadableError, read_bounded
 from bitsim.errors import ConfigError, PromptError
 from bitsim.model.checkpoint import Model
 from bitsim.model.config import ModelConfig
 from bitsim.model.weights import ModelWeights
 
 HELD_OUT = "held_out.txt"
+MOST_BYTES = 2**30
 Tokens = npt.NDArray[np.int64]
 
 
@@ -24,9 +26,9 @@ def text_tokens(text: str | Path | None = None, limit: int | None = None) -> tup
         content, name = files("bitsim").joinpath("models", HELD_OUT).read_bytes(), HELD_OUT
     else:
         try:
-            content, name = Path(text).read_bytes(), str(text)
-        except OSError as error:
-            raise PromptError(f"text {text}: can't be read: {error.strerror}") from error
+            content, name = read_bounded(text, MOST_BYTES), str(text)
+        except UnreadableError as error:
+            raise PromptError(f"text {text}: {error}") from error
     return np.frombuffer(content, np.uint8)[:limit].astype(np.int64), name
 
 

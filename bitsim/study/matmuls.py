@@ -17,7 +17,7 @@ from bitsim.model.operators import Operator, Phase
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import notes_on_plans
 from bitsim.results.result import Result
-from bitsim.results.setup import Scheduling, Workload
+from bitsim.results.setup import Scheduling, Workload, check_count
 from bitsim.schedule import ASSUMPTIONS, Objective
 from bitsim.study.capacity import check_capacity
 from bitsim.study.goal import placement_for
@@ -42,9 +42,10 @@ class MatmulShape:
     weight_bits: Fraction = TERNARY_BITS
 
     def __post_init__(self) -> None:
-        for field in ("m", "k", "n", "count", "weight_bits"):
-            if not getattr(self, field) > 0:
-                raise ConfigError(f"matmul {self.name}: {field}: must be > 0 (got {getattr(self, field)})")
+        for field in ("m", "k", "n", "count"):
+            check_count(f"matmul {self.name}: {field}", getattr(self, field), 1)
+        if not isinstance(self.weight_bits, int | Fraction) or self.weight_bits <= 0:
+            raise ConfigError(f"matmul {self.name}: weight_bits: expected a fraction > 0, got {self.weight_bits!r}")
 
     def operator(self, phase: Phase) -> Operator:
         """One of them."""

@@ -68,7 +68,7 @@ def write_hf(directory: Path, config: ModelConfig, weights: ModelWeights, packin
 
     Norms and scales are stored in the model's dtype where that is exact, else in float32.
     """
-    (directory / "config.json").write_text(json.dumps(hf_config(config, packing), indent=1) + "\n")
+    (directory / "config.json").write_text(json.dumps(hf_config(config, packing), indent=1, allow_nan=False) + "\n")
     tensors = list(_tensors(config, weights, packing))
     header, at = {}, 0
     for tensor in tensors:

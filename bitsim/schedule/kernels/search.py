@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 Costs = tuple[Ints, Floats, Ints]
 Room = tuple[Floats, Floats, NDArray[np.bool_]]
 LATENCY, ENERGY, EDP = 0, 1, 2
+MOST = 2.0**62
 _FINISHED = 1  # flags of a nest without earlier sums, which finishes its own
 
 
@@ -71,6 +72,8 @@ def search(
         orders = ORDERS.shape[0] if (dims[:3] > tile).sum() > 1 else 1
         may_stay = dims[1] > tile[1] and tile[0] <= holds[0] and tile[2] <= holds[1]
         _fill(spots, costs, staying, may_stay, chosen, power, uses)
+        if not _countable(dims, tile, chosen[0], timing):
+            continue
         if only_best and best_time >= 0:
             time, energy = _executions(dims, tile, chosen[0], power)
             if _better(objective, best_time, best_energy, time, moved + energy):
@@ -114,6 +117,27 @@ def _adjacent(dims: Ints, tile: Ints, order: Ints) -> bool:
             return False
         inside = inside or d == K
     return True
+
+
+@kernel
+def _countable(dims: Ints, tile: Ints, cycles: Ints, timing: Timing) -> Any:
+    """Whether no count of a nest with these tiles can reach 2^63, by a bound in floating point."""
+    cost, den, wait, _ = timing
+    steps: Any = 1.0 * dims[3]
+    elements: Any = 1.0
+    longest: Any = 0.0
+    slowest: Any = 0.0
+    for d in range(3):
+        steps *= -(-dims[d] // tile[d])
+        elements = max(elements, 1.0 * tile[d] * tile[(d + 1) % 3])
+    for em, ek, en in np.ndindex(2, 2, 2):
+        longest = max(longest, 1.0 * cycles[em, ek, en])
+    for q in range(den.size):
+        for operand in range(4):
+            if elements * cost[q, operand] > MOST:
+                return False
+            slowest += wait[q] + elements * cost[q, operand] / den[q]
+    return (steps + 1) * max(elements, longest + slowest) <= MOST
 
 
 @kernel
