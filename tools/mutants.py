@@ -1,6 +1,6 @@
 """`make mutants`: put errors into the code one by one and count how many the tests notice.
 
-    python tools/mutants.py [--seed N] [--number N] [--only PACKAGE] [--list-survivors] [--json FILE]
+    python tools/mutants.py [--seed N] [--number N] [--only PACKAGE ...] [--list-survivors] [--json FILE]
 
 Errors are drawn by a seed, as many of every package, and put one at a time into copies of the working tree that are
 thrown away. The tests of the file's own package run until one fails (tools/mutants.yaml says which those are). Before
@@ -89,7 +89,7 @@ class Mutant:
         }  # fmt: skip
 
 
-def sites(root: Path, settings: Settings, only: str | None = None) -> dict[str, list[Mutant]]:
+def sites(root: Path, settings: Settings, only: Sequence[str] = ()) -> dict[str, list[Mutant]]:
     """All errors that can be put into the tree, by package."""
     found: dict[str, list[Mutant]] = defaultdict(list)
     for path in sorted(p for top in ROOTS for kind in ("*.py", "published/*.yaml") for p in (root / top).rglob(kind)):
@@ -102,7 +102,7 @@ def sites(root: Path, settings: Settings, only: str | None = None) -> dict[str, 
             if len(Path(file).parts) == 2:  # a leaf module such as bitsim/errors.py, which all packages use
                 continue
             raise
-        if only is not None and package != only:
+        if only and package not in only:
             continue
         source = path.read_text(encoding="utf-8")
         for mutation in mutations_of(file, source):
@@ -255,13 +255,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=12)
     parser.add_argument("--number", type=int, default=200)
-    parser.add_argument("--only", metavar="PACKAGE", help="a path prefix of tools/mutants.yaml: bitsim/cost")
+    parser.add_argument("--only", nargs="+", default=(), metavar="PACKAGE", help="prefixes of tools/mutants.yaml")
     parser.add_argument("--list-survivors", action="store_true", help="name what no test noticed, as equivalents are")
     parser.add_argument("--json", type=Path, default=Path("out/mutants.json"), metavar="FILE")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     settings = Settings.read(Path(__file__).with_suffix(".yaml"))
-    if options.only is not None and options.only not in settings.tests:
+    if not settings.tests.keys() >= set(options.only):
         parser.error(f"--only: expected one of {', '.join(settings.tests)}")
     chosen = drawn(sites(ROOT, settings, options.only), options.number, options.seed)
     results = run(

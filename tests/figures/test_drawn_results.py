@@ -12,42 +12,8 @@ from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.results import OperatorRow, Result
 from bitsim.results.setup import Scheduling, Workload
-from tests.chips import amount
+from tests.by_hand import chip, result, row
 from tests.figures.drawn import bars, is_hollow, labels, legend, points, scales, texts, ticks, titles
-
-
-def chip(wide: int = 32) -> Chip:
-    """64 x 64 ternary, `wide` x `wide` FP16, 2 GHz, DRAM of 20 GB/s of which 0.8 are reached."""
-    base = load_chip("ternary-ws-64x64")
-    dram = base.memory.dram
-    dram = dram.model_copy(
-        update={"bandwidth": amount(dram.bandwidth, 20.0), "efficiency": amount(dram.efficiency, 0.8)}
-    )
-    return base.model_copy(
-        update={
-            "clock": amount(base.clock, 2.0),
-            "wide": base.wide.model_copy(update={"rows": wide, "cols": wide}),
-            "memory": base.memory.model_copy(update={"dram": dram}),
-        }
-    )
-
-
-def result(*rows: OperatorRow, prefill: int = 2, decode: int = 1, batch: int = 1, on: Chip | None = None) -> Result:
-    return Result(
-        inputs={"model": "by hand"},
-        notes=(),
-        chip=on or chip(),
-        rows=rows,
-        workload=Workload(prefill=prefill, decode=decode, batch=batch),
-        mode="estimate",
-        scheduling=Scheduling(),
-        recipe=None,
-    )
-
-
-def row(phase: str, name: str, kind: str, layer: int | None = None, **more: object) -> OperatorRow:
-    more["events"] = Events(more.get("events", {}))  # type: ignore[arg-type]
-    return OperatorRow(phase=phase, name=name, kind=kind, layer=layer, **more)  # type: ignore[arg-type]
 
 
 def drawn(figure: Figure | None) -> Figure:

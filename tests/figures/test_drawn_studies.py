@@ -23,6 +23,7 @@ from bitsim.serving.serve import Grid, Serving
 from bitsim.study.array_size import ArrayPoint, ArraySizes
 from bitsim.study.compare_datapaths import DatapathComparison
 from bitsim.study.compared_datapath import ComparedDatapath
+from tests.by_hand import serving_by_hand
 from tests.figures.drawn import caught, labels, legend, plotted, points, same_points, scales, texts, ticks, titles
 
 
@@ -110,28 +111,6 @@ def test_devices_draw_milliseconds_messages_and_the_share_of_communication(monke
     ]  # fmt: skip
     assert (messages.get_ylim()[0], shares.get_ylim()[0]) == (0, 0)
     assert figures[0].get_suptitle() == "m on c, l, batch 3, context 512"
-
-
-def serving_by_hand() -> Serving:
-    """Steps of 10, 12 and 20 ms at 1, 2 and 4 sequences on two devices of 400 W."""
-    parts = {
-        "weight bandwidth": np.array([[0.006, 0.006, 0.006]]), "compute": np.array([[0.0, 0.002, 0.008]]),
-        "attention": np.array([[0.001, 0.001, 0.002]]), "kernel overhead": np.array([[0.003, 0.003, 0.003]]),
-        "communication": np.array([[0.0, 0.0, 0.001]]),
-    }  # fmt: skip
-    step_s = np.array([[0.010, 0.012, 0.020]])
-    grid = Grid(
-        devices=np.array([2]), batch=np.array([1, 2, 4]), fits=np.array([[True, True, True]]), step_s=step_s,
-        prompt_s=np.array([0.1]), limit=np.array([["weight bandwidth", "weight bandwidth", "compute"]]),
-        memory_bytes=np.array([[1e9, 2e9, 4e9]]), communication_bytes=np.zeros((1, 3)), parts_s=parts,
-        board_power_w=400.0, new_tokens=50,
-    )  # fmt: skip
-    needs = Needs(linears=1e9, embedding=1e9, kv_per_sequence=1e9, prompt_workspace=1e8, sequence_workspace=1e8,
-                  logits_per_sequence=0.0)  # fmt: skip
-    return Serving(
-        inputs={}, notes=("a note",), model="m", gpu=load_gpu("a100-80gb"), devices=2, prompt=7, new_tokens=50,
-        largest_batch=4, batch=2, needs=needs, grid=grid, assumed_constants=(),
-    )  # fmt: skip
 
 
 def test_serving_draws_tokens_per_second_milliseconds_and_what_a_step_is_spent_on(
