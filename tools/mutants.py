@@ -106,9 +106,7 @@ def sites(root: Path, settings: Settings, only: Sequence[str] = ()) -> dict[str,
             continue
         source = path.read_text(encoding="utf-8")
         for mutation in mutations_of(file, source):
-            found[package].append(
-                Mutant(package=package, file=file, mutation=mutation, change=mutation.text(source))
-            )
+            found[package].append(Mutant(package=package, file=file, mutation=mutation, change=mutation.text(source)))
     return dict(found)
 
 

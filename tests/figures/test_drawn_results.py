@@ -183,7 +183,14 @@ def test_energy_parts_of_the_system_are_memory_levels_and_one_of_all_units_in_jo
 
 @pytest.mark.parametrize(
     ("largest", "expected"),
-    [(2.0, (1.0, "")), (1.0, (1.0, "")), (0.5, (1e3, "m")), (2e-6, (1e6, "µ")), (3e-9, (1e9, "n")), (3e-11, (1e12, "p"))],
+    [
+        (2.0, (1.0, "")),
+        (1.0, (1.0, "")),
+        (0.5, (1e3, "m")),
+        (2e-6, (1e6, "µ")),
+        (3e-9, (1e9, "n")),
+        (3e-11, (1e12, "p")),
+    ],
 )
 def test_si_prefixes_give_numbers_from_1_to_1000(largest: float, expected: tuple[float, str]) -> None:
     assert style.scale_of(largest) == expected

@@ -100,7 +100,11 @@ def test_devices_draw_milliseconds_messages_and_the_share_of_communication(monke
     assert [scales(axes) for axes in (times, messages, shares)] == [
         ("log", "log"), ("log", "symlog"), ("log", "linear"),
     ]  # fmt: skip
-    assert [labels(axes) for axes in (times, messages, shares)] == [("devices", "ms"), ("devices", ""), ("devices", "%")]
+    assert [labels(axes) for axes in (times, messages, shares)] == [
+        ("devices", "ms"),
+        ("devices", ""),
+        ("devices", "%"),
+    ]
     assert titles(figures[0]) == [
         "time of one decode step", "messages of one step, all devices",
         "share of communication in a micro-batch's time",

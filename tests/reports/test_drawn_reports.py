@@ -170,9 +170,7 @@ def test_sizes_of_models_are_bars_with_the_published_mark_and_their_ratios(monke
     )  # fmt: skip
     left, right = figures[0].axes
     assert ticks(left.xaxis) == {0.0: "700m", 1.0: "13b"}  # by size, not by letters
-    assert heights(left) == [
-        (pytest.approx(x), y) for x, y in ((0.8, 27.0), (-0.2, 2.0), (0.2, 0.9), (1.2, 5.0))
-    ]
+    assert heights(left) == [(pytest.approx(x), y) for x, y in ((0.8, 27.0), (-0.2, 2.0), (0.2, 0.9), (1.2, 5.0))]
     assert [same_points(points(line), p) for line, p in zip(
         left.lines, ([(0.8, 27.5), (-0.2, 2.08)], [(0.2, 0.8), (1.2, 5.4)]), strict=False)] == [True, True]  # fmt: skip
     assert [to_hex(container.patches[0].get_facecolor()) for container in left.containers] == [THEIRS, OURS]
