@@ -1,4 +1,4 @@
-"""Results and outcomes whose every number is given, so that what is drawn or printed of them can be worked out by hand."""
+"""Results and outcomes whose every number is given, so that what is drawn or printed of them follows by hand."""
 
 import numpy as np
 

@@ -155,8 +155,8 @@ def _left_alone(tree: ast.AST) -> set[ast.AST]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             parts.append(node)
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):
-            if isinstance(node.value.value, ast.Name) and node.value.value.id in ("Literal", "Callable"):
-                parts.append(node)
+            made_of = node.value.value
+            parts += [node] * (isinstance(made_of, ast.Name) and made_of.id in ("Literal", "Callable"))
         if isinstance(node, ast.JoinedStr) and sys.version_info < (3, 12):  # which tells no places in them
             parts += node.values
         for part in parts:

@@ -1,4 +1,4 @@
-"""What `show`, `list`, `calibrate`, `serve` and `estimate` print of small things whose numbers are given: line by line."""
+"""What `show`, `list`, `calibrate`, `serve` and `estimate` print of small things that are given: line by line."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,17 +1,16 @@
 """Time, energy and roofline figures of a result made by hand: every bar, roof, mark, unit and legend entry."""
 
+from itertools import pairwise
+
 import pytest
 from matplotlib.figure import Figure
 
-from bitsim.events import Events
 from bitsim.figures import style
 from bitsim.figures.energy import energy_figure, energy_parts
 from bitsim.figures.roofline import Roofs, roofline_figure, roofline_points, roofs_of
 from bitsim.figures.time import time_figure
 from bitsim.hw import load_chip
-from bitsim.hw.chip import Chip
-from bitsim.results import OperatorRow, Result
-from bitsim.results.setup import Scheduling, Workload
+from bitsim.results import Result
 from tests.by_hand import chip, result, row
 from tests.figures.drawn import bars, is_hollow, labels, legend, points, scales, texts, ticks, titles
 
@@ -223,7 +222,7 @@ def test_neighbours_differ_in_colour_and_hatch_and_legends_name_the_uppermost_fi
     found = style.fills([str(i) for i in range(48)])
     looks = [(fill["facecolor"], fill["hatch"]) for fill in found.values()]
     assert len(set(looks[:16])) == 16
-    for (colour, hatch), (next_colour, next_hatch) in zip(looks, looks[1:], strict=False):
+    for (colour, hatch), (next_colour, next_hatch) in pairwise(looks):
         assert colour != next_colour
         assert hatch != next_hatch
     assert looks[:2] == [("#0072B2", ""), ("#E69F00", "////")]

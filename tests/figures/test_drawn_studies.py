@@ -12,14 +12,11 @@ from bitsim.events import Events
 from bitsim.figures import datapaths, parallel, serving
 from bitsim.figures.array_size import array_size_figure
 from bitsim.hw import load_chip, load_link
-from bitsim.hw.gpu import load_gpu
 from bitsim.model.operators import Phase
 from bitsim.parallel.parallel import Parallel
 from bitsim.parallel.step import Step
 from bitsim.results import OperatorRow, Result
 from bitsim.results.setup import Scheduling, Workload
-from bitsim.serving.memory import Needs
-from bitsim.serving.serve import Grid, Serving
 from bitsim.study.array_size import ArrayPoint, ArraySizes
 from bitsim.study.compare_datapaths import DatapathComparison
 from bitsim.study.compared_datapath import ComparedDatapath
