@@ -7,7 +7,7 @@ PROMPT ?= In the beginning
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --random-order $(ARGS)
 
-.PHONY: demo test test-all test-peers lint bench wheel-check clean
+.PHONY: demo test test-all test-peers mutants lint bench wheel-check clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("bitsim needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -41,6 +41,10 @@ $(VENV)-peers/.installed: pyproject.toml constraints.txt
 
 test-peers: $(VENV)-peers/.installed
 	$(VENV)-peers/bin/python -m pytest -m peer -W ignore tests/peers
+
+# Errors put into the code one by one: how many do the tests notice?  make mutants ARGS="--number 40 --only bitsim/cost"
+mutants: $(VENV)/.tools
+	$(BIN)/python tools/mutants.py --list-survivors $(ARGS)
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from tools import derive_areas, derive_prices, measure_statistics
 TOOLS = Path(measure_statistics.__file__).parent
 RUN_HERE = {"derive_prices", "derive_areas", "measure_statistics"}
 PARTS_OF_TOOLS = {"study_units", "derive_tensor_cores"}  # imported by those above
+HERE_TOO = {"mutants", "mutations"}  # test_mutants.py
 FOR_DOCS = {"write_reference", "draw_readme", "follow_guide"}  # tests/docs
 RUN_BY_MAKE = {"check_wheel"}  # `make wheel-check`, in .ci/run
 WITH_TORCH = {
@@ -27,7 +28,7 @@ WITH_TORCH = {
 
 def test_every_tool_is_run_somewhere() -> None:
     found = {path.stem for path in TOOLS.glob("*.py")}
-    known = RUN_HERE | PARTS_OF_TOOLS | FOR_DOCS | RUN_BY_MAKE | WITH_TORCH
+    known = RUN_HERE | HERE_TOO | PARTS_OF_TOOLS | FOR_DOCS | RUN_BY_MAKE | WITH_TORCH
     assert not found - known, f"say in {__file__} where {found - known} are run, and run them there"
     assert not known - found
 

@@ -1,0 +1,159 @@
+"""`make mutants` on a toy package: what its tests check is caught, what they look away from survives."""
+
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tools.mutants import Mutant, MutantsError, Settings, drawn, run, score, sites
+from tools.mutations import Mutation, mutations_of
+
+TOY = """def total(price: int = 2, pieces: int = 3) -> int:
+    if pieces < 0:
+        raise ValueError("pieces")
+    return price * pieces
+
+
+def unseen(price: int) -> int:
+    return price + 1
+
+
+def forever(count: int) -> int:
+    while count > 0:
+        count -= 1
+    return count
+"""
+TESTS = """from bitsim.toy.prices import forever, total
+
+
+def test_total():
+    assert total(2, 3) == 6
+    assert total(2, 0) == 0
+
+
+def test_forever():
+    assert forever(2) == 0
+"""
+SETTINGS = """tests:
+  bitsim/toy: [toy_tests]
+left_out: {}
+equivalent:
+- {file: bitsim/toy/prices.py, change: "price + 1 -> (price)", reason: nobody calls it}
+"""
+
+
+def changes(name: str, source: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for mutation in mutations_of(name, source):
+        found.setdefault(mutation.operator, []).append(mutation.apply(source))
+    return found
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """A tree of one package and its tests, in a repository."""
+    for name, text in {
+        "bitsim/__init__.py": "",
+        "bitsim/toy/__init__.py": "",
+        "bitsim/toy/prices.py": TOY,
+        "toy_tests/test_prices.py": TESTS,
+        "toy_tests/conftest.py": "def pytest_addoption(parser): parser.addoption('--laws-seed')\n",
+        "mutants.yaml": SETTINGS,
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def mutant(change: str, toy: Path) -> Mutant:
+    """The error of the toy that is printed as `change`."""
+    settings = Settings.read(toy / "mutants.yaml")
+    return next(m for m in sites(toy, settings)["bitsim/toy"] if m.change == change)
+
+
+def test_errors_are_caught_survive_or_are_known_and_the_tree_is_as_before(toy: Path) -> None:
+    settings = Settings.read(toy / "mutants.yaml")
+    wanted = {
+        "* -> +": "caught",
+        "< -> <=": "caught",
+        'raise ValueError("pieces") -> pass': "survived",
+        "price + 1 -> (price)": "equivalent",
+    }
+    said: list[str] = []
+    results = run(toy, settings, [mutant(c, toy) for c in wanted], seed=1, processes=2, say=said.append)
+    assert {m.change: outcome for m, outcome in results} == wanted
+    assert score(results) == [
+        "bitsim/toy: 2 of 3 (67 %); 2 caught, 0 timeout, 1 survived, 1 equivalent",
+        "in all: 2 of 3 (67 %); 2 caught, 0 timeout, 1 survived, 1 equivalent",
+    ]
+    assert (toy / "bitsim/toy/prices.py").read_text() == TOY
+    assert len(said) == 1 + 3  # the tests without an error, then one line for each that was tried
+
+
+def test_tests_that_fail_without_an_error_say_nothing_about_one(toy: Path) -> None:
+    (toy / "toy_tests/test_prices.py").write_text("def test_it():\n    assert False\n")
+    with pytest.raises(MutantsError, match="bitsim/toy: toy_tests fail without any error"):
+        run(toy, Settings.read(toy / "mutants.yaml"), [mutant("* -> +", toy)], seed=1, processes=1, say=print)
+
+
+def test_an_equivalent_error_needs_a_reason(toy: Path) -> None:
+    (toy / "mutants.yaml").write_text(SETTINGS.replace(", reason: nobody calls it", ""))
+    with pytest.raises(MutantsError, match="expected a reason"):
+        Settings.read(toy / "mutants.yaml")
+
+
+def test_a_seed_draws_the_same_errors_and_as_many_of_every_package() -> None:
+    def made(package: str, number: int) -> list[Mutant]:
+        place = [Mutation(operator="constant", line=i, start=i, stop=i + 1, new="2") for i in range(number)]
+        return [Mutant(package=package, file=f"{package}.py", mutation=m, change=str(m.line)) for m in place]
+
+    all_ = {"large": made("large", 50), "small": made("small", 3)}
+    first = drawn(all_, 10, 7)
+    assert first == drawn(all_, 10, 7)
+    assert first != drawn(all_, 10, 8)
+    assert Counter(m.package for m in first) == {"large": 7, "small": 3}
+    assert len(set(map(str, first))) == 10
+    assert len(drawn(all_, 100, 7)) == 53
+
+
+@pytest.mark.parametrize(
+    ("operator", "source", "expected"),
+    [
+        ("comparison", "a = b < c\n", ["a = b <= c\n"]),
+        ("comparison", "a = b not in c\n", ["a = b in c\n"]),
+        ("comparison", "a = (b <  # is it < ?\n c)\n", ["a = (b <=  # is it < ?\n c)\n"]),
+        ("arithmetic", "a = µ - c\n", ["a = µ + c\n"]),
+        ("arithmetic", "a += c\n", ["a -= c\n"]),
+        ("term dropped", "a = b + c\n", ["a = (b)\n", "a = (c)\n"]),
+        ("constant", "a = 7\n", ["a = (6)\n", "a = (8)\n"]),
+        ("constant", "a = 0.0\n", ["a = (0.1)\n"]),
+        ("and, or", "a = b and c\n", ["a = b or c\n"]),
+        ("condition", "if a:\n    b()\n", ["if not (a):\n    b()\n"]),
+        ("condition", "a = b if c else d\n", ["a = b if (not (c)) else d\n"]),
+        ("condition", "a = [b for b in c if d]\n", ["a = [b for b in c if (not (d))]\n"]),
+        ("swap", "a = b.low\n", ["a = b.high\n"]),
+        ("swap", "f(low=a, high=b)\n", ["f(low=a, high=a)\n", "f(low=b, high=b)\n"]),
+        ("swap", "a = max(b)\n", ["a = min(b)\n"]),
+        ("raise removed", "raise Error(1 + 2)\n", ["pass\n"]),
+        ("label", 'axes.set_xlabel("ms")\n', ["axes.set_xlabel('ms?')\n"]),
+        ("label", 'plot(a, label=f"{b} ms")\n', ['plot(a, label=f"{b} ms?")\n']),
+    ],
+)
+def test_operators_put_one_error_at_its_place(operator: str, source: str, expected: list[str]) -> None:
+    assert sorted(changes("a.py", source)[operator]) == expected
+
+
+@pytest.mark.parametrize("source", ['"""One 1 + 2."""\n', "def f(a: 'B | 3') -> Literal[3]: ...\n", "raise E(3 + 4)\n"])
+def test_docstrings_annotations_and_error_texts_are_left_alone(source: str) -> None:
+    assert set(changes("a.py", source)) <= {"raise removed"}
+
+
+def test_numbers_of_yaml_become_a_tenth_larger_and_nothing_else_changes() -> None:
+    source = 'paper: "2402.1"\nvalue: 71.4  # read 1\nrows: {7B: [0, 30], 70B: null}\n'
+    assert changes("a.yaml", source)["published value"] == [
+        source.replace("71.4", "78.54"),
+        source.replace("[0,", "[1,"),
+        source.replace("30]", "33]"),
+    ]
