@@ -25,6 +25,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "estimate": {"model": "tiny-b158", "chip": "ternary-ws-64x64"},
     "estimate_matmuls": {"shapes": [MatmulShape(name="a", m=1, k=2, n=3)], "chip": "ternary-ws-64x64"},
     "evaluate": {"model": "tiny-b158", "chip": "ternary-ws-64x64", "limit": 2},
+    "execute": {"x_q": X, "w": W, "chip": "ternary-ws-64x64"},
     "from_json": {"text": "{}"},
     "load_chip": {"name": "ternary-ws-64x64"},
     "load_model": {"name_or_path": "tiny-b158"},

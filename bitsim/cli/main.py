@@ -8,8 +8,8 @@ import click
 
 from bitsim._version import __version__
 from bitsim.cli.leaving import Left, leaving, streams
-from bitsim.cli.terminal import cut, echo, warnings_in_a_line
-from bitsim.errors import BitsimError, UnknownNameError
+from bitsim.cli.terminal import cut, echo, printable, warnings_in_a_line
+from bitsim.errors import BitsimError, ConfigError, UnknownNameError
 
 # The commands by what they are for, in the order in which help shows them.
 GROUPS = {
@@ -120,7 +120,7 @@ def message_of(error: OSError | MemoryError | click.ClickException | BitsimError
         return f"out of memory{f': {error}' if str(error) else ''}"
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-    return str(error)
+    return str(error) if isinstance(error, ConfigError) else printable(str(error))  # a file may have several problems
 
 
 def fail(message: str) -> None:

@@ -30,6 +30,11 @@ def linear(m: int, k: int, n: int) -> Operator:
     )
 
 
+def in_tiles(size: int, tile: int) -> Counter[int]:
+    """Sizes of tiles, and how many there are of each."""
+    return Counter({tile: size // tile}) + Counter([size % tile] if size % tile else [])
+
+
 # Of each chip, a datapath that takes shapes one by one or many together, with one and two ranks of buffers.
 CHIPS = ("adder-tree-16x256", "cpu-i2s-avx2", "ternary-lut-g3", "ternary-os-64x64", "ternary-ws-64x64-global")
 every_chip = pytest.mark.parametrize("chip", CHIPS)
@@ -42,7 +47,8 @@ def test_counts_of_a_405b_linear_with_millions_of_tokens_equal_those_of_python_i
     op = linear(10_000_000, 16_384, 53_248)
     placed, datapath = placement.place(op), placement.bitlinear
     assert placed.plan is not None
-    tiles = [Counter(placed.plan.parts(d, size)).items() for d, size in enumerate((op.m, op.k, op.n))]
+    (loops,) = placed.plan.loops
+    tiles = [in_tiles(size, tile).items() for size, tile in zip((op.m, op.k, op.n), loops.tile, strict=True)]
     weights = acts = 0
     for (m, times_m), (k, times_k), (n, times_n) in product(*tiles):
         streams, times = datapath.streams(m, k, n), times_m * times_k * times_n

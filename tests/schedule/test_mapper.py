@@ -154,7 +154,7 @@ def test_a_search_that_was_cut_says_so() -> None:
     assert cut(16, 16, 16) == ""
     assert cut(1, 3200, 64) == ""
     assert cut(512, 3200, 64) == "one tile size for each number of tiles"
-    assert cut(5000, 640000, 640000) == "at most 48 tile sizes"
+    assert cut(5000, 640000, 640000) == "at most 33 tile sizes; at most 35 tile sizes; at most 34 tile sizes"
 
 
 def test_a_search_through_two_ranks_of_buffers_says_what_it_assumed() -> None:
