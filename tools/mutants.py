@@ -37,6 +37,7 @@ ROOT = Path(__file__).parent.parent
 ROOTS = ("bitsim", "reports")
 OUTCOMES = ("caught", "timeout", "survived", "equivalent")
 Outcome = Literal["caught", "timeout", "survived", "equivalent"]
+KERNELS = "__pycache__/*.nb[ic]"  # compiled ones
 PYTEST_FAILED = (1, 2)  # tests failed, or could not be collected; everything else is no answer
 
 
@@ -140,30 +141,32 @@ class Tree:
 
     def __init__(self, root: Path, place: Path) -> None:
         self.path = place
+        self.said = place.with_suffix(".txt")  # by pytest, at last
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=root, check=True, capture_output=True, text=True,
         )  # fmt: skip
-        for name in filter(None, listed.stdout.split("\0")):
+        compiled = [path.relative_to(root).as_posix() for path in (root / "bitsim").rglob(KERNELS)]
+        for name in filter(None, [*listed.stdout.split("\0"), *compiled]):
             if (root / name).is_file():
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(root / name, place / name)  # with its time: compiled kernels are kept by it
+                shutil.copy2(root / name, place / name)  # with its time, by which compiled kernels are found again
 
     def pytest(self, tests: Sequence[str], seed: int, limit_s: float | None) -> int | None:
         """The exit code of the tests, None if they took longer than `limit_s`."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
                    "--laws-seed", str(seed), f"--hypothesis-seed={seed}", *tests]  # fmt: skip
         environment = os.environ | {"PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
-        process = subprocess.Popen(
-            command, cwd=self.path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            return process.wait(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return None
+        with self.said.open("wb") as said:
+            process = subprocess.Popen(
+                command, cwd=self.path, env=environment, stdout=said, stderr=said, start_new_session=True
+            )
+            try:
+                return process.wait(timeout=limit_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return None
 
     def outcome(self, mutant: Mutant, tests: Sequence[str], seed: int, limit_s: float) -> Outcome:
         """What the tests say of one error; raises `MutantsError` if pytest itself fails."""
@@ -187,7 +190,7 @@ class Tree:
 
     def _forget_kernels(self) -> None:
         """Kernels that call the changed one were compiled with it, and are not compiled anew by themselves."""
-        for kept in (self.path / "bitsim").rglob("__pycache__/*.nb[ic]"):
+        for kept in (self.path / "bitsim").rglob(KERNELS):
             kept.unlink()
 
 
@@ -206,11 +209,12 @@ def run(
         def without_error(package: str) -> float:
             tree, start = free.get(), time.monotonic()
             try:
-                code = tree.pytest(settings.tests[package], seed, None)
+                code, said = tree.pytest(settings.tests[package], seed, None), tree.said.read_text(errors="replace")
             finally:
                 free.put(tree)
             if code:
-                raise MutantsError(f"{package}: {' '.join(settings.tests[package])} fail without any error ({code})")
+                names = " ".join(settings.tests[package])
+                raise MutantsError(f"{package}: {names} fail without any error ({code}):\n{said[-2000:]}")
             say(f"{package}: its tests pass in {time.monotonic() - start:.0f} s")
             return time.monotonic() - start
 
