@@ -260,9 +260,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=(), metavar="PACKAGE", help="prefixes of tools/mutants.yaml")
     parser.add_argument("--list-survivors", action="store_true", help="name what no test noticed, as equivalents are")
     parser.add_argument("--json", type=Path, default=Path("out/mutants.json"), metavar="FILE")
+    parser.add_argument("--settings", type=Path, default=Path(__file__).with_suffix(".yaml"), metavar="FILE",
+                        help="another tools/mutants.yaml, with fewer tests for instance")  # fmt: skip
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    settings = Settings.read(Path(__file__).with_suffix(".yaml"))
+    settings = Settings.read(options.settings)
     if not settings.tests.keys() >= set(options.only):
         parser.error(f"--only: expected one of {', '.join(settings.tests)}")
     chosen = drawn(sites(ROOT, settings, options.only), options.number, options.seed)
