@@ -51,7 +51,7 @@ class Settings:
 
     tests: Mapping[str, tuple[str, ...]]
     left_out: frozenset[str]
-    equivalent: frozenset[tuple[str, str]]
+    equivalent: frozenset[tuple[str, str, str]]
 
     @staticmethod
     def read(path: Path) -> "Settings":
@@ -63,7 +63,7 @@ class Settings:
         return Settings(
             tests={prefix: tuple(tests) for prefix, tests in found["tests"].items()},
             left_out=frozenset(found["left_out"]),
-            equivalent=frozenset((entry["file"], entry["change"]) for entry in found["equivalent"]),
+            equivalent=frozenset((entry["file"], entry["in"], entry["change"]) for entry in found["equivalent"]),
         )
 
     def prefix_of(self, file: str) -> str:
@@ -76,17 +76,23 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """One error in one file. `package`: what it is counted under."""
+    """One error in one file. `package`: what it is counted under; `within`: the line that it is in."""
 
     package: str
     file: str
     mutation: Mutation
+    within: str
     change: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What names it as long as its line stays as it is."""
+        return self.file, self.within, self.change
 
     def record(self, outcome: Outcome) -> dict[str, Any]:
         it = self.mutation
         return {"package": self.package, "file": self.file, "line": it.line, "operator": it.operator} | {
-            "change": self.change, "outcome": outcome,
+            "in": self.within, "change": self.change, "outcome": outcome,
         }  # fmt: skip
 
 
@@ -106,8 +112,17 @@ def sites(root: Path, settings: Settings, only: Sequence[str] = ()) -> dict[str,
         if only and package not in only:
             continue
         source = path.read_text(encoding="utf-8")
+        lines = source.splitlines()
         for mutation in mutations_of(file, source):
-            found[package].append(Mutant(package=package, file=file, mutation=mutation, change=mutation.text(source)))
+            found[package].append(
+                Mutant(
+                    package=package,
+                    file=file,
+                    mutation=mutation,
+                    within=lines[mutation.line - 1].strip(),
+                    change=mutation.text(source),
+                )
+            )
     return dict(found)
 
 
@@ -198,7 +213,7 @@ def run(
     root: Path, settings: Settings, mutants: Sequence[Mutant], *, seed: int, processes: int, say: Any
 ) -> list[tuple[Mutant, Outcome]]:
     """What becomes of every error, in order. Raises `MutantsError` where tests fail without one."""
-    known = [(m.file, m.change) in settings.equivalent for m in mutants]
+    known = [m.key in settings.equivalent for m in mutants]
     packages = sorted({m.package for m, skip in zip(mutants, known, strict=True) if not skip})
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(processes) as pool:
         free: SimpleQueue[Tree] = SimpleQueue()
@@ -278,7 +293,8 @@ def main() -> None:
     if options.list_survivors:
         for record in records:
             if record["outcome"] == "survived":
-                print(f"- {{file: {record['file']}, change: {json.dumps(record['change'])}, reason: }}")
+                names = ", ".join(f"{name}: {json.dumps(record[name])}" for name in ("file", "in", "change"))
+                print(f"- {{{names}, reason: }}")
 
 
 if __name__ == "__main__":
