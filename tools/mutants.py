@@ -37,6 +37,7 @@ ROOT = Path(__file__).parent.parent
 ROOTS = ("bitsim", "reports")
 OUTCOMES = ("caught", "timeout", "survived", "equivalent")
 Outcome = Literal["caught", "timeout", "survived", "equivalent"]
+KERNELS = "__pycache__/*.nb[ic]"  # compiled ones
 PYTEST_FAILED = (1, 2)  # tests failed, or could not be collected; everything else is no answer
 
 
@@ -50,7 +51,7 @@ class Settings:
 
     tests: Mapping[str, tuple[str, ...]]
     left_out: frozenset[str]
-    equivalent: frozenset[tuple[str, str]]
+    equivalent: frozenset[tuple[str, str, str]]
 
     @staticmethod
     def read(path: Path) -> "Settings":
@@ -62,7 +63,7 @@ class Settings:
         return Settings(
             tests={prefix: tuple(tests) for prefix, tests in found["tests"].items()},
             left_out=frozenset(found["left_out"]),
-            equivalent=frozenset((entry["file"], entry["change"]) for entry in found["equivalent"]),
+            equivalent=frozenset((entry["file"], entry["in"], entry["change"]) for entry in found["equivalent"]),
         )
 
     def prefix_of(self, file: str) -> str:
@@ -75,17 +76,23 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """One error in one file. `package`: what it is counted under."""
+    """One error in one file. `package`: what it is counted under; `within`: the line that it is in."""
 
     package: str
     file: str
     mutation: Mutation
+    within: str
     change: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What names it as long as its line stays as it is."""
+        return self.file, self.within, self.change
 
     def record(self, outcome: Outcome) -> dict[str, Any]:
         it = self.mutation
         return {"package": self.package, "file": self.file, "line": it.line, "operator": it.operator} | {
-            "change": self.change, "outcome": outcome,
+            "in": self.within, "change": self.change, "outcome": outcome,
         }  # fmt: skip
 
 
@@ -105,8 +112,17 @@ def sites(root: Path, settings: Settings, only: Sequence[str] = ()) -> dict[str,
         if only and package not in only:
             continue
         source = path.read_text(encoding="utf-8")
+        lines = source.splitlines()
         for mutation in mutations_of(file, source):
-            found[package].append(Mutant(package=package, file=file, mutation=mutation, change=mutation.text(source)))
+            found[package].append(
+                Mutant(
+                    package=package,
+                    file=file,
+                    mutation=mutation,
+                    within=lines[mutation.line - 1].strip(),
+                    change=mutation.text(source),
+                )
+            )
     return dict(found)
 
 
@@ -140,30 +156,32 @@ class Tree:
 
     def __init__(self, root: Path, place: Path) -> None:
         self.path = place
+        self.said = place.with_suffix(".txt")  # by pytest, at last
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=root, check=True, capture_output=True, text=True,
         )  # fmt: skip
-        for name in filter(None, listed.stdout.split("\0")):
+        compiled = [path.relative_to(root).as_posix() for path in (root / "bitsim").rglob(KERNELS)]
+        for name in filter(None, [*listed.stdout.split("\0"), *compiled]):
             if (root / name).is_file():
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(root / name, place / name)  # with its time: compiled kernels are kept by it
+                shutil.copy2(root / name, place / name)  # with its time, by which compiled kernels are found again
 
     def pytest(self, tests: Sequence[str], seed: int, limit_s: float | None) -> int | None:
         """The exit code of the tests, None if they took longer than `limit_s`."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
                    "--laws-seed", str(seed), f"--hypothesis-seed={seed}", *tests]  # fmt: skip
         environment = os.environ | {"PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
-        process = subprocess.Popen(
-            command, cwd=self.path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            return process.wait(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return None
+        with self.said.open("wb") as said:
+            process = subprocess.Popen(
+                command, cwd=self.path, env=environment, stdout=said, stderr=said, start_new_session=True
+            )
+            try:
+                return process.wait(timeout=limit_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return None
 
     def outcome(self, mutant: Mutant, tests: Sequence[str], seed: int, limit_s: float) -> Outcome:
         """What the tests say of one error; raises `MutantsError` if pytest itself fails."""
@@ -187,7 +205,7 @@ class Tree:
 
     def _forget_kernels(self) -> None:
         """Kernels that call the changed one were compiled with it, and are not compiled anew by themselves."""
-        for kept in (self.path / "bitsim").rglob("__pycache__/*.nb[ic]"):
+        for kept in (self.path / "bitsim").rglob(KERNELS):
             kept.unlink()
 
 
@@ -195,7 +213,7 @@ def run(
     root: Path, settings: Settings, mutants: Sequence[Mutant], *, seed: int, processes: int, say: Any
 ) -> list[tuple[Mutant, Outcome]]:
     """What becomes of every error, in order. Raises `MutantsError` where tests fail without one."""
-    known = [(m.file, m.change) in settings.equivalent for m in mutants]
+    known = [m.key in settings.equivalent for m in mutants]
     packages = sorted({m.package for m, skip in zip(mutants, known, strict=True) if not skip})
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(processes) as pool:
         free: SimpleQueue[Tree] = SimpleQueue()
@@ -206,11 +224,12 @@ def run(
         def without_error(package: str) -> float:
             tree, start = free.get(), time.monotonic()
             try:
-                code = tree.pytest(settings.tests[package], seed, None)
+                code, said = tree.pytest(settings.tests[package], seed, None), tree.said.read_text(errors="replace")
             finally:
                 free.put(tree)
             if code:
-                raise MutantsError(f"{package}: {' '.join(settings.tests[package])} fail without any error ({code})")
+                names = " ".join(settings.tests[package])
+                raise MutantsError(f"{package}: {names} fail without any error ({code}):\n{said[-2000:]}")
             say(f"{package}: its tests pass in {time.monotonic() - start:.0f} s")
             return time.monotonic() - start
 
@@ -256,9 +275,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=(), metavar="PACKAGE", help="prefixes of tools/mutants.yaml")
     parser.add_argument("--list-survivors", action="store_true", help="name what no test noticed, as equivalents are")
     parser.add_argument("--json", type=Path, default=Path("out/mutants.json"), metavar="FILE")
+    parser.add_argument("--settings", type=Path, default=Path(__file__).with_suffix(".yaml"), metavar="FILE",
+                        help="another tools/mutants.yaml, with fewer tests for instance")  # fmt: skip
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    settings = Settings.read(Path(__file__).with_suffix(".yaml"))
+    settings = Settings.read(options.settings)
     if not settings.tests.keys() >= set(options.only):
         parser.error(f"--only: expected one of {', '.join(settings.tests)}")
     chosen = drawn(sites(ROOT, settings, options.only), options.number, options.seed)
@@ -272,7 +293,8 @@ def main() -> None:
     if options.list_survivors:
         for record in records:
             if record["outcome"] == "survived":
-                print(f"- {{file: {record['file']}, change: {json.dumps(record['change'])}, reason: }}")
+                names = ", ".join(f"{name}: {json.dumps(record[name])}" for name in ("file", "in", "change"))
+                print(f"- {{{names}, reason: }}")
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ def test_devices_draw_milliseconds_messages_and_the_share_of_communication(monke
     ]  # fmt: skip
     assert (messages.get_ylim()[0], shares.get_ylim()[0]) == (0, 0)
     assert figures[0].get_suptitle() == "m on c, l, batch 3, context 512"
+    assert tuple(figures[0].get_size_inches()) == (15, 4.4)
 
 
 def test_serving_draws_tokens_per_second_milliseconds_and_what_a_step_is_spent_on(
@@ -144,6 +145,7 @@ def test_serving_draws_tokens_per_second_milliseconds_and_what_a_step_is_spent_o
     assert spent.get_ylim() == (0, 1)
     assert speed.get_ylim()[0] == 0
     assert figures[0].get_suptitle() == "m on 2 x a100-80gb, 7 prompt and 50 new tokens"
+    assert tuple(figures[0].get_size_inches()) == (12, 4.2)
 
 
 def compared(name: str, events: dict[str, int] | None, areas: tuple[PartArea, ...], **more: Any) -> ComparedDatapath:
@@ -207,6 +209,7 @@ def test_datapaths_draw_cycles_femtojoules_per_product_and_area_beside_each_othe
     whiskers = [path.vertices[:, 0].tolist() for line in areas.collections for path in line.get_paths()]
     assert whiskers == [[2.0, 8.0], [1.0, 4.0]]  # from half to twice
     assert figures[0].get_suptitle() == "Linears of m, 5 tokens, 7nm"
+    assert tuple(figures[0].get_size_inches()) == pytest.approx((17, 2.6 + 3 * 0.42))  # a line per chip
     assert cycles.get_ylim() == pytest.approx((2.6, -0.6))  # the first chip above
 
 

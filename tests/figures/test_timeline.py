@@ -14,6 +14,7 @@ from bitsim.figures.estimate_timeline import estimate_timeline
 from bitsim.figures.timeline import BITLINEAR, LAYERS, OPERATORS, STEPS, VECTOR, WIDE, Timeline
 from bitsim.hw import load_chip
 from bitsim.results import Result
+from bitsim.results.rows import memory_bytes
 from tests.chips import chips_that_take
 
 Event = dict[str, Any]
@@ -143,3 +144,19 @@ def test_an_empty_estimate_gives_an_empty_trace() -> None:
     trace, events = parsed(estimate_timeline("tiny-b158", result))
     check_format(trace)
     assert events == []
+
+
+@pytest.mark.parametrize("numerics", ["a48", "a48_kv3"])
+def test_a_timeline_moves_the_bytes_of_the_numerics_that_were_estimated(numerics: str) -> None:
+    """Three bits per key and value, or four, are what the trace's operators read and write."""
+    result = bitsim.estimate("tiny-a48", CHIP, prefill=5, decode=3, numerics=numerics)
+    _, events = parsed(estimate_timeline("tiny-a48", result))
+    expected = memory_bytes(result.events, result.chip)
+    for name in ("dram_read_bytes", "dram_write_bytes", "acts_read_bytes"):
+        moved = sum(event["args"].get(name, 0) for event in on(OPERATORS, events))
+        assert moved == pytest.approx(expected[name], rel=1e-12), name
+    assert sum(event["args"]["cycles"] for event in on(OPERATORS, events)) == result.cycles
+    for event in on(OPERATORS, events):
+        args = event["args"]
+        assert args["gap"] == pytest.approx(args["cycles"] / args["bound_cycles"] - 1, abs=1e-6)
+        assert ("shape" in args) == bool(args.get("macs"))

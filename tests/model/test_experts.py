@@ -131,3 +131,19 @@ def test_no_context_where_weights_have_no_room():
 def test_errors(total, active):
     with pytest.raises(ConfigError, match=f"1 <= active <= total, got {active} of {total}"):
         Experts(total=total, active=active)
+
+
+def test_a_router_by_hand():
+    """3 tokens, 8 experts of which 2 are taken: 24 logits; a softmax over all, then 2 comparisons for each of them."""
+    config, experts = zoo_config("bitnet-b158-700m"), Experts(total=8, active=2)
+    plain = forward_operators(config, phase="prefill", tokens=3, context=3)
+    mixed = experts.operators(config, plain)
+    router, route = (op for op in mixed if op.name in ("layers.0.mlp.router", "layers.0.mlp.route"))
+    assert (router.m, router.k, router.n, router.weight_bits) == (3, 1536, 8, 16 * 8 * 1536)
+    assert route.vector == {"max": 3 * 24, "add": 2 * 24, "exp": 24, "div": 3, "mul": 24}
+    assert (route.values_read, route.values_written) == (24, 3 * 2)
+
+
+def test_the_first_tokens_go_to_the_most_loaded_experts():
+    assert Experts(total=4, active=2).loads(3) == [2, 2, 1, 1]  # 6 pairs over 4 experts
+    assert Experts(total=8, active=2).loads(1) == [1, 1]

@@ -137,3 +137,11 @@ def test_errors_of_predictions_are_relative_to_what_was_published() -> None:
     assert record["published_leaves_out"] == "DRAM"
     table = Validation(inputs={}, notes=(), rows=(above, below, compared(None, 1.0)))
     assert table.headline() == {"predicted": 2, "published": 3, "worst_error_pct": -75.0, "worst": "c, q"}
+
+
+def test_notes_on_latencies_say_how_many_gpus_one_sequence_needs() -> None:
+    """80 GB hold 3B in FP16; 70B, 138 GB of it, needs two."""
+    rows = by_item(latency_rows())
+    assert "batch 1, context 512 assumed, a100-80gb" in rows["llama-3b latency"].note
+    assert "one after the other" not in rows["llama-3b latency"].note
+    assert "batch 1, context 512 assumed, 2 x a100-80gb one after the other" in rows["llama-70b latency"].note

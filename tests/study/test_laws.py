@@ -77,7 +77,8 @@ def test_law_3_holds_for_quantised_kv_caches() -> None:
 
 
 def test_an_evaluation_keeps_the_kv_cache_that_its_numerics_say() -> None:
-    scores = [bitsim.evaluate("tiny-a48", "ternary-ws-64x64", numerics=n, limit=200) for n in ("a48", "a48_kv3")]
+    kinds = ("a48", "a48_kv3")
+    scores = [bitsim.evaluate("tiny-a48", "ternary-ws-64x64", numerics=n, limit=200).score for n in kinds]
     assert [score.kv for score in scores] == ["32", "kv3_bos4"]
     assert scores[0].bits_per_byte != scores[1].bits_per_byte
 

@@ -39,7 +39,7 @@ SETTINGS = """tests:
   bitsim/toy: [toy_tests]
 left_out: {}
 equivalent:
-- {file: bitsim/toy/prices.py, change: "price + 1 -> (price)", reason: nobody calls it}
+- {file: bitsim/toy/prices.py, in: return price + 1, change: "price + 1 -> (price)", reason: nobody calls it}
 """
 
 
@@ -107,7 +107,7 @@ def test_an_equivalent_error_needs_a_reason(toy: Path) -> None:
 def test_a_seed_draws_the_same_errors_and_as_many_of_every_package() -> None:
     def made(package: str, number: int) -> list[Mutant]:
         place = [Mutation(operator="constant", line=i, start=i, stop=i + 1, new="2") for i in range(number)]
-        return [Mutant(package=package, file=f"{package}.py", mutation=m, change=str(m.line)) for m in place]
+        return [Mutant(package=package, file=f"{package}.py", mutation=m, within="", change=str(m.line)) for m in place]
 
     all_ = {"large": made("large", 50), "small": made("small", 3)}
     first = drawn(all_, 10, 7)
