@@ -58,6 +58,8 @@ def command(
         on_operator=timeline.add if trace else None,
         **settings,
     )
+    if not as_json:
+        echo_text("\n\n")
     emit(result, view_result, as_json=as_json, out=out, stem="result", further=result_files)
     if trace:
         write_trace(timeline, result, trace)
