@@ -7,7 +7,7 @@ PROMPT ?= In the beginning
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --random-order $(ARGS)
 
-.PHONY: demo test test-all test-peers mutants lint bench wheel-check clean
+.PHONY: demo test test-all test-peers mutants lint bench wheel-check smoke-versions clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("bitsim needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -54,6 +54,10 @@ lint: $(VENV)/.tools
 
 wheel-check: $(VENV)/.tools
 	$(BIN)/python tools/check_wheel.py
+
+# The lowest and the newest versions that pyproject.toml allows, on each Python that is there; ARGS=--quick: one of them.
+smoke-versions:
+	$(PYTHON) tools/smoke_versions.py $(ARGS)
 
 bench: $(VENV)/.tools
 	$(BIN)/python bench/kernels.py

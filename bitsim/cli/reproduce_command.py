@@ -1,6 +1,5 @@
 """`bitsim reproduce`: published numbers, ours beside theirs."""
 
-import importlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,23 +9,24 @@ import click
 
 from bitsim.cli.files import check_directory
 from bitsim.cli.options import output_options
+from bitsim.cli.our_reports import our_report
 from bitsim.cli.output import announce_compilation, print_table
 from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
     from reports.report import Report
 
-# What can be reproduced: module and function, called with a callback for progress, that make its `Report`.
+# What can be reproduced: module of `reports` and function, called with a callback for progress, that make its `Report`.
 REPORTS = {
-    "all": ("reports.everything", "all_report"),
-    "a4.8": ("reports.a48", "a48_report"),
-    "cpu": ("reports.cpu", "cpu_report"),
-    "energy": ("reports.energy_2310_11453", "energy_report"),
-    "latency": ("reports.latency_2402_17764", "latency_report"),
-    "memory": ("reports.memory_2402_17764", "memory_report"),
-    "throughput": ("reports.throughput_2402_17764", "throughput_report"),
-    "quality": ("reports.quality", "quality_report"),
-    "sparsity": ("reports.a48", "sparsity_report"),
+    "all": ("everything", "all_report"),
+    "a4.8": ("a48", "a48_report"),
+    "cpu": ("cpu", "cpu_report"),
+    "energy": ("energy_2310_11453", "energy_report"),
+    "latency": ("latency_2402_17764", "latency_report"),
+    "memory": ("memory_2402_17764", "memory_report"),
+    "throughput": ("throughput_2402_17764", "throughput_report"),
+    "quality": ("quality", "quality_report"),
+    "sparsity": ("a48", "sparsity_report"),
 }
 
 
@@ -52,7 +52,7 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
 
     module, function = REPORTS[what]
     with progress("steps") as step:
-        report = getattr(importlib.import_module(module), function)(step)
+        report = getattr(our_report(module), function)(step)
     emit(report, view_report, as_json=as_json, out=directory, stem=what, further=partial(_further, what))
 
 

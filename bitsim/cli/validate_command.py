@@ -8,6 +8,7 @@ import click
 
 from bitsim.cli.files import check_directory
 from bitsim.cli.options import output_options
+from bitsim.cli.our_reports import our_report
 from bitsim.cli.output import announce_compilation, print_table
 from bitsim.cli.terminal import echo
 
@@ -22,9 +23,15 @@ def command(as_json: bool, out: Path | None) -> None:
     announce_compilation()
     check_directory(out)
     from bitsim.cli.emit import emit
-    from reports.validation import validation
 
-    emit(validation(), view_validation, as_json=as_json, out=out, stem="validation", further=_figures)
+    emit(
+        our_report("validation").validation(),
+        view_validation,
+        as_json=as_json,
+        out=out,
+        stem="validation",
+        further=_figures,
+    )
 
 
 def view_validation(found: "Validation") -> None:

@@ -124,7 +124,7 @@ class Chip(FromFile):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(("bitlinear", *(str(part) for part in first["loc"])))
-            raise ConfigError(f"{self.name}: {where}: {first['msg']} (bits {bits}, overflow {overflow})") from None
+            raise ConfigError(f"{self.name}: {where}: {first['msg']} (bits {bits}, overflow {overflow!r})") from None
         return self.model_copy(update={"bitlinear": spec})
 
     def timing_constants(self) -> Mapping[str, Constant]:

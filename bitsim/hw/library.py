@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from os.path import realpath
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -102,8 +101,9 @@ class Folder:
         return Source.of_file(path, *read_yaml(_built_in(folder) / f"{name}.yaml", path))
 
 
-def _built_in(folder: str) -> Traversable:
-    return files("hw_models") / folder
+def _built_in(folder: str) -> Path:
+    """Beside bitsim: `import hw_models` would find a folder of the user's in the working directory."""
+    return Path(str(files("bitsim"))).parent / "hw_models" / folder
 
 
 def built_in_names(folder: str) -> list[str]:
