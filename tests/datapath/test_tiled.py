@@ -140,9 +140,11 @@ def test_law_5_tiles_change_neither_outputs_nor_arithmetic_events(member: Member
 @pytest.mark.parametrize("member", EXACT.values(), ids=EXACT)
 @given(data=st.data())
 def test_law_5_sums_that_wrap_are_the_same_in_all_tiles(member: Member, data: st.DataObject) -> None:
+    """In the bits of the narrowest accumulator: which sums a bank or column forms first depends on the tiles."""
     spec = data.draw(member.specs).model_copy(update={"overflow": "wrap"})
     datapath, x, w, tiles = drawn(member, data, spec)
-    np.testing.assert_array_equal(in_tiles(datapath, x, w, tiles).y, datapath.execute(x, w).y)
+    kept = (1 << min(datapath.registers().values())) - 1
+    np.testing.assert_array_equal(in_tiles(datapath, x, w, tiles).y & kept, datapath.execute(x, w).y & kept)
 
 
 @every
