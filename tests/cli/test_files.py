@@ -106,3 +106,13 @@ def test_what_fails_while_it_is_written_leaves_the_old_file(tmp_path: Path, monk
     with pytest.raises(KeyboardInterrupt):
         write_files(tmp_path, {"result.json": "new"})
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("result.json", "old")]
+
+
+def test_a_folder_that_can_not_be_made_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OutputError, match=r"file/out: can't be made: Not a directory"):
+        write_files(tmp_path / "file" / "out", {"a.json": "{}"})
+    assert (tmp_path / "file").read_text() == "no folder"
+    write_files(tmp_path / "new" / "out", {"a.json": "{}", "b.bin": b"\x00\xff"})
+    assert (tmp_path / "new/out/a.json").read_text() == "{}"
+    assert (tmp_path / "new/out/b.bin").read_bytes() == b"\x00\xff"

@@ -27,5 +27,19 @@ def test_every_command_is_in_exactly_one_group(capsys: pytest.CaptureFixture[str
     assert sorted(COMMANDS) == sorted(commands)
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--new-tokens INTEGER RANGE [default: 64; x>=0]",
+        "--temperature FLOAT RANGE 0 is greedy. [default: 0.0; x>=0]",
+        "--seed INTEGER RANGE Seed of sampling (tokens and toggle columns). [default: 0; x>=0]",
+        "--chip TEXT Name or YAML file of a chip. [default: ternary-ws-64x64]",
+    ],
+)
+def test_options_of_a_run_say_their_defaults_and_limits(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["run", "--help"])
+    assert option in " ".join(capsys.readouterr().out.split())
+
+
 def test_every_command_says_what_it_does() -> None:
     assert all(len(text) > 20 and text.endswith(".") for text in COMMANDS.values())

@@ -3,7 +3,7 @@
 import pytest
 
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList, price_operator
-from bitsim.cost.area import Area, PartArea, total_area
+from bitsim.cost.area import Area, PartArea, chip_area, total_area
 from bitsim.cost.energy import total_energy
 from bitsim.cost.prices import sram_between
 from bitsim.errors import ConfigError, UnpricedEventError
@@ -121,3 +121,20 @@ def test_long_lists_of_prices_are_cut_and_counted() -> None:
     alike = [event for event in prices.tech.prices if event.startswith("pe.")]
     with pytest.raises(UnpricedEventError, match=rf" and {len(alike) - 6} more$"):
         prices.must_price("pe.ternary_a8_acc17.add", 1, "q")
+
+
+def test_a_buffer_whose_sram_has_no_area_is_one_part_without_and_says_at_which_capacities() -> None:
+    base = chip()
+    rows = tuple(row.model_copy(update={"area": None} if row.capacity_kb == 32 else {}) for row in base.tech.sram)
+    bare = base.with_technology(base.tech.model_copy(update={"sram": rows}))
+    between = with_level(bare, "weights", capacity=16)
+    for made, component, part, sizes in (
+        (bare, "psums", "32 kB", "32 or 32"),
+        (between, "weights", "16 kB", "8 or 32"),
+    ):
+        (found,) = [p for p in chip_area(made) if p.component == f"sram {component}"]
+        assert (found.part, found.count, found.area) == (part, 1, None)
+        assert found.reason == f"{made.tech.path}: sram: no area at {sizes} kB"
+    (known,) = [p for p in chip_area(bare) if p.component == "sram acts"]
+    assert (known.part, known.count) == ("1024 kB", 1)
+    assert known.area == Area(low=pytest.approx(252968), nominal=pytest.approx(252968), high=pytest.approx(918000))

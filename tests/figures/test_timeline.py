@@ -160,3 +160,12 @@ def test_a_timeline_moves_the_bytes_of_the_numerics_that_were_estimated(numerics
         args = event["args"]
         assert args["gap"] == pytest.approx(args["cycles"] / args["bound_cycles"] - 1, abs=1e-6)
         assert ("shape" in args) == bool(args.get("macs"))
+
+
+def test_a_prompt_in_chunks_is_drawn_chunk_by_chunk() -> None:
+    """5 tokens, at most 2 at a time: 2, 2 and 1."""
+    result = bitsim.estimate("tiny-b158", CHIP, prefill=5, decode=0, chunk=2)
+    _, events = parsed(estimate_timeline("tiny-b158", result))
+    first = [event["args"]["shape"] for event in on(OPERATORS, events) if event["name"] == "q_proj"][::6]
+    assert [shape.split()[0] for shape in first] == ["2", "2", "1"]
+    assert sum(event["args"]["cycles"] for event in on(OPERATORS, events)) == result.cycles
