@@ -107,13 +107,18 @@ def _legal(values: Array, limits: tuple[int, int], zero: bool) -> Array:
     return values.astype(_dtype(limits))
 
 
+def _plain(limits: tuple[int, int]) -> st.SearchStrategy[int]:
+    """Generates one of few telling integers in a single choice, so that hypothesis shrinks to constant operands."""
+    return st.sampled_from([value for value in (0, 1, -1, *limits) if limits[0] <= value <= limits[1]])
+
+
 @st.composite
 def activations(draw: st.DrawFn, m: int, k: int, takes: Takes) -> Array:
     """Generates integers (M, K): constant, one by one, extremes, few outliers among small ones, or uniform."""
     low, high = takes.acts
     kind = draw(st.sampled_from(("constant", "one by one", "extremes", "outliers", "uniform", "uniform")))
     if kind == "constant":
-        x: Array = np.full((m, k), draw(st.one_of(st.integers(low, high), st.sampled_from(takes.acts))))
+        x: Array = np.full((m, k), draw(_plain(takes.acts)))
     elif kind == "one by one" and m * k <= ONE_BY_ONE:
         x = draw(arrays(np.int64, (m, k), elements=st.integers(low, high)))
     else:
@@ -133,7 +138,7 @@ def weights(draw: st.DrawFn, n: int, k: int, takes: Takes) -> Array:
     low, high = takes.weights
     kind = draw(st.sampled_from(("constant", "one by one", "runs", "zeros", "uniform", "uniform")))
     if kind == "constant":
-        w: Array = np.full((n, k), draw(st.one_of(st.integers(low, high), st.sampled_from(takes.weights))))
+        w: Array = np.full((n, k), draw(_plain(takes.weights)))
     elif kind == "one by one" and n * k <= ONE_BY_ONE:
         w = draw(arrays(np.int64, (n, k), elements=st.integers(low, high)))
     else:
