@@ -1,5 +1,6 @@
 """docs/testing.md: its example runs, and each way in which it is broken is caught by the law that the page names."""
 
+import os
 import re
 import subprocess
 import sys
@@ -57,7 +58,8 @@ def test_the_page_tells_every_law_and_every_way_to_break_the_example() -> None:
 
 def test_the_example_runs_as_the_page_shows_it() -> None:
     assert f"```python\n{EXAMPLE.read_text(encoding='utf-8')}```" in PAGE
-    done = subprocess.run([sys.executable, EXAMPLE], cwd=ROOT, capture_output=True, text=True)
+    here = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, EXAMPLE], cwd=ROOT, env=here, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
