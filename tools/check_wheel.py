@@ -24,7 +24,10 @@ def main() -> None:
         call(sys.executable, "-m", "build", "--wheel", "--outdir", scratch, ROOT, cwd=ROOT)
         (wheel,) = scratch.glob("*.whl")
         shipped = ZipFile(wheel).namelist()
-        for expected in ("bitsim/py.typed", "/licenses/LICENSE"):
+        (entry_points,) = (ZipFile(wheel).read(name).decode() for name in shipped if name.endswith("/entry_points.txt"))
+        if "[pytest11]\nbitsim.testing.plugin = bitsim.testing.plugin" not in entry_points:
+            sys.exit(f"the wheel {wheel.name} does not announce the pytest plugin:\n{entry_points}")
+        for expected in ("bitsim/py.typed", "bitsim/testing/plugin.py", "/licenses/LICENSE"):
             if not any(name.endswith(expected) for name in shipped):
                 sys.exit(f"the wheel {wheel.name} does not ship {expected}")
         venv.create(scratch / "venv", with_pip=True)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 
+from bitsim.datapath.registry import build_datapath
 from bitsim.hw.datapaths import PEArraySpec
+from bitsim.testing.operands import Takes, half_matmuls, matmuls
 
 DATAFLOWS = ("weight_stationary", "output_stationary")
 
@@ -31,19 +32,8 @@ def array_specs(draw: st.DrawFn, pes: tuple[str, ...] = ("ternary", "int8", "fp1
     return array_spec(pe, dataflow, draw(st.integers(1, 6)), draw(st.integers(1, 6)), **fields)
 
 
-@st.composite
-def operands(draw: st.DrawFn, spec: PEArraySpec, largest: int = 13) -> tuple[Any, Any]:
+def operands(spec: PEArraySpec, largest: int = 13) -> st.SearchStrategy[tuple[Any, Any]]:
     """Generates `x` (M, K) and `w` (N, K) for `spec`: every size from 1, extreme values often."""
-    m, k, n = (draw(st.integers(1, largest)) for _ in range(3))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     if spec.pe == "fp16":
-        scale = draw(st.sampled_from((1e-4, 1.0, 50.0, 3e4)))
-        x = np.clip(rng.normal(0, scale, (m, k)), -6e4, 6e4)
-        return x.astype(np.float16), rng.normal(0, 1, (n, k)).astype(np.float16)
-    if draw(st.booleans()):
-        x = rng.choice(np.array([-128, -127, 0, 127], np.int8), (m, k))
-    else:
-        x = rng.integers(-128, 128, (m, k)).astype(np.int8)
-    if spec.pe == "ternary":
-        return x, rng.integers(-1, 2, (n, k)).astype(np.int8)
-    return x, rng.integers(-128, 128, (n, k)).astype(np.int8)
+        return half_matmuls(largest)
+    return matmuls(Takes.of(build_datapath(spec), largest=(largest, largest, largest)))

@@ -1,5 +1,6 @@
 """The laws of the design, on every kind of datapath."""
 
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -13,6 +14,9 @@ from bitsim.datapath.registry import DATAPATHS, build_datapath
 from bitsim.errors import OperandError
 from bitsim.events import Events, is_data_dependent, total
 from bitsim.hw import chip_names, load_chip
+from bitsim.testing import laws
+from bitsim.testing.design import Design, design_of
+from bitsim.testing.models import reference
 from tests.datapath.zoo import EXACT, ZOO, Member, int64_matmul, roomy
 
 every = pytest.mark.parametrize("member", ZOO.values(), ids=ZOO)
@@ -24,6 +28,10 @@ EXACT_CHIPS = [
     name for name, built in DATAPATH_OF.items() if built.exact and load_chip(name).bitlinear.kind not in IN_HALVES
 ]
 NO_ZEROS = [name for name, built in DATAPATH_OF.items() if not built.zero_weights]
+
+
+def outputs_of(datapath: Any) -> Design:
+    return design_of(partial(datapath.execute, toggles="off"))
 
 
 def toggles(events: Events) -> dict[str, int]:
@@ -43,7 +51,7 @@ def test_law_1_every_exact_datapath_equals_the_int64_matmul(member: Member, data
     datapath = build_datapath(roomy(data.draw(member.specs)))
     x, w = data.draw(member.operands(datapath, largest=90))
     assert datapath.exact
-    np.testing.assert_array_equal(datapath.execute(x, w, toggles="off").y, int64_matmul(x, w))
+    laws.exactness(outputs_of(datapath), x, w, reference=reference())
 
 
 @pytest.mark.parametrize("chip", chip_names())
@@ -100,11 +108,7 @@ def test_law_2_datapath_equals_its_twin_in_everything(member: Member, data: st.D
 def assert_equal(member: Member, spec: Any, x: Any, w: Any) -> None:
     datapath = build_datapath(spec)
     done, expected = datapath.execute(x, w), member.twin(x, w, spec)
-    np.testing.assert_array_equal(done.y, expected.y)
-    assert done.events == expected.events
-    found = done.first_overflow
-    assert (None if found is None else (found.m, found.k, found.n)) == expected.first_overflow
-    assert done.cycles == expected.cycles
+    laws.kernel_equals_twin(design_of(lambda *_: done), x, w, twin=design_of(lambda *_: expected))
     assert datapath.streams(x.shape[0], x.shape[1], w.shape[0]) == expected.streams
 
 
@@ -139,26 +143,23 @@ def test_statistics_of_zeros_where_none_is_legal_raise(chip: str) -> None:
 
 @every
 @given(data=st.data())
-def test_law_5_splitting_n_at_tiles_and_adding_gives_the_same_events(member: Member, data: st.DataObject) -> None:
+def test_law_5_splitting_and_adding_gives_the_same_outputs_and_of_n_the_same_events(
+    member: Member, data: st.DataObject
+) -> None:
     datapath: Any = build_datapath(data.draw(member.specs))
     x, w = data.draw(member.operands(datapath))
-    width = datapath.tile_columns
-    parts = [datapath.execute(x, w[i : i + width]) for i in range(0, len(w), width)]
-    whole = datapath.execute(x, w)
-    assert total([part.events for part in parts]) == whole.events
-    assert sum(part.cycles for part in parts) == whole.cycles
-    np.testing.assert_array_equal(np.concatenate([part.y for part in parts], axis=1), whole.y)
+    at = data.draw(st.integers(0, len(x))), data.draw(st.integers(1, x.shape[1]))
+    laws.split_and_add(datapath, x, w, columns=datapath.tile_columns, at=at, sums=member.exact)
 
 
 @every
 @given(data=st.data())
-def test_law_5_splitting_m_changes_neither_outputs_nor_arithmetic(member: Member, data: st.DataObject) -> None:
+def test_law_5_splitting_m_changes_no_arithmetic(member: Member, data: st.DataObject) -> None:
     datapath = build_datapath(data.draw(member.specs))
     x, w = data.draw(member.operands(datapath))
     at = data.draw(st.integers(0, len(x)))
     parts = [datapath.execute(part, w) for part in (x[:at], x[at:]) if len(part)]
     whole = datapath.execute(x, w)
-    np.testing.assert_array_equal(np.concatenate([part.y for part in parts]), whole.y)
     assert total([part.events for part in parts]).in_ledger("arithmetic") == whole.events.in_ledger("arithmetic")
 
 
@@ -167,10 +168,15 @@ def test_law_5_splitting_m_changes_neither_outputs_nor_arithmetic(member: Member
 def test_law_5_splitting_k_and_adding_gives_the_same_outputs(member: Member, data: st.DataObject) -> None:
     datapath = build_datapath(roomy(data.draw(member.specs)))
     x, w = data.draw(member.operands(datapath))
-    at = data.draw(st.integers(1, x.shape[1]))
-    halves = [(x[:, :at], w[:, :at]), (x[:, at:], w[:, at:])]
-    parts = [datapath.execute(*half, toggles="off").y for half in halves if half[0].size]
-    np.testing.assert_array_equal(sum(parts), datapath.execute(x, w, toggles="off").y)
+    at = len(x) // 2, data.draw(st.integers(1, x.shape[1]))
+    laws.split_and_add(outputs_of(datapath), x, w, columns=datapath.tile_columns, at=at)
+
+
+@every
+@given(data=st.data())
+def test_the_same_operands_give_the_same_again_and_are_left_as_they_were(member: Member, data: st.DataObject) -> None:
+    datapath = build_datapath(data.draw(member.specs))
+    laws.determinism(datapath, *data.draw(member.operands(datapath)))
 
 
 @every_exact

@@ -32,40 +32,25 @@ from bitsim.hw.datapaths import (
     TensorCoreSpec,
     TernaryLutSpec,
 )
+from bitsim.testing.models import reference
+from bitsim.testing.operands import Takes, half_matmuls, matmuls
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
 
 
 def int64_matmul(x: Any, w: Any) -> Any:
-    return x.astype(np.int64) @ w.astype(np.int64).T
+    return reference().execute(x, w).y
 
 
-@st.composite
-def integers(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, Any]:
-    """Generates `x` (M, K) and `w` (N, K) in the datapath's ranges: every size from 1, extreme values often."""
-    m, k, n = (draw(st.integers(1, largest)) for _ in range(3))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    (low, high), (least, most) = datapath.act_range, datapath.weight_range
-    w = rng.integers(least, most + 1, (n, k)).astype(np.int8)
-    if not datapath.zero_weights:
-        w[w == 0] = 1
-    if draw(st.booleans()):
-        x = rng.choice(np.array([low, low + 1, 0, high], np.int8), (m, k))
-    else:
-        x = rng.integers(low, high + 1, (m, k)).astype(np.int8)
-    if not datapath.zero_acts:
-        x[x == 0] = -1
-    return x, w
+def integers(datapath: Any, largest: int = 13) -> Specs:
+    """Generates `x` (M, K) and `w` (N, K) in the datapath's ranges."""
+    return matmuls(Takes.of(datapath, largest=(largest, largest, largest)))
 
 
-@st.composite
-def halves(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[Any, Any]:
-    """Generates binary16 `x` (M, K) and `w` (N, K), sums beyond the largest finite number among them."""
-    m, k, n = (draw(st.integers(1, largest)) for _ in range(3))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    x = np.clip(rng.normal(0, draw(st.sampled_from((1e-4, 1.0, 50.0, 3e4))), (m, k)), -6e4, 6e4)
-    return x.astype(np.float16), rng.normal(0, 1, (n, k)).astype(np.float16)
+def halves(datapath: Any, largest: int = 13) -> Specs:
+    """Generates binary16 `x` (M, K) and `w` (N, K)."""
+    return half_matmuls(largest)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from bitsim.parallel.allreduce import ALGORITHMS
 from bitsim.parallel.execute import on_devices, on_one
 from bitsim.quant.contracts import contract
 from bitsim.quant.exact_means import EXACT_SUM_BYTES, exact_sum, mean, mean_of_sum
+from bitsim.testing.numbers import ordinary, values
 from tests.chips import chips_that_take
-from tests.quant.strategies import ordinary, values
 
 LINK = load_link("nvlink")
 DATAPATHS = {name: build_datapath(load_chip(name).bitlinear) for name in chips_that_take("tiny-b158")}

@@ -14,7 +14,7 @@ from bitsim.quant.fp4 import E1M2, E2M1
 from bitsim.quant.kv import KV_FORMATS, STEP_BITS, KVFormat, kv_stored_bits
 from bitsim.quant.recipes import RECIPES, recipe_named
 from bitsim.quant.topk import topk_mask
-from tests.quant.strategies import MAX, ordinary, tokens
+from bitsim.testing.numbers import MAX, ordinary, tokens
 
 f32 = np.float32
 GRIDS = {E2M1: [0, 0.5, 1, 1.5, 2, 3, 4, 6], E1M2: [i / 2 for i in range(8)]}  # papers: max 6 and 3.5

@@ -9,7 +9,7 @@ from bitsim.errors import ConfigError, OperandError
 from bitsim.quant.b1 import NonNegativeQuantiser
 from bitsim.quant.contracts import contract
 from bitsim.quant.weights import binarise, binarise_faq, ternarise, ternarise_added
-from tests.quant.strategies import halves, tokens
+from bitsim.testing.numbers import halves, tokens
 
 CASES = ("rand", "zeros", "sym_pm1", "big")
 f32 = np.float32

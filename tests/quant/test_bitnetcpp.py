@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitsim.quant.contracts import contract
-from tests.quant.strategies import tokens
+from bitsim.testing.numbers import tokens
 from tests.quant.test_contracts import same_bits
 
 RULES = contract("bitnetcpp_i2s")

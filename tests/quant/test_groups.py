@@ -11,7 +11,7 @@ from bitsim.quant import reference
 from bitsim.quant.contracts import contract
 from bitsim.quant.exact_means import layer_norm
 from bitsim.quant.groups import group_norm, quantise_activation_groups, quantise_weight_groups, rescale_groups
-from tests.quant.strategies import ordinary, values
+from bitsim.testing.numbers import ordinary, values
 
 NAMES = ["b1", "b1_rint", "b1_nonnegative", "faq_b1", "b158_q127_added", "a48_int4"]
 every_contract = pytest.mark.parametrize("name", NAMES)

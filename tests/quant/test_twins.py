@@ -12,7 +12,7 @@ from bitsim.quant.exact_means import layer_norm, mean, row_means
 from bitsim.quant.kv import KVFormat
 from bitsim.quant.topk import topk_mask
 from bitsim.quant.v2 import hadamard
-from tests.quant.strategies import MAX, SPECIAL, powers_of_two, tokens
+from bitsim.testing.numbers import MAX, SPECIAL, powers_of_two, tokens
 
 QUANTISED = sorted(set(CONTRACTS) - {"float"})
 

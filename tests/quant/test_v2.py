@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from bitsim.errors import OperandError
 from bitsim.quant.contracts import contract
 from bitsim.quant.v2 import hadamard
-from tests.quant.strategies import ordinary, powers_of_two
+from bitsim.testing.numbers import ordinary, powers_of_two
 
 f32 = np.float32
 

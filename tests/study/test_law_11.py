@@ -14,7 +14,7 @@ import bitsim
 from bitsim.cost import CONVENTIONS, OperatorCost, PriceList, price_operator
 from bitsim.datapath.tiles import Call
 from bitsim.errors import BitsimError, ConfigError, OperandError
-from bitsim.events import Events, is_data_dependent, total
+from bitsim.events import Events, total
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
@@ -22,6 +22,10 @@ from bitsim.schedule import Placed, Placement
 from bitsim.schedule.walker import Span, walk
 from bitsim.study.matmuls import MatmulShape, estimate_matmuls
 from bitsim.study.statistics import default_statistics
+from bitsim.testing import laws
+from bitsim.testing.design import design_of
+from bitsim.testing.models import reference
+from bitsim.testing.replaying import by_tiles, joints
 
 AWKWARD_K = (1, 29, 96, 200, 854)
 AWKWARD_N = (1, 40, 257, 300)
@@ -101,20 +105,6 @@ def of(datapath: Any, call: Call) -> Any:
     return datapath.staying if call.stays else datapath
 
 
-def joints(datapath: Any, calls: list[Call]) -> Events:
-    """The additions that put sums over K together: what the papers count, and the adder where one is beside."""
-    found, previous = [], None
-    for call in calls:
-        m, _, n = call.size
-        if call.k.start:
-            found.append(Events({f"add.{datapath.arithmetic}": m * n}))
-            stayed = previous is not None and previous.stays
-            if not datapath.sums_tiles and not stayed:
-                found.append(datapath.joining(m, n))
-        previous = call
-    return total(found)
-
-
 def data_independent(one: Planned) -> Events:
     counts = [of(one.datapath, call).count(*call.size) for call in one.calls]
     return total(counts) + joints(one.datapath, one.calls)
@@ -130,25 +120,13 @@ def test_law_11_a_run_reports_what_its_calls_did_one_by_one(case: tuple[Chip, tu
     x, w = operands(one.datapath, *sizes, seed)
     done = bitsim.execute(x, w, chip)
     assert done.tiles == one.placed.tiles
-    replays = [(call, one.datapath.execute(x[call.m, call.k], w[call.n, call.k])) for call in one.calls]
-    replayed = total([made.events for _, made in replays])
-    drained = [name for name in ("reg.psum.toggle",) if one.placed.tiles is not None and one.placed.tiles.kept]
-    for name in done.events:
-        if is_data_dependent(name) and not name.startswith("overflow.") and name not in drained:
-            assert done.events[name] == replayed[name]
+    answer = design_of(lambda *_: done)
+    laws.replay(answer, x, w, replayed=by_tiles(one.datapath), left_out=("overflow.",))
     assert done.events.data_independent() == data_independent(one)
-    if drained:  # sums that stay run on: those of the whole K, tile by tile of M and N
-        tiles = {(call.m.start, call.m.stop, call.n.start, call.n.stop) for call in one.calls}
-        parts = [one.datapath.execute(x[a:b], w[c:d]).events["reg.psum.toggle"] for a, b, c, d in tiles]
-        assert done.events["reg.psum.toggle"] == sum(parts)
-    elif not chip.bitlinear.cycles_vary:
-        assert done.busy_cycles == sum(made.cycles for _, made in replays)
-    if chip.bitlinear.cycles_vary:
-        assert done.busy_cycles == sum(made.cycles for _, made in replays)
-    else:
+    if not chip.bitlinear.cycles_vary:
         assert done.busy_cycles == one.walked.work.busy
     if one.datapath.exact and done.first_overflow is None:
-        np.testing.assert_array_equal(done.y, x.astype(np.int64) @ w.astype(np.int64).T)
+        laws.exactness(answer, x, w, reference=reference())
 
 
 @settings(max_examples=25)
