@@ -91,7 +91,7 @@ def bench_evaluation(name: str, limit: int) -> None:
     """Wall and CPU time of one evaluation, all threads; kernels are compiled and weights laid out before."""
     evaluate(MODEL, name, limit=600)
     wall, cpu = time.perf_counter(), time.process_time()
-    score = evaluate(MODEL, name, limit=limit)
+    score = evaluate(MODEL, name, limit=limit).score
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     scale = 2**16 / score.predicted_bytes
     wanted = f"target {TARGET_S}" if build_datapath(load_chip(name).bitlinear).exact else "rounds: no target"

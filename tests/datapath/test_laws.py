@@ -126,7 +126,8 @@ def test_law_3_count_equals_execute_and_expect_gives_the_rest(member: Member, da
     assert datapath.count(*shape) == executed.data_independent()
     assert all(is_data_dependent(name) for name in expected)
     predictable = {name for name in executed if is_data_dependent(name) and not name.startswith("overflow.")}
-    assert predictable <= set(datapath.expect(3 * shape[0], *shape[1:], statistics))
+    enough = 9 * shape[0]  # a ninth of the weights are zeros behind zeros: with fewer tokens they round to none
+    assert predictable <= set(datapath.expect(enough, *shape[1:], statistics))
     for name, flips in toggles(executed).items():
         assert flips <= expected[name]
     clocked = sum(n for name, n in expected.items() if name.endswith(".clock"))

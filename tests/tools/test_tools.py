@@ -15,7 +15,7 @@ RUN_HERE = {"derive_prices", "derive_areas", "measure_statistics"}
 PARTS_OF_TOOLS = {"study_units", "derive_tensor_cores"}  # imported by those above
 HERE_TOO = {"mutants", "mutations"}  # test_mutants.py
 FOR_DOCS = {"write_reference", "draw_readme", "follow_guide"}  # tests/docs
-RUN_BY_MAKE = {"check_wheel"}  # `make wheel-check`, in .ci/run
+RUN_BY_MAKE = {"check_wheel", "smoke_versions"}  # `make wheel-check` and `make smoke-versions`, in .ci/run
 WITH_TORCH = {
     "train_tiny",
     "record_tiny",
