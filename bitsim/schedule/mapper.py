@@ -171,8 +171,16 @@ class Mapper:
         return m, k, n
 
     def unit(self, legs: Transfers, dims: Tile) -> Tile:
-        """What tiles are multiples of: the grain, its largest dimension halved until the buffers have room."""
-        unit = [*self._grain(dims)]
+        """What tiles are multiples of: the grain, its largest dimension halved until the buffers have room.
+
+        Of K it is all that there is room for, in whole grains, if every tile of K costs additions and empties registers.
+        """
+        datapath, unit = self.schedule.datapath, [*self._grain(dims)]
+        depth = dims[1]
+        while depth > unit[1] and not datapath.sums_tiles and not datapath.holds[0]:
+            if not self._too_small(legs, (unit[0], depth, unit[2])):
+                return unit[0], depth, unit[2]
+            depth = -(-(depth // 2) // unit[1]) * unit[1]
         while self._too_small(legs, (unit[0], unit[1], unit[2])):
             d = unit.index(max(unit))
             unit[d] = -(-unit[d] // 2)
