@@ -173,7 +173,7 @@ class Mapper:
     def unit(self, legs: Transfers, dims: Tile) -> Tile:
         """What tiles are multiples of: the grain, its largest dimension halved until the buffers have room.
 
-        Of K it is all that there is room for, in whole grains, if every tile of K costs additions and empties registers.
+        Of K it is all that there is room for, in whole grains, if tiles of K cost additions and empty registers.
         """
         datapath, unit = self.schedule.datapath, [*self._grain(dims)]
         depth = dims[1]
