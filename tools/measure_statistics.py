@@ -9,7 +9,8 @@ only the rates that this chip gives are measured, added or replaced: those of th
 Runs a prompt of 256 held-out bytes with exact toggles on one chip per kind of datapath: a model's BitLinear layers on
 the ternary and the INT8 array, the adder trees and so on, its attention matmuls and head on the FP16 array. A rate is
 what was counted over what could have happened (`chances`), so that `expect` on the same operators gives the measured
-totals back; it does not depend on memories, so that chips too small for a model are measured beyond their capacity.
+totals back. Every matmul is one call of its datapath, whatever its plan is: rates are those of a structure, and do not
+depend on memories.
 Datapaths of 4-bit activations get the INT4 codes of arXiv 2411.04965, unless the model's own are INT4.
 """
 
@@ -20,17 +21,21 @@ from typing import Any, Literal
 import yaml
 
 from bitsim.datapath.template import CountedDatapath
+from bitsim.datapath.tiles import Tiles
 from bitsim.errors import OperandError
 from bitsim.events import Events, total
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
+from bitsim.model.forward import forward
+from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
 from bitsim.quant.recipes import recipe_named
-from bitsim.results import Result
+from bitsim.results.rows import OperatorRow
+from bitsim.results.setup import Execution
 from bitsim.schedule.place import Placement
-from bitsim.study import run
+from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import text_tokens
 from bitsim.study.statistics import MEASURED_ON
 
@@ -76,15 +81,26 @@ def matmuls(model: Model, chip: Chip, kind: str) -> list[Operator]:
     return [op for op in operators if op.is_matmul and on[op.is_bitlinear] == kind]
 
 
-def executed(model: Model, chip: Chip, numerics: str, toggles: Literal["exact", "off"]) -> Result:
+class WholeCalls(ChipExecutor):
+    """Calls the datapath once for every matmul."""
+
+    def tiles(self, op: Operator) -> Tiles:
+        return Tiles.whole(op.m, op.k, op.n)
+
+
+def executed(model: Model, chip: Chip, numerics: str, toggles: Literal["exact", "off"]) -> tuple[OperatorRow, ...]:
     """The prompt on this chip. Raises `OperandError` where its datapath does not take the codes."""
+    assert model.weights is not None
     text, _ = text_tokens(limit=TOKENS)
-    return run(model, chip, tokens=text.tolist(), toggles=toggles, numerics=numerics, beyond_capacity=True)
+    recipe = recipe_named(numerics)
+    executor = WholeCalls(Placement(chip), Execution(recipe=recipe, toggles=toggles))
+    forward(model.config, model.weights, text, KVCache(model.config, recipe.kv or 32), executor, recipe)
+    return executor.ledger.rows()
 
 
 def measure(model: Model, chip: Chip, numerics: str) -> dict[str, tuple[Events, Events]]:
     """By kind of datapath on this chip, what was counted and what could have happened."""
-    result, placement = executed(model, chip, numerics, "exact"), Placement(chip)
+    rows, placement = executed(model, chip, numerics, "exact"), Placement(chip)
     found = {}
     for kind in kinds_of(chip):
         chosen = {op.name: op for op in matmuls(model, chip, kind)}
@@ -92,13 +108,9 @@ def measure(model: Model, chip: Chip, numerics: str) -> dict[str, tuple[Events, 
         for op in chosen.values():
             datapath = placement.datapath(op)
             assert isinstance(datapath, CountedDatapath)
-            tiles = placement.place(op).tiles
-            assert tiles is not None
-            for (size, stays), times in tiles.shapes().items():
-                called = datapath.staying if stays else datapath
-                chances.append(Events(called.chances(*size)) * (op.repeat * times))
+            chances.append(Events(datapath.chances(op.m, op.k, op.n)) * op.repeat)
         if chances:
-            found[kind] = total([row.events for row in result.rows if row.name in chosen]), total(chances)
+            found[kind] = total([row.events for row in rows if row.name in chosen]), total(chances)
     return found
 
 

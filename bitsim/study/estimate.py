@@ -79,7 +79,7 @@ def estimate(
         | {"prefill": prefill, "decode": decode, "batch": batch, "merge_heads": merge_heads}
         | {"objective": objective, "chunk": chunk, "experts": experts and f"{experts.active} of {experts.total}"},
         notes=(
-            f"data-dependent events from statistics, taken over for all shapes, phases and dataflows: {used.source}",
+            f"data-dependent events from statistics, taken over for all shapes, phases and tiles: {used.source}",
             *((SLOWEST,) if chip.bitlinear.cycles_vary else ()),
             *notes_on(model, chip, recipe, positions=prefill + decode),
             *room,

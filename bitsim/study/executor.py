@@ -58,7 +58,7 @@ class ChipExecutor:
         self._recent: dict[int, tuple[Operator, Placed]] = {}  # by identity: most operators recur in every step
 
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
-        datapath, tiles = self.placement.bitlinear, self._tiles(op)
+        datapath, tiles = self.placement.bitlinear, self.tiles(op)
         with naming(op):
             layout = layout_of(datapath, tiles)
             if (op.name, layout) not in self._prepared:
@@ -74,14 +74,14 @@ class ChipExecutor:
         self.ledger.add_live_macs(op, live_macs(x_q, weight.n, live))
         return done.y
 
-    def _tiles(self, op: Operator) -> Tiles:
+    def tiles(self, op: Operator) -> Tiles:
         """The calls of the datapath, as the plan has them."""
         tiles = self._place(op).tiles
         assert tiles is not None
         return tiles
 
     def wide(self, op: Operator, a: Array, b: Array | FloatWeight) -> Array:
-        datapath, tiles, toggles, seed = self.placement.wide, self._tiles(op), self._toggles, self._seed
+        datapath, tiles, toggles, seed = self.placement.wide, self.tiles(op), self._toggles, self._seed
         layout = layout_of(datapath, tiles)
         if self._wide_on_datapath:
             weights = (
