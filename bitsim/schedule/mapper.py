@@ -42,9 +42,10 @@ MOST_MACS = 2**55
 TOO_MANY = "have counts beyond 63 bits (take fewer tokens, a smaller batch or smaller chunks)"
 # Without prices, ties of latency go to the plan that moves less, a bit of DRAM counting as a hundred of SRAM.
 DRAM_WEIGHT = 100.0
-# Tiles that break the grain leave a part of the datapath idle, whose energy the mapper does not see: they must gain
-# more than this share of the objective, and not just a shorter first load. In K they would change what a datapath gives
-# that rounds as it sums.
+# How freely a matmul is cut: K only as far as buffers make it necessary, at the grain, anywhere (but for K where sums
+# are rounded, which that would change). What cuts cost the datapath is not seen here, so freer ones must gain WORTH.
+Cut = Literal["deep", "grain", "anywhere"]
+CUTS: tuple[Cut, ...] = ("deep", "grain", "anywhere")
 WORTH = 0.05
 
 
@@ -74,12 +75,12 @@ def plain_goal(chip: Chip) -> Goal:
 class _Task:
     """One matmul to find a plan for; `inner`: the plans found for the ranks inside, by rank and outer tile.
 
-    `broken`: tiles need not follow the grain.
+    `cut`: how freely it is cut into tiles, see `Mapper._plan`.
     """
 
     matmul: Matmul
     transfers: tuple[Transfers, ...]
-    broken: bool = False
+    cut: Cut = "deep"
     inner: dict[tuple[int, Tile], Plan] = field(default_factory=dict)
 
 
@@ -97,16 +98,20 @@ class Mapper:
         transfers = self.schedule.transfers(matmul)
         for legs in transfers:
             self._check_room(legs)
-        plans = (self._whole_search(_Task(matmul=matmul, transfers=transfers, broken=way)) for way in (False, True))
-        whole = next(plans)
-        score = self.score(matmul, whole, transfers)[0]
-        if score <= (1 + WORTH) * self._least(matmul):
-            return whole
-        broken = next(plans)
-        return whole if score <= (1 + WORTH) * self.score(matmul, broken, transfers)[0] else broken
+        found: list[tuple[float, Plan]] = []
+        for cut in CUTS if self._sums_are_cut else CUTS[1:]:
+            task = _Task(matmul=matmul, transfers=transfers, cut=cut)
+            plan = self._search(task, len(transfers) - 1, matmul.dims, matmul.repeat)
+            found.append((self.score(matmul, plan, transfers)[0], plan))
+            if found[-1][0] <= (1 + WORTH) * self._least(matmul):
+                break
+        best = min(score for score, _ in found)
+        return next(plan for score, plan in found if score <= (1 + WORTH) * best)
 
-    def _whole_search(self, task: _Task) -> Plan:
-        return self._search(task, len(task.transfers) - 1, task.matmul.dims, task.matmul.repeat)
+    @property
+    def _sums_are_cut(self) -> bool:
+        """Whether every tile of K costs additions and empties registers."""
+        return not self.schedule.datapath.sums_tiles and not self.schedule.datapath.holds[0]
 
     def _least(self, matmul: Matmul) -> int:
         """Cycles that no plan goes below, for the whole matmul and for its weights; 0 with another objective."""
@@ -120,8 +125,9 @@ class Mapper:
         """The best loops of one rank and those inside of it, for `repeat` matmuls of `dims`."""
         legs = task.transfers[rank]
         datapath = self.schedule.datapath
-        broken = (task.broken, task.broken and datapath.exact, task.broken)
-        units = [self.unit(legs, dims), self._grain(dims)]
+        anywhere = task.cut == "anywhere"
+        broken = (anywhere, anywhere and datapath.exact, anywhere)
+        units = [self.unit(legs, dims, deep=task.cut == "deep"), self._grain(dims)]
         m, k, n = (units[parts][d] for d, parts in enumerate(broken))
         sizes, cut = candidates(
             dims,
@@ -170,14 +176,13 @@ class Mapper:
         m, k, n = (min(size, most) for size, most in zip(self.schedule.datapath.grain, dims, strict=True))
         return m, k, n
 
-    def unit(self, legs: Transfers, dims: Tile) -> Tile:
+    def unit(self, legs: Transfers, dims: Tile, *, deep: bool = False) -> Tile:
         """What tiles are multiples of: the grain, its largest dimension halved until the buffers have room.
 
-        Of K it is all that there is room for, in whole grains, if tiles of K cost additions and empty registers.
+        `deep`: of K all that there is room for, in whole grains.
         """
-        datapath, unit = self.schedule.datapath, [*self._grain(dims)]
-        depth = dims[1]
-        while depth > unit[1] and not datapath.sums_tiles and not datapath.holds[0]:
+        unit, depth = [*self._grain(dims)], dims[1]
+        while deep and depth > unit[1]:
             if not self._too_small(legs, (unit[0], depth, unit[2])):
                 return unit[0], depth, unit[2]
             depth = -(-(depth // 2) // unit[1]) * unit[1]
