@@ -286,6 +286,10 @@ class Events(Mapping[str, int]):
         """The events of `units`, such as "dram" or "overflow"."""
         return Events._of({n: c for n, c in self._counts.items() if parsed(n).unit in units})
 
+    def apart_from(self, *units: str) -> "Events":
+        """The events of all other units."""
+        return Events._of({n: c for n, c in self._counts.items() if parsed(n).unit not in units})
+
     def count(self) -> int:
         """How many there are of all kinds together."""
         return sum(self._counts.values())

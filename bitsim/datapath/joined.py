@@ -21,8 +21,8 @@ def joined(
     found = [_moved(part.first_overflow, k=start) for part, start in zip(parts, starts, strict=True)]
     if w.chained:
         summed = datapath.execute(filled(datapath, x, w.layout), w.chained[j], toggles="off", live=live)
-        y, overflows = summed.y, {e: n for e, n in summed.events.items() if e.startswith("overflow.")}
-        events = Events({e: n for e, n in events.items() if not e.startswith("overflow.")})
+        y, overflows = summed.y, summed.events.of_unit("overflow")
+        events = events.apart_from("overflow")
         found = [_unfilled(summed.first_overflow, w.layout, datapath.tile_depth)]
     else:
         y, overflows, first = add_up([part.y for part in parts], datapath, starts)
@@ -30,7 +30,7 @@ def joined(
     exact = [part.exact_y for part in parts if part.exact_y is not None]
     return Execution(
         y=y,
-        events=events + Events(overflows),
+        events=events + overflows,
         cycles=sum(part.cycles for part in parts),
         toggle_columns=parts[0].toggle_columns,
         first_overflow=_first(found),
@@ -38,7 +38,7 @@ def joined(
     )
 
 
-def add_up(sums: list[Array], datapath: Datapath, starts: list[int]) -> tuple[Array, dict[str, int], Overflow | None]:
+def add_up(sums: list[Array], datapath: Datapath, starts: list[int]) -> tuple[Array, Events, Overflow | None]:
     """The sums (M, N) of parts of K, added in their order by an adder that wraps or saturates as the datapath does.
 
     Returns the outputs, the overflows and the first of them, at the first k of the part that was added (`starts`).
@@ -50,7 +50,7 @@ def add_up(sums: list[Array], datapath: Datapath, starts: list[int]) -> tuple[Ar
         count += len(lost)
         if len(lost):
             found.append(Overflow(m=int(lost[0][0]), k=start, n=int(lost[0][1])))
-    return y, {datapath.join_overflow: count} if count else {}, _first(found)
+    return y, Events({datapath.join_overflow: count}), _first(found)
 
 
 def _add(y: Array, part: Array, limits: Range | None, saturate: bool) -> tuple[Array, Array]:

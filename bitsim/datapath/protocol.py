@@ -1,6 +1,6 @@
 """The contract that every datapath keeps: prepare weights once, execute matmuls, count them in closed form."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
 
 from bitsim.datapath.base import Array, Range, Statistics, Streams, TileCosts, Toggles
@@ -11,7 +11,7 @@ from bitsim.events import Events
 from bitsim.model.weights import FloatWeight
 
 
-class Datapath(Protocol):
+class Datapath(Hashable, Protocol):
     """How a matmul `Y[M, N] = X[M, K] W[N, K]^T` is computed, and what switches while it is."""
 
     @property

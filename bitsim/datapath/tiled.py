@@ -7,6 +7,7 @@ those of N that begin where a tile of the datapath's own does, and such of K whe
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,17 @@ class TiledWeights:
     apart: tuple[tuple[Any, ...], ...]
     chained: tuple[Any, ...] = ()
 
+    @property
+    def whole(self) -> bool:
+        """Whether all of K and N is executed at once."""
+        return len(self.apart) == len(self.apart[0]) == 1
 
+
+# Every step of a decode asks for the same tiles, and a growing context for a few new ones.
+_asked_again = lru_cache(maxsize=4096)
+
+
+@_asked_again
 def layout_of(datapath: Datapath, tiles: Tiles) -> Layout:
     """What must be executed apart so that everything is counted as in all tiles one by one."""
     widths = tiles.sizes(N)
@@ -82,9 +93,18 @@ def count_tiles(datapath: Datapath, tiles: Tiles) -> Events:
     return events + sums + joints_of(datapath, tiles)
 
 
+@_asked_again
 def cycles_of_tiles(datapath: Datapath, tiles: Tiles) -> int:
     """Cycles of all calls; where they depend on the operands, those of operands without zeros."""
     return sum(_of(datapath, stays).cycles(*size) * times for (size, stays), times in tiles.shapes().items())
+
+
+@_asked_again
+def joining_of(datapath: Datapath, tiles: Tiles) -> Events:
+    """What a matmul counts beside the calls that are executed apart: the joints, and the additions that they are."""
+    m, _, n = tiles.dims
+    apart = len(layout_of(datapath, tiles).parts) - 1
+    return joints_of(datapath, tiles) + Events({f"add.{datapath.arithmetic}": m * n * apart})
 
 
 def joints_of(datapath: Datapath, tiles: Tiles) -> Events:

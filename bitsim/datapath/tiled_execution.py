@@ -7,7 +7,7 @@ from bitsim.datapath.base import Array, Toggles
 from bitsim.datapath.joined import joined, one_behind_another, side_by_side
 from bitsim.datapath.outcomes import Execution, Observation
 from bitsim.datapath.protocol import Datapath
-from bitsim.datapath.tiled import TiledWeights, cycles_of_tiles, joints_of, layout_of, prepare_tiles
+from bitsim.datapath.tiled import TiledWeights, cycles_of_tiles, joining_of, layout_of, prepare_tiles
 from bitsim.datapath.tiles import M, Tiles, slices
 from bitsim.errors import OperandError
 from bitsim.events import Events, total
@@ -28,7 +28,11 @@ def execute_tiles(
     """Run `x` (M, K) through the datapath in `tiles`, with weights that were prepared for them."""
     _check(x, tiles)
     core, blocks = datapath.reset, []
-    for rows in slices(tiles.sizes(M)):
+    if w.whole and len(tiles.sizes(M)) == 1:
+        done = core.execute(x, w.apart[0][0], toggles=toggles, seed=seed, live=live)
+        return _finished(datapath, w, tiles, done)
+    tokens = slices(tiles.sizes(M))
+    for rows in tokens:
         ranges = []
         for j, columns in enumerate(w.layout.columns):
             needed = None if live is None else live[rows, columns]
@@ -38,7 +42,7 @@ def execute_tiles(
             ]
             ranges.append(joined(core, x[rows], w, j, parts, needed))
         blocks.append(side_by_side(ranges, [columns.start for columns in w.layout.columns]))
-    return _finished(datapath, w, tiles, one_behind_another(blocks, [rows.start for rows in slices(tiles.sizes(M))]))
+    return _finished(datapath, w, tiles, one_behind_another(blocks, [rows.start for rows in tokens]))
 
 
 def observe_tiles(
@@ -91,13 +95,13 @@ def _check(x: Array, tiles: Tiles) -> None:
 
 def _finished(datapath: Datapath, w: TiledWeights | None, tiles: Tiles, done: Done, repeat: int = 1) -> Done:
     """With the additions that join parts of K, and what registers do that keep their values between tiles."""
-    m, _, n = tiles.dims
-    apart = len(layout_of(datapath, tiles).parts) - 1
-    events = done.events + (joints_of(datapath, tiles) + Events({f"add.{datapath.arithmetic}": m * n * apart})) * repeat
+    joining = joining_of(datapath, tiles)
+    events = done.events + joining * repeat if joining else done.events
     if w is not None and datapath.reset is not datapath:
         events = Events({**dict(events.items()), **datapath.between(w.apart, tiles)})
     cycles = done.cycles if datapath.cycles_vary else cycles_of_tiles(datapath, tiles) * repeat
-    return replace(done, events=events, cycles=cycles)
+    unchanged = events is done.events and cycles == done.cycles
+    return done if unchanged else replace(done, events=events, cycles=cycles)
 
 
 def _added(datapath: Datapath, done: list[Observation], tiles: Tiles, repeat: int = 1) -> Observation:

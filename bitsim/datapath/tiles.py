@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from itertools import accumulate, pairwise, product
 
 Shape = tuple[int, int, int]
@@ -32,7 +32,7 @@ class Call:
         return self.m.stop - self.m.start, self.k.stop - self.k.start, self.n.stop - self.n.start
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: sizes and hash are kept
 class Tiles:
     """The tiles of a matmul of `dims` (M, K, N).
 
@@ -50,14 +50,32 @@ class Tiles:
         """A single call."""
         return cls(dims=(m, k, n), nests=(Nest(tile=(m, k, n)),))
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.dims, self.nests, self.kept))
+
+    @cached_property
+    def _sizes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(size for chain in self._chains(d) for size in chain) for d in (M, K, N))
+
     def sizes(self, dimension: int) -> tuple[int, ...]:
         """M (0), K (1) or N (2) in tiles."""
-        return tuple(size for chain in _chains(self, dimension) for size in chain)
+        return self._sizes[dimension]
 
-    @property
+    def _chains(self, dimension: int) -> tuple[tuple[int, ...], ...]:
+        """A dimension in the tiles of the nest around the innermost, each of these in tiles of the innermost."""
+        parts: tuple[int, ...] = (self.dims[dimension],)
+        for nest in self.nests[:-1]:
+            parts = tuple(size for part in parts for size in _cut(part, nest.tile[dimension]))
+        return tuple(_cut(part, self.nests[-1].tile[dimension]) for part in parts)
+
+    @cached_property
     def chains(self) -> tuple[tuple[int, ...], ...]:
         """K in tiles, those together between which sums stay in the datapath."""
-        return _chains(self, K) if self.kept else tuple((size,) for size in self.sizes(K))
+        return self._chains(K) if self.kept else tuple((size,) for size in self.sizes(K))
 
     def shapes(self) -> Counter[tuple[Shape, bool]]:
         """The calls by M, K and N and by whether their sums stay, and how often each of them comes."""
@@ -83,15 +101,6 @@ def slices(sizes: tuple[int, ...], start: int = 0) -> list[slice]:
     """Ranges of these sizes, one behind another."""
     ends = list(accumulate(sizes, initial=start))
     return [slice(low, high) for low, high in pairwise(ends)]
-
-
-@cache
-def _chains(tiles: Tiles, dimension: int) -> tuple[tuple[int, ...], ...]:
-    """One dimension in the tiles of the nest around the innermost, and each of these in tiles of the innermost."""
-    parts: tuple[int, ...] = (tiles.dims[dimension],)
-    for nest in tiles.nests[:-1]:
-        parts = tuple(size for part in parts for size in _cut(part, nest.tile[dimension]))
-    return tuple(_cut(part, tiles.nests[-1].tile[dimension]) for part in parts)
 
 
 def _cut(size: int, tile: int) -> tuple[int, ...]:

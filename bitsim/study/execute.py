@@ -9,7 +9,7 @@ from bitsim.datapath.outcomes import Deviation, Overflow
 from bitsim.datapath.tiled import layout_of, prepare_tiles
 from bitsim.datapath.tiled_execution import execute_tiles
 from bitsim.datapath.tiles import Tiles
-from bitsim.events import Events
+from bitsim.events import Events, parsed
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
@@ -89,7 +89,8 @@ def execute(
         prepared = prepare_tiles(datapath, weights, layout_of(datapath, tiles))
         done = execute_tiles(datapath, acts, prepared, tiles, toggles=toggles, seed=seed, live=live)
     placed = placement.paced(op, placed, done.cycles)
-    flips = {event.split(".")[1]: count for event, count in done.events.items() if event.endswith(".toggle")}
+    names = {event: parsed(event) for event in done.events}
+    flips = {name.place: done.events[event] for event, name in names.items() if name.action == "toggle"}
     return Executed(
         y=done.y,
         events=done.events,

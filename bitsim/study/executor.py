@@ -60,11 +60,11 @@ class ChipExecutor:
     def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
         datapath, tiles = self.placement.bitlinear, self.tiles(op)
         with naming(op):
-            layout = layout_of(datapath, tiles)
-            if (op.name, layout) not in self._prepared:
+            laid = op.name, layout_of(datapath, tiles)
+            prepared = self._prepared.get(laid)
+            if prepared is None:
                 packed = PackedTernary.from_hf_bytes(weight.packed, weight.n)
-                self._prepared[op.name, layout] = prepare_tiles(datapath, packed, layout)
-            prepared = self._prepared[op.name, layout]
+                prepared = self._prepared[laid] = prepare_tiles(datapath, packed, laid[1])
             done = execute_tiles(datapath, x_q, prepared, tiles, toggles=self._toggles, seed=self._seed, live=live)
         self._book(op, [done])
         deviation = done.deviation
@@ -104,11 +104,12 @@ class ChipExecutor:
 
     def _stored(self, op: Operator, weight: FloatWeight, layout: Layout) -> TiledWeights:
         """A stored matrix as the wide datapath holds it, laid out at its first use."""
-        if (op.name, layout) not in self._prepared:
+        prepared = self._prepared.get((op.name, layout))
+        if prepared is None:
             whole = self._wide_on_datapath or self._toggles == "exact"
             prepared = prepare_stored_tiles(self.placement.wide, weight, layout, whole=whole)
             self._prepared[op.name, layout] = prepared
-        return self._prepared[op.name, layout]
+        return prepared
 
     def vector(self, op: Operator) -> None:
         if op.kind == "embedding":  # a new step begins
