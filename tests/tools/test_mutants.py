@@ -24,7 +24,7 @@ def forever(count: int) -> int:
         count -= 1
     return count
 """
-TESTS = """from bitsim.toy.prices import forever, total
+TESTS = """from reports.toy.prices import forever, total
 
 
 def test_total():
@@ -36,10 +36,10 @@ def test_forever():
     assert forever(2) == 0
 """
 SETTINGS = """tests:
-  bitsim/toy: [toy_tests]
+  reports/toy: [toy_tests]
 left_out: {}
 equivalent:
-- {file: bitsim/toy/prices.py, in: return price + 1, change: "price + 1 -> (price)", reason: nobody calls it}
+- {file: reports/toy/prices.py, in: return price + 1, change: "price + 1 -> (price)", reason: nobody calls it}
 """
 
 
@@ -54,9 +54,9 @@ def changes(name: str, source: str) -> dict[str, list[str]]:
 def toy(tmp_path: Path) -> Path:
     """A tree of one package and its tests, in a repository."""
     for name, text in {
-        "bitsim/__init__.py": "",
-        "bitsim/toy/__init__.py": "",
-        "bitsim/toy/prices.py": TOY,
+        "reports/__init__.py": "",
+        "reports/toy/__init__.py": "",
+        "reports/toy/prices.py": TOY,
         "toy_tests/test_prices.py": TESTS,
         "toy_tests/conftest.py": "def pytest_addoption(parser): parser.addoption('--laws-seed')\n",
         "mutants.yaml": SETTINGS,
@@ -70,7 +70,7 @@ def toy(tmp_path: Path) -> Path:
 def mutant(change: str, toy: Path) -> Mutant:
     """The error of the toy that is printed as `change`."""
     settings = Settings.read(toy / "mutants.yaml")
-    return next(m for m in sites(toy, settings)["bitsim/toy"] if m.change == change)
+    return next(m for m in sites(toy, settings)["reports/toy"] if m.change == change)
 
 
 def test_errors_are_caught_survive_or_are_known_and_the_tree_is_as_before(toy: Path) -> None:
@@ -85,16 +85,16 @@ def test_errors_are_caught_survive_or_are_known_and_the_tree_is_as_before(toy: P
     results = run(toy, settings, [mutant(c, toy) for c in wanted], seed=1, processes=2, say=said.append)
     assert {m.change: outcome for m, outcome in results} == wanted
     assert score(results) == [
-        "bitsim/toy: 2 of 3 (67 %); 2 caught, 0 timeout, 1 survived, 1 equivalent",
+        "reports/toy: 2 of 3 (67 %); 2 caught, 0 timeout, 1 survived, 1 equivalent",
         "in all: 2 of 3 (67 %); 2 caught, 0 timeout, 1 survived, 1 equivalent",
     ]
-    assert (toy / "bitsim/toy/prices.py").read_text() == TOY
+    assert (toy / "reports/toy/prices.py").read_text() == TOY
     assert len(said) == 1 + 3  # the tests without an error, then one line for each that was tried
 
 
 def test_tests_that_fail_without_an_error_say_nothing_about_one(toy: Path) -> None:
     (toy / "toy_tests/test_prices.py").write_text("def test_it():\n    assert False\n")
-    with pytest.raises(MutantsError, match="bitsim/toy: toy_tests fail without any error"):
+    with pytest.raises(MutantsError, match="reports/toy: toy_tests fail without any error"):
         run(toy, Settings.read(toy / "mutants.yaml"), [mutant("* -> +", toy)], seed=1, processes=1, say=print)
 
 
