@@ -10,6 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from bitsim.datapath.base import Toggles
+from bitsim.study import run
+
 BITSIM = Path(sys.executable).with_name("bitsim")
 QUICK = "--quick" in sys.argv
 RUNS, TOKENS = (1, 4) if QUICK else (5, 128)
@@ -27,17 +30,15 @@ def cpu_seconds(*words: str) -> float:
     return best
 
 
-def decode_rate(model: str, toggles: str, new_tokens: int, random_seed: int | None = None) -> float:
+def decode_rate(model: str, toggles: Toggles, new_tokens: int, random_seed: int | None = None) -> float:
     """Decoded tokens per second of wall time, without start-up, weight layout and prefill."""
-    from bitsim.study import run
-
     stamps: list[float] = []
     run(
         model,
         "ternary-ws-64x64",
         tokens=[1, 2, 3, 4],
         new_tokens=new_tokens,
-        toggles=toggles,  # type: ignore[arg-type]
+        toggles=toggles,
         random_weights=random_seed,
         on_token=lambda token, text: stamps.append(time.perf_counter()),
     )

@@ -42,7 +42,7 @@ def cache_of(function: Callable[..., Any]) -> Any:
         return NullCache()
 
 
-class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]
+class _CheckedFiles(IndexDataCacheFile):
     """Numba's index and data files, each with the SHA-256 of what it holds."""
 
     def _dump(self, content: Any) -> bytes:
@@ -69,7 +69,7 @@ def _checked(content: bytes) -> Any:
     return pickle.loads(pickled)
 
 
-class _Temporary(_InTree):  # type: ignore[misc]
+class _Temporary(_InTree):
     """Numba's way to name a folder: the last one that it tries."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
@@ -77,11 +77,11 @@ class _Temporary(_InTree):  # type: ignore[misc]
         self._cache_path = str(_temporary_folder() / self.get_suitable_cache_subpath(file))
 
 
-class _Places(CompileResultCacheImpl):  # type: ignore[misc]
+class _Places(CompileResultCacheImpl):
     _locator_classes = (*CompileResultCacheImpl._locator_classes, _Temporary)
 
 
-class KernelCache(FunctionCache):  # type: ignore[misc]
+class KernelCache(FunctionCache):
     """Numba's cache of one kernel. What can't be written goes to the temporary folder, and is found there again."""
 
     _impl_class = _Places

@@ -54,7 +54,7 @@ def announce_compilation() -> None:
         return
     from numba.core import event
 
-    class Announcer(event.Listener):  # type: ignore[misc]
+    class Announcer(event.Listener):
         said = False
 
         def on_start(self, _event: object) -> None:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from bitsim.errors import ConfigError
 from bitsim.figures.timeline import MOST_EVENTS, Step, Timeline
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.generate import chunks
 from bitsim.model.operators import Phase
-from bitsim.quant.recipes import recipe_named
 from bitsim.results.result import Result
 from bitsim.study.goal import placement_for
 from bitsim.study.steps import Steps, all_layers, at_layer
@@ -19,9 +19,10 @@ def estimate_timeline(model: str | Path | Model, result: Result, *, most_events:
     """
     model = model if isinstance(model, Model) else load_model(model)
     config, workload = model.config, result.workload
-    recipe = result.recipe or recipe_named(config.default_numerics)
+    if result.recipe is None:
+        raise ConfigError(f"timeline of {result.title}: expected an estimate, got a {result.kind} without numerics")
     placement = placement_for(result.chip, result.scheduling.objective)
-    steps_of_one_layer = Steps.of(config, recipe, workload)
+    steps_of_one_layer = Steps.of(config, result.recipe, workload)
     prompt, steps = workload.prefill, workload.decode
 
     def step(phase: Phase, tokens: int, context: int) -> Step:

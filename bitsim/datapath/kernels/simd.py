@@ -20,7 +20,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 REGISTER_BITS = 512
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """Numba type of a register full of `i` (integer, signless) or `f` (IEEE) lanes."""
 
     def __init__(self, kind: str, bits: int) -> None:
@@ -54,7 +54,7 @@ def llvm_type(vector: Vector) -> Any:
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Vector) -> None:
         super().__init__(manager, vector, llvm_type(vector))
 
@@ -183,7 +183,7 @@ def emit_shift_right(builder: Any, vector: Any, count: Any) -> Any:
 
 
 @infer_global(operator.rshift)
-class _ShiftRight(AbstractTemplate):  # type: ignore[misc]
+class _ShiftRight(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         x, count = args
         shifts = isinstance(x, Vector) and x.kind == "i" and isinstance(count, types.Integer)
