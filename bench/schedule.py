@@ -14,7 +14,8 @@ import numpy as np
 from bitsim.datapath.base import Array
 from bitsim.datapath.registry import build_datapath
 from bitsim.hw import load_chip
-from bitsim.model.operators import Operator
+from bitsim.model.operators import lone_linear
+from bitsim.schedule.homes import Homes
 from bitsim.schedule.kernels import nest
 from bitsim.schedule.mapper import Mapper, plain_goal
 from bitsim.schedule.matmul import Matmul, matmul_of
@@ -45,17 +46,15 @@ def layer() -> tuple[Mapper, Matmul]:
     datapath = build_datapath(chip.bitlinear)
     goal = plain_goal(chip)
     mapper = Mapper(chip, datapath, type(goal)(objective="edp", per_bit=goal.per_bit))
-    op = Operator(
+    op = lone_linear(
         name="layer",
-        kind="linear",
         phase="prefill",
         m=512,
         k=3200,
         n=8640,
-        weight_format="ternary",
         weight_bits=2 * 3200 * 8640,
     )
-    return mapper, matmul_of(op, datapath, chip.memory)
+    return mapper, matmul_of(op, datapath, Homes(memory=chip.memory, code_bits=datapath.act_bits))
 
 
 def evaluated(schedule: Schedule, matmul: Matmul) -> Array:

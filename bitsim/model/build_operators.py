@@ -4,78 +4,19 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Literal
 
 from bitsim.errors import ConfigError
+from bitsim.model.attention_operators import KEYS, MIXED, QUERIES, attend
 from bitsim.model.config import ModelConfig
-from bitsim.model.footprint import embedding_row_bits, head_bits, kv_layer_bits, linear_bits
-from bitsim.model.operators import VECTOR_OPS, Kind, Operator, Phase, VectorOp, WeightFormat
-from bitsim.quant.base import Contract
+from bitsim.model.footprint import embedding_row_bits, head_bits
+from bitsim.model.operators import Operator, Phase, Tensor
+from bitsim.model.step import Logits, Step, Vector
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import Recipe, recipe_named
 
-Vector = dict[VectorOp, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    """One step: `tokens` new positions in each of `batch` sequences, `context` positions attended, these included."""
-
-    config: ModelConfig
-    phase: Phase
-    tokens: int
-    context: int
-    batch: int
-    recipe: Recipe
-    kv: KVStorage
-    merge_heads: bool
-
-    @property
-    def rows(self) -> int:
-        return self.tokens * self.batch
-
-    def vector(
-        self, kind: Kind, name: str, layer: int | None, per_row: Vector, size: int, inputs: int = 1, heads: int = 1
-    ) -> Operator:
-        """Does `per_row` on each row (one per token and head): reads `inputs` vectors of `size`, writes one."""
-        rows = self.rows * heads
-        return Operator(
-            name=name,
-            kind=kind,
-            phase=self.phase,
-            layer=layer,
-            vector={op: n * rows for op, n in per_row.items()},
-            values_read=rows * size * inputs,
-            values_written=rows * size,
-        )
-
-    def norm(self, name: str, layer: int | None, size: int) -> Operator:
-        work: Vector = {"mul": 3 * size, "add": size, "rsqrt": 1}
-        if self.config.norm == "layer":  # the mean and its subtraction, and no weights
-            work = {"mul": 2 * size, "add": 3 * size, "rsqrt": 1}
-        return self.vector("norm", name, layer, work, size)
-
-    def quantise(self, name: str, layer: int, size: int, contract: Contract) -> Iterator[Operator]:
-        """What the contract's quantiser does; scale multiplications are counted with the linear."""
-        if self.config.quantised:
-            work = {op: n for op in VECTOR_OPS if (n := contract.quantise_work(size).get(op, 0))}
-            yield self.vector("quantise", name, layer, work, size)
-
-    def linear(self, name: str, layer: int, n: int, k: int) -> Operator:
-        weight_format: WeightFormat = "ternary" if self.config.quantised else "fp16"
-        return Operator(
-            name=f"layers.{layer}.{name}",
-            kind="linear",
-            phase=self.phase,
-            layer=layer,
-            m=self.rows,
-            k=k,
-            n=n,
-            weight_format=weight_format,
-            weight_bits=linear_bits(self.config, n, k),
-        )
+HIDDEN = "hidden"  # the sum that residuals are added to
 
 
 def forward_operators(
@@ -88,27 +29,32 @@ def forward_operators(
     recipe: Recipe | None = None,
     kv: KVStorage = 16,
     merge_heads: bool = False,
+    query_block: int | None = None,
+    logits: Logits = "all",
 ) -> list[Operator]:
     """All operators of one step.
 
     * `tokens`: new positions per sequence; `context`: positions attended after the step, the new ones included.
-    * Attention matmuls cover the full tokens x context rectangle; the causal mask is applied to their result.
+    * `query_block`: tokens whose attention is worked off together; each block attends the positions up to its own last
+      one, so that smaller blocks come closer to the causal triangle. None: all tokens, the full tokens x context
+      rectangle. The causal mask is applied to what is left.
     * `recipe`: what quantises the linears' inputs; by default what the model's `linear_class` says. `kv`: bits per
       value of the KV cache, or its format.
     * `merge_heads`: count QK^T as one (s, d, s) and PV as one (s, s, d) matmul per sequence, as arXiv 2310.11453
       does in its energy table; the MACs are the same.
-    * The head gives logits for every executed position. Embedding and head are FP16.
+    * `logits`: positions for which last norm and head are computed: the last one of each sequence, all, or none (of a
+      prompt that goes on). Embedding and head are FP16.
 
-    KV traffic: a step writes the keys and values of its `tokens`; QK^T and PV read those of all `context` positions.
-    Vector operators read their inputs from the activation buffer once and write their outputs once, norm weights apart;
-    keys and values that are read go to the matmul unit's own buffer.
+    KV traffic: a step writes the keys and values of its `tokens`; each block's QK^T and PV read those of all positions
+    that it attends. Vector operators read their inputs once and write their outputs once, norm weights apart.
     """
-    if not 0 < tokens <= context or batch < 1:
+    block = tokens if query_block is None else query_block
+    if not 0 < tokens <= context or batch < 1 or block < 1:
         raise ConfigError(
-            f"{config.name}: expected 0 < tokens <= context, batch >= 1, "
-            f"got tokens {tokens}, context {context}, batch {batch}"
+            f"{config.name}: expected 0 < tokens <= context, batch >= 1, query_block >= 1, "
+            f"got tokens {tokens}, context {context}, batch {batch}, query_block {block}"
         )
-    step = _Step(
+    step = Step(
         config=config,
         phase=phase,
         tokens=tokens,
@@ -117,126 +63,112 @@ def forward_operators(
         recipe=recipe or recipe_named(config.default_numerics),
         kv=kv,
         merge_heads=merge_heads,
+        query_block=min(block, tokens),
+        logits=logits,
     )
     operators = list(_first_step(replace(step, context=tokens)))
     if context > tokens:
         starts = [i for i, op in enumerate(operators) if op.kind == "kv" and op.kv_write_bits]
         for layer, start in enumerate(starts):
-            attended = list(_attend(step, layer))
+            attended = list(attend(step, layer))
             operators[start : start + len(attended)] = attended
     return operators
 
 
 @lru_cache(maxsize=16)
-def _first_step(step: _Step) -> tuple[Operator, ...]:
+def _first_step(step: Step) -> tuple[Operator, ...]:
     """All operators of a step that attends its own tokens only; most of them are those of every later step."""
-    config, phase = step.config, step.phase
-    shapes = {name: (n, k) for name, n, k in config.linear_shapes()}
-    d, vocab = config.hidden_size, config.vocab_size
+    config = step.config
     operators = [
         Operator(
             name="embed_tokens",
             kind="embedding",
-            phase=phase,
+            phase=step.phase,
+            m=step.rows,
             dram_read_bits=step.rows * embedding_row_bits(config),
-            values_written=step.rows * d,
+            writes=(step.tensor(HIDDEN, config.hidden_size),),
         )
     ]
+    shapes = {name: (n, k) for name, n, k in config.linear_shapes()}
     for layer in range(config.num_layers):
         operators.extend(_attention(step, layer, shapes))
         operators.extend(_mlp(step, layer, shapes))
-    operators.append(step.norm("norm", None, d))
-    operators.append(
-        Operator(
-            name="lm_head",
-            kind="head",
-            phase=phase,
-            m=step.rows,
-            k=d,
-            n=vocab,
-            weight_format="fp16",
-            weight_bits=head_bits(config),
-        )
-    )
+    operators.extend(_head(step))
     return tuple(operators)
 
 
-def _attention(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterator[Operator]:
+def _attention(step: Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterator[Operator]:
     config, at = step.config, f"layers.{layer}.self_attn."
-    d = config.hidden_size
-    yield step.norm(f"layers.{layer}.input_layernorm", layer, d)
-    yield from step.quantise(f"{at}quantise", layer, d, step.recipe.qkv)
+    d, q, k = config.hidden_size, step.config.q_size, step.config.kv_size
+    normed = step.tensor("self_attn.normed", d)
+    yield step.norm(f"layers.{layer}.input_layernorm", layer, d, step.tensor(HIDDEN, d), normed)
+    x = yield from step.quantise(f"{at}quantise", layer, d, step.recipe.qkv, normed)
     for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
-        yield step.linear(name, layer, *shapes[name])
-    rotated = config.q_size + config.kv_size
-    yield step.vector("rope", f"{at}rope", layer, {"mul": 2 * rotated, "add": rotated}, rotated)
-    yield from _attend(step, layer)
+        yield step.linear(name, layer, *shapes[name], x)
+    rope: Vector = {"mul": 2 * (q + k), "add": q + k}
+    plain = step.tensor("self_attn.q_proj", q), step.tensor("self_attn.k_proj", k)
+    rotated = step.tensor(QUERIES, q), step.tensor(KEYS, k)
+    yield step.vector("rope", f"{at}rope", layer, rope, plain, rotated)
+    yield from attend(step, layer)
+    mixed = step.tensor(MIXED, q)
     if config.sub_norms:
-        yield step.norm(f"{at}attn_sub_norm", layer, config.q_size)
-    yield from step.quantise(f"{at}o_quantise", layer, config.q_size, step.recipe.o)
-    yield step.linear("self_attn.o_proj", layer, *shapes["self_attn.o_proj"])
-    yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
+        normed = step.tensor("self_attn.sub_normed", q)
+        yield step.norm(f"{at}attn_sub_norm", layer, q, mixed, normed)
+        mixed = normed
+    y = yield from step.quantise(f"{at}o_quantise", layer, q, step.recipe.o, mixed)
+    yield step.linear("self_attn.o_proj", layer, *shapes["self_attn.o_proj"], y)
+    yield _residual(step, f"{at}residual", layer, "self_attn.o_proj")
 
 
-def _attend(step: _Step, layer: int) -> Iterator[Operator]:
-    """All that depends on the positions before the step: the KV cache and the attention over it."""
-    yield _kv_write(step, layer)
-    yield _attention_matmul(step, layer, "qk")
-    length = step.context
-    per_row: Vector = {"mul": 2 * length, "max": length, "add": 2 * length, "exp": length, "div": 1}
-    name = f"layers.{layer}.self_attn.softmax"
-    scores = step.vector("softmax", name, layer, per_row, length, heads=step.config.num_heads)
-    yield replace(scores, pieces=step.config.num_kv_heads * step.batch)
-    yield _attention_matmul(step, layer, "pv")
+def _residual(step: Step, name: str, layer: int, added: str) -> Operator:
+    d = step.config.hidden_size
+    hidden = step.tensor(HIDDEN, d)
+    return step.vector("residual", name, layer, {"add": d}, (hidden, step.tensor(added, d)), (hidden,))
 
 
-def _kv_write(step: _Step, layer: int) -> Operator:
-    """Store the new keys and values."""
-    config = step.config
-    return Operator(
-        name=f"layers.{layer}.self_attn.kv_write",
-        kind="kv",
-        phase=step.phase,
-        layer=layer,
-        kv_write_bits=2 * step.batch * kv_layer_bits(config, step.kv, step.context - step.tokens, step.tokens),
-        values_read=2 * config.kv_size * step.rows,
-    )
-
-
-def _attention_matmul(step: _Step, layer: int, kind: Literal["qk", "pv"]) -> Operator:
-    """QK^T (n = context) or PV (k = context): one matmul per KV head, on the tokens of all heads that share it."""
-    config = step.config
-    heads, sharing, width = config.num_kv_heads, config.num_heads // config.num_kv_heads, config.head_dim
-    if step.merge_heads:
-        heads, sharing, width = 1, 1, config.num_heads * width
-    return Operator(
-        name=f"layers.{layer}.self_attn.{kind}",
-        kind=kind,
-        phase=step.phase,
-        layer=layer,
-        m=step.tokens * sharing,
-        k=width if kind == "qk" else step.context,
-        n=step.context if kind == "qk" else width,
-        repeat=heads * step.batch,
-        weight_format="activation",
-        kv_read_bits=step.batch * kv_layer_bits(config, step.kv, 0, step.context),
-    )
-
-
-def _mlp(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterator[Operator]:
+def _mlp(step: Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterator[Operator]:
     config, at = step.config, f"layers.{layer}.mlp."
     d, f = config.hidden_size, config.intermediate_size
-    yield step.norm(f"layers.{layer}.post_attention_layernorm", layer, d)
-    yield from step.quantise(f"{at}quantise", layer, d, step.recipe.gate_up)
-    if config.ffn == "glu":
-        yield step.linear("mlp.gate_proj", layer, *shapes["mlp.gate_proj"])
-    yield step.linear("mlp.up_proj", layer, *shapes["mlp.up_proj"])
-    yield step.vector("glu", f"{at}act_fn", layer, _activation(config), f, inputs=2 if config.ffn == "glu" else 1)
+    normed = step.tensor("mlp.normed", d)
+    yield step.norm(f"layers.{layer}.post_attention_layernorm", layer, d, step.tensor(HIDDEN, d), normed)
+    x = yield from step.quantise(f"{at}quantise", layer, d, step.recipe.gate_up, normed)
+    names = ["mlp.gate_proj", "mlp.up_proj"] if config.ffn == "glu" else ["mlp.up_proj"]
+    for name in names:
+        yield step.linear(name, layer, *shapes[name], x)
+    inside = step.tensor("mlp.act", f)
+    inputs = tuple(step.tensor(name, f) for name in names)
+    yield step.vector("glu", f"{at}act_fn", layer, _activation(config), inputs, (inside,))
     if config.sub_norms:
-        yield step.norm(f"{at}ffn_sub_norm", layer, f)
-    yield from step.quantise(f"{at}down_quantise", layer, f, step.recipe.down)
-    yield step.linear("mlp.down_proj", layer, *shapes["mlp.down_proj"])
-    yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
+        normed = step.tensor("mlp.sub_normed", f)
+        yield step.norm(f"{at}ffn_sub_norm", layer, f, inside, normed)
+        inside = normed
+    y = yield from step.quantise(f"{at}down_quantise", layer, f, step.recipe.down, inside)
+    yield step.linear("mlp.down_proj", layer, *shapes["mlp.down_proj"], y)
+    yield _residual(step, f"{at}residual", layer, "mlp.down_proj")
+
+
+def _head(step: Step) -> Iterator[Operator]:
+    """The last norm and the logits, of as many positions as are asked for."""
+    config, rows = step.config, step.logit_rows
+    if not rows:
+        return
+    d, vocab = config.hidden_size, config.vocab_size
+    hidden = replace(step.tensor(HIDDEN, d), values=rows * d)
+    normed = Tensor(name="normed", values=rows * d, alive=rows * d)
+    logits = Tensor(name="logits", values=rows * vocab, alive=rows * vocab)
+    yield step.norm("norm", None, d, hidden, normed, rows)
+    yield Operator(
+        name="lm_head",
+        kind="head",
+        phase=step.phase,
+        m=rows,
+        k=d,
+        n=vocab,
+        weight_format="fp16",
+        weight_bits=head_bits(config),
+        reads=(normed,),
+        writes=(logits,),
+    )
 
 
 def _activation(config: ModelConfig) -> Vector:

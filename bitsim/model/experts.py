@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from bitsim.errors import ConfigError
 from bitsim.model.config import ModelConfig
 from bitsim.model.footprint import router_bits
-from bitsim.model.operators import Operator, VectorOp
+from bitsim.model.operators import Operator, Tensor, VectorOp
 
 ASSUMPTIONS = (
     "experts: tokens spread evenly, so that a step touches as many experts as it can",
     "experts: the router is an FP16 linear with a softmax over all experts and a selection by one comparison each",
 )
+CHOICE = "mlp.route"  # the weights of the experts that a token chose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class Experts:
             if not place or place == "quantise":
                 yield op
             elif op.is_matmul:
-                yield from self._matmuls(op)
+                yield from self._matmuls(op, inside=place == "down_proj")
             elif place == "residual":
                 d = config.hidden_size
                 rows = op.vector["add"] // d
@@ -71,27 +72,45 @@ class Experts:
                     "mul": self.active * rows * d,
                     "add": (self.active - 1) * rows * d + op.vector["add"],
                 }
-                yield replace(op, vector=mixed, values_read=op.values_read + (self.active - 1) * rows * d)
+                hidden, added = op.reads
+                chosen = Tensor(name=CHOICE, values=rows * self.active, alive=rows * self.active)
+                yield replace(op, vector=mixed, reads=(hidden, self._of_all(added), chosen))
             else:
                 vector = {name: count * self.active for name, count in op.vector.items()}
                 yield replace(
                     op,
                     vector=vector,
-                    values_read=op.values_read * self.active,
-                    values_written=op.values_written * self.active,
+                    reads=tuple(self._of_all(tensor) for tensor in op.reads),
+                    writes=tuple(self._of_all(tensor) for tensor in op.writes),
                 )
 
-    def _matmuls(self, op: Operator) -> Iterator[Operator]:
-        """One matmul per touched expert."""
+    def _of_all(self, tensor: Tensor) -> Tensor:
+        """A tensor inside an expert, of all pairs of token and expert."""
+        return replace(tensor, values=tensor.values * self.active, alive=tensor.alive * self.active)
+
+    def _matmuls(self, op: Operator, *, inside: bool) -> Iterator[Operator]:
+        """One matmul per touched expert, each with its own rows; `inside`: of a tensor that each pair has."""
         at, _, name = op.name.rpartition(".")
+        (read,), (written,) = op.reads, op.writes
+        read, written = self._of_all(read) if inside else read, self._of_all(written)
         for i, tokens in enumerate(self.loads(op.m)):
-            yield replace(op, name=f"{at}.experts.{i}.{name}", m=tokens)
+            yield replace(
+                op,
+                name=f"{at}.experts.{i}.{name}",
+                m=tokens,
+                reads=(replace(read, values=tokens * op.k),),
+                writes=(replace(written, values=tokens * op.n),),
+            )
 
     def _router(self, config: ModelConfig, before: Operator) -> Iterator[Operator]:
         """Logits of all experts, their softmax, and the choice, for the rows of the step."""
         layer = before.name.partition(".mlp.")[0]
         d = config.hidden_size
-        rows = before.m if before.is_matmul else before.values_written // d
+        rows = before.reads[0].values // d
+        scores, chosen = (
+            Tensor(name=name, values=rows * size, alive=rows * size)
+            for name, size in (("mlp.router", self.total), (CHOICE, self.active))
+        )
         yield Operator(
             name=f"{layer}.mlp.router",
             kind="linear",
@@ -102,6 +121,8 @@ class Experts:
             n=self.total,
             weight_format="fp16",
             weight_bits=router_bits(config, self.total),
+            reads=before.reads,
+            writes=(scores,),
         )
         scored = rows * self.total
         yield Operator(
@@ -110,8 +131,8 @@ class Experts:
             phase=before.phase,
             layer=before.layer,
             vector={"max": (1 + self.active) * scored, "add": 2 * scored, "exp": scored, "div": rows, "mul": scored},
-            values_read=scored,
-            values_written=rows * self.active,
+            reads=(scores,),
+            writes=(chosen,),
         )
 
 

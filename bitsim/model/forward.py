@@ -21,6 +21,7 @@ from bitsim.model.executor import Executor
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator, Phase
 from bitsim.model.rotary import rotary_table, rotate
+from bitsim.model.step import Logits
 from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights
 from bitsim.quant.base import Contract
 from bitsim.quant.exact_means import layer_norm
@@ -40,14 +41,18 @@ def forward(
     executor: Executor,
     recipe: Recipe,
     phase: Phase | None = None,
+    *,
+    query_block: int | None = None,
+    logits: Logits = "all",
 ) -> Float32:
-    """Run `tokens`, int64 (T,), after the positions in `cache` -> logits float32 (T, vocabulary) of every position.
+    """Run `tokens`, int64 (T,), after the positions in `cache` -> logits float32 (positions, vocabulary).
 
-    `phase`: "decode" by default when the cache holds something and T = 1, else "prefill". Raises `ConfigError` for
-    numerics that the model's weights are not made for.
+    `phase`: "decode" by default when the cache holds something and T = 1, else "prefill". `query_block`: tokens whose
+    attention is worked off together, which changes no value; `logits`: of "all" T positions, the "last" one or "none";
+    see `forward_operators`. Raises `ConfigError` for numerics that the model's weights are not made for.
     """
     check_numerics(config, recipe)
-    step = _Step(config, tokens, cache, executor, recipe, phase)
+    step = _Step(config, tokens, cache, executor, recipe, phase, query_block, logits)
     # Values that leave float32 become infinite or NaN silently: the next quantiser refuses them by name, and so does
     # `generate` when they reach the logits.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -57,7 +62,10 @@ def forward(
             h = step.attention(layer, layer_weights, h)
             h = step.mlp(layer_weights, h)
         cache.advance(len(tokens))
-        return step.head(step.norm("norm", h, weights.norm), weights.head)
+        if logits == "none":
+            return np.empty((0, config.vocab_size), np.float32)
+        wanted = h if logits == "all" else h[-1:]
+        return step.head(step.norm("norm", wanted, weights.norm), weights.head)
 
 
 def check_numerics(config: ModelConfig, recipe: Recipe) -> None:
@@ -101,15 +109,25 @@ class _Step:
         executor: Executor,
         recipe: Recipe,
         phase: Phase | None,
+        query_block: int | None,
+        logits: Logits,
     ) -> None:
         self.config, self.cache, self.executor, self.recipe = config, cache, executor, recipe
         self.tokens, self.context = len(tokens), cache.length + len(tokens)
         cache.reserve(self.context)
         if phase is None:
             phase = "decode" if cache.length and self.tokens == 1 else "prefill"
+        self._block = query_block or self.tokens
         self._operators = iter(
             forward_operators(
-                config, phase=phase, tokens=self.tokens, context=self.context, recipe=recipe, kv=cache.stored_as
+                config,
+                phase=phase,
+                tokens=self.tokens,
+                context=self.context,
+                recipe=recipe,
+                kv=cache.stored_as,
+                query_block=query_block,
+                logits=logits,
             )
         )
         cos, sin = rotary_table(config.head_dim, config.rope_theta, cache.capacity)
@@ -174,17 +192,24 @@ class _Step:
         q, k = rotate(q, self._cos, self._sin), rotate(k, self._cos, self._sin)
         self.vector("kv_write")
         keys, values = self.cache.append(layer, k, v)
-        scores = self._wide(self._next("qk"), self._sharing(q), keys)
-        self.vector("softmax")
-        p = softmax(scores.reshape(config.num_heads, self.tokens, -1), self._scale, self._past)
-        y = self._wide(self._next("pv"), self._sharing(p), values.swapaxes(1, 2))
-        y = y.reshape(config.num_heads, self.tokens, config.head_dim)
+        blocks = range(0, self.tokens, self._block)
+        y = np.concatenate([self._attend(q[:, i : i + self._block], keys, values, self._past + i) for i in blocks], 1)
         y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
         if config.sub_norms:
             y = self.norm("attn_sub_norm", y, w.attn_sub_norm)
         y = self._linear("o_proj", self._quantise("o_quantise", y, self.recipe.o), w.o)
         self.vector("residual")
         return h + y
+
+    def _attend(self, q: Float32, keys: Float32, values: Float32, past: int) -> Float32:
+        """Queries (heads, T, head_dim) behind `past` positions attend these and themselves -> (heads, T, head_dim)."""
+        heads, tokens, width = q.shape
+        keys, values = keys[:, : past + tokens], values[:, : past + tokens]
+        scores = self._wide(self._next("qk"), self._sharing(q), keys)
+        self.vector("softmax")
+        p = softmax(scores.reshape(heads, tokens, -1), self._scale, past)
+        y = self._wide(self._next("pv"), self._sharing(p), values.swapaxes(1, 2))
+        return y.reshape(heads, tokens, width)
 
     def _heads(self, x: Float32, heads: int) -> Float32:
         """(T, heads * head_dim) -> (heads, T, head_dim)."""

@@ -1,6 +1,7 @@
 """Greedy or sampled generation: prefill of the prompt, then one decode step per new token."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from bitsim.model.config import ModelConfig
 from bitsim.model.executor import Executor
 from bitsim.model.forward import Tokens, forward
 from bitsim.model.kv_cache import KVCache
+from bitsim.model.step import Logits
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.packing import Float32
 from bitsim.quant.recipes import Recipe, recipe_named
@@ -29,17 +31,19 @@ def generate(
     seed: int = 0,
     kv: KVStorage | None = None,
     chunk: int | None = None,
+    query_block: Callable[[int, int], int] | None = None,
+    logits: Literal["last", "all"] = "last",
     on_token: Callable[[int], None] | None = None,
 ) -> tuple[Tokens, Float32]:
     """Continue `tokens` by `new_tokens`.
 
-    Returns prompt and new tokens, int64, and the logits of every position, float32 (positions, vocabulary). Every new
-    token is executed in a step of its own, the last one too: N new tokens are N decode steps. `temperature` 0 takes the
-    first maximum; above 0, tokens are drawn with `seed`. `recipe`: the model's own by default. `kv`: how the
-    cache keeps its values, by default as the numerics say, else in float16. `chunk`: most prompt tokens per step.
-    `on_token` is called with every new token. Raises `PromptError` for an empty prompt, ids outside the vocabulary
-    and too many positions, `ConfigError` for a model
-    without weights.
+    Returns prompt and new tokens, int64, and logits, float32 (positions, vocabulary): of the prompt's last position, or
+    of `logits="all"` that it has, and of every new token. Every new token is executed in a step of its own, the last
+    one too: N new tokens are N decode steps. `temperature` 0 takes the first maximum; above 0, tokens are drawn with
+    `seed`. `recipe`: the model's own by default. `kv`: how the cache keeps its values, by default as the numerics say,
+    else in float16. `chunk`: most prompt tokens per step; `query_block(tokens, context)`: how many of them attend
+    together, all by default. `on_token` is called with every new token. Raises `PromptError` for an empty prompt, ids
+    outside the vocabulary and too many positions, `ConfigError` for a model without weights.
     """
     config = model.config
     prompt = _checked(config, tokens, new_tokens)
@@ -53,17 +57,21 @@ def generate(
     cache = KVCache(config, kv or recipe.kv or 16)
     rng = np.random.default_rng(seed)
     sequence = [int(token) for token in prompt]
-    logits = [
-        forward(config, model.weights, prompt[start:stop], cache, executor, recipe, "prefill")
-        for start, stop in chunks(len(prompt), chunk)
-    ]
+    found = []
+    for start, stop in chunks(len(prompt), chunk):
+        wanted: Logits = "none" if logits == "last" and stop < len(prompt) else logits
+        block = query_block(stop - start, stop) if query_block else None
+        part = prompt[start:stop]
+        found.append(
+            forward(config, model.weights, part, cache, executor, recipe, "prefill", query_block=block, logits=wanted)
+        )
     for _ in range(new_tokens):
-        sequence.append(_choose(logits[-1][-1], temperature, rng))
+        sequence.append(_choose(found[-1][-1], temperature, rng))
         if on_token is not None:
             on_token(sequence[-1])
         step = np.array(sequence[-1:], dtype=np.int64)
-        logits.append(forward(config, model.weights, step, cache, executor, recipe, "decode"))
-    return np.array(sequence, dtype=np.int64), np.concatenate(logits)
+        found.append(forward(config, model.weights, step, cache, executor, recipe, "decode"))
+    return np.array(sequence, dtype=np.int64), np.concatenate(found)
 
 
 def chunks(tokens: int, chunk: int | None) -> Iterator[tuple[int, int]]:

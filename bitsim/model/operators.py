@@ -18,20 +18,40 @@ VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]
 VECTOR_OPS: tuple[VectorOp, ...] = get_args(VectorOp)
 
 MATMUL_KINDS: frozenset[str] = frozenset({"linear", "qk", "pv", "head"})
+Form = Literal["values", "codes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """Numbers that an operator reads or writes; `name` says which of a layer's tensors they are.
+
+    * `values`: how many this operator reads or writes. `alive`: how many of them exist at a time, which decides where
+      they are kept: all of a tensor that is read after it is complete, one head's of those that are made and used up
+      head by head.
+    * `form`: "codes" as the BitLinear datapath takes them, or "values" of the vector unit.
+    """
+
+    name: str
+    values: int
+    alive: int
+    form: Form = "values"
+
+    @property
+    def shape(self) -> tuple[int, int, Form]:
+        return self.values, self.alive, self.form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
     """One operator of one layer in one phase.
 
-    * `m, k, n`: GEMM shape of one repetition (0 for operators that are not matmuls); `repeat`: repetitions.
+    * `m, k, n`: GEMM shape of one repetition (0 for operators that are not matmuls, but that the embedding has its rows
+      in `m`); `repeat`: repetitions.
     * `weight_format`: what the (N, K) operand is: ternary codes, FP16 weights, or activations (attention).
     * `weight_bits`: stored bits of the (N, K) operand over all repetitions, as read from DRAM (from the packing,
       so that fractional bits per weight are exact); 0 for activations.
-    * `vector`: operations of the vector unit; `values_read`, `values_written`: numbers that it takes from and puts
-      into the activation buffer. `kv_read_bits`, `kv_write_bits`: stored bits of the KV cache that it needs and adds.
-    * `pieces`: parts in which a vector operator's tensors are made and used up, as the scores of each KV head are; for
-      a matmul these are its repetitions.
+    * `vector`: operations of the vector unit. `reads`, `writes`: tensors that pass from operator to operator.
+      `kv_read_bits`, `kv_write_bits`: stored bits of the KV cache that it needs and adds.
     * `dram_read_bits`: other bits that the operator must read from DRAM (rows of the embedding).
     """
 
@@ -46,16 +66,20 @@ class Operator:
     weight_format: WeightFormat | None = None
     weight_bits: int = 0
     vector: Mapping[VectorOp, int] = field(default_factory=dict)
-    values_read: int = 0
-    values_written: int = 0
+    reads: tuple[Tensor, ...] = ()
+    writes: tuple[Tensor, ...] = ()
     kv_read_bits: int = 0
     kv_write_bits: int = 0
     dram_read_bits: int = 0
-    pieces: int = 1
 
     @property
     def is_matmul(self) -> bool:
         return self.kind in MATMUL_KINDS
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether it does a part of a step's tokens only, of which there are more parts."""
+        return any(tensor.values < tensor.alive for tensor in (*self.reads, *self.writes))
 
     @property
     def is_bitlinear(self) -> bool:
@@ -64,10 +88,30 @@ class Operator:
     @property
     def shape(self) -> tuple[object, ...]:
         """All that its work follows from."""
-        sizes = (self.m, self.k, self.n, self.repeat, self.pieces, self.weight_format, self.weight_bits)
-        moved = (self.values_read, self.values_written, self.kv_read_bits, self.kv_write_bits, self.dram_read_bits)
-        return (*sizes, *moved, *self.vector.items())
+        sizes = (self.m, self.k, self.n, self.repeat, self.weight_format, self.weight_bits)
+        moved = (self.kv_read_bits, self.kv_write_bits, self.dram_read_bits)
+        tensors = (tuple(tensor.shape for tensor in side) for side in (self.reads, self.writes))
+        return (*sizes, *moved, *tensors, *self.vector.items())
 
     @property
     def macs(self) -> int:
         return self.m * self.k * self.n * self.repeat
+
+
+def lone_linear(*, name: str, phase: Phase, m: int, k: int, n: int, weight_bits: int = 0, repeat: int = 1) -> Operator:
+    """A linear of ternary weights by itself, `repeat` times: no other operator has its codes and outputs."""
+    codes = Tensor(name="codes", values=m * k * repeat, alive=m * k, form="codes")
+    outputs = Tensor(name="outputs", values=m * n * repeat, alive=m * n)
+    return Operator(
+        name=name,
+        kind="linear",
+        phase=phase,
+        m=m,
+        k=k,
+        n=n,
+        repeat=repeat,
+        weight_format="ternary",
+        weight_bits=weight_bits,
+        reads=(codes,),
+        writes=(outputs,),
+    )

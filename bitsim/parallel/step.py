@@ -151,7 +151,7 @@ class Work:
         """Seconds and joules of one device: before the layers, in one layer, and behind the last one."""
         if (tensor, batch) not in self._known:
             held = replace(shard(self.config, tensor=tensor), num_layers=1)
-            steps = Steps.of(held, self.recipe, Workload(prefill=0, decode=1, batch=batch))
+            steps = Steps.of(held, self.recipe, Workload(prefill=0, decode=1, batch=batch), self._placement)
             parts: dict[str, list[Operator]] = {"first": [], "layer": [], "last": []}
             for op in steps.operators(self.phase, self.tokens, self.context):
                 where = "layer" if op.layer is not None else "first" if op.kind == "embedding" else "last"

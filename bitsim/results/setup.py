@@ -14,6 +14,8 @@ from bitsim.schedule import Objective
 
 MOST_DECODE = 2**20  # contexts are summed tile by tile: minutes for so many
 Wide = Literal["float32", "datapath"]
+Causal = Literal["triangle", "full"]
+PromptLogits = Literal["last", "all"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +55,23 @@ class Scheduling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Tokens per sequence in each phase, sequences, and how attention and FFNs are read; see `bitsim.estimate`."""
+    """Tokens per sequence in each phase, sequences, how attention, head and FFNs are read; see `bitsim.estimate`."""
 
     prefill: int
     decode: int
     batch: int = 1
     merge_heads: bool = False
+    causal: Causal = "triangle"
+    logits: PromptLogits = "last"
     experts: Experts | None = None
 
     def __post_init__(self) -> None:
+        if self.causal not in get_args(Causal):
+            raise UnknownNameError("causal mode", str(self.causal), get_args(Causal))
+        if self.logits not in get_args(PromptLogits):
+            raise UnknownNameError("logits mode", str(self.logits), get_args(PromptLogits))
+        if self.merge_heads and self.causal != "full":
+            raise ConfigError('merge_heads: the table that counts so has no causal mask: expected causal="full"')
         for name, value, least in (("prefill", self.prefill, 0), ("decode", self.decode, 0), ("batch", self.batch, 1)):
             check_count(name, value, least)
         if self.decode > MOST_DECODE:

@@ -11,7 +11,8 @@ from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.host import Burst, CallsSpec
 from bitsim.model.operators import Operator
-from bitsim.schedule.matmul import VALUE_BITS, Matmul
+from bitsim.schedule.homes import VALUE_BITS
+from bitsim.schedule.matmul import Matmul
 from bitsim.schedule.transfers import STEPS
 
 HOST = "host"
@@ -70,12 +71,20 @@ def launch_cycles(chip: Chip) -> int:
     return -int(-cycles_of(chip.host.matmul_latency, chip) // 1)
 
 
-def step_exchange(chip: Chip, head: Operator) -> tuple[Events, int] | None:
-    """Bits and cycles of what a forward pass exchanges, from its head (M positions, N logits); None: no host."""
+def step_exchange(chip: Chip, op: Operator) -> tuple[Events, int] | None:
+    """Bits and cycles of what a step exchanges with its host; None: nothing.
+
+    Token ids go in before the embedding, after the latency; the head's answers come out behind it.
+    """
     if chip.host is None or chip.host.step is None:
         return None
     step = chip.host.step
-    answer = TOKEN_BITS if step.returns == "token" else head.n * VALUE_BITS
-    bits = {"host.write_bits": head.m * TOKEN_BITS, "host.read_bits": head.m * answer}
+    if op.kind == "embedding":
+        event, bits, latency = "host.write_bits", op.m * TOKEN_BITS, cycles_of(step.latency, chip)
+    elif op.kind == "head":
+        answer = TOKEN_BITS if step.returns == "token" else op.n * VALUE_BITS
+        event, bits, latency = "host.read_bits", op.m * answer, Fraction(0)
+    else:
+        return None
     per_cycle = Fraction(repr(step.bandwidth.nominal)) * 8 / Fraction(repr(chip.clock.nominal))
-    return Events(bits), -int(-(cycles_of(step.latency, chip) + sum(bits.values()) / per_cycle) // 1)
+    return Events({event: bits}), -int(-(latency + bits / per_cycle) // 1)

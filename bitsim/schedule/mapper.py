@@ -64,6 +64,13 @@ class Goal:
     objective: Objective
     per_bit: PerBit
 
+    def rank(self, time: float, energy: float) -> tuple[float, ...]:
+        """What alternatives are compared by: the objective, and what decides between equals."""
+        if self.objective == "latency":
+            return float(time), float(energy)
+        product = float(energy) if self.objective == "energy" else float(time) * float(energy)
+        return product, float(time)
+
 
 def plain_goal(chip: Chip) -> Goal:
     """Latency; ties go to less traffic."""
@@ -215,7 +222,7 @@ class Mapper:
         searched, shape = 0, bounds[0].shape
         for flat in ranking:
             at = np.unravel_index(flat, shape)
-            bound = self._score(float(bounds[0][at]), float(bounds[1][at]))
+            bound = self.goal.rank(float(bounds[0][at]), float(bounds[1][at]))
             if bounds[0][at] < 0 or (best is not None and bound >= best[0]):
                 break
             loops = _loops(sizes, bounds[2], at)
@@ -236,13 +243,7 @@ class Mapper:
         energy = float(self._spent(work.streams))
         for legs, moved in zip(transfers, work.moved, strict=True):
             energy += math.fsum(legs.prices(self.goal.per_bit)[1:] * moved)  # not the BLAS, whose order is the CPU's
-        return self._score(work.cycles, energy)
-
-    def _score(self, time: float, energy: float) -> tuple[float, ...]:
-        if self.goal.objective == "latency":
-            return float(time), float(energy)
-        product = float(energy) if self.goal.objective == "energy" else float(time) * float(energy)
-        return product, float(time)
+        return self.goal.rank(work.cycles, energy)
 
     def _ranking(self, times: Array, energies: Array) -> Array:
         """Flat positions of all plans, the best first; ties go to the one that was listed first."""

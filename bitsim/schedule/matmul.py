@@ -6,10 +6,10 @@ from fractions import Fraction
 from bitsim.datapath.protocol import Datapath
 from bitsim.hw.memory import MemorySpec
 from bitsim.model.operators import Operator
+from bitsim.schedule.homes import Homes
 
 DRAM = "dram"
 IN_DATAPATH = "datapath"
-VALUE_BITS = 16  # the vector unit's FP16 values, and outputs behind the scale multipliers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,8 @@ class Matmul:
     """`repeat` matmuls `Y[M, N] = X[M, K] W[N, K]^T` that follow each other.
 
     * `weight_bits`: per weight in the datapath's code, as buffers hold it; `stored_bits`: of all weights of all
-      repetitions in DRAM, by their packing. `act_bits`, `sum_bits`: per activation and partial sum.
+      repetitions in DRAM, by their packing. `act_bits`, `sum_bits`: per activation and partial sum;
+      `stored_act_bits`: per activation where the tensor lives.
     * `weights_home`: where the weights are at rest: DRAM, a resident level, or the datapath.
     * `acts_inside`, `outputs_inside`: whether the tensors live on the chip, in the outermost level that holds
       activations, or in DRAM. `content`: what DRAM events call the weights: "weights" or "kv".
@@ -30,6 +31,7 @@ class Matmul:
     weight_bits: Fraction
     stored_bits: int
     act_bits: int
+    stored_act_bits: int
     sum_bits: int
     weights_home: str
     acts_inside: bool
@@ -46,19 +48,9 @@ class Matmul:
         return self.m, self.k, self.n
 
 
-def share_of_acts(memory: MemorySpec) -> int:
-    """Bits of the chip's home of activations: the outermost level that holds them, or its share if it holds more."""
-    home = memory.chain("acts")[-1]
-    return home.capacity_bits // len(home.holds)
-
-
-def fits_inside(memory: MemorySpec, values: int, bits: int) -> bool:
-    """Whether a tensor lives on the chip: it may take half of the home of activations, as its consumer's does."""
-    return 2 * values * bits <= share_of_acts(memory)
-
-
-def matmul_of(op: Operator, datapath: Datapath, memory: MemorySpec) -> Matmul:
-    """The matmul of an operator on `datapath`. Tensors of attention are made and used up head by head."""
+def matmul_of(op: Operator, datapath: Datapath, homes: Homes) -> Matmul:
+    """The matmul of an operator on `datapath`, between the homes of what it reads and writes."""
+    (acts,), (outputs,) = op.reads, op.writes
     coded = datapath.streams(1, op.k, op.n).weight_writes
     return Matmul(
         m=op.m,
@@ -68,10 +60,11 @@ def matmul_of(op: Operator, datapath: Datapath, memory: MemorySpec) -> Matmul:
         weight_bits=Fraction(coded, op.k * op.n),
         stored_bits=op.kv_read_bits if op.weight_format == "activation" else op.weight_bits,
         act_bits=datapath.act_bits,
+        stored_act_bits=homes.bits(acts),
         sum_bits=datapath.sum_bits,
-        weights_home=_weights_home(op, datapath, memory),
-        acts_inside=fits_inside(memory, op.m * op.k, datapath.act_bits),
-        outputs_inside=fits_inside(memory, op.m * op.n, VALUE_BITS),
+        weights_home=_weights_home(op, datapath, homes.memory),
+        acts_inside=homes.inside(acts),
+        outputs_inside=homes.inside(outputs),
         content="kv" if op.weight_format == "activation" else "weights",
     )
 

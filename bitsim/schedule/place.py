@@ -1,6 +1,6 @@
 """Place one operator on a chip: who does it, how long it takes, what it moves, what bounds it, how far off it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,9 +14,10 @@ from bitsim.errors import OperandError
 from bitsim.events import Events, parsed
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
+from bitsim.schedule.homes import VALUE_BITS, Homes
 from bitsim.schedule.host import HOST, Calls, launch_cycles, step_exchange
-from bitsim.schedule.mapper import CountError, Goal, Mapper
-from bitsim.schedule.matmul import DRAM, VALUE_BITS, Matmul, matmul_of
+from bitsim.schedule.mapper import CountError, Goal, Mapper, plain_goal
+from bitsim.schedule.matmul import DRAM, Matmul, matmul_of
 from bitsim.schedule.plan import Plan, Schedule
 from bitsim.schedule.traffic import traffic
 from bitsim.schedule.transfers import bits_per_cycle
@@ -28,7 +29,9 @@ ASSUMPTIONS = (
     "is worked off head by head",
     "schedule: scale multipliers at the array's edges keep up with it and take no cycles of their own",
     "schedule: DRAM bits are all useful, its efficiency stands for what access patterns cost",
-    "schedule: decode steps between the same powers of two of positions share tiles and loops for attention",
+    "schedule: a prompt's attention is worked off in blocks of tokens, each of which attends all positions up to its "
+    "last token's; their size is the best of a few, and of all tokens at once, for the block in the middle",
+    "schedule: attention over as many positions as lie between the same powers of two shares tiles and loops",
 )
 
 
@@ -102,11 +105,13 @@ class Placement:
         self.chip = chip
         self.bitlinear: Datapath = build_datapath(chip.bitlinear)
         self.wide: Datapath = build_datapath(chip.wide)
+        self.homes = Homes(memory=chip.memory, code_bits=self.bitlinear.act_bits)
         calls = None if chip.host is None or chip.host.calls is None else Calls(chip, chip.host.calls)
+        self.goal = plain_goal(chip) if goal is None else goal
         self._places: dict[tuple[object, ...], Placed] = {}
         self._mappers = {
-            id(self.bitlinear): Mapper(chip, self.bitlinear, goal, calls),
-            id(self.wide): Mapper(chip, self.wide, goal),
+            id(self.bitlinear): Mapper(chip, self.bitlinear, self.goal, calls),
+            id(self.wide): Mapper(chip, self.wide, self.goal),
         }
         self.launch = launch_cycles(chip)
         self._rates = {name: bits_per_cycle(chip, name) for name in (*chip.memory.names, DRAM)}
@@ -119,7 +124,7 @@ class Placement:
     def schedule(self, op: Operator) -> tuple[Matmul, Plan, Schedule]:
         """A matmul operator as its mapper sees it, the plan that it has, and what evaluates plans."""
         mapper = self._mappers[id(self.datapath(op))]
-        matmul = matmul_of(op, self.datapath(op), self.chip.memory)
+        matmul = matmul_of(op, self.datapath(op), self.homes)
         return matmul, mapper.plan(representative(matmul, op)), mapper.schedule
 
     def place(self, op: Operator) -> Placed:
@@ -130,14 +135,26 @@ class Placement:
                 self._places[key] = self._matmul(op) if op.is_matmul else self._vector(op)
         return self._places[key]
 
+    def rank(self, placed: Iterable[Placed], times: int) -> tuple[float, ...]:
+        """What `times` repetitions of these places are worth under the goal: less is better."""
+        cycles = energy = 0.0
+        for place in placed:
+            cycles += place.cycles * times
+            for event, count in place.events.items():
+                name = parsed(event)
+                if name.unit in ("sram", DRAM):
+                    read, written = self.goal.per_bit[DRAM if name.unit == DRAM else name.place]
+                    energy += (read if name.action == "read_bits" else written) * count * times
+        return self.goal.rank(cycles, energy)
+
     def cut_plans(self) -> list[tuple[str, float]]:
         """Of each place whose plan comes from a cut search: what was left out, and the gap to the best bound."""
         plans = [(placed.plan, placed.gap) for placed in self._places.values()]
         return [(plan.cut, gap) for plan, gap in plans if plan is not None and plan.cut]
 
-    def exchange(self, head: Operator) -> tuple[Operator, Placed] | None:
-        """What a forward pass exchanges with the host, as an operator of its own; `head`: the last of the pass."""
-        exchanged = step_exchange(self.chip, head)
+    def exchange(self, op: Operator) -> tuple[Operator, Placed] | None:
+        """What a step exchanges with the host at `op`, its embedding or its head, as an operator of its own."""
+        exchanged = step_exchange(self.chip, op)
         if exchanged is None:
             return None
         events, cycles = exchanged
@@ -151,7 +168,7 @@ class Placement:
             least={HOST: cycles},
             rates=self._rates,
         )
-        return Operator(name=HOST, kind="host", phase=head.phase), placed
+        return Operator(name=HOST, kind="host", phase=op.phase), placed
 
     def paced(self, op: Operator, placed: Placed, busy: int) -> Placed:
         """`placed` with calls that took `busy` cycles on the operands at hand: all tiles take so much less or more."""
@@ -159,7 +176,7 @@ class Placement:
 
     def _vector(self, op: Operator) -> Placed:
         work, lane_cycles = vector_work(self.chip, op)
-        moved = vector_traffic(self.chip, op)
+        moved = vector_traffic(self.homes, op)
         needs = {"vector": lane_cycles} | bits_by_memory(moved)
         busy = -(-lane_cycles // self.chip.vector.lanes)
         return Placed(
@@ -216,7 +233,9 @@ class Placement:
         """
         memory, repeat = self.chip.memory, matmul.repeat
         least = {f"dram.{matmul.content}.read_bits": matmul.stored_bits if matmul.weights_home == DRAM else 0}
-        least["dram.acts.read_bits"] = 0 if matmul.acts_inside else matmul.m * matmul.k * matmul.act_bits * repeat
+        least["dram.acts.read_bits"] = (
+            0 if matmul.acts_inside else matmul.m * matmul.k * matmul.stored_act_bits * repeat
+        )
         least["dram.acts.write_bits"] = 0 if matmul.outputs_inside else matmul.m * matmul.n * VALUE_BITS * repeat
         whole = datapath.streams(*matmul.dims)
         for operand, direction, bits in (
@@ -242,11 +261,11 @@ def bits_by_memory(events: Events) -> dict[str, int]:
 
 
 def representative(matmul: Matmul, op: Operator) -> Matmul:
-    """The matmul that a plan is searched for: in a decode step, attention over the next power of two of positions.
+    """The matmul that a plan is searched for: attention over the next power of two of positions, but for whole prompts.
 
-    Contexts grow token by token; those of one power of two share a plan, whose tiles are cut to size.
+    Contexts grow token by token, or block by block; those of one power of two share a plan: its tiles are cut to size.
     """
-    if op.weight_format != "activation" or op.phase != "decode":
+    if op.weight_format != "activation" or not (op.phase == "decode" or op.in_blocks):
         return matmul
     context = matmul.n if op.kind == "qk" else matmul.k
     longer = 1 << (context - 1).bit_length()

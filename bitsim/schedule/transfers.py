@@ -10,8 +10,9 @@ import numpy as np
 from bitsim.datapath.base import Array
 from bitsim.hw.chip import Chip
 from bitsim.hw.memory import OPERANDS, Held, LevelSpec, MemorySpec
+from bitsim.schedule.homes import VALUE_BITS, share_of_acts
 from bitsim.schedule.kernels import nest
-from bitsim.schedule.matmul import DRAM, IN_DATAPATH, VALUE_BITS, Matmul, share_of_acts
+from bitsim.schedule.matmul import DRAM, IN_DATAPATH, Matmul
 
 STEPS = 4096  # bits per element are rounded up, and bits per cycle down, to 1 / STEPS in times
 
@@ -145,7 +146,8 @@ def transfers_of(chip: Chip, matmul: Matmul, rank: int) -> Transfers:
     levels = memory.ranks()[rank]
     legs: dict[str, Leg] = {}
     buffered = {"weights": matmul.weight_bits, "acts": Fraction(matmul.act_bits), "psums": Fraction(matmul.sum_bits)}
-    stored = buffered | {"weights": Fraction(matmul.stored_bits, matmul.k * matmul.n * matmul.repeat)}
+    packed = Fraction(matmul.stored_bits, matmul.k * matmul.n * matmul.repeat)
+    stored = buffered | {"weights": packed, "acts": Fraction(matmul.stored_act_bits)}
     for level in levels:
         for operand in level.holds:
             if not passes(memory, matmul, level, operand):
@@ -153,7 +155,8 @@ def transfers_of(chip: Chip, matmul: Matmul, rank: int) -> Transfers:
             chain = memory.chain(operand)
             behind = chain[chain.index(level) + 1 :]
             outer = behind[0].name if behind else DRAM
-            bits = buffered[operand] if behind else stored[operand]
+            at_home = not behind or (operand == "acts" and matmul.acts_inside and len(behind) == 1)
+            bits = stored[operand] if at_home else buffered[operand]
             legs[operand] = Leg(inner=level.name, outer=outer, inner_bits=buffered[operand], outer_bits=bits)
     if rank == 0:
         target = memory.chain("acts")[-1].name if matmul.outputs_inside else DRAM

@@ -3,7 +3,7 @@
 from bitsim.events import Events
 from bitsim.hw.chip import ELEMENTARY, Chip
 from bitsim.model.operators import Operator
-from bitsim.schedule.matmul import VALUE_BITS, fits_inside
+from bitsim.schedule.homes import Homes
 
 
 def vector_work(chip: Chip, op: Operator) -> tuple[Events, int]:
@@ -21,17 +21,15 @@ def vector_work(chip: Chip, op: Operator) -> tuple[Events, int]:
     return Events(counts), lane_cycles
 
 
-def vector_traffic(chip: Chip, op: Operator) -> Events:
-    """FP16 values read and written where their tensors live, KV cache entries and embedding rows."""
-    size = (op.values_written or op.values_read) // op.pieces
-    inside = fits_inside(chip.memory, size, VALUE_BITS)
-    home = f"sram.{chip.memory.chain('acts')[-1].name}" if inside else "dram.acts"
-    return Events(
-        {
-            f"{home}.read_bits": op.values_read * VALUE_BITS,
-            f"{home}.write_bits": op.values_written * VALUE_BITS,
-            "dram.embedding.read_bits": op.dram_read_bits,
-            "dram.kv.read_bits": 0 if op.is_matmul else op.kv_read_bits,
-            "dram.kv.write_bits": op.kv_write_bits,
-        }
-    )
+def vector_traffic(homes: Homes, op: Operator) -> Events:
+    """Tensors read and written where they live, KV cache entries and embedding rows."""
+    counts = {
+        "dram.embedding.read_bits": op.dram_read_bits,
+        "dram.kv.read_bits": op.kv_read_bits,
+        "dram.kv.write_bits": op.kv_write_bits,
+    }
+    for tensors, direction in ((op.reads, "read"), (op.writes, "write")):
+        for tensor in tensors:
+            event = f"{homes.unit(tensor)}.{direction}_bits"
+            counts[event] = counts.get(event, 0) + tensor.values * homes.bits(tensor)
+    return Events(counts)

@@ -17,7 +17,7 @@ from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
-from bitsim.results.setup import Scheduling, Workload
+from bitsim.results.setup import Causal, PromptLogits, Scheduling, Workload
 from bitsim.schedule import ASSUMPTIONS, Objective, Placement
 from bitsim.study.capacity import check_capacity, longest_contexts
 from bitsim.study.goal import placement_for
@@ -39,6 +39,8 @@ def estimate(
     decode: int = 128,
     batch: int = 1,
     merge_heads: bool = False,
+    causal: Causal | None = None,
+    logits: PromptLogits = "last",
     numerics: str | None = None,
     statistics: Statistics | None = None,
     objective: Objective = "latency",
@@ -51,12 +53,23 @@ def estimate(
     Data-dependent events come from `statistics` (default: measured on the shipped model of the same kind, see
     `bitsim.study.statistics`); all others are exact and equal those of `run`. `numerics`: a contract or recipe by name;
     None takes the model's own. `merge_heads`: count attention as one matmul over all heads, as the energy table of
-    arXiv 2310.11453 does. `objective`: what tiles and loop orders are chosen for. `chunk`: most prompt tokens per step
-    (None: all). `beyond_capacity`: estimate a model that memory has no room for. A phase of 0 tokens is empty.
-    `experts`: a mixture of experts, each of which is the FFN of the model's shape.
+    arXiv 2310.11453 does. `causal`: "triangle" works a prompt's attention off in blocks of tokens that skip what lies
+    behind them, "full" computes the whole rectangle and masks it; by default the triangle, with `merge_heads` the
+    rectangle. `logits`: of the prompt's "last" position, or of "all". `objective`: what tiles and loop orders are
+    chosen for. `chunk`: most prompt tokens per step (None: all). `beyond_capacity`: estimate a model that memory has no
+    room for. A phase of 0 tokens is empty. `experts`: a mixture of experts, each of which is the FFN of the model's
+    shape.
     """
     scheduling = Scheduling(objective=objective, chunk=chunk, beyond_capacity=beyond_capacity)
-    workload = Workload(prefill=prefill, decode=decode, batch=batch, merge_heads=merge_heads, experts=experts)
+    workload = Workload(
+        prefill=prefill,
+        decode=decode,
+        batch=batch,
+        merge_heads=merge_heads,
+        causal=causal or ("full" if merge_heads else "triangle"),
+        logits=logits,
+        experts=experts,
+    )
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     config = model.config
@@ -68,7 +81,7 @@ def estimate(
     all_experts = 1 if experts is None else experts.total
     stored = footprint(config, recipe, positions=prefill + decode, batch=batch, experts=all_experts)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
-    steps = Steps.of(config, recipe, workload)
+    steps = Steps.of(config, recipe, workload, placement)
     book_prefill(steps, placement, ledger, used, chunks(prefill, chunk))
     book_decode(steps, placement, ledger, used, first=prefill + 1, number=decode)
     return Result(
@@ -77,6 +90,7 @@ def estimate(
         rows=tuple(at_layer(row, i) for row, i in all_layers(ledger.rows(), config.num_layers, lambda row: row.layer)),
         inputs=inputs_of(model, chip, numerics=recipe.name)
         | {"prefill": prefill, "decode": decode, "batch": batch, "merge_heads": merge_heads}
+        | {"causal": workload.causal, "logits": logits}
         | {"objective": objective, "chunk": chunk, "experts": experts and f"{experts.active} of {experts.total}"},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and tiles: {used.source}",

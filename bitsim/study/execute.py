@@ -12,7 +12,7 @@ from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events, parsed
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
-from bitsim.model.operators import Operator
+from bitsim.model.operators import lone_linear
 from bitsim.schedule import Objective
 from bitsim.schedule.place import naming
 from bitsim.schedule.plan import Plan
@@ -70,14 +70,12 @@ def execute(
     chip, acts, weights = load_chip(chip), as_matrix("x_q", x_q), as_matrix("w", w)
     ternary = weights.min() >= -1 and weights.max() <= 1
     (m, k), n = acts.shape, weights.shape[0]
-    op = Operator(
+    op = lone_linear(
         name="matmul",
-        kind="linear",
         phase="prefill",
         m=m,
         k=k,
         n=n,
-        weight_format="ternary",
         weight_bits=8 * -(-k * n * (_TERNARY_BITS if ternary else _FULL_BITS) // 8),
     )
     placement = placement_for(chip, objective)

@@ -113,8 +113,9 @@ class ChipExecutor:
 
     def vector(self, op: Operator) -> None:
         if op.kind == "embedding":  # a new step begins
-            self._position += self._step_tokens
+            self._position, self._step_tokens = self._position + self._step_tokens, op.m
         self._enter(op, self._place(op), _NOTHING)
+        self._exchange(op)
 
     def _place(self, op: Operator) -> Placed:
         """Where `op` goes."""
@@ -129,7 +130,6 @@ class ChipExecutor:
 
     def _book(self, op: Operator, repetitions: Sequence[Observation]) -> None:
         """Book what one operator did, in all of its repetitions together or one by one."""
-        self._step_tokens = op.m
         for done in repetitions:
             if done.first_overflow is not None:
                 count = done.events.of_unit("overflow").count()
@@ -142,7 +142,10 @@ class ChipExecutor:
             self.sampled[op.kind] = (before_counted + counted, before_all + columns)
         events = repetitions[0].events if len(repetitions) == 1 else total([done.events for done in repetitions])
         self._enter(op, self._placed_as_executed(op, repetitions), events)
-        if op.kind == "head" and (exchanged := self.placement.exchange(op)) is not None:
+        self._exchange(op)
+
+    def _exchange(self, op: Operator) -> None:
+        if (exchanged := self.placement.exchange(op)) is not None:
             self._enter(*exchanged, _NOTHING)
 
     def _enter(self, op: Operator, placed: Placed, counted: Events) -> None:

@@ -13,7 +13,7 @@ from bitsim.errors import ConfigError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.footprint import Footprint
-from bitsim.model.operators import Operator, Phase
+from bitsim.model.operators import Operator, Phase, lone_linear
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import notes_on_plans
 from bitsim.results.result import Result
@@ -50,14 +50,12 @@ class MatmulShape:
     def operator(self, phase: Phase) -> Operator:
         """One of them."""
         stored = 8 * math.ceil(self.k * self.n * self.weight_bits / 8)
-        return Operator(
+        return lone_linear(
             name=self.name,
-            kind="linear",
             phase=phase,
             m=self.m,
             k=self.k,
             n=self.n,
-            weight_format="ternary",
             weight_bits=stored,
         )
 

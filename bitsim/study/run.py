@@ -14,8 +14,9 @@ from bitsim.model.tokenizer import ByteTokenizer, tokenizer
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
-from bitsim.results.setup import Execution, Scheduling, Wide, Workload, check_count
+from bitsim.results.setup import Causal, Execution, PromptLogits, Scheduling, Wide, Workload, check_count
 from bitsim.schedule import Objective
+from bitsim.schedule.attention import Queries
 from bitsim.schedule.place import ASSUMPTIONS
 from bitsim.study.capacity import check_capacity
 from bitsim.study.executor import ChipExecutor, OnOperator
@@ -39,6 +40,8 @@ def run(
     random_weights: int | None = None,
     objective: Objective = "latency",
     chunk: int | None = None,
+    causal: Causal = "triangle",
+    logits: PromptLogits = "last",
     beyond_capacity: bool = False,
     on_token: Callable[[int, str], None] | None = None,
     on_operator: OnOperator | None = None,
@@ -53,11 +56,15 @@ def run(
       of QK^T, PV and head in the contract's float32 or as the wide datapath rounds them; both are counted on the
       datapath.
     * `random_weights`: a seed; runs a shape that has no checkpoint. `objective`: what tiles and loop orders are for.
-      `chunk`: most prompt tokens per step (None: all). `beyond_capacity`: run a model that memory has no room for.
+      `chunk`: most prompt tokens per step (None: all). `causal`: "triangle" works the prompt's attention off in blocks
+      of tokens that skip what lies behind them, "full" as one rectangle; with `wide="float32"` both give the same
+      values. `logits`: of the prompt's "last" position, or of "all". `beyond_capacity`: run a model that memory has no
+      room for.
     * `on_token`: called with each new token and its text, before the token is executed.
     * `on_operator`: called with each execution of an operator and its place, e.g. `Timeline.add`.
 
-    Returns a `Result` with `tokens` (prompt and new), `logits` (one row per executed position), events and cycles.
+    Returns a `Result` with `tokens` (prompt and new), `logits` (a row for the prompt's last position, or
+    for all of it, and for every new token), events and cycles.
     Raises `PromptError`, `ConfigError`, `CheckpointError`, `OperandError`.
     """
     check_count("new_tokens", new_tokens, 0)
@@ -72,10 +79,12 @@ def run(
     if random_weights is not None:
         model = random_model(model.config, random_weights, notes=model.notes)
     recipe = recipe_named(numerics or model.config.default_numerics)
+    workload = Workload(prefill=len(ids), decode=new_tokens, causal=causal, logits=logits)
     execution = Execution(recipe=recipe, toggles=toggles, wide=wide, seed=seed)
     placement = placement_for(chip, scheduling.objective)
     executor = ChipExecutor(placement, execution, on_operator=on_operator)
     config = model.config
+    queries = Queries(placement=placement, config=config, recipe=recipe, causal=causal == "triangle")
     stored = footprint(config, recipe, positions=len(ids) + new_tokens, batch=1)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
@@ -84,7 +93,7 @@ def run(
         if on_token:
             on_token(token, words.decode([token]) if words else "")
 
-    done, logits = generate(
+    done, scores = generate(
         model,
         executor,
         ids,
@@ -94,6 +103,8 @@ def run(
         seed=seed,
         kv=recipe.kv or (16 if wide == "datapath" else 32),
         chunk=chunk,
+        query_block=queries.block,
+        logits=logits,
         on_token=announce,
     )
     return Result(
@@ -102,7 +113,7 @@ def run(
         rows=executor.ledger.rows(),
         inputs=inputs_of(model, chip, numerics=recipe.name)
         | {"wide": wide, "toggles": toggles, "seed": seed, "temperature": temperature, "objective": objective}
-        | {"random_weights": random_weights},
+        | {"chunk": chunk, "causal": causal, "logits": logits, "random_weights": random_weights},
         notes=(
             *notes_on(model, chip, recipe, positions=len(done)),
             *room,
@@ -110,12 +121,12 @@ def run(
             *remarks_on(model, executor.placement),
             *notes_of(executor, model, execution),
         ),
-        workload=Workload(prefill=len(ids), decode=new_tokens),
+        workload=workload,
         scheduling=scheduling,
         recipe=recipe,
         text=words.decode(done[len(ids) :]) if words else None,
         tokens=tuple(int(token) for token in done),
-        logits=logits,
+        logits=scores,
     )
 
 

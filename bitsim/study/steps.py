@@ -11,11 +11,13 @@ from bitsim.events import Events
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.config import ModelConfig
 from bitsim.model.operators import Operator, Phase
+from bitsim.model.step import Logits
 from bitsim.quant.recipes import Recipe
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.rows import OperatorRow
 from bitsim.results.setup import Workload
 from bitsim.schedule import Placed, Placement
+from bitsim.schedule.attention import Queries
 from bitsim.schedule.growth import grown
 
 Item = TypeVar("Item")
@@ -29,13 +31,23 @@ class Steps:
     config: ModelConfig
     recipe: Recipe
     workload: Workload
+    queries: Queries
 
     @classmethod
-    def of(cls, config: ModelConfig, recipe: Recipe, workload: Workload) -> Self:
+    def of(cls, config: ModelConfig, recipe: Recipe, workload: Workload, placement: Placement) -> Self:
         """The steps of a model with any number of layers."""
-        return cls(config=replace(config, num_layers=1), recipe=recipe, workload=workload)
+        one = replace(config, num_layers=1)
+        causal = workload.causal == "triangle"
+        queries = Queries(placement=placement, config=one, recipe=recipe, batch=workload.batch, causal=causal)
+        return cls(config=one, recipe=recipe, workload=workload, queries=queries)
 
-    def operators(self, phase: Phase, tokens: int, context: int) -> list[Operator]:
+    def prompt(self, start: int, stop: int) -> list[Operator]:
+        """The step of the prompt's tokens `start` to `stop - 1`: unless the prompt goes on, with logits."""
+        wanted = self.workload.logits
+        logits: Logits = "none" if wanted == "last" and stop < self.workload.prefill else wanted
+        return self.operators("prefill", stop - start, stop, logits)
+
+    def operators(self, phase: Phase, tokens: int, context: int, logits: Logits = "last") -> list[Operator]:
         operators = forward_operators(
             self.config,
             phase=phase,
@@ -45,6 +57,8 @@ class Steps:
             recipe=self.recipe,
             kv=self.recipe.kv or 16,
             merge_heads=self.workload.merge_heads,
+            query_block=self.queries.block(tokens, context),
+            logits=logits,
         )
         experts = self.workload.experts
         return operators if experts is None else list(experts.operators(self.config, operators))
@@ -59,15 +73,15 @@ def book_prefill(
 ) -> None:
     """Each chunk of the prompt attends all positions up to its own end."""
     for start, stop in chunks:
-        for op in steps.operators("prefill", stop - start, stop):
+        for op in steps.prompt(start, stop):
             placed = placement.place(op)
             ledger.add(op, placed, placed.array_events + expected_events(placement, op, placed, statistics))
             book_exchange(op, placement, ledger)
 
 
 def book_exchange(op: Operator, placement: Placement, ledger: OperatorLedger, times: int = 1) -> None:
-    """After the head, the last of a step: what the step exchanges with the host, if that is modelled."""
-    if op.kind == "head" and (exchanged := placement.exchange(op)) is not None:
+    """What a step exchanges with its host at `op`, if that is modelled."""
+    if (exchanged := placement.exchange(op)) is not None:
         ledger.add(*exchanged, Events(), times)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from bitsim.datapath.rom_array import RomArray
 from bitsim.hw import load_chip
 from bitsim.hw.datapaths import RomArraySpec
-from bitsim.model.operators import Operator
+from bitsim.model.operators import lone_linear
 from bitsim.schedule.place import Placement
 
 
@@ -62,9 +62,7 @@ def test_more_banks_take_fewer_cycles_and_the_same_sums() -> None:
 
 
 def test_weights_in_rom_come_from_nowhere_and_other_weights_from_dram() -> None:
-    linear = Operator(
-        name="q", kind="linear", phase="decode", m=1, k=64, n=8, weight_format="ternary", weight_bits=1024
-    )
+    linear = lone_linear(name="q", phase="decode", m=1, k=64, n=8, weight_bits=1024)
     placement = Placement(load_chip("rom-2048x1024"))
     assert linear.is_bitlinear
     events = placement.place(linear).events

@@ -13,6 +13,7 @@ from bitsim.model.build_operators import forward_operators
 from bitsim.model.zoo import zoo_config, zoo_names
 from bitsim.quant.kv import KV_FORMATS
 from bitsim.quant.recipes import recipe_named
+from tests.model.tensors import values_moved
 from tests.model.tiny_models import A48_CONFIG, B1_CONFIG, CONFIG, CONFIGS, FLOAT_CONFIG, V2_CONFIG
 
 configs = st.sampled_from(list(CONFIGS.values()))
@@ -86,16 +87,19 @@ def test_one_block_by_hand():
     }
     assert operators["layers.0.mlp.act_fn"].vector == {"max": 3 * 44, "mul": 2 * 3 * 44}
     assert operators["layers.0.mlp.residual"].vector == {"add": 96}
-    moved = {name: (op.values_read, op.values_written) for name, op in operators.items() if op.layer == 0}
+    moved = {name: values_moved(op) for name, op in operators.items() if op.layer == 0}
     assert moved["layers.0.mlp.residual"] == (192, 96)
     assert moved["layers.0.mlp.act_fn"] == (2 * 3 * 44, 3 * 44)
     assert moved["layers.0.self_attn.softmax"] == (rows * 8, rows * 8)
     assert moved["layers.0.self_attn.rope"] == (3 * 48, 3 * 48)
     assert moved["layers.0.self_attn.kv_write"] == (3 * 2 * 16, 0)
-    assert moved["layers.0.self_attn.qk"] == moved["layers.0.self_attn.q_proj"] == (0, 0)
-    assert operators["layers.0.self_attn.softmax"].pieces == 2
+    assert moved["layers.0.self_attn.qk"] == (3 * 32, rows * 8)
+    assert moved["layers.0.self_attn.pv"] == (rows * 8, 3 * 32)
+    assert moved["layers.0.self_attn.k_proj"] == (3 * 32, 3 * 16)
+    (scores,) = operators["layers.0.self_attn.softmax"].reads
+    assert scores.alive == rows * 8 // 2  # those of a KV head at a time
     assert qk.kv_read_bits == pv.kv_read_bits == 8 * 16 * 16
-    assert operators["embed_tokens"].values_written == 96
+    assert values_moved(operators["embed_tokens"]) == (0, 96)
     assert operators["lm_head"].weight_bits == 16 * 50 * 32
     silu = {op.name: op for op in forward_operators(FLOAT_CONFIG, phase="decode", tokens=1, context=8)}
     assert silu["layers.0.mlp.act_fn"].vector == {"exp": 44, "add": 44, "div": 44, "mul": 88}

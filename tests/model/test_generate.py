@@ -22,7 +22,7 @@ def model():
 
 def test_greedy_takes_the_maximum(model):
     seen = []
-    tokens, logits = generate(model, ReferenceExecutor(), [1, 2, 3], 5, on_token=seen.append)
+    tokens, logits = generate(model, ReferenceExecutor(), [1, 2, 3], 5, logits="all", on_token=seen.append)
     assert tokens.dtype == np.int64
     assert list(tokens[:3]) == [1, 2, 3]
     assert list(tokens[3:]) == seen == list(logits[2:-1].argmax(-1))
@@ -33,7 +33,21 @@ def test_greedy_takes_the_maximum(model):
 def test_no_new_tokens(model):
     tokens, logits = generate(model, ReferenceExecutor(), np.array([1, 2]), 0)
     assert list(tokens) == [1, 2]
-    assert logits.shape == (2, CONFIG.vocab_size)
+    assert logits.shape == (1, CONFIG.vocab_size)
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 2, 5])
+@pytest.mark.parametrize("block", [None, 1, 2, 3, 9])
+def test_neither_blocks_of_attention_nor_which_logits_are_wanted_change_a_value(model, chunk, block):
+    prompt, settings = [1, 2, 3, 4, 5, 6, 7], {"chunk": chunk}
+    tokens, wanted = generate(model, ReferenceExecutor(), prompt, 3, logits="all")
+    in_blocks = (lambda tokens, context: block) if block else None
+    again, logits = generate(model, ReferenceExecutor(), prompt, 3, query_block=in_blocks, logits="all", **settings)
+    np.testing.assert_array_equal(again, tokens)
+    np.testing.assert_array_equal(logits, wanted)
+    again, logits = generate(model, ReferenceExecutor(), prompt, 3, query_block=in_blocks, **settings)
+    np.testing.assert_array_equal(again, tokens)
+    np.testing.assert_array_equal(logits, wanted[6:])
 
 
 def test_sampling_is_seeded(model):

@@ -10,6 +10,7 @@ from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.hw.datapaths import PEArraySpec
 from bitsim.hw.memory import MemorySpec
+from bitsim.schedule.homes import VALUE_BITS
 from bitsim.schedule.matmul import DRAM, IN_DATAPATH, Matmul
 from bitsim.schedule.plan import Loops, Plan
 from tests.datapath.strategies import array_specs
@@ -96,6 +97,7 @@ def matmuls(draw: st.DrawFn, chip: Chip, datapath: Datapath, largest: int = 13) 
         weight_bits=Fraction(datapath.streams(1, k, n).weight_writes, k * n),
         stored_bits=draw(st.integers(1, 3 * k * n * repeat)),
         act_bits=datapath.act_bits,
+        stored_act_bits=draw(st.sampled_from((datapath.act_bits, VALUE_BITS))),
         sum_bits=datapath.sum_bits,
         weights_home=draw(st.sampled_from((DRAM, DRAM, IN_DATAPATH, *resident))),
         acts_inside=draw(st.booleans()),

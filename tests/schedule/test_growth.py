@@ -25,7 +25,8 @@ def nothing(_op: object, _placed: Placed) -> Events:
 def steps(name: str = "tiny-b158", batch: int = 1, numerics: str | None = None) -> Steps:
     config = load_model(name).config
     recipe = recipe_named(numerics or config.default_numerics)
-    return Steps.of(config, recipe, Workload(prefill=0, decode=1, batch=batch))
+    placement = Placement(load_chip("ternary-ws-64x64"))
+    return Steps.of(config, recipe, Workload(prefill=0, decode=1, batch=batch, causal="full"), placement)
 
 
 def check(chip: str, shape: Steps, first: int, number: int) -> None:

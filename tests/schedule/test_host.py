@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import bitsim
 from bitsim.hw import Chip, Constant, load_chip
 from bitsim.hw.host import Burst, CallsSpec, HostSpec, StepSpec
-from bitsim.model.operators import Operator
+from bitsim.model.operators import Operator, lone_linear
 from bitsim.schedule.host import TOKEN_BITS, Calls
 from bitsim.schedule.place import Placement
 from tests.chips import amount
@@ -37,9 +37,7 @@ def driven(**parts: object) -> Chip:
 
 
 def linear(m: int, k: int, n: int) -> Operator:
-    return Operator(
-        name="linear", kind="linear", phase="decode", m=m, k=k, n=n, weight_format="ternary", weight_bits=2 * k * n
-    )
+    return lone_linear(name="linear", phase="decode", m=m, k=k, n=n, weight_bits=2 * k * n)
 
 
 STEP = StepSpec(latency=constant(3, "us"), bandwidth=constant(0.5, "GB/s"))
@@ -103,10 +101,10 @@ def test_a_step_exchanges_token_ids_or_logits(returns: str, bits: int) -> None:
     result = bitsim.estimate("tiny-b158", chip, prefill=5, decode=2)
     alone = bitsim.estimate("tiny-b158", CHIP, prefill=5, decode=2)
     rows = [row for row in result.rows if row.kind == "host"]
-    assert [(row.phase, row.calls) for row in rows] == [("prefill", 1), ("decode", 2)]
+    assert [(row.phase, row.calls) for row in rows] == [("prefill", 2), ("decode", 4)]  # in and out
     for row, positions, steps in zip(rows, (5, 2), (1, 2), strict=True):
-        assert dict(row.events) == {"host.write_bits": positions * 32, "host.read_bits": positions * bits}
-        transfer = positions * (32 + bits) / 4  # 0.5 GB/s are 4 bits per cycle
+        assert dict(row.events) == {"host.write_bits": positions * 32, "host.read_bits": steps * bits}
+        transfer = (positions * 32 + steps * bits) / 4  # 0.5 GB/s are 4 bits per cycle
         assert row.cycles == steps * 3000 + transfer
     assert result.cycles == alone.cycles + sum(row.cycles for row in rows)
 

@@ -16,7 +16,7 @@ from bitsim.hw import chip_names, load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import load_model
-from bitsim.model.operators import Operator
+from bitsim.model.operators import Operator, lone_linear
 from bitsim.results import Result
 from bitsim.schedule import Placed, Placement, ScheduleError
 from tests.datapath.strategies import array_spec
@@ -43,7 +43,10 @@ def with_capacities(chip: Chip, capacities: dict[str, float]) -> Chip:
 @cache
 def ran(tight: str | None) -> Result:
     chip = load_chip("ternary-ws-64x64")
-    return bitsim.run("tiny-b158", with_capacities(chip, TIGHT[tight]) if tight else chip, prompt=PROMPT, new_tokens=3)
+    chip = with_capacities(chip, TIGHT[tight]) if tight else chip
+    return bitsim.run(
+        "tiny-b158", chip, prompt=PROMPT, new_tokens=3, causal="full"
+    )  # no blocks, whose size is a plan's
 
 
 def arithmetic(events: Events) -> dict[str, int]:
@@ -71,7 +74,7 @@ def called(chip: Chip, op: Operator) -> tuple[int, ...]:
 
 
 def test_law_5_covers_calls_of_parts_of_the_tokens() -> None:
-    op = Operator(name="l", kind="linear", phase="prefill", m=32, k=256, n=704, weight_format="ternary", weight_bits=1)
+    op = lone_linear(name="l", phase="prefill", m=32, k=256, n=704, weight_bits=1)
     chip = with_capacities(load_chip("ternary-ws-64x64"), TIGHT["hardly any sums"])
     assert len(called(chip, op)) > 1
     assert len(called(load_chip("ternary-ws-64x64"), op)) == 1
@@ -100,15 +103,13 @@ def keeps_law_7(chip: Chip, placed: Placed, compulsory: int) -> None:
 def test_law_7_on_random_chips_and_shapes(data: st.DataObject, chip: Chip) -> None:
     m, k, n, repeat = (data.draw(st.integers(1, most)) for most in (13, 13, 13, 3))
     bits, held = data.draw(st.sampled_from((2, 5))), build_datapath(chip.bitlinear).holds_weights
-    op = Operator(
+    op = lone_linear(
         name="l",
-        kind="linear",
         phase="prefill",
         m=m,
         k=k,
         n=n,
         repeat=repeat,
-        weight_format="ternary",
         weight_bits=-(-k * n * repeat * bits // 3),
     )
     try:
@@ -144,7 +145,7 @@ def test_weights_of_a_resident_level_pass_through_the_buffers_inside_of_it_and_n
         memory(("weights", "acts", "psums", "weights"), **levels),
         array_spec("ternary", "weight_stationary", 4, 4, column_acc_bits=32),
     )
-    op = Operator(name="l", kind="linear", phase="prefill", m=3, k=8, n=8, weight_format="ternary", weight_bits=128)
+    op = lone_linear(name="l", phase="prefill", m=3, k=8, n=8, weight_bits=128)
     events = Placement(chip).place(op).events
     assert events["sram.l3.read_bits"] == events["sram.l0.write_bits"] == 8 * 8 * 2
     assert not [name for name in events if name.startswith("dram.weights")]

@@ -11,21 +11,19 @@ from hypothesis import strategies as st
 import bitsim
 from bitsim.errors import BitsimError
 from bitsim.hw import load_chip
-from bitsim.model.operators import Operator
+from bitsim.model.operators import Operator, lone_linear
 from bitsim.schedule import Placement
 from bitsim.schedule.thinning import thinned, within
 from tests.cli.test_commands import bitsim as command
 
 
 def linear(m: int, k: int, n: int) -> Operator:
-    return Operator(
+    return lone_linear(
         name="layers.0.mlp.up_proj",
-        kind="linear",
         phase="prefill",
         m=m,
         k=k,
         n=n,
-        weight_format="ternary",
         weight_bits=2 * k * n,
     )
 

@@ -14,8 +14,9 @@ from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.memory import MemorySpec
-from bitsim.model.operators import Operator
+from bitsim.model.operators import lone_linear
 from bitsim.schedule import Goal, Objective, Placement, ScheduleError
+from bitsim.schedule.homes import Homes
 from bitsim.schedule.kernels.nest import ORDERS, extents
 from bitsim.schedule.mapper import WORTH, Mapper
 from bitsim.schedule.matmul import DRAM, Matmul, matmul_of
@@ -146,10 +147,8 @@ def test_a_search_that_was_cut_says_so() -> None:
     path = build_datapath(chip.bitlinear)
 
     def cut(m: int, k: int, n: int) -> str:
-        op = Operator(
-            name="l", kind="linear", phase="prefill", m=m, k=k, n=n, weight_format="ternary", weight_bits=k * n
-        )
-        return Mapper(chip, path).plan(matmul_of(op, path, chip.memory)).cut
+        op = lone_linear(name="l", phase="prefill", m=m, k=k, n=n, weight_bits=k * n)
+        return Mapper(chip, path).plan(matmul_of(op, path, Homes(memory=chip.memory, code_bits=path.act_bits))).cut
 
     assert cut(16, 16, 16) == ""
     assert cut(1, 3200, 64) == ""
@@ -159,7 +158,7 @@ def test_a_search_that_was_cut_says_so() -> None:
 
 def test_a_search_through_two_ranks_of_buffers_says_what_it_assumed() -> None:
     chip = chip_with(memory(HIERARCHIES[3]), array_spec("ternary", "output_stationary", 2, 2, acc_bits=16))
-    op = Operator(name="l", kind="linear", phase="prefill", m=3, k=4, n=5, weight_format="ternary", weight_bits=40)
+    op = lone_linear(name="l", phase="prefill", m=3, k=4, n=5, weight_bits=40)
     plan = Placement(chip).place(op).plan
     assert plan is not None
     assert plan.cut == "inner loops that are best for a full outer tile, of at most 16 tile sizes"
@@ -169,7 +168,7 @@ def test_a_search_through_two_ranks_of_buffers_says_what_it_assumed() -> None:
 def test_a_tile_that_fits_no_buffer_is_an_error_with_level_and_bytes(double: bool, needs: str) -> None:
     tight = {"l2": {"capacity": constant(1.5 / 1024, "kB"), "double_buffered": double}}
     chip = chip_with(memory(ONE_RANK[0], **tight), array_spec("ternary", "output_stationary", 2, 2, acc_bits=16))
-    op = Operator(name="l", kind="linear", phase="prefill", m=3, k=4, n=5, weight_format="ternary", weight_bits=40)
+    op = lone_linear(name="l", phase="prefill", m=3, k=4, n=5, weight_bits=40)
     with pytest.raises(ScheduleError) as caught:
         Placement(chip).place(op)
     assert str(caught.value) == (

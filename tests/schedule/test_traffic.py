@@ -14,8 +14,9 @@ from bitsim.events import Events
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.hw.datapaths import PEArraySpec
-from bitsim.model.operators import Operator
-from bitsim.schedule.matmul import VALUE_BITS, matmul_of
+from bitsim.model.operators import Operator, Tensor, lone_linear
+from bitsim.schedule.homes import VALUE_BITS, Homes
+from bitsim.schedule.matmul import matmul_of
 from bitsim.schedule.place import Placement
 from bitsim.schedule.plan import Loops, Plan, Schedule
 from tests.datapath.strategies import array_specs
@@ -30,9 +31,9 @@ def test_law_4_streams_of_one_tile_equal_walking_the_array(
 ) -> None:
     """One tile for all: the buffers' other side adds the weights once, the activations once, and no partial sums."""
     chip = chip_with(memory(ONE_RANK[0]), spec)
-    path, op = PEArray(spec), Operator(name="l", kind="linear", phase="prefill", m=m, k=k, n=n, repeat=repeat)
+    path, op = PEArray(spec), lone_linear(name="l", phase="prefill", m=m, k=k, n=n, repeat=repeat)
     schedule = Schedule(chip, path)
-    matmul = replace(matmul_of(op, path, chip.memory), acts_inside=True)
+    matmul = replace(matmul_of(op, path, Homes(memory=chip.memory, code_bits=path.act_bits)), acts_inside=True)
     work = schedule.work(
         matmul, Plan(loops=(Loops(tile=(m, k, n), order=0, keep=0),), searched=0), schedule.transfers(matmul)
     )
@@ -74,7 +75,8 @@ def test_an_operator_waits_for_dram_exactly_as_long_as_its_bits_take() -> None:
 @pytest.mark.parametrize(("values", "home"), [(262_144, "sram.acts"), (262_145, "dram.acts")])
 def test_tensors_live_on_the_chip_up_to_half_of_the_home_of_activations(values: int, home: str) -> None:
     """1024 kB are 524,288 values of 16 bits."""
-    op = Operator(name="n", kind="norm", phase="decode", values_read=values, values_written=values)
+    whole = (Tensor(name="x", values=values, alive=values),)
+    op = Operator(name="n", kind="norm", phase="decode", reads=whole, writes=whole)
     bits = values * VALUE_BITS
     placed = Placement(load_chip("ternary-ws-64x64")).place(op)
     assert placed.events == Events({f"{home}.read_bits": bits, f"{home}.write_bits": bits})
@@ -88,7 +90,7 @@ def chained() -> Chip:
 
 
 def test_every_level_on_the_way_reads_what_the_next_one_writes() -> None:
-    op = Operator(name="l", kind="linear", phase="prefill", m=9, k=40, n=30, weight_format="ternary", weight_bits=1920)
+    op = lone_linear(name="l", phase="prefill", m=9, k=40, n=30, weight_bits=1920)
     events = Placement(chained()).place(op).events
     assert events["sram.l0.write_bits"] >= 40 * 30 * 2
     assert events["sram.l3.read_bits"] == sum(events[f"sram.l{i}.write_bits"] for i in (0, 1))

@@ -14,7 +14,7 @@ from bitsim.datapath.registry import build_datapath
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.hw.memory import OPERANDS
-from bitsim.model.operators import Operator
+from bitsim.model.operators import lone_linear
 from bitsim.schedule.kernels.nest import ORDERS, extents
 from bitsim.schedule.matmul import Matmul
 from bitsim.schedule.place import Placement
@@ -115,6 +115,7 @@ def output_stationary(double: bool) -> Case:
         weight_bits=Fraction(2),
         stored_bits=16,
         act_bits=8,
+        stored_act_bits=8,
         sum_bits=16,
         weights_home="dram",
         acts_inside=False,
@@ -141,14 +142,12 @@ def test_stalls_of_four_tiles_by_hand() -> None:
 def test_law_4_holds_for_a_datapath_that_a_host_drives_call_by_call() -> None:
     chip = load_chip("ternarycore-a7-100t")
     placement = Placement(chip)
-    op = Operator(
+    op = lone_linear(
         name="l",
-        kind="linear",
         phase="decode",
         m=1,
         k=2048,
         n=1024,
-        weight_format="ternary",
         weight_bits=2 * 2048 * 1024,
     )
     matmul, plan, schedule = placement.schedule(op)

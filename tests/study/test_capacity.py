@@ -7,7 +7,7 @@ import pytest
 from bitsim.errors import ConfigError
 from bitsim.hw import Chip, load_chip
 from bitsim.model.footprint import footprint
-from bitsim.model.operators import Operator
+from bitsim.model.operators import lone_linear
 from bitsim.model.zoo import zoo_config
 from bitsim.quant.recipes import recipe_named
 from bitsim.schedule import Placement
@@ -45,9 +45,7 @@ def test_reading_and_writing_cost_what_the_grid_says_of_each() -> None:
 
 def test_compulsory_traffic_has_weights_activations_and_outputs_that_live_in_dram() -> None:
     m, k, n = 512, 3200, 8640
-    op = Operator(
-        name="l", kind="linear", phase="prefill", m=m, k=k, n=n, weight_format="ternary", weight_bits=2 * k * n
-    )
+    op = lone_linear(name="l", phase="prefill", m=m, k=k, n=n, weight_bits=2 * k * n)
     bits = 2 * k * n + 8 * m * k + 16 * m * n
     bounds = Placement(CHIP).place(op).bounds
     assert bounds["dram"] == math.ceil(bits / (17.06 * 0.85 * 8))

@@ -57,7 +57,11 @@ def test_run_takes_the_numerics_from_the_config_and_gives_the_reference_tokens(
 ) -> None:
     prompt = trace["input_ids"][0]
     result = bitsim.run(
-        golden / "hf" / "A" / "packed_bitlinear", "ternary-ws-64x64", tokens=prompt.tolist(), new_tokens=8
+        golden / "hf" / "A" / "packed_bitlinear",
+        "ternary-ws-64x64",
+        tokens=prompt.tolist(),
+        new_tokens=8,
+        logits="all",
     )
     assert result.inputs["numerics"] == "hf_bitlinear_fp32"
     assert list(result.tokens) == trace["greedy_8"][0].tolist()
@@ -73,7 +77,11 @@ def test_autobitlinear_checkpoints_run_close_to_the_bf16_reference(golden: Path)
     if reference.dtype == np.uint16:
         reference = (reference.astype(np.uint32) << 16).view(np.float32)
     result = bitsim.run(
-        golden / "hf" / "A" / "packed_autobitlinear", "ternary-ws-64x64", tokens=prompt.tolist(), toggles="off"
+        golden / "hf" / "A" / "packed_autobitlinear",
+        "ternary-ws-64x64",
+        tokens=prompt.tolist(),
+        toggles="off",
+        logits="all",
     )
     assert result.inputs["numerics"] == "hf_autobitlinear"
     assert np.abs(result.logits - reference).max() < 0.05 * np.abs(reference).max()

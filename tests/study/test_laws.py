@@ -196,7 +196,7 @@ def test_a_result_can_be_read_by_machines_and_names_its_inputs() -> None:
     assert data["headline"]["energy_system_j"] == result.energy("system")
     assert data["assumed"]
     assert result.tokens[: len(PROMPT)] == tuple(PROMPT.encode())
-    assert result.logits.shape == (len(result.tokens), 256)
+    assert result.logits.shape == (1 + result.workload.decode, 256)
     assert result.logits.dtype == np.float32
     assert result.time_s == pytest.approx(result.cycles * 1e-9 / result.chip.clock.nominal)
 

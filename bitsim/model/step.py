@@ -1,0 +1,110 @@
+"""What all operators of one step of a model have in common: its sizes, and how single operators are made from them."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from bitsim.model.config import ModelConfig
+from bitsim.model.footprint import linear_bits
+from bitsim.model.operators import VECTOR_OPS, Form, Kind, Operator, Phase, Tensor, VectorOp, WeightFormat
+from bitsim.quant.base import Contract
+from bitsim.quant.kv import KVStorage
+from bitsim.quant.recipes import Recipe
+
+Vector = dict[VectorOp, int]
+Logits = Literal["last", "all", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step: `tokens` new positions in each of `batch` sequences, `context` positions attended, these included.
+
+    See `forward_operators` for the rest.
+    """
+
+    config: ModelConfig
+    phase: Phase
+    tokens: int
+    context: int
+    batch: int
+    recipe: Recipe
+    kv: KVStorage
+    merge_heads: bool
+    query_block: int
+    logits: Logits
+
+    @property
+    def rows(self) -> int:
+        return self.tokens * self.batch
+
+    @property
+    def logit_rows(self) -> int:
+        """Positions that the head computes."""
+        return {"all": self.rows, "last": self.batch, "none": 0}[self.logits]
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """First and last position (excluded) of the tokens whose attention is worked off together."""
+        past = self.context - self.tokens
+        for start in range(past, self.context, self.query_block):
+            yield start, min(start + self.query_block, self.context)
+
+    def tensor(self, name: str, size: int, form: Form = "values") -> Tensor:
+        """A vector of `size` for every row of the step."""
+        return Tensor(name=name, values=self.rows * size, alive=self.rows * size, form=form)
+
+    def vector(
+        self,
+        kind: Kind,
+        name: str,
+        layer: int | None,
+        per_row: Vector,
+        reads: tuple[Tensor, ...],
+        writes: tuple[Tensor, ...],
+        rows: int | None = None,
+    ) -> Operator:
+        """Does `per_row` on each of `rows`: all tokens by default."""
+        rows = self.rows if rows is None else rows
+        return Operator(
+            name=name,
+            kind=kind,
+            phase=self.phase,
+            layer=layer,
+            vector={op: n * rows for op, n in per_row.items()},
+            reads=reads,
+            writes=writes,
+        )
+
+    def norm(
+        self, name: str, layer: int | None, size: int, read: Tensor, written: Tensor, rows: int | None = None
+    ) -> Operator:
+        work: Vector = {"mul": 3 * size, "add": size, "rsqrt": 1}
+        if self.config.norm == "layer":  # the mean and its subtraction, and no weights
+            work = {"mul": 2 * size, "add": 3 * size, "rsqrt": 1}
+        return self.vector("norm", name, layer, work, (read,), (written,), rows)
+
+    def quantise(
+        self, name: str, layer: int, size: int, contract: Contract, read: Tensor
+    ) -> Generator[Operator, None, Tensor]:
+        """What the contract's quantiser does; returns what linears then read. Scales are counted with the linear."""
+        if not self.config.quantised:
+            return read
+        work = {op: n for op in VECTOR_OPS if (n := contract.quantise_work(size).get(op, 0))}
+        codes = self.tensor(name.rpartition("layers.")[2].partition(".")[2], size, "codes")
+        yield self.vector("quantise", name, layer, work, (read,), (codes,))
+        return codes
+
+    def linear(self, name: str, layer: int, n: int, k: int, read: Tensor) -> Operator:
+        weight_format: WeightFormat = "ternary" if self.config.quantised else "fp16"
+        return Operator(
+            name=f"layers.{layer}.{name}",
+            kind="linear",
+            phase=self.phase,
+            layer=layer,
+            m=self.rows,
+            k=k,
+            n=n,
+            weight_format=weight_format,
+            weight_bits=linear_bits(self.config, n, k),
+            reads=(read,),
+            writes=(self.tensor(name, n),),
+        )
