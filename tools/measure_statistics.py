@@ -7,7 +7,8 @@ only the rates that this chip gives are measured, added or replaced: those of th
 `measured_chips` that share a kind with it, and all other kinds, stay as they are.
 
 Runs a prompt of 256 held-out bytes with exact toggles on one chip per kind of datapath: a model's BitLinear layers on
-the ternary and the INT8 array, the adder trees and so on, its attention matmuls and head on the FP16 array. A rate is
+the ternary and the INT8 array, the adder trees and so on, its attention matmuls (in blocks of 64 tokens, as causality
+allows) and head, of all positions, on the FP16 array. A rate is
 what was counted over what could have happened (`chances`), so that `expect` on the same operators gives the measured
 totals back. Every matmul is one call of its datapath, whatever its plan is: rates are those of a structure, and do not
 depend on memories.
@@ -41,7 +42,7 @@ from bitsim.study.statistics import MEASURED_ON
 
 Rates = dict[str, dict[str, float]]  # kind of datapath -> event -> fraction of its chances
 
-TOKENS = 256
+TOKENS, QUERY_BLOCK = 256, 64
 STATISTICS = Path(__file__).resolve().parent.parent / "bitsim" / "study" / "statistics.yaml"
 HEADER = """\
 # Written by tools/measure_statistics.py: by model the zeros of its weights and, by kind of datapath and event, the
@@ -76,7 +77,9 @@ def numerics_on(model: Model, chip: Chip) -> str | None:
 
 def matmuls(model: Model, chip: Chip, kind: str) -> list[Operator]:
     """The matmuls of the prompt that this chip computes on a datapath with the rates of `kind`."""
-    operators = forward_operators(model.config, phase="prefill", tokens=TOKENS, context=TOKENS)
+    operators = forward_operators(
+        model.config, phase="prefill", tokens=TOKENS, context=TOKENS, query_block=QUERY_BLOCK
+    )
     on = {True: chip.bitlinear.rates, False: chip.wide.rates}
     return [op for op in operators if op.is_matmul and on[op.is_bitlinear] == kind]
 
@@ -94,7 +97,8 @@ def executed(model: Model, chip: Chip, numerics: str, toggles: Literal["exact", 
     text, _ = text_tokens(limit=TOKENS)
     recipe = recipe_named(numerics)
     executor = WholeCalls(Placement(chip), Execution(recipe=recipe, toggles=toggles))
-    forward(model.config, model.weights, text, KVCache(model.config, recipe.kv or 32), executor, recipe)
+    cache = KVCache(model.config, recipe.kv or 32)
+    forward(model.config, model.weights, text, cache, executor, recipe, query_block=QUERY_BLOCK)
     return executor.ledger.rows()
 
 
@@ -103,14 +107,14 @@ def measure(model: Model, chip: Chip, numerics: str) -> dict[str, tuple[Events, 
     rows, placement = executed(model, chip, numerics, "exact"), Placement(chip)
     found = {}
     for kind in kinds_of(chip):
-        chosen = {op.name: op for op in matmuls(model, chip, kind)}
-        chances = []
-        for op in chosen.values():
+        chosen = matmuls(model, chip, kind)
+        names, chances = {op.name for op in chosen}, []
+        for op in chosen:
             datapath = placement.datapath(op)
             assert isinstance(datapath, CountedDatapath)
             chances.append(Events(datapath.chances(op.m, op.k, op.n)) * op.repeat)
         if chances:
-            found[kind] = total([row.events for row in rows if row.name in chosen]), total(chances)
+            found[kind] = total([row.events for row in rows if row.name in names]), total(chances)
     return found
 
 

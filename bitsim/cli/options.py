@@ -50,6 +50,20 @@ schedule_options = together(
         help="What tiles and loop orders are chosen for.",
     ),
     click.option("--chunk", type=int, help="Most prompt tokens per prefill step (default: the whole prompt)."),
+    click.option(
+        "--causal",
+        type=click.Choice(["triangle", "full"]),
+        default="triangle",
+        show_default=True,
+        help="Attention of a prompt in blocks that skip later tokens, or the whole rectangle, which is then masked.",
+    ),
+    click.option(
+        "--logits",
+        type=click.Choice(["last", "all"]),
+        default="last",
+        show_default=True,
+        help="Positions of a prompt for which the head is computed.",
+    ),
     click.option("--beyond-capacity", is_flag=True, help="Go on if model and KV cache have no room in memory."),
 )
 

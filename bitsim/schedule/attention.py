@@ -1,5 +1,6 @@
 """How many tokens of a prompt are worked off together in attention: small blocks skip more of what causality masks."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,6 +34,24 @@ class Queries:
             return tokens
         sizes = [tokens, *reversed(candidates(tokens))]
         return min(sizes, key=partial(self._score, tokens, context))
+
+    def note(self, chunks: Iterable[tuple[int, int]]) -> tuple[str, ...]:
+        """What the attention of a prompt in these steps, from a first to a last token each, computes in vain."""
+        sizes, computed, needed = dict[int, None](), 0, 0
+        for start, stop in chunks:
+            size = self.block(stop - start, stop)
+            sizes[size] = None
+            for first in range(start, stop, size):
+                last = min(first + size, stop)
+                computed += (last - first) * last
+                needed += (last - first) * (first + last + 1) // 2
+        if not computed:
+            return ()
+        blocks = " or ".join(f"{size:,}" for size in sizes)
+        return (
+            f"attention of a prompt in blocks of {blocks} tokens: {computed:,} pairs of token and position are computed, "
+            f"{needed:,} of them are not masked",
+        )
 
     def _score(self, tokens: int, context: int, size: int) -> tuple[float, ...]:
         """What all blocks of a size take: least is best."""

@@ -99,6 +99,7 @@ def estimate(
             *room,
             *notes_on_contexts(placement, config, stored, batch),
             *notes_on_experts(config, experts),
+            *steps.queries.note(chunks(prefill, chunk)),
             *notes_on_plans(placement),
             *remarks_on(model, placement),
             *ASSUMPTIONS,

@@ -9,7 +9,7 @@ from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.footprint import footprint
-from bitsim.model.generate import generate
+from bitsim.model.generate import chunks, generate
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
@@ -117,6 +117,7 @@ def run(
         notes=(
             *notes_on(model, chip, recipe, positions=len(done)),
             *room,
+            *queries.note(chunks(len(ids), chunk)),
             *notes_on_plans(executor.placement),
             *remarks_on(model, executor.placement),
             *notes_of(executor, model, execution),
