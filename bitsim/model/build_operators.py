@@ -59,14 +59,27 @@ class _Step:
 
     def quantise(self, name: str, layer: int, size: int, contract: Contract) -> Iterator[Operator]:
         """What the contract's quantiser does; scale multiplications are counted with the linear."""
-        if self.config.quantised:
-            work = {op: n for op in VECTOR_OPS if (n := contract.quantise_work(size).get(op, 0))}
-            yield self.vector("quantise", name, layer, work, size)
+        if self.config.quantised and self.config.linear_norm_eps is None:
+            yield self._codes(name, layer, size, contract)
 
-    def linear(self, name: str, layer: int, n: int, k: int) -> Operator:
+    def _codes(self, name: str, layer: int, size: int, contract: Contract) -> Operator:
+        work = {op: n for op in VECTOR_OPS if (n := contract.quantise_work(size).get(op, 0))}
+        return self.vector("quantise", name, layer, work, size)
+
+    def linear(self, name: str, layer: int, n: int, k: int) -> Iterator[Operator]:
+        """A linear, after its own norm and quantiser and before its bias where it has them."""
+        at = f"layers.{layer}.{name}"
+        if self.config.linear_norm_eps is not None:
+            yield self.vector("norm", f"{at}.norm", layer, {"mul": 3 * k, "add": k, "rsqrt": 1}, k)
+            yield self._codes(f"{at}.quantise", layer, k, self.recipe.of(name))
+        yield self._matmul(at, layer, n, k)
+        if self.config.biased(name):
+            yield self.vector("bias", f"{at}.bias", layer, {"add": n}, n)
+
+    def _matmul(self, name: str, layer: int, n: int, k: int) -> Operator:
         weight_format: WeightFormat = "ternary" if self.config.quantised else "fp16"
         return Operator(
-            name=f"layers.{layer}.{name}",
+            name=name,
             kind="linear",
             phase=self.phase,
             layer=layer,
@@ -167,14 +180,20 @@ def _attention(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> I
     yield step.norm(f"layers.{layer}.input_layernorm", layer, d)
     yield from step.quantise(f"{at}quantise", layer, d, step.recipe.qkv)
     for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
-        yield step.linear(name, layer, *shapes[name])
+        yield from step.linear(name, layer, *shapes[name])
+    if config.qk_norm:
+        size = config.head_dim
+        for name, heads in (("q_norm", config.num_heads), ("k_norm", config.num_kv_heads)):
+            yield step.vector(
+                "norm", f"{at}{name}", layer, {"mul": 3 * size, "add": size, "rsqrt": 1}, size, heads=heads
+            )
     rotated = config.q_size + config.kv_size
     yield step.vector("rope", f"{at}rope", layer, {"mul": 2 * rotated, "add": rotated}, rotated)
     yield from _attend(step, layer)
     if config.sub_norms:
         yield step.norm(f"{at}attn_sub_norm", layer, config.q_size)
     yield from step.quantise(f"{at}o_quantise", layer, config.q_size, step.recipe.o)
-    yield step.linear("self_attn.o_proj", layer, *shapes["self_attn.o_proj"])
+    yield from step.linear("self_attn.o_proj", layer, *shapes["self_attn.o_proj"])
     yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
 
 
@@ -229,13 +248,13 @@ def _mlp(step: _Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterato
     yield step.norm(f"layers.{layer}.post_attention_layernorm", layer, d)
     yield from step.quantise(f"{at}quantise", layer, d, step.recipe.gate_up)
     if config.ffn == "glu":
-        yield step.linear("mlp.gate_proj", layer, *shapes["mlp.gate_proj"])
-    yield step.linear("mlp.up_proj", layer, *shapes["mlp.up_proj"])
+        yield from step.linear("mlp.gate_proj", layer, *shapes["mlp.gate_proj"])
+    yield from step.linear("mlp.up_proj", layer, *shapes["mlp.up_proj"])
     yield step.vector("glu", f"{at}act_fn", layer, _activation(config), f, inputs=2 if config.ffn == "glu" else 1)
     if config.sub_norms:
         yield step.norm(f"{at}ffn_sub_norm", layer, f)
     yield from step.quantise(f"{at}down_quantise", layer, f, step.recipe.down)
-    yield step.linear("mlp.down_proj", layer, *shapes["mlp.down_proj"])
+    yield from step.linear("mlp.down_proj", layer, *shapes["mlp.down_proj"])
     yield step.vector("residual", f"{at}residual", layer, {"add": d}, d, inputs=2)
 
 
@@ -245,5 +264,7 @@ def _activation(config: ModelConfig) -> Vector:
     product = f if config.ffn == "glu" else 0
     if config.hidden_act == "relu2":
         return {"max": f, "mul": f + product}
+    if config.hidden_act == "gelu_tanh":  # x^3, its factor, its sum with x and the slope before the exponential
+        return {"exp": f, "add": 2 * f, "div": f, "mul": 5 * f + product}
     scaled = f if config.hidden_act == "gelu" else 0  # 1.702 x
     return {"exp": f, "add": f, "div": f, "mul": f + scaled + product}

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from bitsim.floats.functions import cosines_and_sines
+from bitsim.model.rope_scaling import RopeScaling
 from bitsim.quant.packing import Float32
 
 _DIGITS = 40  # of the powers, before they are rounded
@@ -26,15 +27,22 @@ def rotary_frequencies(head_dim: int, theta: float) -> Float32:
 
 
 @lru_cache(maxsize=8)
-def rotary_table(head_dim: int, theta: float, positions: int) -> tuple[Float32, Float32]:
-    """cos and sin, float32 (positions, head_dim).
+def rotary_table(
+    head_dim: int, theta: float, positions: int, scaling: RopeScaling | None = None
+) -> tuple[Float32, Float32]:
+    """cos and sin, float32 (positions, head_dim); `scaling` changes the frequencies, and may multiply both.
 
     Frequencies and angles are rounded to float32 as in the reference; the functions are evaluated in float64 by
     `bitsim.floats` and rounded, so that the table is the same on every machine. Up to position 32,767 they agree with
     transformers' to 6e-8 wherever the frequency is the same.
     """
-    half = np.arange(positions, dtype=np.float32)[:, None] * rotary_frequencies(head_dim, theta)
+    frequencies = rotary_frequencies(head_dim, theta)
+    if scaling is not None:
+        frequencies = scaling.scaled(frequencies, theta)
+    half = np.arange(positions, dtype=np.float32)[:, None] * frequencies
     cos, sin = (np.concatenate((values, values), axis=1) for values in cosines_and_sines(half))
+    if scaling is not None and scaling.amplitude != 1:
+        cos, sin = cos * np.float32(scaling.amplitude), sin * np.float32(scaling.amplitude)
     cos.flags.writeable = sin.flags.writeable = False
     return cos, sin
 
