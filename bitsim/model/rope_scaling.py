@@ -1,7 +1,6 @@
-"""How RoPE's frequencies are changed for contexts longer than those of pretraining.
+"""How RoPE's frequencies are changed for contexts longer than those of pretraining: the parameters.
 
-Formulas and roundings are those of transformers 5.24.0, `modeling_rope_utils.py`; inverse frequencies are float32
-(head_dim / 2,), the fastest first. Logarithms are taken in decimal, so that they are the same on every machine.
+What is done with them is in `bitsim.model.rotary`. Logarithms are taken in decimal, the same on every machine.
 """
 
 import math
@@ -9,10 +8,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from bitsim.errors import ConfigError
-from bitsim.quant.packing import Float32
 
 _NO_OTHER_KEYS = {"extra": "forbid"}  # for pydantic, where a shape file brings one in
 
@@ -40,9 +36,6 @@ class LinearScaling:
         """What cos and sin are multiplied by."""
         return 1.0
 
-    def scaled(self, frequencies: Float32, theta: float) -> Float32:
-        return frequencies / np.float32(self.factor)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Llama3Scaling:
@@ -69,16 +62,6 @@ class Llama3Scaling:
         """What cos and sin are multiplied by."""
         return 1.0
 
-    def scaled(self, frequencies: Float32, theta: float) -> Float32:
-        one, length, factor = np.float32(1), np.float32(self.original_positions), np.float32(self.factor)
-        low, high = self.low_freq_factor, self.high_freq_factor
-        waves = np.float32(2 * math.pi) / frequencies
-        mix = (length / waves - np.float32(low)) / np.float32(high - low)
-        mixed = (one - mix) * frequencies / factor + mix * frequencies
-        slowed = np.where(waves > np.float32(self.original_positions / low), frequencies / factor, mixed)
-        kept: Float32 = np.where(waves < np.float32(self.original_positions / high), frequencies, slowed)
-        return kept
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YarnScaling:
@@ -103,24 +86,6 @@ class YarnScaling:
         """What cos and sin are multiplied by."""
         return yarn_amplitude(self.factor) if self.attention_factor is None else self.attention_factor
 
-    def scaled(self, frequencies: Float32, theta: float) -> Float32:
-        half = len(frequencies)
-
-        def dimension(turns: float) -> float:
-            return 2 * half * _log(self.original_positions / (turns * 2 * math.pi)) / (2 * _log(theta))
-
-        low, high = dimension(self.beta_fast), dimension(self.beta_slow)
-        if self.truncate:
-            low, high = float(math.floor(low)), float(math.ceil(high))
-        low, high = max(low, 0.0), min(high, 2 * half - 1.0)
-        if low == high:
-            high += 0.001
-        ramp = (np.arange(half, dtype=np.float32) - np.float32(low)) / np.float32(high - low)
-        kept = np.float32(1) - np.clip(ramp, np.float32(0), np.float32(1))
-        slowed = np.float32(1) / (np.float32(self.factor) * (np.float32(1) / frequencies))
-        mixed: Float32 = slowed * (np.float32(1) - kept) + frequencies * kept
-        return mixed
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrequencyFactors:
@@ -140,18 +105,15 @@ class FrequencyFactors:
         """What cos and sin are multiplied by."""
         return 1.0
 
-    def scaled(self, frequencies: Float32, theta: float) -> Float32:
-        factors: Float32 = np.array(self.factors, dtype=np.float32)
-        return frequencies / factors
-
 
 RopeScaling = LinearScaling | Llama3Scaling | YarnScaling | FrequencyFactors
 
 
 def yarn_amplitude(factor: float, weight: float = 1.0) -> float:
     """`0.1 weight ln(factor) + 1`, and 1 for a factor of at most 1 (arXiv 2309.00071 eq. 22)."""
-    return 1.0 if factor <= 1 else 0.1 * weight * _log(factor) + 1.0
+    return 1.0 if factor <= 1 else 0.1 * weight * logarithm(factor) + 1.0
 
 
-def _log(value: float) -> float:
+def logarithm(value: float) -> float:
+    """The natural logarithm, rounded once."""
     return float(Decimal(value).ln())
