@@ -103,7 +103,10 @@ def convert(source: Checkpoint, target: Path, file_format: FileFormat, packing_n
                 raise CheckpointError(f"{source.path}: {error}") from None
         else:
             temporary.mkdir()
-            write_hf(temporary, source.config, source.weights, layout)
+            try:
+                write_hf(temporary, source.config, source.weights, layout)
+            except CheckpointError as error:
+                raise CheckpointError(f"{source.path}: {error}") from None
             _write_tokenizer(source, temporary)
 
     _whole_or_nothing(target, write)

@@ -103,7 +103,7 @@ class ScaledTernary(DecodedWeight):
 
     def _scaled(self, rows: Int64) -> Float32:
         gn, gk = self.block
-        codes = self.codes_at(rows).astype(np.float32).reshape(len(rows), -1, gk)
+        codes = self.codes_at(rows).astype(np.float32).reshape(len(rows), self.k // gk, gk)
         values: Float32 = codes * self.scales[rows // gn][:, :, None]
         return values.reshape(len(rows), self.k)
 

@@ -55,7 +55,9 @@ class Experts:
         if self.total == 1:
             yield from operators
             return
-        first = "quantise" if config.quantised else "gate_proj" if config.ffn == "glu" else "up_proj"
+        first = "gate_proj" if config.ffn == "glu" else "up_proj"
+        if config.quantised:
+            first = "quantise" if config.linear_norm_eps is None else f"{first}.norm"
         for op in operators:
             place = op.name.partition(".mlp.")[2]
             if place == first:

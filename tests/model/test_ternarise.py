@@ -128,10 +128,12 @@ def test_weight_only_models_run_as_floats_with_the_traffic_of_their_bits():
     floats, ternary = results
     np.testing.assert_array_equal(ternary.logits, floats.logits)
     assert any("W1.58A16" in note for note in ternary.notes)
-    read = [sum(row.events["dram.read_bits"] for row in result.rows if row.kind == "linear") for result in results]
+    read = [
+        sum(row.events["dram.weights.read_bits"] for row in result.rows if row.kind == "linear") for result in results
+    ]
     assert read[0] == 8 * read[1] > 0
     estimated = estimate(load_model(folder, ternarise="exact"), CHIP, prefill=3, decode=2)
-    assert sum(row.events["dram.read_bits"] for row in estimated.rows if row.kind == "linear") == read[1]
+    assert sum(row.events["dram.weights.read_bits"] for row in estimated.rows if row.kind == "linear") == read[1]
 
 
 def test_master_weights_are_ternarised_on_request_only():
