@@ -77,9 +77,7 @@ def numerics_on(model: Model, chip: Chip) -> str | None:
 
 def matmuls(model: Model, chip: Chip, kind: str) -> list[Operator]:
     """The matmuls of the prompt that this chip computes on a datapath with the rates of `kind`."""
-    operators = forward_operators(
-        model.config, phase="prefill", tokens=TOKENS, context=TOKENS, query_block=QUERY_BLOCK
-    )
+    operators = forward_operators(model.config, phase="prefill", tokens=TOKENS, context=TOKENS, query_block=QUERY_BLOCK)
     on = {True: chip.bitlinear.rates, False: chip.wide.rates}
     return [op for op in operators if op.is_matmul and on[op.is_bitlinear] == kind]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bitsim.cli.options import gguf_options
+from bitsim.cli.options import gguf_options, ternarise_option
 from bitsim.cli.terminal import note
 
 PACKINGS = ["2bit", "1bit", "1.6bit", "trits5_offset", "trits5_sign", "tq2_0", "tq1_0", "i2_s", "i2_s_x86", "i2_s_arm"]
@@ -28,6 +28,7 @@ PACKINGS = ["2bit", "1bit", "1.6bit", "trits5_offset", "trits5_sign", "tq2_0", "
     help="Write a shape with random weights.",
 )
 @gguf_options
+@ternarise_option
 def command(
     source: str,
     target: Path,
@@ -36,6 +37,7 @@ def command(
     random_seed: int | None,
     hidden_act: Any,
     i2s_layout: Any,
+    ternarise: Any,
 ) -> None:
     """Write SOURCE (a shipped model, a Hugging Face directory or a GGUF file) to TARGET without loss.
 
@@ -44,6 +46,9 @@ def command(
     """
     from bitsim.model.convert import USUAL_PACKING, convert, open_source, random_source
 
-    opened = open_source(source, hidden_act, i2s_layout) if random_seed is None else random_source(source, random_seed)
+    if random_seed is None:
+        opened = open_source(source, hidden_act, i2s_layout, ternarise)
+    else:
+        opened = random_source(source, random_seed)
     convert(opened, target, file_format, packing or USUAL_PACKING[file_format])
     note(f"wrote {target}")

@@ -6,7 +6,14 @@ from typing import Any
 import click
 
 from bitsim.cli.files import check_directory, check_file
-from bitsim.cli.options import chip_option, numerics_option, output_options, schedule_options, trace_option
+from bitsim.cli.options import (
+    chip_option,
+    numerics_option,
+    output_options,
+    schedule_options,
+    ternarise_option,
+    trace_option,
+)
 
 
 @click.command("estimate")
@@ -18,6 +25,7 @@ from bitsim.cli.options import chip_option, numerics_option, output_options, sch
 @click.option("--experts", type=click.IntRange(min=1), help="FFNs in each layer: a mixture of experts.")
 @click.option("--active-experts", type=click.IntRange(min=1), help="How many of them a token uses (default: 1).")
 @numerics_option
+@ternarise_option
 @schedule_options
 @trace_option
 @output_options
@@ -26,6 +34,7 @@ def command(
     chip: str,
     experts: int | None,
     active_experts: int | None,
+    ternarise: Any,
     trace: Path | None,
     as_json: bool,
     out: Path | None,
@@ -36,15 +45,17 @@ def command(
     check_file(trace, "--trace")
     from bitsim.cli.emit import emit
     from bitsim.cli.present import result_files, view_result, write_trace
+    from bitsim.model.checkpoint import load_model
     from bitsim.model.experts import Experts
     from bitsim.study import estimate
 
     if active_experts is not None and experts is None:
         raise click.UsageError("--active-experts: expected --experts too")
     mixture = None if experts is None else Experts(total=experts, active=active_experts or 1)
-    result = estimate(model, chip, experts=mixture, **settings)
+    opened = load_model(model, ternarise=ternarise)
+    result = estimate(opened, chip, experts=mixture, **settings)
     emit(result, view_result, as_json=as_json, out=out, stem="result", further=result_files)
     if trace:
         from bitsim.figures.estimate_timeline import estimate_timeline
 
-        write_trace(estimate_timeline(model, result), result, trace)
+        write_trace(estimate_timeline(opened, result), result, trace)

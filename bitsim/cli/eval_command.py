@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import chip_option, listed, numerics_option, output_options
+from bitsim.cli.options import chip_option, listed, numerics_option, output_options, ternarise_option
 from bitsim.cli.output import announce_compilation, print_table
 from bitsim.cli.present import view_sparsity
 from bitsim.cli.terminal import echo
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 @click.option("--acc-bits", callback=listed(int), metavar="BITS,...", help="Widths of the BitLinear accumulators.")
 @click.option("--overflow", callback=listed(str), metavar="MODE,...", help="What they do: wrap, saturate.")
 @click.option("--kv-bits", callback=listed(int), metavar="BITS,...", help="KV cache: 32, 16, 8, 4 or 3 bits per value.")
+@ternarise_option
 @output_options
-def command(model: str, chip: str, as_json: bool, out: Path | None, **settings: Any) -> None:
+def command(model: str, chip: str, ternarise: Any, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Bits per byte of a byte-level MODEL on text that it was not trained on, executed on a chip.
 
     Lists of accumulator widths, overflow modes or KV widths are all combined, one row each. Toggles of registers that
@@ -35,10 +36,11 @@ def command(model: str, chip: str, as_json: bool, out: Path | None, **settings: 
     check_directory(out)
     from bitsim.cli.emit import emit
     from bitsim.cli.progress import progress
+    from bitsim.model.checkpoint import load_model
     from bitsim.study import evaluate
 
     with progress("windows") as step:
-        evaluation = evaluate(model, chip, on_window=step, **settings)
+        evaluation = evaluate(load_model(model, ternarise=ternarise), chip, on_window=step, **settings)
     emit(evaluation, view_evaluation, as_json=as_json, out=out, stem="eval")
 
 

@@ -1,10 +1,11 @@
 """`bitsim inspect`: what a checkpoint holds."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from bitsim.cli.options import gguf_options
+from bitsim.cli.options import gguf_options, ternarise_option
 from bitsim.cli.output import print_table
 from bitsim.cli.terminal import echo
 
@@ -13,18 +14,40 @@ from bitsim.cli.terminal import echo
 @click.argument("source", metavar="PATH")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every tensor, instead of tables.")
 @gguf_options
-def command(source: str, as_json: bool, hidden_act: Any, i2s_layout: Any) -> None:
-    """Shapes, packing, bits per weight, zeros and scales of PATH (or of a shipped model)."""
+@ternarise_option
+def command(source: str, as_json: bool, hidden_act: Any, i2s_layout: Any, ternarise: Any) -> None:
+    """Shapes, packing, bits per weight, zeros and scales of PATH (or of a shipped model).
+
+    Of safetensors that are no whole model, the tensors.
+    """
     from bitsim.cli.emit import emit_description
+    from bitsim.model.catalogue import SHIPPED
     from bitsim.model.convert import open_source
     from bitsim.model.files.contents import contents
+    from bitsim.model.files.listing import is_listable, listing
 
-    found = contents(open_source(source, hidden_act, i2s_layout))
+    if source not in SHIPPED and is_listable(Path(source)):
+        tensors = listing(Path(source))
+        emit_description(tensors, lambda: view_listing(tensors), as_json=as_json)
+        return
+    found = contents(open_source(source, hidden_act, i2s_layout, ternarise))
     emit_description(found, lambda: view_contents(found), as_json=as_json)
+
+
+def view_listing(found: dict[str, Any]) -> None:
+    """Tensors of a file that need not be a model."""
+    echo(f"{found['path']}: {len(found['tensors'])} tensors, {found['size_bytes']:,} bytes")
+    rows = [
+        [tensor["name"], tensor["kind"], " x ".join(map(str, tensor["shape"])) or "-", f"{tensor['size_bytes']:,}"]
+        for tensor in found["tensors"]
+    ]
+    print_table("tensors", ["tensor", "type", "shape", "bytes"], rows)
 
 
 def view_contents(found: dict[str, Any]) -> None:
     """The model, its linears, and their zeros by layer."""
+    from bitsim.model.config import SELDOM
+
     echo(
         f"{found['path']}: {found['layers']} layers of {found['hidden_size']}, FFN {found['intermediate_size']} "
         f"({found['hidden_act']}), {found['heads']} heads, {found['kv_heads']} KV heads, "
@@ -36,6 +59,16 @@ def view_contents(found: dict[str, Any]) -> None:
     )
     if found["scale"] is not None:
         echo("scales: " + ", ".join(f"{name} {value:.6g}" for name, value in found["scale"].items()))
+    for name in SELDOM:
+        if name in found:
+            echo(f"{name}: {found[name]}")
+    if found["absent_keys"]:
+        meant = ", ".join(f"{key} = {value}" for key, value in found["absent_keys"].items())
+        echo(f"absent keys, and what they are taken for: {meant}")
+    if found["ignored"]:
+        echo(f"ignored, because they change no number: {', '.join(found['ignored'])}")
+    for text in found["notes"]:
+        echo(f"note: {text}")
     rows = [
         [
             linear["name"],

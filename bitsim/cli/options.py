@@ -104,6 +104,13 @@ execution_options = together(
     ),
 )
 
+ternarise_option = click.option(
+    "--ternarise",
+    type=click.Choice(["exact", "absmean"]),
+    help="Take float linears for ternary: exact: they hold -s, 0 and +s already, as TriLM's do, activations are not "
+    "quantised; absmean: they are master weights of BitLinear.",
+)
+
 gguf_options = together(
     click.option(
         "--hidden-act", type=click.Choice(["relu2", "silu"]), help="FFN activation, where a GGUF file does not tell it."

@@ -12,6 +12,7 @@ from bitsim.cli.options import (
     generation_options,
     output_options,
     schedule_options,
+    ternarise_option,
     trace_option,
 )
 from bitsim.cli.output import announce_compilation
@@ -23,11 +24,19 @@ from bitsim.cli.terminal import echo_text, note
 @chip_option
 @generation_options
 @execution_options
+@ternarise_option
 @schedule_options
 @trace_option
 @output_options
 def command(
-    model: str, chip: str, random_seed: int | None, trace: Path | None, as_json: bool, out: Path | None, **settings: Any
+    model: str,
+    chip: str,
+    random_seed: int | None,
+    ternarise: Any,
+    trace: Path | None,
+    as_json: bool,
+    out: Path | None,
+    **settings: Any,
 ) -> None:
     """Execute MODEL bit for bit on a chip: prefill the prompt, decode new tokens, count everything.
 
@@ -40,6 +49,7 @@ def command(
     from bitsim.cli.present import result_files, view_result, write_trace
     from bitsim.figures.timeline import Timeline
     from bitsim.hw import load_chip
+    from bitsim.model.checkpoint import load_model
     from bitsim.study import run
 
     before = iter([settings["prompt"] or ""])  # the prompt stands before the first new token
@@ -51,7 +61,7 @@ def command(
         note("drawing random weights ...")
     timeline = Timeline(load_chip(chip))
     result = run(
-        model,
+        load_model(model, ternarise=ternarise),
         chip,
         random_weights=random_seed,
         on_token=None if as_json else show,

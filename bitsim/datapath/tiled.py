@@ -144,7 +144,7 @@ def prepare_stored_tiles(datapath: Datapath, weight: FloatWeight, layout: Layout
     core = datapath.reset
     apart = []
     for columns in layout.columns:
-        stored = [FloatWeight(stored=weight.stored[columns, part.k], dtype=weight.dtype) for part in layout.parts]
+        stored = [weight.part(columns, part.k) for part in layout.parts]
         pairs = zip(stored, layout.parts, strict=True)
         apart.append(tuple(core.prepare_stored(one, whole=whole, cuts=part.cuts) for one, part in pairs))
     chained: tuple[Any, ...] = ()

@@ -21,6 +21,7 @@ LABELS: dict[Kind, str] = {
     "rope": "RoPE",
     "kv": "KV cache writes",
     "residual": "residuals",
+    "bias": "biases",
     "embedding": "embedding",
 }
 OUTSIDE = "other"  # embedding, last norm and head

@@ -117,6 +117,12 @@ def gated(x: Float32, slope: np.float32) -> Float32:
     return x / (np.float32(1) + e.reshape(x.shape))
 
 
+def gelu_tanh(x: Float32) -> Float32:
+    inner = [2 * math.sqrt(2 / math.pi) * (v + 0.044715 * v * v * v) for v in x.ravel().astype(float)]
+    e = [exp(-v) for v in inner]
+    return np.array([v / (1 + w) for v, w in zip(x.ravel().astype(float), e, strict=True)], np.float32).reshape(x.shape)
+
+
 def cumulative_weights(logits: Float32, temperature: float) -> Float64:
     weights, total = [], 0.0
     for logit in logits:

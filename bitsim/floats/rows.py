@@ -19,6 +19,8 @@ Int64 = npt.NDArray[np.int64]
 
 _WORTH_A_TEAM = 2**16  # exponentials
 _ONE = np.float32(1)
+GELU_SLOPE = np.float64(1.5957691216057308)  # 2 sqrt(2 / pi)
+GELU_CUBIC = np.float64(0.044715)
 
 
 def square_sums(x: Float32 | Float64) -> Float64:
@@ -47,6 +49,17 @@ def gated(x: Float32, slope: np.float32) -> Float32:
     y = np.empty(x.shape, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         _gated(np.ascontiguousarray(x).reshape(-1), np.float32(slope), y.reshape(-1))
+    return y
+
+
+def gelu_tanh(x: Float32) -> Float32:
+    """GELU by its tanh form, `0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`, float32 of any shape.
+
+    As `x * sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3))`, which is the same function; inside in float64, then rounded.
+    """
+    y = np.empty(x.shape, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        _gelu_tanh(np.ascontiguousarray(x).reshape(-1), y.reshape(-1))
     return y
 
 
@@ -143,6 +156,14 @@ def _softmax(scores: Any, scale: Any, past: int, tokens: int, p: Any) -> None:
 def _gated(x: Any, slope: Any, y: Any) -> None:
     for i in range(x.size):
         y[i] = x[i] / (_ONE + np.float32(exp(-np.float64(slope * x[i]))))
+
+
+@kernel
+def _gelu_tanh(x: Any, y: Any) -> None:
+    for i in range(x.size):
+        wide = np.float64(x[i])
+        inner = GELU_SLOPE * (wide + GELU_CUBIC * wide * wide * wide)
+        y[i] = np.float32(wide / (np.float64(1) + exp(-inner)))
 
 
 @kernel

@@ -104,9 +104,10 @@ def _attention(step: Step, layer: int, shapes: dict[str, tuple[int, int]]) -> It
     yield step.norm(f"layers.{layer}.input_layernorm", layer, d, step.tensor(HIDDEN, d), normed)
     x = yield from step.quantise(f"{at}quantise", layer, d, step.recipe.qkv, normed)
     for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
-        yield step.linear(name, layer, *shapes[name], x)
+        yield from step.linear(name, layer, *shapes[name], x)
+    yield from _head_norms(step, layer)
     rope: Vector = {"mul": 2 * (q + k), "add": q + k}
-    plain = step.tensor("self_attn.q_proj", q), step.tensor("self_attn.k_proj", k)
+    plain = tuple(step.tensor(f"self_attn.{name}_proj", size) for name, size in (("q", q), ("k", k)))
     rotated = step.tensor(QUERIES, q), step.tensor(KEYS, k)
     yield step.vector("rope", f"{at}rope", layer, rope, plain, rotated)
     yield from attend(step, layer)
@@ -116,8 +117,20 @@ def _attention(step: Step, layer: int, shapes: dict[str, tuple[int, int]]) -> It
         yield step.norm(f"{at}attn_sub_norm", layer, q, mixed, normed)
         mixed = normed
     y = yield from step.quantise(f"{at}o_quantise", layer, q, step.recipe.o, mixed)
-    yield step.linear("self_attn.o_proj", layer, *shapes["self_attn.o_proj"], y)
+    yield from step.linear("self_attn.o_proj", layer, *shapes["self_attn.o_proj"], y)
     yield _residual(step, f"{at}residual", layer, "self_attn.o_proj")
+
+
+def _head_norms(step: Step, layer: int) -> Iterator[Operator]:
+    """RMSNorm of every head of queries and keys, in place."""
+    config = step.config
+    if not config.qk_norm:
+        return
+    size = config.head_dim
+    for name, heads in (("q", config.num_heads), ("k", config.num_kv_heads)):
+        work: Vector = {"mul": 3 * size, "add": size, "rsqrt": 1}
+        x, at = step.tensor(f"self_attn.{name}_proj", heads * size), f"layers.{layer}.self_attn.{name}_norm"
+        yield step.vector("norm", at, layer, work, (x,), (x,), step.rows * heads)
 
 
 def _residual(step: Step, name: str, layer: int, added: str) -> Operator:
@@ -134,7 +147,7 @@ def _mlp(step: Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterator
     x = yield from step.quantise(f"{at}quantise", layer, d, step.recipe.gate_up, normed)
     names = ["mlp.gate_proj", "mlp.up_proj"] if config.ffn == "glu" else ["mlp.up_proj"]
     for name in names:
-        yield step.linear(name, layer, *shapes[name], x)
+        yield from step.linear(name, layer, *shapes[name], x)
     inside = step.tensor("mlp.act", f)
     inputs = tuple(step.tensor(name, f) for name in names)
     yield step.vector("glu", f"{at}act_fn", layer, _activation(config), inputs, (inside,))
@@ -143,7 +156,7 @@ def _mlp(step: Step, layer: int, shapes: dict[str, tuple[int, int]]) -> Iterator
         yield step.norm(f"{at}ffn_sub_norm", layer, f, inside, normed)
         inside = normed
     y = yield from step.quantise(f"{at}down_quantise", layer, f, step.recipe.down, inside)
-    yield step.linear("mlp.down_proj", layer, *shapes["mlp.down_proj"], y)
+    yield from step.linear("mlp.down_proj", layer, *shapes["mlp.down_proj"], y)
     yield _residual(step, f"{at}residual", layer, "mlp.down_proj")
 
 
@@ -177,5 +190,7 @@ def _activation(config: ModelConfig) -> Vector:
     product = f if config.ffn == "glu" else 0
     if config.hidden_act == "relu2":
         return {"max": f, "mul": f + product}
+    if config.hidden_act == "gelu_tanh":  # x^3, its factor, its sum with x and the slope before the exponential
+        return {"exp": f, "add": 2 * f, "div": f, "mul": 5 * f + product}
     scaled = f if config.hidden_act == "gelu" else 0  # 1.702 x
     return {"exp": f, "add": f, "div": f, "mul": f + scaled + product}

@@ -1,7 +1,7 @@
 """Find and read models: shipped checkpoints, Hugging Face directories, published shapes, synthetic weights."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from bitsim.model.files.gguf_checkpoint import load_gguf
 from bitsim.model.files.hf_checkpoint import PICKLE_REASON, PICKLES, load_hf
 from bitsim.model.files.opened import Checkpoint
 from bitsim.model.random_model import random_weights
+from bitsim.model.ternarise import Ternarise, notes_on_floats, ternarised
 from bitsim.model.weights import ModelWeights
 from bitsim.quant.i2s import I2sLayout
 
@@ -21,7 +22,8 @@ from bitsim.quant.i2s import I2sLayout
 class Model:
     """A model to run or to estimate. `weights` is None for a published shape.
 
-    `origin`: where the weights come from. `notes`: where a shape comes from, and what of it is assumed.
+    `origin`: where the weights come from. `notes`: where a shape comes from, what of it is assumed, and what a reader
+    must know of a checkpoint's files.
     """
 
     name: str
@@ -43,30 +45,45 @@ class Model:
 
 
 def load_checkpoint(
-    path: str | Path, *, hidden_act: HiddenAct | None = None, i2s: I2sLayout | None = None
+    path: str | Path,
+    *,
+    hidden_act: HiddenAct | None = None,
+    i2s: I2sLayout | None = None,
+    ternarise: Ternarise | None = None,
 ) -> Checkpoint:
     """Open a Hugging Face directory (config.json and safetensors) or a GGUF file.
 
     Every value is checked once, in about a second for a 2B model; then float matrices are mapped and packed ones read
-    when they are used. `hidden_act` and `i2s` answer what some GGUF files leave open. Raises `CheckpointError` naming
-    file and tensor.
+    when they are used. `hidden_act` and `i2s` answer what some GGUF files leave open. `ternarise`: what float weights
+    are taken for, "exact": ternary values already, activations not quantised; "absmean": BitLinear's master weights.
+    Raises `CheckpointError` naming file and tensor.
     """
     if not isinstance(path, str | Path):
         raise CheckpointError(f"path: expected a path, got {str(path)[:60]} ({type(path).__name__})")
     path = Path(path)
     if path.is_file() and path.suffix == ".gguf":
-        return load_gguf(path, hidden_act=hidden_act, i2s=i2s)
+        return _as_asked(load_gguf(path, hidden_act=hidden_act, i2s=i2s), ternarise)
     if path.is_file() and path.suffix in PICKLES:
         raise CheckpointError(f"{path}: {PICKLE_REASON}")
     if not path.is_dir():
         raise CheckpointError(f"{path}: expected a directory with config.json and model.safetensors, or a .gguf file")
-    return load_hf(path)
+    return _as_asked(load_hf(path, master=ternarise == "absmean"), ternarise)
 
 
-def load_model(name_or_path: str | Path) -> Model:
+def _as_asked(opened: Checkpoint, ternarise: Ternarise | None) -> Checkpoint:
+    """`opened` with what is to be said of float weights, or with ternary ones in their place."""
+    if ternarise == "exact":
+        return ternarised(opened)
+    if ternarise == "absmean" and not opened.config.quantised:
+        raise CheckpointError(f"{opened.path}: --ternarise absmean: expected a Hugging Face directory")
+    return replace(opened, notes=(*opened.notes, *notes_on_floats(opened)))
+
+
+def load_model(name_or_path: str | Path, *, ternarise: Ternarise | None = None) -> Model:
     """A shipped checkpoint, a shape (without weights) by name or YAML file, or the path of a checkpoint.
 
-    A name wins over a path of that name; write `./tiny-b158` for the directory. Raises `UnknownNameError` with the
+    A name wins over a path of that name; write `./tiny-b158` for the directory. `ternarise`: see `load_checkpoint`.
+    Raises `UnknownNameError` with the
     nearest names, `ConfigError` naming file and line of a shape, or `CheckpointError`.
     """
     if not isinstance(name_or_path, str | Path):
@@ -75,26 +92,29 @@ def load_model(name_or_path: str | Path) -> Model:
         )
     text = str(name_or_path)
     if text in SHIPPED:
-        return _from_path(model_path(text), text)
+        return _from_path(model_path(text), text, ternarise)
     from bitsim.hw.source import is_path  # with pydantic, which a checkpoint does not need
     from bitsim.model.zoo import load_shape, zoo_names
 
     if text in zoo_names() or is_path(text):
+        if ternarise is not None:
+            raise ConfigError(f"{text}: --ternarise {ternarise}: a shape has no weights")
         shape = load_shape(name_or_path)
         return Model(name=shape.name, config=shape.config, weights=None, origin="shape", notes=shape.notes())
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or Path(text).exists():
-        return _from_path(Path(text), None)
+        return _from_path(Path(text), None, ternarise)
     raise UnknownNameError("model", text, model_names())
 
 
-def _from_path(path: Path, name: str | None) -> Model:
-    checkpoint = load_checkpoint(path)
+def _from_path(path: Path, name: str | None, ternarise: Ternarise | None) -> Model:
+    checkpoint = load_checkpoint(path, ternarise=ternarise)
     return Model(
         name=name or checkpoint.config.name,
         config=checkpoint.config,
         weights=checkpoint.weights,
         origin="checkpoint",
         tokenizer_class=checkpoint.tokenizer_class,
+        notes=checkpoint.notes,
     )
 
 

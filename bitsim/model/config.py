@@ -7,10 +7,12 @@ from fractions import Fraction
 from typing import Literal, Protocol
 
 from bitsim.errors import ConfigError
+from bitsim.model.rope_scaling import FrequencyFactors, RopeScaling
 
-HiddenAct = Literal["relu2", "silu", "gelu"]
-LinearClass = Literal["bitlinear", "autobitlinear", "b1", "a48", "v2"]
+HiddenAct = Literal["relu2", "silu", "gelu", "gelu_tanh"]
+LinearClass = Literal["bitlinear", "autobitlinear", "b1", "a48", "v2", "w158a16"]
 Norm = Literal["rms", "layer"]
+Biased = Literal["none", "qkv", "qkvo"]
 Dtype = Literal["bfloat16", "float16", "float32"]
 
 NUMERICS: Mapping[LinearClass | None, str] = {
@@ -19,6 +21,7 @@ NUMERICS: Mapping[LinearClass | None, str] = {
     "b1": "b1",
     "a48": "a48",
     "v2": "v2_a4",
+    "w158a16": "w158a16",
     None: "float",
 }
 
@@ -28,14 +31,22 @@ class ModelConfig:
     """A decoder-only transformer.
 
     * `ffn`: "glu" has gate, up and down projections; "mlp" has up and down only.
-    * `hidden_act`: "gelu" means the sigmoid form `x * sigmoid(1.702 x)`.
+    * `hidden_act`: "gelu" means the sigmoid form `x * sigmoid(1.702 x)`, "gelu_tanh" the tanh form.
     * `norm`: "rms" is RMSNorm with weights, "layer" is LayerNorm without (BitNet b1).
     * `sub_norms`: a norm before o_proj and down_proj too (SubLN).
     * `linear_class`: the Hugging Face class, or the paper, whose linears these are; None for a model without quantised
-      linears. It decides how scales are stored and which numerics the model is executed under.
+      linears, "w158a16" for ternary (or binary) weights that are multiplied with activations as they are. It decides
+      how scales are stored and which numerics the model is executed under.
     * `weight_bits_per_weight`: stored bits per weight of the linears, from the packing: 2 for Hugging Face's, 8/5 for
       five trits per byte, 1 for binary, 16 for FP16.
     * `dtype`: of the stored embedding, norms and unquantised linears.
+    * `rope_scaling`: a change of RoPE's frequencies; None: none.
+    * `qk_norm`: RMSNorm with weights (head_dim,) of every head of queries and keys, before RoPE.
+    * `attention_bias`: which of q, k, v and o_proj add a bias; `mlp_bias`: whether gate, up and down_proj do.
+    * `linear_norm_eps`: of an RMSNorm of its own in front of each linear's quantiser (`use_rms_norm` of transformers);
+      None: there is none.
+    * `sliding_window`: positions that the layer with the shortest window attends; None: all. Longer contexts are not
+      executed.
     """
 
     name: str
@@ -57,12 +68,26 @@ class ModelConfig:
     linear_class: LinearClass | None
     weight_bits_per_weight: Fraction
     dtype: Dtype
+    rope_scaling: RopeScaling | None = None
+    qk_norm: bool = False
+    attention_bias: Biased = "none"
+    mlp_bias: bool = False
+    linear_norm_eps: float | None = None
+    sliding_window: int | None = None
 
     def __post_init__(self) -> None:
         for field in _POSITIVE:
             value = getattr(self, field)
-            if not value > 0:
+            if value is not None and not value > 0:
                 raise ConfigError(f"{self.name}: {field}: must be > 0 (got {value})")
+        scaling = self.rope_scaling
+        if isinstance(scaling, FrequencyFactors) and 2 * len(scaling.factors) != self.head_dim:
+            raise ConfigError(
+                f"{self.name}: rope_scaling: expected {self.head_dim // 2} factors, head_dim / 2, "
+                f"got {len(scaling.factors)}"
+            )
+        if self.linear_norm_eps is not None and not self.quantised:
+            raise ConfigError(f"{self.name}: linear_norm_eps: only quantised linears have a norm of their own")
         wrong = contradiction(self)
         if wrong is not None:
             field, text = wrong
@@ -71,17 +96,26 @@ class ModelConfig:
     @property
     def quantised(self) -> bool:
         """Whether the linears are BitLinear: int8 activations, ternary (or binary) weights."""
-        return self.linear_class is not None
+        return self.linear_class is not None and not self.weight_only
+
+    @property
+    def weight_only(self) -> bool:
+        """Whether the linears' weights are ternary (or binary) and their activations are not quantised."""
+        return self.linear_class == "w158a16"
 
     @property
     def binary(self) -> bool:
-        """Whether the linears' weights are -1 and +1 only."""
+        """Whether the weights of quantised linears are -1 and +1 only."""
         return self.linear_class == "b1" or self.weight_bits_per_weight == 1
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the model's shape is: of all fields but `name`, equal for equal ones."""
+        """SHA-256 of what the model's shape is: of all fields but `name`, equal for equal ones.
+
+        Fields that came later count only where they say something, so that older shapes keep theirs.
+        """
         content = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
+        content = {key: value for key, value in content.items() if key not in SELDOM or value != SELDOM[key]}
         plain = [f"{key}={_exact(value)}" for key, value in sorted(content.items())]
         return hashlib.sha256("\n".join(plain).encode()).hexdigest()
 
@@ -109,6 +143,12 @@ class ModelConfig:
             yield "mlp.gate_proj", f, d
         yield "mlp.up_proj", f, d
         yield "mlp.down_proj", d, f
+
+    def biased(self, linear: str) -> bool:
+        """Whether the linear of this name, such as "self_attn.q_proj", adds a bias."""
+        if linear.startswith("mlp."):
+            return self.mlp_bias
+        return self.attention_bias == "qkvo" or (self.attention_bias == "qkv" and not linear.endswith("o_proj"))
 
     @property
     def linear_weights(self) -> int:
@@ -168,4 +208,15 @@ _POSITIVE = (
     "rope_theta",
     "rms_norm_eps",
     "weight_bits_per_weight",
+    "linear_norm_eps",
+    "sliding_window",
 )
+# What most models don't have, and what that is.
+SELDOM: Mapping[str, object] = {
+    "rope_scaling": None,
+    "qk_norm": False,
+    "attention_bias": "none",
+    "mlp_bias": False,
+    "linear_norm_eps": None,
+    "sliding_window": None,
+}

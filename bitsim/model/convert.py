@@ -14,6 +14,7 @@ from bitsim.model.config import HiddenAct
 from bitsim.model.files.gguf_writer import write_gguf
 from bitsim.model.files.hf_writer import write_hf
 from bitsim.model.files.opened import Checkpoint
+from bitsim.model.ternarise import Ternarise
 from bitsim.quant.i2s import I2sLayout
 from bitsim.quant.layouts import packing
 
@@ -40,10 +41,15 @@ USUAL_PACKING: dict[FileFormat, str] = {"hf": "2bit", "gguf": "tq2_0"}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model")
 
 
-def open_source(name_or_path: str, hidden_act: HiddenAct | None = None, i2s: I2sLayout | None = None) -> Checkpoint:
+def open_source(
+    name_or_path: str,
+    hidden_act: HiddenAct | None = None,
+    i2s: I2sLayout | None = None,
+    ternarise: Ternarise | None = None,
+) -> Checkpoint:
     """The checkpoint of a shipped model's name, or at a path."""
     path = model_path(name_or_path) if name_or_path in SHIPPED else Path(name_or_path)
-    return load_checkpoint(path, hidden_act=hidden_act, i2s=i2s)
+    return load_checkpoint(path, hidden_act=hidden_act, i2s=i2s, ternarise=ternarise)
 
 
 def random_source(name_or_path: str, seed: int) -> Checkpoint:
@@ -73,7 +79,12 @@ def convert(source: Checkpoint, target: Path, file_format: FileFormat, packing_n
     if packing_name not in layouts:
         raise OutputError(f"--packing {packing_name}: format {file_format} has {', '.join(layouts)}")
     if not source.config.quantised:
-        raise CheckpointError(f"{source.path}: has no quantised linears (linear_class is None), nothing to pack")
+        what = (
+            "its ternary weights have several scales, which no format here can hold"
+            if source.config.weight_only
+            else "has no quantised linears (linear_class is None), nothing to pack"
+        )
+        raise CheckpointError(f"{source.path}: {what}")
     if file_format == "gguf" and target.suffix != ".gguf":
         raise OutputError(f"{target}: expected a name that ends in .gguf")
     if target.exists() or target.is_symlink():
@@ -92,7 +103,10 @@ def convert(source: Checkpoint, target: Path, file_format: FileFormat, packing_n
                 raise CheckpointError(f"{source.path}: {error}") from None
         else:
             temporary.mkdir()
-            write_hf(temporary, source.config, source.weights, layout)
+            try:
+                write_hf(temporary, source.config, source.weights, layout)
+            except CheckpointError as error:
+                raise CheckpointError(f"{source.path}: {error}") from None
             _write_tokenizer(source, temporary)
 
     _whole_or_nothing(target, write)

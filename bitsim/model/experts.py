@@ -18,6 +18,7 @@ ASSUMPTIONS = (
     "experts: tokens spread evenly, so that a step touches as many experts as it can",
     "experts: the router is an FP16 linear with a softmax over all experts and a selection by one comparison each",
 )
+OUTSIDE = ("mlp.normed", "mlp.quantise")  # what all experts of a token read
 CHOICE = "mlp.route"  # the weights of the experts that a token chose
 
 
@@ -56,7 +57,9 @@ class Experts:
         if self.total == 1:
             yield from operators
             return
-        first = "quantise" if config.quantised else "gate_proj" if config.ffn == "glu" else "up_proj"
+        first = "gate_proj" if config.ffn == "glu" else "up_proj"
+        if config.quantised:
+            first = "quantise" if config.linear_norm_eps is None else f"{first}.norm"
         for op in operators:
             place = op.name.partition(".mlp.")[2]
             if place == first:
@@ -64,7 +67,7 @@ class Experts:
             if not place or place == "quantise":
                 yield op
             elif op.is_matmul:
-                yield from self._matmuls(op, inside=place == "down_proj")
+                yield from self._matmuls(op)
             elif place == "residual":
                 d = config.hidden_size
                 rows = op.vector["add"] // d
@@ -85,14 +88,15 @@ class Experts:
                 )
 
     def _of_all(self, tensor: Tensor) -> Tensor:
-        """A tensor inside an expert, of all pairs of token and expert."""
-        return replace(tensor, values=tensor.values * self.active, alive=tensor.alive * self.active)
+        """What all pairs of token and expert have, or read, of a tensor; those from outside are there once."""
+        alive = 1 if tensor.name in OUTSIDE else self.active
+        return replace(tensor, values=tensor.values * self.active, alive=tensor.alive * alive)
 
-    def _matmuls(self, op: Operator, *, inside: bool) -> Iterator[Operator]:
-        """One matmul per touched expert, each with its own rows; `inside`: of a tensor that each pair has."""
+    def _matmuls(self, op: Operator) -> Iterator[Operator]:
+        """One matmul per touched expert, each with its own rows."""
         at, _, name = op.name.rpartition(".")
         (read,), (written,) = op.reads, op.writes
-        read, written = self._of_all(read) if inside else read, self._of_all(written)
+        read, written = self._of_all(read), self._of_all(written)
         for i, tokens in enumerate(self.loads(op.m)):
             yield replace(
                 op,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim.errors import ConfigError, OperandError
-from bitsim.floats.rows import gated, softmax, square_sums
+from bitsim.floats.rows import gated, gelu_tanh, softmax, square_sums
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.config import HiddenAct, ModelConfig
 from bitsim.model.executor import Executor
@@ -74,7 +74,7 @@ def check_numerics(config: ModelConfig, recipe: Recipe) -> None:
     Another paper's activations on the same weights are an experiment, and allowed.
     """
     own, given = recipe_named(config.default_numerics).qkv, recipe.qkv
-    if (own.linear_class is None) != (given.linear_class is None) or own.stored_scale is not given.stored_scale:
+    if own.quantised != given.quantised or own.stored_scale is not given.stored_scale:
         raise ConfigError(
             f"{config.name}: numerics {recipe.name!r} is for linear_class {given.linear_class}, "
             f"the model has {config.linear_class} (use {config.default_numerics!r})"
@@ -130,7 +130,12 @@ class _Step:
                 logits=logits,
             )
         )
-        cos, sin = rotary_table(config.head_dim, config.rope_theta, cache.capacity)
+        if config.sliding_window is not None and self.context > config.sliding_window:
+            raise ConfigError(
+                f"{config.name}: sliding_window: layers attend {config.sliding_window} positions, and only contexts of "
+                f"at most as many are executed (got {self.context})"
+            )
+        cos, sin = rotary_table(config.head_dim, config.rope_theta, cache.capacity, config.rope_scaling)
         self._cos, self._sin = cos[cache.length : self.context], sin[cache.length : self.context]
         self._past = cache.length
         self._scale = np.float32(1 / math.sqrt(config.head_dim))
@@ -148,15 +153,22 @@ class _Step:
     def norm(self, name: str, x: Float32, weight: Float32 | None) -> Float32:
         """RMSNorm `w * f32(x * rsqrt(mean(x^2) + eps))`, or without weights LayerNorm."""
         self.vector(name)
+        return layer_norm(x, self.config.rms_norm_eps) if weight is None else rms_norm(x, weight, self._eps)
+
+    def head_norm(self, name: str, x: Float32, weight: Float32 | None) -> Float32:
+        """RMSNorm of each head's vector; `x`: (heads, T, head_dim)."""
         if weight is None:
-            return layer_norm(x, self.config.rms_norm_eps)
-        mean = (square_sums(x) / x.shape[-1]).astype(np.float32)
-        y: Float32 = weight * (x * (_ONE / np.sqrt(mean + self._eps)))
-        return y
+            return x
+        self.vector(name)
+        return rms_norm(x.reshape(-1, x.shape[-1]), weight, self._eps).reshape(x.shape)
 
     def _quantise(self, name: str, x: Float32, contract: Contract) -> _Activations:
-        if not self.config.quantised:
-            return _Activations(x)
+        """The input of linears; those with norms of their own quantise it themselves, each after its norm."""
+        if not self.config.quantised or self.config.linear_norm_eps is not None:
+            return _Activations(x, contract)
+        return self._codes(name, x, contract)
+
+    def _codes(self, name: str, x: Float32, contract: Contract) -> _Activations:
         op = self._next(name)
         self.executor.vector(op)
         try:
@@ -164,7 +176,23 @@ class _Step:
         except OperandError as error:
             raise OperandError(f"{op.name}: {error}") from None
 
-    def _linear(self, name: str, x: _Activations, weight: LinearWeight, live: Bool | None = None) -> Float32:
+    def _linear(
+        self, w: LayerWeights, name: str, x: _Activations, weight: LinearWeight, live: Bool | None = None
+    ) -> Float32:
+        """One linear by its name in `ModelConfig.linear_shapes`, with its own norm and bias where it has them."""
+        eps = self.config.linear_norm_eps
+        if eps is not None:
+            assert x.contract is not None
+            self.vector(f"{name}.norm")
+            normed = rms_norm(x.x, w.linear_norms[name], np.float32(eps))
+            x = self._codes(f"{name}.quantise", normed, x.contract)
+        y = self._product(name, x, weight, live)
+        if not self.config.biased(name):
+            return y
+        self.vector(f"{name}.bias")
+        return y + w.biases[name]
+
+    def _product(self, name: str, x: _Activations, weight: LinearWeight, live: Bool | None) -> Float32:
         op = self._next(name)
         _check(op, (1, *x.x.shape), (weight.n, weight.k))
         if isinstance(weight, TernaryWeight):
@@ -185,9 +213,10 @@ class _Step:
     def attention(self, layer: int, w: LayerWeights, h: Float32) -> Float32:
         config = self.config
         x = self._quantise("attn.quantise", self.norm("input_layernorm", h, w.input_norm), self.recipe.qkv)
-        q = self._heads(self._linear("q_proj", x, w.q), config.num_heads)
-        k = self._heads(self._linear("k_proj", x, w.k), config.num_kv_heads)
-        v = self._heads(self._linear("v_proj", x, w.v), config.num_kv_heads)
+        q = self._heads(self._linear(w, "self_attn.q_proj", x, w.q), config.num_heads)
+        k = self._heads(self._linear(w, "self_attn.k_proj", x, w.k), config.num_kv_heads)
+        v = self._heads(self._linear(w, "self_attn.v_proj", x, w.v), config.num_kv_heads)
+        q, k = self.head_norm("q_norm", q, w.q_norm), self.head_norm("k_norm", k, w.k_norm)
         self.vector("rope")
         q, k = rotate(q, self._cos, self._sin), rotate(k, self._cos, self._sin)
         self.vector("kv_write")
@@ -197,7 +226,7 @@ class _Step:
         y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
         if config.sub_norms:
             y = self.norm("attn_sub_norm", y, w.attn_sub_norm)
-        y = self._linear("o_proj", self._quantise("o_quantise", y, self.recipe.o), w.o)
+        y = self._linear(w, "self_attn.o_proj", self._quantise("o_quantise", y, self.recipe.o), w.o)
         self.vector("residual")
         return h + y
 
@@ -223,14 +252,14 @@ class _Step:
         normed = self.norm("post_attention_layernorm", h, w.post_attention_norm)
         x, act = self._quantise("mlp.quantise", normed, self.recipe.gate_up), self.config.hidden_act
         if w.gate is None:
-            y = activate(self._linear("up_proj", x, w.up), act)
+            y = activate(self._linear(w, "mlp.up_proj", x, w.up), act)
         else:
-            gate = activate(self._linear("gate_proj", x, w.gate), act)
-            y = gate * self._linear("up_proj", x, w.up, gate != 0 if self.recipe.gate_first else None)
+            gate = activate(self._linear(w, "mlp.gate_proj", x, w.gate), act)
+            y = gate * self._linear(w, "mlp.up_proj", x, w.up, gate != 0 if self.recipe.gate_first else None)
         self.vector("act_fn")
         if self.config.sub_norms:
             y = self.norm("ffn_sub_norm", y, w.ffn_sub_norm)
-        y = self._linear("down_proj", self._quantise("down_quantise", y, self.recipe.down), w.down)
+        y = self._linear(w, "mlp.down_proj", self._quantise("down_quantise", y, self.recipe.down), w.down)
         self.vector("residual")
         return h + y
 
@@ -239,11 +268,20 @@ class _Step:
         return logits
 
 
+def rms_norm(x: Float32, weight: Float32, eps: np.float32) -> Float32:
+    """`w * f32(x * rsqrt(mean(x^2) + eps))` of each row of `x` (M, K)."""
+    mean = (square_sums(x) / x.shape[-1]).astype(np.float32)
+    y: Float32 = weight * (x * (_ONE / np.sqrt(mean + eps)))
+    return y
+
+
 def activate(x: Float32, act: HiddenAct) -> Float32:
-    """relu(x)^2, x * sigmoid(x), or x * sigmoid(1.702 x) for "gelu"."""
+    """relu(x)^2, x * sigmoid(x), x * sigmoid(1.702 x) for "gelu", or the tanh form of GELU."""
     if act == "relu2":
         positive = np.maximum(x, np.float32(0))
         return positive * positive
+    if act == "gelu_tanh":
+        return gelu_tanh(x)
     return gated(x, np.float32(1 if act == "silu" else 1.702))
 
 

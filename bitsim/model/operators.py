@@ -11,7 +11,20 @@ from typing import Literal, get_args
 
 Phase = Literal["prefill", "decode"]
 Kind = Literal[
-    "linear", "qk", "pv", "head", "embedding", "norm", "softmax", "rope", "glu", "residual", "quantise", "kv", "host"
+    "linear",
+    "qk",
+    "pv",
+    "head",
+    "embedding",
+    "norm",
+    "softmax",
+    "rope",
+    "glu",
+    "residual",
+    "bias",
+    "quantise",
+    "kv",
+    "host",
 ]
 WeightFormat = Literal["ternary", "fp16", "activation"]
 VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]

@@ -20,7 +20,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def random_weights(config: ModelConfig, seed: int, *, keep: bool = True) -> ModelWeights:
-    """Weights for `config`: codes -1, 0, +1 about equally often (binary weights: -1, +1), norms of one.
+    """Weights for `config`: codes -1, 0, +1 about equally often (binary weights: -1, +1), norms of one, biases of zero.
 
     The embedding is N(0, 1); unquantised linears and an untied head are N(0, 1 / K). Every tensor depends on `seed` and
     its name alone. Quantised linears are drawn whenever they are used, the rest once; with `keep=False` the rest is
@@ -51,6 +51,12 @@ def random_weights(config: ModelConfig, seed: int, *, keep: bool = True) -> Mode
                 up=linears["mlp.up_proj"],
                 ffn_sub_norm=_norm(config, f) if config.sub_norms else None,
                 down=linears["mlp.down_proj"],
+                q_norm=np.ones(config.head_dim, dtype=np.float32) if config.qk_norm else None,
+                k_norm=np.ones(config.head_dim, dtype=np.float32) if config.qk_norm else None,
+                biases={name: np.zeros(n, np.float32) for name, n, _ in config.linear_shapes() if config.biased(name)},
+                linear_norms={}
+                if config.linear_norm_eps is None
+                else {name: np.ones(k, np.float32) for name, _, k in config.linear_shapes()},
             )
         )
     head = embedding

@@ -86,17 +86,33 @@ class Step:
         self, name: str, layer: int, size: int, contract: Contract, read: Tensor
     ) -> Generator[Operator, None, Tensor]:
         """What the contract's quantiser does; returns what linears then read. Scales are counted with the linear."""
-        if not self.config.quantised:
+        if not self.config.quantised or self.config.linear_norm_eps is not None:
             return read
+        return (yield from self._codes(name, layer, size, contract, read))
+
+    def _codes(
+        self, name: str, layer: int, size: int, contract: Contract, read: Tensor
+    ) -> Generator[Operator, None, Tensor]:
         work = {op: n for op in VECTOR_OPS if (n := contract.quantise_work(size).get(op, 0))}
         codes = self.tensor(name.rpartition("layers.")[2].partition(".")[2], size, "codes")
         yield self.vector("quantise", name, layer, work, (read,), (codes,))
         return codes
 
-    def linear(self, name: str, layer: int, n: int, k: int, read: Tensor) -> Operator:
+    def linear(self, name: str, layer: int, n: int, k: int, read: Tensor) -> Iterator[Operator]:
+        """A linear, after its own norm and quantiser and before its bias where it has them."""
+        at, written = f"layers.{layer}.{name}", self.tensor(name, n)
+        if self.config.linear_norm_eps is not None:
+            normed = self.tensor(f"{name}.norm", k)
+            yield self.vector("norm", f"{at}.norm", layer, {"mul": 3 * k, "add": k, "rsqrt": 1}, (read,), (normed,))
+            read = yield from self._codes(f"{at}.quantise", layer, k, self.recipe.of(name), normed)
+        yield self._matmul(at, layer, n, k, read, written)
+        if self.config.biased(name):
+            yield self.vector("bias", f"{at}.bias", layer, {"add": n}, (written,), (written,))
+
+    def _matmul(self, name: str, layer: int, n: int, k: int, read: Tensor, written: Tensor) -> Operator:
         weight_format: WeightFormat = "ternary" if self.config.quantised else "fp16"
         return Operator(
-            name=f"layers.{layer}.{name}",
+            name=name,
             kind="linear",
             phase=self.phase,
             layer=layer,
@@ -106,5 +122,5 @@ class Step:
             weight_format=weight_format,
             weight_bits=linear_bits(self.config, n, k),
             reads=(read,),
-            writes=(self.tensor(name, n),),
+            writes=(written,),
         )

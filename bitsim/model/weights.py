@@ -1,8 +1,8 @@
 """The weights of a model, in the form in which they are stored."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -88,13 +88,26 @@ class FloatWeight:
         """The rows with these indices as float32 (an embedding look-up)."""
         return to_float32(self.stored[rows], self.dtype)
 
+    def part(self, rows: slice, k: slice) -> "FloatWeight":
+        """The values of these rows at these positions of K."""
+        return FloatWeight(stored=self.stored[rows, k], dtype=self.dtype)
+
+    def digested(self) -> Iterator[Stored | bytes]:
+        """What its digest is made of: what it is, and its bits."""
+        yield f"{self.dtype} {self.n} {self.k}".encode()
+        yield self.stored
+
 
 LinearWeight = TernaryWeight | FloatWeight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LayerWeights:
-    """One transformer block. `gate` is None without a GLU, a norm is None where it is absent or has no weights."""
+    """One transformer block. `gate` is None without a GLU, a norm is None where it is absent or has no weights.
+
+    `q_norm`, `k_norm`: (head_dim,). `biases` and `linear_norms`, (N,) and (K,): by the linear's name in
+    `ModelConfig.linear_shapes`, of those that have one.
+    """
 
     input_norm: Float32 | None
     q: LinearWeight
@@ -107,6 +120,10 @@ class LayerWeights:
     up: LinearWeight
     ffn_sub_norm: Float32 | None
     down: LinearWeight
+    q_norm: Float32 | None = None
+    k_norm: Float32 | None = None
+    biases: Mapping[str, Float32] = field(default_factory=dict)
+    linear_norms: Mapping[str, Float32] = field(default_factory=dict)
 
     def linears(self) -> tuple[LinearWeight, ...]:
         """The linears in the order of execution, that of `ModelConfig.linear_shapes`."""
@@ -140,20 +157,28 @@ class ModelWeights:
         for layer in self.layers:
             yield from (layer.input_norm, layer.attn_sub_norm, layer.post_attention_norm, layer.ffn_sub_norm)
             yield from layer.linears()
+            yield from (one for one in (layer.q_norm, layer.k_norm) if one is not None)
+            for vectors in (layer.biases, layer.linear_norms):
+                yield from (vectors[name] for name in sorted(vectors))
         yield self.norm
         yield None if self.head is self.embedding else self.head
 
 
 def _digest_of(tensor: LinearWeight | Float32 | None) -> bytes:
-    values: Stored
-    if isinstance(tensor, TernaryWeight):
-        about, values = f"ternary {tensor.n} {tensor.k} {tensor.scale.tobytes().hex()}", tensor.packed
-    elif isinstance(tensor, FloatWeight):
-        about, values = f"{tensor.dtype} {tensor.n} {tensor.k}", tensor.stored
-    elif tensor is None:
-        return hashlib.sha256(b"none").digest()
-    else:
-        about, values = f"norm {tensor.size}", tensor
-    digest = hashlib.sha256(about.encode())
-    digest.update(np.ascontiguousarray(values).data)
+    digest = hashlib.sha256()
+    for part in _digested(tensor):
+        digest.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
     return digest.digest()
+
+
+def _digested(tensor: LinearWeight | Float32 | None) -> Iterator[Stored | bytes]:
+    if isinstance(tensor, TernaryWeight):
+        yield f"ternary {tensor.n} {tensor.k} {tensor.scale.tobytes().hex()}".encode()
+        yield tensor.packed
+    elif isinstance(tensor, FloatWeight):
+        yield from tensor.digested()
+    elif tensor is None:
+        yield b"none"
+    else:
+        yield f"norm {tensor.size}".encode()
+        yield tensor

@@ -43,7 +43,7 @@ class Contract:
     """One BitLinear, rounding by rounding.
 
     * `linear_class`: which models it executes: the Hugging Face class that computes it, or the paper whose linears
-      these are ("b1", "a48", "v2"); None: no quantised linears.
+      these are ("b1", "a48", "v2"); "w158a16": ternary weights, activations as they are; None: no quantised linears.
     * `quantise_activations(x)`: float32 (M, K) -> codes int8 (M, K) and scales float32 (M, 1). Whether the scale
       multiplies or divides is between this function and `rescale`.
     * `rescale(acc, s, weight_scale)`: integer sums (M, N), as int32, int64 or float32 -> float32 (M, N).
@@ -71,6 +71,11 @@ class Contract:
     assumed: str = ""
     source: str = ""
     evidence: str = ""
+
+    @property
+    def quantised(self) -> bool:
+        """Whether activations become codes at all."""
+        return self.linear_class not in (None, "w158a16")
 
 
 def check_activations(x: Float32) -> None:

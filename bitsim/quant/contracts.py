@@ -21,6 +21,7 @@ CONTRACTS = {
         hf_bf16.HF_BITLINEAR_BF16_COMPILED,
         hf.HF_AUTOBITLINEAR,
         hf.FLOAT,
+        hf.W158A16,
         hf.FAQ,
         hf.FAQ_B1,
         bitnetcpp.BITNETCPP_I2S,

@@ -50,15 +50,21 @@ def _rescale_faq(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
 
 
 def _not_quantised(*_: object) -> tuple[Int8, Float32]:
-    raise ConfigError("numerics 'float' has no quantised linears; choose a contract of the model's linear_class")
+    raise ConfigError(
+        "numerics 'float' and 'w158a16' have no quantised activations; choose a contract of the model's linear_class"
+    )
 
 
 def _no_rescale(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
-    raise ConfigError("numerics 'float' has no quantised linears; choose a contract of the model's linear_class")
+    raise ConfigError(
+        "numerics 'float' and 'w158a16' have no quantised activations; choose a contract of the model's linear_class"
+    )
 
 
 def _no_weights(w: Floats) -> tuple[Int8, np.float32]:
-    raise ConfigError("numerics 'float' has no quantised linears; choose a contract of the model's linear_class")
+    raise ConfigError(
+        "numerics 'float' and 'w158a16' have no quantised activations; choose a contract of the model's linear_class"
+    )
 
 
 HF_BITLINEAR_FP32 = Contract(
@@ -116,6 +122,17 @@ FAQ_B1 = Contract(
         "codes and sums equal: golden layer/faq_vectors.npz (tests/quant/test_b1.py); for the rescale there is no "
         "reference"
     ),
+)
+W158A16 = Contract(
+    name="w158a16",
+    linear_class="w158a16",
+    quantise_activations=_not_quantised,
+    rescale=_no_rescale,
+    stored_scale=store_mean,
+    quantise_weights=_no_weights,
+    activation_bits=16,
+    source="torch nn.Linear on weights that are code times scale, as TriLM is published (arXiv 2407.12327)",
+    evidence="logits within 1e-5 of transformers 5.24.0 in float32: shared/golden/families/trilm",
 )
 FLOAT = Contract(
     name="float",

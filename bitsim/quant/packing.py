@@ -67,6 +67,14 @@ def unpack_hf(packed: UInt8, n: int) -> Int8:
     return codes[:n]
 
 
+def unpack_hf_rows(packed: UInt8, rows: npt.NDArray[np.int64]) -> Int8:
+    """The codes of the rows with these numbers, int8 (R, K), from packed bytes that hold no code 3."""
+    quarter = packed.shape[0]
+    codes: Int8 = (packed[rows % quarter] >> (2 * (rows // quarter)).astype(np.uint8)[:, None] & 3).view(np.int8)
+    codes -= 1
+    return codes
+
+
 def bf16_to_f32(bits: UInt16) -> Float32:
     """The float32 values of bfloat16 bit patterns (exact)."""
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)

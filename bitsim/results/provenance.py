@@ -76,4 +76,14 @@ def notes_on_shape(model: Model, *, positions: int) -> tuple[str, ...]:
     config, notes = model.config, list(model.notes)
     if positions > config.max_position_embeddings:
         notes.append(f"{positions} positions are estimated, the model was made for {config.max_position_embeddings}")
+    if config.sliding_window is not None and positions > config.sliding_window:
+        notes.append(
+            f"attention is counted over all {positions} positions; layers of the model attend at most "
+            f"{config.sliding_window}"
+        )
+    if config.weight_only:
+        notes.append(
+            "the weights are ternary, activations are not quantised (W1.58A16): linears run on the wide datapath as "
+            "16-bit floats, with the traffic of the weights as they are stored"
+        )
     return tuple(notes)

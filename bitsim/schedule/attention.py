@@ -49,8 +49,8 @@ class Queries:
             return ()
         blocks = " or ".join(f"{size:,}" for size in sizes)
         return (
-            f"attention of a prompt in blocks of {blocks} tokens: {computed:,} pairs of token and position are computed, "
-            f"{needed:,} of them are not masked",
+            f"attention of a prompt in blocks of {blocks} tokens: {computed:,} pairs of token and position are "
+            f"computed, {needed:,} of them are not masked",
         )
 
     def _score(self, tokens: int, context: int, size: int) -> tuple[float, ...]:

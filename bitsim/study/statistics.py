@@ -23,6 +23,7 @@ MEASURED_ON: Mapping[LinearClass | None, str] = {
     "b1": "tiny-b1",
     "a48": "tiny-a48",
     "v2": "tiny-v2",
+    "w158a16": "tiny-fp16",
     None: "tiny-fp16",
 }
 

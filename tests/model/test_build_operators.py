@@ -14,7 +14,16 @@ from bitsim.model.zoo import zoo_config, zoo_names
 from bitsim.quant.kv import KV_FORMATS
 from bitsim.quant.recipes import recipe_named
 from tests.model.tensors import values_moved
-from tests.model.tiny_models import A48_CONFIG, B1_CONFIG, CONFIG, CONFIGS, FLOAT_CONFIG, V2_CONFIG
+from tests.model.tiny_models import (
+    A48_CONFIG,
+    B1_CONFIG,
+    BIASED_CONFIG,
+    CONFIG,
+    CONFIGS,
+    FLOAT_CONFIG,
+    NORMED_CONFIG,
+    V2_CONFIG,
+)
 
 configs = st.sampled_from(list(CONFIGS.values()))
 steps = st.tuples(st.integers(1, 20), st.integers(0, 30), st.integers(1, 4))
@@ -62,8 +71,13 @@ def test_names_are_unique_and_ordered():
         assert (names[0], names[-2:]) == ("embed_tokens", ["norm", "lm_head"])
         assert [op.layer for op in operators[1:-2]] == sorted(op.layer for op in operators[1:-2])
         kinds = Counter(op.kind for op in operators)
-        assert kinds["quantise"] == (4 * config.num_layers if config.quantised else 0)
-        assert kinds["norm"] == config.num_layers * (4 if config.sub_norms else 2) + 1
+        linears = len(list(config.linear_shapes()))
+        own_norms = 0 if config.linear_norm_eps is None else linears  # each with a quantiser of its own
+        assert kinds["quantise"] == ((own_norms or 4) * config.num_layers if config.quantised else 0)
+        per_layer = 2 + 2 * config.sub_norms + 2 * config.qk_norm + own_norms
+        assert kinds["norm"] == config.num_layers * per_layer + 1
+        biases = {"none": 0, "qkv": 3, "qkvo": 4}[config.attention_bias] + 3 * config.mlp_bias
+        assert kinds["bias"] == config.num_layers * biases
         assert all(op.is_bitlinear == (op.kind == "linear" and config.quantised) for op in operators)
 
 
@@ -200,3 +214,21 @@ def test_every_zoo_shape_lists():
 def test_impossible_steps(tokens, context, batch):
     with pytest.raises(ConfigError, match="expected 0 < tokens <= context"):
         forward_operators(CONFIG, phase="decode", tokens=tokens, context=context, batch=batch)
+
+
+def test_norms_of_heads_and_of_linears_and_biases_by_hand():
+    """3 tokens; 4 query and 2 KV heads of 6; q_proj 24 x 32, down_proj 32 x 44."""
+    normed = {op.name: op for op in forward_operators(NORMED_CONFIG, phase="prefill", tokens=3, context=3)}
+    at = "layers.1.self_attn."
+    assert normed[f"{at}q_norm"].vector == {"mul": 3 * 6 * 12, "add": 6 * 12, "rsqrt": 12}
+    assert normed[f"{at}k_norm"].vector == {"mul": 3 * 6 * 6, "add": 6 * 6, "rsqrt": 6}
+    assert (values_moved(normed[f"{at}q_norm"])[0], values_moved(normed[f"{at}k_norm"])[1]) == (72, 36)
+    assert normed[f"{at}q_proj.bias"].vector == {"add": 3 * 24}
+    biased = {op.name: op for op in forward_operators(BIASED_CONFIG, phase="prefill", tokens=3, context=3)}
+    assert biased["layers.0.mlp.down_proj.norm"].vector == {"mul": 3 * 3 * 44, "add": 3 * 44, "rsqrt": 3}
+    assert biased["layers.0.mlp.down_proj.quantise"].vector == {"max": 3 * 44, "cvt": 3 * 44, "div": 3}
+    assert biased["layers.0.mlp.down_proj.bias"].vector == {"add": 3 * 32}
+    assert "layers.0.self_attn.o_proj.bias" not in biased
+    assert "layers.0.mlp.quantise" not in biased
+    act = biased["layers.0.mlp.act_fn"].vector
+    assert act == {"exp": 3 * 44, "add": 6 * 44, "div": 3 * 44, "mul": 18 * 44}

@@ -11,6 +11,7 @@ from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.config import ModelConfig
 from bitsim.model.convert import convert, random_source
 from bitsim.model.files.hf_checkpoint import load_hf
+from bitsim.model.rope_scaling import LinearScaling
 from bitsim.model.zoo import zoo_config, zoo_names
 from bitsim.study import estimate
 from tests.model.tiny_models import CONFIG, CONFIGS
@@ -20,6 +21,8 @@ CHANGED = {
     "vocab_size": 51, "max_position_embeddings": 100, "rope_theta": 10001.0, "rms_norm_eps": 1e-6,
     "hidden_act": "silu", "ffn": "mlp", "norm": "layer", "sub_norms": False, "tie_embeddings": False,
     "linear_class": "bitlinear", "weight_bits_per_weight": Fraction(8, 5), "dtype": "float16",
+    "rope_scaling": LinearScaling(factor=2.0), "qk_norm": True, "attention_bias": "qkv", "mlp_bias": True,
+    "linear_norm_eps": 1e-6, "sliding_window": 64,
 }  # fmt: skip
 LOOSE = replace(CONFIG, sub_norms=False)  # sub norms tie sizes to each other
 

@@ -140,7 +140,11 @@ def test_random_weights_keep_the_notes_of_a_shape(shape):
         ("num_layers: 2", "num_layers: 0", ":3: num_layers: must be > 0 (got 0)"),
         ("num_layers: 2", "num_kv_heads: 3", ":3: num_kv_heads: must divide num_attention_heads = 20 (got 3)"),
         ("num_layers: 2", "head_dim: 64", ":3: head_dim: with sub norms, num_attention_heads * head_dim must be "),
-        ("num_layers: 2", "hidden_act: swish", ":3: hidden_act: must be 'relu2', 'silu' or 'gelu' (got 'swish')"),
+        (
+            "num_layers: 2",
+            "hidden_act: swish",
+            ":3: hidden_act: must be 'relu2', 'silu', 'gelu' or 'gelu_tanh' (got 'swish')",
+        ),
         (
             "num_layers: 2",
             "weight_bits_per_weight: 1.6",

@@ -10,6 +10,7 @@ import numpy as np
 
 from bitsim.model.config import ModelConfig
 from bitsim.model.executor import ReferenceExecutor
+from bitsim.model.rope_scaling import YarnScaling
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny"
 
@@ -48,6 +49,18 @@ MLP_CONFIG = replace(
 B1_CONFIG = replace(MLP_CONFIG, linear_class="b1", norm="layer")
 A48_CONFIG = replace(CONFIG, linear_class="a48")
 V2_CONFIG = replace(CONFIG, linear_class="v2", intermediate_size=64, hidden_act="silu")
+NORMED_CONFIG = replace(CONFIG, sub_norms=False, head_dim=6, qk_norm=True, attention_bias="qkvo", hidden_act="silu")
+BIASED_CONFIG = replace(
+    CONFIG,
+    linear_class="bitlinear",
+    sub_norms=False,
+    attention_bias="qkv",
+    mlp_bias=True,
+    linear_norm_eps=1e-5,
+    hidden_act="gelu_tanh",
+    rope_scaling=YarnScaling(factor=4.0, original_positions=16),
+)
+WEIGHT_ONLY_CONFIG = replace(FLOAT_CONFIG, linear_class="w158a16", weight_bits_per_weight=Fraction(9, 4))
 CONFIGS = {
     "ternary": CONFIG,
     "float": FLOAT_CONFIG,
@@ -55,6 +68,9 @@ CONFIGS = {
     "b1": B1_CONFIG,
     "a48": A48_CONFIG,
     "v2": V2_CONFIG,
+    "qk norms": NORMED_CONFIG,
+    "biases": BIASED_CONFIG,
+    "weight-only": WEIGHT_ONLY_CONFIG,
 }
 
 

@@ -181,7 +181,9 @@ class PEArray(CountedDatapath[PEArraySpec]):
         if whole or self.exact:
             return super().prepare_stored(weight, whole=whole, cuts=cuts)
         facts = summed([self.facts_of(block, cuts) for block in half_blocks(weight)], axis=1)
-        return StoredHalves(operand=weight.stored, n=weight.n, k=weight.k, facts=facts, weight=weight, cuts=cuts)
+        return StoredHalves(
+            operand=np.empty((0, weight.k)), n=weight.n, k=weight.k, facts=facts, weight=weight, cuts=cuts
+        )
 
     def observe_all(
         self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0, cuts: tuple[int, ...] = ()

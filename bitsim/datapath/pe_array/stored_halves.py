@@ -16,7 +16,10 @@ _BLOCK_ROWS = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHalves(PreparedWeights):
-    """Prepared weights that stay as they are stored, often memory-mapped; patterns are formed on demand, not kept."""
+    """Prepared weights that stay as they are stored, often memory-mapped; patterns are formed on demand, not kept.
+
+    `operand`: without rows.
+    """
 
     weight: FloatWeight
 

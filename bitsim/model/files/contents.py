@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bitsim.model.config import SELDOM, ModelConfig
 from bitsim.model.files.opened import Checkpoint
 from bitsim.model.weights import LinearWeight
 from bitsim.quant.packing import TernaryWeight, UInt8
@@ -63,6 +64,7 @@ def contents(checkpoint: Checkpoint) -> dict[str, Any]:
         "linear_class": config.linear_class,
         "numerics": config.default_numerics,
         "hidden_act": config.hidden_act,
+        **_seldom(config),
         "layers": config.num_layers,
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,
@@ -76,9 +78,20 @@ def contents(checkpoint: Checkpoint) -> dict[str, Any]:
         "linear_bits_per_weight": 8 * size / count,
         "zero_fraction": sum(linear.zero_fraction * linear.n * linear.k for linear in linears) / count,
         "scale": _spread(scales) if scales else None,
+        "absent_keys": dict(checkpoint.absent),
+        "ignored": list(checkpoint.ignored),
+        "notes": list(checkpoint.notes),
         "linears": [asdict(linear) for linear in linears],
         "tensors": [asdict(tensor) for tensor in checkpoint.stored],
     }
+
+
+def _seldom(config: ModelConfig) -> dict[str, Any]:
+    """What most models lack, where this one has it."""
+    values = {name: getattr(config, name) for name, lacking in SELDOM.items() if getattr(config, name) != lacking}
+    if config.rope_scaling is not None:
+        values["rope_scaling"] = asdict(config.rope_scaling)
+    return values
 
 
 def _spread(scales: Sequence[float]) -> dict[str, float]:

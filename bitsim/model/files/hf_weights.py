@@ -28,44 +28,78 @@ from bitsim.quant.recipes import recipe_named
 from bitsim.quant.repack import pack_hf_rows
 from bitsim.quant.trits import TRIT_VALUES
 
-_FLOATS: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+FLOATS: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+_ZEROS = np.uint8(0x55)  # four codes of 0
 
 
 class _Expected(NamedTuple):
-    """`shape`: as stored; `values`: of the matrix that it holds."""
+    """`shape`: as stored; `values`: of the matrix that it holds; `instead`: other forms of the same."""
 
     shape: tuple[int, ...]
     dtypes: tuple[str, ...]
     values: tuple[int, ...]
+    instead: tuple["_Expected", ...] = ()
 
 
 def _floats(*shape: int) -> _Expected:
-    return _Expected(shape, tuple(_FLOATS), shape)
+    return _Expected(shape, tuple(FLOATS), shape)
 
 
-def _packed(n: int, k: int, storage: Storage) -> _Expected:
+def _packed(config: ModelConfig, n: int, k: int, storage: Storage) -> _Expected:
     rows = -(-n // 4) if storage == "2bit" else n
-    return _Expected((rows, packing(storage).size_bytes(n, k) // rows), ("U8",), (n, k))
+    # transformers' autobitlinear takes codes that are not packed, too (BitNetDeserialize).
+    unpacked = (_floats(n, k),) if storage == "2bit" and config.linear_class == "autobitlinear" else ()
+    return _Expected((rows, packing(storage).size_bytes(n, k) // rows), ("U8",), (n, k), unpacked)
 
 
-def expected_tensors(config: ModelConfig, storage: Storage = "2bit") -> dict[str, _Expected]:
-    """Shape and permitted dtypes of every tensor that a checkpoint of `config` must hold, and no others.
+def _scale() -> _Expected:
+    """One number; transformers writes (1,), () and (1, 1) are read as the same."""
+    return _Expected((1,), tuple(FLOATS), (1,), (_floats(), _floats(1, 1)))
 
-    `storage`: how quantised linears are stored; see `linear_storage`.
+
+class SubNorms(NamedTuple):
+    """What the norms before o_proj and down_proj are called in a layer."""
+
+    attention: str
+    ffn: str
+
+
+_SUB_NORMS = SubNorms("self_attn.attn_sub_norm", "mlp.ffn_sub_norm")
+_SUB_NORMS_OF_1BITLLM = SubNorms("self_attn.inner_attn_ln", "mlp.ffn_layernorm")
+
+
+def sub_norm_names(tensors: Mapping[str, object]) -> SubNorms:
+    """Those of 1bitLLM's files if they are there, else transformers'."""
+    theirs = f"model.layers.0.{_SUB_NORMS_OF_1BITLLM.attention}.weight" in tensors
+    return _SUB_NORMS_OF_1BITLLM if theirs else _SUB_NORMS
+
+
+def expected_tensors(
+    config: ModelConfig, storage: Storage = "2bit", subs: SubNorms = _SUB_NORMS
+) -> dict[str, _Expected]:
+    """Shape and permitted dtypes of every tensor that a checkpoint of `config` must hold.
+
+    `storage`: how quantised linears are stored; see `Quantisation`. `subs`: the names of sub norms.
     """
     d, f = config.hidden_size, config.intermediate_size
     expected = {"model.embed_tokens.weight": _floats(config.vocab_size, d)}
     for i in range(config.num_layers):
         layer = f"model.layers.{i}."
         for name, n, k in config.linear_shapes():
-            if config.quantised and storage != "master":
-                expected[f"{layer}{name}.weight"] = _packed(n, k, storage)
-                expected[f"{layer}{name}.weight_scale"] = _floats(1)
+            if config.quantised and not storage.startswith("master"):
+                expected[f"{layer}{name}.weight"] = _packed(config, n, k, storage)
+                expected[f"{layer}{name}.weight_scale"] = _scale()
             else:
                 expected[f"{layer}{name}.weight"] = _floats(n, k)
+            if config.biased(name):
+                expected[f"{layer}{name}.bias"] = _floats(n)
+            if config.linear_norm_eps is not None:
+                expected[f"{layer}{name}.rms_norm.weight"] = _floats(k)
         norms = {"input_layernorm": d, "post_attention_layernorm": d}
         if config.sub_norms:
-            norms |= {"self_attn.attn_sub_norm": config.q_size, "mlp.ffn_sub_norm": f}
+            norms |= {subs.attention: config.q_size, subs.ffn: f}
+        if config.qk_norm:
+            norms |= {"self_attn.q_norm": config.head_dim, "self_attn.k_norm": config.head_dim}
         if config.norm == "rms":
             expected |= {f"{layer}{name}.weight": _floats(size) for name, size in norms.items()}
     if config.norm == "rms":
@@ -75,43 +109,120 @@ def expected_tensors(config: ModelConfig, storage: Storage = "2bit") -> dict[str
     return expected
 
 
-def check_tensors(config: ModelConfig, file: TensorSource, storage: Storage) -> None:
-    """Raise `CheckpointError` at the first missing or surplus tensor, wrong shape or wrong dtype."""
+def check_tensors(config: ModelConfig, file: TensorSource, storage: Storage) -> tuple[str, ...]:
+    """The tensors that are not read, which change no number. Raises `CheckpointError` at the first other surplus one,
+    missing one, wrong shape or wrong dtype."""
     if config.num_layers > len(file.tensors):
         raise CheckpointError(
             f"{file.path}: num_hidden_layers: expected tensors for {config.num_layers} layers, got {len(file.tensors)}"
         )
-    expected = expected_tensors(config, storage)
+    expected = expected_tensors(config, storage, sub_norm_names(file.tensors))
     missing = expected.keys() - file.tensors.keys()
     if missing:
         name = min(missing)
-        raise CheckpointError(f"{file.path}: {name}: expected a tensor {expected[name].shape}, got none")
-    surplus = file.tensors.keys() - expected.keys()
-    if surplus:
-        raise CheckpointError(f"{file.path}: {min(surplus)}: a tensor that the model in config.json does not have")
+        raise CheckpointError(
+            f"{file.path}: {name}: expected a tensor {expected[name].shape}, got none{_hint(name, file)}"
+        )
     for name, want in expected.items():
-        info = file.tensors[name]
-        if info.dtype not in want.dtypes:
-            raise CheckpointError(f"{file.path}: {name}: dtype: expected {' or '.join(want.dtypes)}, got {info.dtype}")
-        if info.shape != want.shape:
-            raise CheckpointError(f"{file.path}: {name}: shape: expected {want.shape}, got {info.shape}")
+        _check_tensor(file, config, name, want)
+    surplus = file.tensors.keys() - expected.keys()
+    unread = {name for name in surplus if name.endswith(".rotary_emb.inv_freq")}
+    if config.tie_embeddings and "lm_head.weight" in surplus:
+        _check_tied(file)
+        unread.add("lm_head.weight")
+    if surplus - unread:
+        name = min(surplus - unread)
+        raise CheckpointError(
+            f"{file.path}: {name}: a tensor that the model in config.json does not have{_hint(name, file)}"
+        )
+    return tuple(sorted(unread))
+
+
+def _hint(name: str, file: TensorSource) -> str:
+    """What the file probably is, where the name tells."""
+    if name.removeprefix("model.") in file.tensors and name.startswith("model."):
+        return (
+            f" (but {name.removeprefix('model.')}: an embedding model such as bitnet-embedding, which is not executed)"
+        )
+    if name.endswith(".scales"):
+        return " (a scale for each output row, as in deepgrove/Bonsai: not executed)"
+    return ""
+
+
+def _check_tensor(file: TensorSource, config: ModelConfig, name: str, want: _Expected) -> None:
+    info, where = file.tensors[name], f"{file.path}: {name}"
+    forms = (want, *want.instead)
+    if any(info.dtype in form.dtypes and info.shape == form.shape for form in forms):
+        return
+    dtypes = dict.fromkeys(dtype for form in forms for dtype in form.dtypes)
+    if info.dtype not in dtypes:
+        hint = ""
+        if info.dtype == "U8" and config.linear_class is None:
+            hint = " (packed ternary weights, but config.json has no quantization_config)"
+        elif info.dtype in FLOATS and want.dtypes == ("U8",):
+            hint = f" (codes that are not packed are read for autobitlinear only, this is {config.linear_class})"
+        raise CheckpointError(f"{where}: dtype: expected {' or '.join(dtypes)}, got {info.dtype}{hint}")
+    if name.endswith(".weight_scale"):
+        raise CheckpointError(
+            f"{where}: shape: expected {want.shape}, one scale for the whole matrix, got {info.shape} (no published "
+            f"rule says how scales of rows are applied)"
+        )
+    shapes = dict.fromkeys(form.shape for form in forms if info.dtype in form.dtypes)
+    raise CheckpointError(f"{where}: shape: expected {' or '.join(map(str, shapes))}, got {info.shape}")
+
+
+def _check_tied(file: TensorSource) -> None:
+    """A stored head beside a tied embedding must be the same: transformers would drop it."""
+    head, embedding = (file.tensors[name] for name in ("lm_head.weight", "model.embed_tokens.weight"))
+    same = (head.dtype, head.shape) == (embedding.dtype, embedding.shape)
+    pairs = zip(file.pieces("lm_head.weight"), file.pieces("model.embed_tokens.weight"), strict=False)
+    if not same or not all(np.array_equal(_bits(one), _bits(other)) for one, other in pairs):
+        raise CheckpointError(
+            f"{file.path}: lm_head.weight: expected model.embed_tokens.weight, since tie_word_embeddings is true; it "
+            "differs"
+        )
 
 
 class _Reader:
     def __init__(self, config: ModelConfig, file: TensorSource, storage: Storage) -> None:
         self.config, self.file, self.storage = config, file, storage
+        self.subs = sub_norm_names(file.tensors)
+        self.zeros: list[str] = []
+        self.matrices = 0
+
+    def _seen(self, name: str, zero: bool) -> None:
+        """Count a matrix, and note one that holds only zeros."""
+        self.matrices += 1
+        if zero:
+            self.zeros.append(name)
 
     def _checked(self, name: str) -> Dtype:
         """The type of a float tensor; raises at its first NaN or infinity."""
-        dtype = _FLOATS[self.file.tensors[name].dtype]
-        if any(first_not_finite(_bits(piece)[None], dtype) for piece in self.file.pieces(name)):
+        dtype, zero = FLOATS[self.file.tensors[name].dtype], True
+        for piece in self.file.pieces(name):
+            zero = zero and not piece.any()
+            if first_not_finite(_bits(piece)[None], dtype) is None:
+                continue
             bad = first_not_finite(_bits(self.file.array(name)), dtype)
             raise CheckpointError(f"{self.file.path}: {name}{bad}: expected a finite number, got NaN or infinity")
+        if len(self.file.tensors[name].shape) == 2:
+            self._seen(name, zero)
         return dtype
 
     def values(self, name: str) -> Float32:
         dtype = self._checked(name)
         return to_float32(_bits(self.file.read(name)), dtype)
+
+    def scale(self, name: str) -> np.float32:
+        """The one number of a scale of any shape, > 0."""
+        dtype = FLOATS[self.file.tensors[name].dtype]
+        bits = _bits(self.file.read(name)).reshape(1)
+        if first_not_finite(bits, dtype) is not None:
+            raise CheckpointError(f"{self.file.path}: {name}[0]: expected a finite number, got NaN or infinity")
+        scale = to_float32(bits, dtype)[0]
+        if not scale > 0:
+            raise CheckpointError(f"{self.file.path}: {name}: expected a number > 0, got {scale}")
+        return np.float32(scale)
 
     def norm(self, name: str) -> Float32 | None:
         return self.values(f"{name}.weight") if self.config.norm == "rms" else None
@@ -123,30 +234,34 @@ class _Reader:
     def linear(self, name: str, n: int, k: int) -> LinearWeight:
         if not self.config.quantised:
             return self.matrix(name)
-        if self.storage == "master":
+        if self.storage.startswith("master"):
             return self.quantised(name, n, k)
-        scale = self.values(f"{name}.weight_scale")[0]
-        if not scale > 0:
-            raise CheckpointError(f"{self.file.path}: {name}.weight_scale: expected a number > 0, got {scale}")
+        scale = self.scale(f"{name}.weight_scale")
         try:
             packed = self.packed(f"{name}.weight", n, k)
         except OperandError as error:
             raise CheckpointError(f"{self.file.path}: {name}.weight: {error}") from None
-        return TernaryOnDemand(packed=packed, n=n, k=k, scale=np.float32(scale))
+        return TernaryOnDemand(packed=packed, n=n, k=k, scale=scale)
 
     def packed(self, name: str, n: int, k: int) -> Callable[[], UInt8]:
         """Reads checked 2-bit codes: the stored bytes themselves, or others repacked."""
+        if self.file.tensors[name].dtype != "U8":
+            return self.float_codes(name, n, k)
         if self.storage == "2bit":
+            zero = n % 4 == 0  # else rows beyond N are packed as -1
             try:
                 for piece in self.file.pieces(name):
                     check_packed(piece[None])
+                    zero = zero and bool((piece == _ZEROS).all())
             except OperandError:
                 check_packed(self.file.array(name))  # tells row and column
                 raise
+            self._seen(name, zero)
             return partial(self.file.read, name)
         layout = packing(self.storage)
         if not layout.binary and any(piece.max() >= TRIT_VALUES for piece in self.file.pieces(name)):
             layout.unpack(self.file.array(name), n, k)  # raises, with row and column
+        self._seen(name, False)
 
         def repacked() -> UInt8:
             stored = self.file.read(name)
@@ -154,17 +269,35 @@ class _Reader:
 
         return repacked
 
+    def float_codes(self, name: str, n: int, k: int) -> Callable[[], UInt8]:
+        """Packs codes that are stored as floats -1, 0 and 1, which are checked here."""
+        dtype = self._checked(name)
+        for piece in self.file.pieces(name):
+            values = to_float32(_bits(piece), dtype)
+            other = values[(values != 0) & (np.abs(values) != 1)]
+            if other.size:
+                raise OperandError(f"codes that are not packed: expected -1, 0 or 1, got {other[0]}")
+
+        def packed() -> UInt8:
+            stored = _bits(self.file.array(name))
+            return pack_hf_rows(lambda low, high: to_float32(stored[low:high], dtype).astype(np.int8), n, k)
+
+        return packed
+
     def quantised(self, name: str, n: int, k: int) -> TernaryWeight:
         """Master weights quantised as the model's contract says, with the scale that a packed file would store.
 
-        The scale is rounded to the dtype of the master weights. For transformers' classes the codes equal its
-        `WeightQuant` (and so the bytes that it packs), see `ternarise`.
+        The scale is rounded to the dtype of the master weights, unless `storage` is "master_fp32". For transformers'
+        classes the codes equal its `WeightQuant` (and so the bytes that it packs), see `ternarise`.
         """
-        dtype, values = self._checked(f"{name}.weight"), self.values(f"{name}.weight")
+        dtype = self._checked(f"{name}.weight")
+        values = to_float32(_bits(self.file.read(f"{name}.weight")), dtype)
         contract = recipe_named(self.config.default_numerics).qkv
         codes, mean = contract.quantise_weights(values)
         exact = np.array([contract.stored_scale(mean)], dtype=np.float32)
-        scale = to_float32(from_float32(exact, dtype), dtype)[0]
+        scale = exact[0]
+        if self.storage == "master":
+            scale = to_float32(from_float32(exact, dtype), dtype)[0]
         if not 0 < scale < np.inf:
             raise CheckpointError(
                 f"{self.file.path}: {name}.weight: expected a weight scale that {dtype} can hold, got {exact[0]} from "
@@ -174,39 +307,64 @@ class _Reader:
 
     def layer(self, i: int) -> LayerWeights:
         at = f"model.layers.{i}."
-        linears = {name: self.linear(at + name, n, k) for name, n, k in self.config.linear_shapes()}
-        subs = self.config.sub_norms
+        config = self.config
+        linears = {name: self.linear(at + name, n, k) for name, n, k in config.linear_shapes()}
+        subs, qk = config.sub_norms, config.qk_norm
+        names = [name for name, _, _ in config.linear_shapes()]
         return LayerWeights(
             input_norm=self.norm(f"{at}input_layernorm"),
             q=linears["self_attn.q_proj"],
             k=linears["self_attn.k_proj"],
             v=linears["self_attn.v_proj"],
-            attn_sub_norm=self.norm(f"{at}self_attn.attn_sub_norm") if subs else None,
+            attn_sub_norm=self.norm(at + self.subs.attention) if subs else None,
             o=linears["self_attn.o_proj"],
             post_attention_norm=self.norm(f"{at}post_attention_layernorm"),
             gate=linears.get("mlp.gate_proj"),
             up=linears["mlp.up_proj"],
-            ffn_sub_norm=self.norm(f"{at}mlp.ffn_sub_norm") if subs else None,
+            ffn_sub_norm=self.norm(at + self.subs.ffn) if subs else None,
             down=linears["mlp.down_proj"],
+            q_norm=self.norm(f"{at}self_attn.q_norm") if qk else None,
+            k_norm=self.norm(f"{at}self_attn.k_norm") if qk else None,
+            biases={name: self.bias(at + name) for name in names if config.biased(name)},
+            linear_norms={}
+            if config.linear_norm_eps is None
+            else {name: self.values(f"{at}{name}.rms_norm.weight") for name in names},
         )
+
+    def bias(self, name: str) -> Float32:
+        """What is added to the linear's output: of autobitlinear offline, whose class scales it too, the product."""
+        bias = self.values(f"{name}.bias")
+        if self.config.linear_class == "autobitlinear" and not self.storage.startswith("master"):
+            bias = bias * self.scale(f"{name}.weight_scale")
+        return bias
 
 
 def _bits(array: npt.NDArray[Any]) -> Stored:
     return array.view(np.uint16) if array.dtype == np.float16 else array
 
 
-def read_weights(config: ModelConfig, file: TensorSource, storage: Storage) -> ModelWeights:
+class Read(NamedTuple):
+    """`unread`: tensors that change no number; `zeros`: matrices that hold only zeros, of all `matrices`."""
+
+    weights: ModelWeights
+    unread: tuple[str, ...]
+    zeros: tuple[str, ...]
+    matrices: int
+
+
+def read_weights(config: ModelConfig, file: TensorSource, storage: Storage) -> Read:
     """All weights of `config` in `file`, every value checked once; float matrices are mapped, packed ones on demand.
 
     Raises `CheckpointError` naming the tensor: missing or surplus, shape, dtype, NaN or infinity, a scale that is not
     positive, a packed code 3.
     """
-    check_tensors(config, file, storage)
+    unread = check_tensors(config, file, storage)
     reader = _Reader(config, file, storage)
     embedding = reader.matrix("model.embed_tokens")
-    return ModelWeights(
+    weights = ModelWeights(
         embedding=embedding,
         layers=tuple(reader.layer(i) for i in range(config.num_layers)),
         norm=reader.norm("model.norm"),
         head=embedding if config.tie_embeddings else reader.matrix("lm_head"),
     )
+    return Read(weights, unread, tuple(reader.zeros), reader.matrices)

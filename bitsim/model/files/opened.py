@@ -1,7 +1,7 @@
 """An opened checkpoint, whatever its file format."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +10,8 @@ import numpy.typing as npt
 from bitsim.model.config import ModelConfig
 from bitsim.model.files.safetensors_file import TensorInfo
 from bitsim.model.weights import ModelWeights
+
+_SHOWN = 4
 
 
 class TensorSource(Protocol):
@@ -53,6 +55,9 @@ class Checkpoint:
     `packing`: how the file holds the linears (a name of `bitsim.quant.layouts`, "master" or a float type).
     `file_digest`: computes the SHA-256 over the whole of its files, which `digest` is; a model's own is another, see
     `bitsim.model.checkpoint.Model`.
+
+    `ignored`: keys and tensors of the files that change no number. `absent`: keys that were not there, and what they
+    were taken for. `notes`: what a reader of any result must know of the files.
     """
 
     path: Path
@@ -63,8 +68,19 @@ class Checkpoint:
     packing: str
     file_digest: Callable[[], str]
     tokenizer_class: str | None
+    ignored: tuple[str, ...] = ()
+    absent: Mapping[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """Reads all files at every access."""
         return self.file_digest()
+
+
+def note_on_zeros(names: Sequence[str], matrices: int) -> tuple[str, ...]:
+    """A warning about matrices that hold nothing but zeros, by name; nothing if there are none of all `matrices`."""
+    if not names:
+        return ()
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return (f"warning: {len(names)} of {matrices} matrices hold only zeros: {shown}",)

@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from bitsim.hw.constants import Evidence, Text
 from bitsim.hw.library import FromFile
 from bitsim.hw.source import problem
-from bitsim.model.config import Dtype, HiddenAct, LinearClass, ModelConfig, Norm, contradiction
+from bitsim.model.config import SELDOM, Biased, Dtype, HiddenAct, LinearClass, ModelConfig, Norm, contradiction
+from bitsim.model.rope_scaling import RopeScaling
 
 Size = Annotated[int, Field(gt=0, le=1 << 24)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -52,6 +53,12 @@ class Shape(FromFile):
     linear_class: LinearClass | None
     weight_bits_per_weight: Annotated[int | str, BeforeValidator(_fraction)]
     dtype: Dtype
+    rope_scaling: Annotated[RopeScaling, Field(discriminator="kind")] | None = None
+    qk_norm: bool = False
+    attention_bias: Biased = "none"
+    mlp_bias: bool = False
+    linear_norm_eps: Positive | None = None
+    sliding_window: Size | None = None
     source: Text | None = None
     evidence: Evidence = "assumed"
     assumed: dict[str, Text] = Field(default_factory=dict)
@@ -81,9 +88,13 @@ class Shape(FromFile):
             ),
         )
 
+    def _says(self, name: str) -> bool:
+        """Whether a field is for people: all but the name, and what most models lack only where one has it."""
+        return name != "name" and (name not in SELDOM or getattr(self, name) != SELDOM[name])
+
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
-        fields = {name: str(getattr(self, name)) for name in ModelConfig.__dataclass_fields__ if name != "name"}
+        fields = {name: str(getattr(self, name)) for name in ModelConfig.__dataclass_fields__ if self._says(name)}
         return (
             fields
             | {"source": f"{self.source or self.path} ({self.evidence})"}

@@ -1,0 +1,114 @@
+"""Matrices whose float values are formed from what is stored, rows at a time, whenever they are used."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from bitsim.errors import OperandError
+from bitsim.model.weights import FloatWeight, Stored
+from bitsim.quant.packing import Float32, Int8, pack_hf
+
+Int64 = npt.NDArray[np.int64]
+_BLOCK_VALUES = 1 << 22
+
+
+class DecodedWeight(FloatWeight):
+    """A `FloatWeight` (N, K) whose values come from `decode`, for types that numpy does not have.
+
+    `decode`: row numbers, int64 (R,) -> float32 (R, K), always the same. `bits`: stored bits of the matrix. Only the
+    rows that are asked for are formed, and none is kept.
+    """
+
+    __slots__ = ("_bits", "_shape", "decode")
+    decode: Callable[[Int64], Float32]
+    _shape: tuple[int, int]
+    _bits: int
+
+    def __init__(self, decode: Callable[[Int64], Float32], *, n: int, k: int, bits: int) -> None:
+        for name, value in {"decode": decode, "_shape": (n, k), "_bits": bits, "dtype": "float32"}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def stored(self) -> Stored:
+        """All values at once."""
+        return self.rows(0, self.n)
+
+    @property
+    def n(self) -> int:
+        return self._shape[0]
+
+    @property
+    def k(self) -> int:
+        return self._shape[1]
+
+    @property
+    def bits(self) -> int:
+        return self._bits
+
+    @property
+    def block_rows(self) -> int:
+        """So many rows are 16 MiB of values."""
+        return max(1, _BLOCK_VALUES // self.k)
+
+    def rows(self, low: int, high: int) -> Float32:
+        return self.decode(np.arange(low, min(high, self.n)))
+
+    def take(self, rows: Int64) -> Float32:
+        return self.decode(rows)
+
+    def part(self, rows: slice, k: slice) -> "DecodedWeight":
+        first, last, _ = rows.indices(self.n)
+        start, stop, _ = k.indices(self.k)
+        bits = self.bits * (last - first) * (stop - start) // (self.n * self.k)
+        return DecodedWeight(
+            lambda chosen: np.ascontiguousarray(self.decode(chosen + first)[:, start:stop]),
+            n=last - first,
+            k=stop - start,
+            bits=bits,
+        )
+
+    def digested(self) -> Iterator[Stored | bytes]:
+        yield f"float32 {self.n} {self.k}".encode()
+        for low in range(0, self.n, self.block_rows):
+            yield self.rows(low, low + self.block_rows)
+
+
+class ScaledTernary(DecodedWeight):
+    """Ternary (or binary) weights with several scales, multiplied with activations that are not quantised: W1.58A16.
+
+    `codes_at`: row numbers, int64 (R,) -> codes -1, 0, +1, int8 (R, K), always the same. `scales`: float32
+    (N / gn, K / gk); each multiplies a block of gn x gk codes, so that a value is `f32(code * scale)`, which is exact.
+    `bits`: of codes and scales as they are stored. Raises `OperandError` for a grid that does not divide the matrix.
+    """
+
+    __slots__ = ("codes_at", "scales")
+    codes_at: Callable[[Int64], Int8]
+    scales: Float32
+
+    def __init__(self, codes_at: Callable[[Int64], Int8], scales: Float32, *, n: int, k: int, bits: int) -> None:
+        if scales.ndim != 2 or scales.dtype != np.float32 or n % scales.shape[0] or k % scales.shape[1]:
+            raise OperandError(
+                f"scales of ternary weights ({n}, {k}): expected a float32 grid that divides them, got {scales.dtype} "
+                f"{scales.shape}"
+            )
+        super().__init__(self._scaled, n=n, k=k, bits=bits)
+        for name, value in {"codes_at": codes_at, "scales": scales}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Rows and positions of K that share a scale: (gn, gk)."""
+        return self.n // self.scales.shape[0], self.k // self.scales.shape[1]
+
+    def _scaled(self, rows: Int64) -> Float32:
+        gn, gk = self.block
+        codes = self.codes_at(rows).astype(np.float32).reshape(len(rows), self.k // gk, gk)
+        values: Float32 = codes * self.scales[rows // gn][:, :, None]
+        return values.reshape(len(rows), self.k)
+
+    def digested(self) -> Iterator[Stored | bytes]:
+        yield f"scaled ternary {self.n} {self.k} {self.scales.shape}".encode()
+        for low in range(0, self.n, self.block_rows):
+            yield pack_hf(self.codes_at(np.arange(low, min(low + self.block_rows, self.n))))
+        yield self.scales
