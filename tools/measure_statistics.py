@@ -16,11 +16,13 @@ Datapaths of 4-bit activations get the INT4 codes of arXiv 2411.04965, unless th
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from bitsim.datapath.registry import build_datapath
 from bitsim.datapath.template import CountedDatapath
 from bitsim.datapath.tiles import Tiles
 from bitsim.errors import OperandError
@@ -32,6 +34,7 @@ from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
+from bitsim.model.rounded import rounded
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.rows import OperatorRow
 from bitsim.results.setup import Execution
@@ -69,6 +72,8 @@ def numerics_on(model: Model, chip: Chip) -> str | None:
     own = model.config.default_numerics
     if not model.config.quantised:
         return own
+    if model.config.wide_weights and build_datapath(chip.bitlinear).weight_range == (-1, 1):
+        return None
     if not model.config.binary and not chip.bitlinear.zero_weights:
         return None
     widest = max(contract.activation_bits for contract in recipe_named(own).contracts)
@@ -209,6 +214,13 @@ def with_chip(model: Model, known: dict[str, Any], name: str) -> dict[str, Any]:
     return known | {"weight_zeros": zeros_now, "rates": kept}
 
 
+def measured_model(name: str) -> Model:
+    """A shipped model, or `MODEL@NUMERICS`: rounded to nearest."""
+    shipped, _, numerics = name.partition("@")
+    model = load_model(shipped)
+    return replace(rounded(model, recipe_named(numerics)), name=name) if numerics else model
+
+
 def written(statistics: dict[str, Any]) -> str:
     """The file's text."""
     shipped = dict.fromkeys(MEASURED_ON.values())
@@ -225,7 +237,7 @@ def main() -> None:
     given = parser.parse_args()
     known = yaml.safe_load(STATISTICS.read_text(encoding="utf-8")) if STATISTICS.exists() else {}
     for name in given.models or shipped:
-        model = load_model(name)
+        model = measured_model(name)
         known[name] = with_chip(model, known[name], given.chip) if given.chip else statistics_of(model)
     given.out.write_text(written(known), encoding="utf-8")
     print(f"written: {given.out}")

@@ -25,6 +25,11 @@ class Datapath(Hashable, Protocol):
         ...
 
     @property
+    def weight_range(self) -> tuple[int, int]:
+        """The integers that are legal weights; of floating point, those of int8."""
+        ...
+
+    @property
     def zero_acts(self) -> bool:
         """Whether an activation may be 0."""
         ...

@@ -4,13 +4,15 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from bitsim.errors import ConfigError
 from bitsim.model.rope_scaling import FrequencyFactors, RopeScaling
 
 HiddenAct = Literal["relu2", "silu", "gelu", "gelu_tanh"]
-LinearClass = Literal["bitlinear", "autobitlinear", "b1", "a48", "v2", "w158a16"]
+WeightOnly = Literal["w158a16", "w8a16", "w4a16_g32", "w4a16_g64", "w4a16_g128"]
+Rounded = Literal["w8a8", "w4a8", "w8a16", "w4a16_g32", "w4a16_g64", "w4a16_g128"]
+LinearClass = Literal["bitlinear", "autobitlinear", "b1", "a48", "v2", WeightOnly, Rounded]
 Norm = Literal["rms", "layer"]
 Biased = Literal["none", "qkv", "qkvo"]
 Dtype = Literal["bfloat16", "float16", "float32"]
@@ -21,7 +23,7 @@ NUMERICS: Mapping[LinearClass | None, str] = {
     "b1": "b1",
     "a48": "a48",
     "v2": "v2_a4",
-    "w158a16": "w158a16",
+    **{name: name for name in (*get_args(WeightOnly), *get_args(Rounded))},
     None: "float",
 }
 
@@ -35,8 +37,9 @@ class ModelConfig:
     * `norm`: "rms" is RMSNorm with weights, "layer" is LayerNorm without (BitNet b1).
     * `sub_norms`: a norm before o_proj and down_proj too (SubLN).
     * `linear_class`: the Hugging Face class, or the paper, whose linears these are; None for a model without quantised
-      linears, "w158a16" for ternary (or binary) weights that are multiplied with activations as they are. It decides
-      how scales are stored and which numerics the model is executed under.
+      linears, "w158a16" for ternary (or binary) weights that are multiplied with activations as they are; "w8a8" and
+      the like for a float model that was rounded to nearest. It decides how scales are stored and which numerics the
+      model is executed under.
     * `weight_bits_per_weight`: stored bits per weight of the linears, from the packing: 2 for Hugging Face's, 8/5 for
       five trits per byte, 1 for binary, 16 for FP16.
     * `dtype`: of the stored embedding, norms and unquantised linears.
@@ -100,8 +103,13 @@ class ModelConfig:
 
     @property
     def weight_only(self) -> bool:
-        """Whether the linears' weights are ternary (or binary) and their activations are not quantised."""
-        return self.linear_class == "w158a16"
+        """Whether the linears' weights are quantised and their activations are not."""
+        return self.linear_class in get_args(WeightOnly)
+
+    @property
+    def wide_weights(self) -> bool:
+        """Whether the weights of quantised linears are integers beyond -1, 0 and 1."""
+        return self.quantised and self.linear_class in get_args(Rounded)
 
     @property
     def binary(self) -> bool:

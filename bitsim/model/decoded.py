@@ -74,6 +74,33 @@ class DecodedWeight(FloatWeight):
             yield self.rows(low, low + self.block_rows)
 
 
+class ScaledIntegers(DecodedWeight):
+    """Integers with several scales, multiplied with activations that are not quantised.
+
+    `values`: int8 (N, K). `scales`: float32 (N, groups), each of a group of K; a value is `f32(integer * scale)`.
+    `bits`: of integers and scales as they are stored.
+    """
+
+    __slots__ = ("scales", "values")
+    values: Int8
+    scales: Float32
+
+    def __init__(self, values: Int8, scales: Float32, *, bits: int) -> None:
+        n, k = values.shape
+        super().__init__(self._scaled, n=n, k=k, bits=bits)
+        for name, value in {"values": values, "scales": scales}.items():
+            object.__setattr__(self, name, value)
+
+    def _scaled(self, rows: Int64) -> Float32:
+        grouped = self.values[rows].astype(np.float32).reshape(len(rows), self.scales.shape[1], -1)
+        values: Float32 = grouped * self.scales[rows][:, :, None]
+        return values.reshape(len(rows), self.k)
+
+    def digested(self) -> Iterator[Stored | bytes]:
+        yield f"scaled integers {self.n} {self.k} {self.scales.shape}".encode()
+        yield from (self.values, self.scales)
+
+
 class ScaledTernary(DecodedWeight):
     """Ternary (or binary) weights with several scales, multiplied with activations that are not quantised: W1.58A16.
 

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from bitsim.model.float_matmul import float_matmul
 from bitsim.model.operators import Operator
-from bitsim.model.weights import FloatWeight
+from bitsim.model.weights import CodedWeight, FloatWeight
 from bitsim.quant.contracts import Sums
-from bitsim.quant.packing import Float32, Int8, TernaryWeight
+from bitsim.quant.packing import Float32, Int8
 
 Bool = npt.NDArray[np.bool_]
 
@@ -17,7 +17,7 @@ Bool = npt.NDArray[np.bool_]
 class Executor(Protocol):
     """Executes (and counts, if it likes) one operator at a time, in the order of `forward_operators`."""
 
-    def bitlinear(self, op: Operator, x_q: Int8, weight: TernaryWeight, live: Bool | None = None) -> Sums:
+    def bitlinear(self, op: Operator, x_q: Int8, weight: CodedWeight, live: Bool | None = None) -> Sums:
         """The integer sums `x_q` int8 (M, K) times the codes (N, K): int32, int64 or float32 (M, N).
 
         `live`: (M, N), the outputs that are needed; None: all. The others are multiplied by zero, whatever they are.
@@ -36,7 +36,7 @@ class Executor(Protocol):
 class ReferenceExecutor:
     """Exact integer sums, wide matmuls in the contract's float32. Counts nothing."""
 
-    def bitlinear(self, op: Operator, x_q: Int8, weight: TernaryWeight, live: Bool | None = None) -> Sums:
+    def bitlinear(self, op: Operator, x_q: Int8, weight: CodedWeight, live: Bool | None = None) -> Sums:
         return exact_matmul(x_q, weight.codes())
 
     def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:

@@ -22,7 +22,7 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator, Phase
 from bitsim.model.rotary import rotary_table, rotate
 from bitsim.model.step import Logits
-from bitsim.model.weights import FloatWeight, LayerWeights, LinearWeight, ModelWeights
+from bitsim.model.weights import FloatWeight, IntegerWeight, LayerWeights, LinearWeight, ModelWeights
 from bitsim.quant.base import Contract
 from bitsim.quant.exact_means import layer_norm
 from bitsim.quant.packing import Float32, Int8, TernaryWeight
@@ -195,9 +195,9 @@ class _Step:
     def _product(self, name: str, x: _Activations, weight: LinearWeight, live: Bool | None) -> Float32:
         op = self._next(name)
         _check(op, (1, *x.x.shape), (weight.n, weight.k))
-        if isinstance(weight, TernaryWeight):
+        if isinstance(weight, TernaryWeight | IntegerWeight):
             if x.contract is None or x.q is None or x.s is None:
-                raise OperandError(f"{op.name}: ternary weights in a model whose linear_class is None")
+                raise OperandError(f"{op.name}: integer weights in a model whose activations are not quantised")
             sums = self.executor.bitlinear(op, x.q, weight, live)
             _check_result(op, sums, (op.m, op.n))
             return x.contract.rescale(sums, x.s, weight.scale)

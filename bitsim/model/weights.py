@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bitsim.errors import OperandError
 from bitsim.model.config import Dtype
-from bitsim.quant.packing import Float32, TernaryWeight, bf16_to_f32, f32_to_bf16
+from bitsim.quant.packing import Float32, Int8, TernaryWeight, bf16_to_f32, f32_to_bf16
 
 Stored = npt.NDArray[Any]
 _BLOCK_ROWS = 1024
@@ -98,7 +98,38 @@ class FloatWeight:
         yield self.stored
 
 
-LinearWeight = TernaryWeight | FloatWeight
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IntegerWeight:
+    """An (N, K) matrix of integers beyond -1, 0 and 1 with a scale for each row.
+
+    `values`: int8 (N, K). `scale`: float32 (N,). `bits`: of the integers as they are stored.
+    """
+
+    values: Int8
+    scale: Float32
+    bits: int
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.dtype != np.int8 or self.scale.shape != self.values.shape[:1]:
+            raise OperandError(
+                f"integer weight: expected int8 (N, K) and scales (N,), got {self.values.dtype} {self.values.shape} "
+                f"and {self.scale.shape}"
+            )
+
+    @property
+    def n(self) -> int:
+        return int(self.values.shape[0])
+
+    @property
+    def k(self) -> int:
+        return int(self.values.shape[1])
+
+    def codes(self) -> Int8:
+        return self.values
+
+
+CodedWeight = TernaryWeight | IntegerWeight
+LinearWeight = CodedWeight | FloatWeight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -175,6 +206,9 @@ def _digested(tensor: LinearWeight | Float32 | None) -> Iterator[Stored | bytes]
     if isinstance(tensor, TernaryWeight):
         yield f"ternary {tensor.n} {tensor.k} {tensor.scale.tobytes().hex()}".encode()
         yield tensor.packed
+    elif isinstance(tensor, IntegerWeight):
+        yield f"integers {tensor.n} {tensor.k}".encode()
+        yield from (tensor.values, tensor.scale)
     elif isinstance(tensor, FloatWeight):
         yield from tensor.digested()
     elif tensor is None:

@@ -6,11 +6,13 @@ implementations and the papers differ in the last bit, so a result always names 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bitsim.errors import OperandError
+from bitsim.quant.rounding import WeightRounding
 from bitsim.quant.weights import Floats, ternarise
 
 Float32 = npt.NDArray[np.float32]
@@ -46,8 +48,11 @@ class Contract:
       these are ("b1", "a48", "v2"); "w158a16": ternary weights, activations as they are; None: no quantised linears.
     * `quantise_activations(x)`: float32 (M, K) -> codes int8 (M, K) and scales float32 (M, 1). Whether the scale
       multiplies or divides is between this function and `rescale`.
-    * `rescale(acc, s, weight_scale)`: integer sums (M, N), as int32, int64 or float32 -> float32 (M, N).
+    * `rescale(acc, s, weight_scale)`: integer sums (M, N), as int32, int64 or float32 -> float32 (M, N). The weights'
+      scale is one float32, or float32 (N,) where each row has its own.
     * `quantise_weights(w)`: float (N, K) -> codes int8 (N, K) and the tensor's mean |W|, float32.
+    * `weights`: how the linears of a float model are rounded under this contract, instead of by `quantise_weights`;
+      None: not at all. `weight_only`: activations stay as they are.
     * `stored_scale(mean)`: the weight scale that a checkpoint of this contract stores for a tensor of mean |W|.
     * `activation_bits`: what one stored or moved activation occupies.
     * `code_range`: the least and greatest activation code, as the integers that enter the matmul. For 4-bit floats it
@@ -61,10 +66,12 @@ class Contract:
     name: str
     linear_class: str | None
     quantise_activations: ActivationQuantiser
-    rescale: Callable[[Sums, Float32, np.float32], Float32]
+    rescale: Callable[[Sums, Float32, Any], Float32]
     stored_scale: Callable[[np.float32], np.float32]
     quantise_weights: WeightQuantiser = ternarise
     activation_bits: int = 8
+    weights: WeightRounding | None = None
+    weight_only: bool = False
     code_range: tuple[int, int] = (-128, 127)
     power_of_two: bool = False
     quantise_work: VectorWork = absmax_work
@@ -75,7 +82,7 @@ class Contract:
     @property
     def quantised(self) -> bool:
         """Whether activations become codes at all."""
-        return self.linear_class not in (None, "w158a16")
+        return self.linear_class is not None and not self.weight_only
 
 
 def check_activations(x: Float32) -> None:

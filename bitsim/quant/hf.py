@@ -49,21 +49,23 @@ def _rescale_faq(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
     return (acc.astype(np.float32, copy=False) / np.float32(weight_scale)) / s
 
 
-def _not_quantised(*_: object) -> tuple[Int8, Float32]:
+def not_quantised(*_: object) -> tuple[Int8, Float32]:
+    """The activation quantiser of contracts without one."""
     raise ConfigError(
-        "numerics 'float' and 'w158a16' have no quantised activations; choose a contract of the model's linear_class"
+        "numerics such as 'float' have no quantised activations; choose a contract of the model's linear_class"
+    )
+
+
+def weights_of_tensors(w: Floats) -> tuple[Int8, np.float32]:
+    """The weight quantiser of contracts whose weights have no single scale."""
+    raise ConfigError(
+        "numerics such as 'float' quantise no weights per tensor; choose a contract of the model's linear_class"
     )
 
 
 def _no_rescale(acc: Sums, s: Float32, weight_scale: np.float32) -> Float32:
     raise ConfigError(
-        "numerics 'float' and 'w158a16' have no quantised activations; choose a contract of the model's linear_class"
-    )
-
-
-def _no_weights(w: Floats) -> tuple[Int8, np.float32]:
-    raise ConfigError(
-        "numerics 'float' and 'w158a16' have no quantised activations; choose a contract of the model's linear_class"
+        "numerics such as 'float' have no quantised activations; choose a contract of the model's linear_class"
     )
 
 
@@ -126,10 +128,11 @@ FAQ_B1 = Contract(
 W158A16 = Contract(
     name="w158a16",
     linear_class="w158a16",
-    quantise_activations=_not_quantised,
+    weight_only=True,
+    quantise_activations=not_quantised,
     rescale=_no_rescale,
     stored_scale=store_mean,
-    quantise_weights=_no_weights,
+    quantise_weights=weights_of_tensors,
     activation_bits=16,
     source="torch nn.Linear on weights that are code times scale, as TriLM is published (arXiv 2407.12327)",
     evidence="logits within 1e-5 of transformers 5.24.0 in float32: shared/golden/families/trilm",
@@ -137,8 +140,8 @@ W158A16 = Contract(
 FLOAT = Contract(
     name="float",
     linear_class=None,
-    quantise_activations=_not_quantised,
+    quantise_activations=not_quantised,
     rescale=_no_rescale,
     stored_scale=store_mean,
-    quantise_weights=_no_weights,
+    quantise_weights=weights_of_tensors,
 )

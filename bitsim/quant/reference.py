@@ -33,6 +33,12 @@ def bf16(value: float) -> float:
     return math.copysign(nearest, value)
 
 
+def f16(value: float) -> float:
+    """The float16 nearest to `value`, ties to even; raises `OverflowError` beyond float16."""
+    half: float = struct.unpack("<e", struct.pack("<e", value))[0]
+    return half
+
+
 EPS = f32(1e-5)
 SQRT7 = f32(math.sqrt(7))
 
@@ -169,6 +175,19 @@ def fp4(x: Token, mantissa_bits: int, max_code: int) -> Quantised:
     return codes, f32(gamma / max_code)
 
 
+def nearest_token(x: Token) -> Quantised:
+    """W8A8 and W4A8: one division for the step, one for each code; the step multiplies."""
+    step = f32(max(absmax(x), EPS) / 127)
+    return [round(f32(v / step)) for v in x], step
+
+
+def nearest_weights(w: Token, bits: int) -> Quantised:
+    """A row, or a group of one, to integers of `bits`; the scale is an FP16 value."""
+    most = 2 ** (bits - 1) - 1
+    scale = f16(f32(max(absmax(w), EPS) / most))
+    return [int(clip(round(f32(v / scale)), -most - 1, most)) for v in w], scale
+
+
 def hadamard(x: Token) -> list[float]:
     """`H_m [a; b] = [H a + H b; H a - H b]`, then one multiplication by 1 / sqrt n."""
 
@@ -212,6 +231,8 @@ ACTIVATIONS: dict[str, Callable[[Token], Quantised]] = {
     "v2_int4": int4,
     "v2_hadamard_int8": lambda x: int8(hadamard(x)),
     "v2_hadamard_int4": lambda x: int4(hadamard(x)),
+    "w8a8": nearest_token,
+    "w4a8": nearest_token,
 }
 
 
@@ -265,7 +286,7 @@ _CLAMPED = (
 )
 _BINARY = ("b1", "b1_rint", "b1_nonnegative", "b1_nonnegative_range")
 WEIGHTS: dict[str, Callable[[Token], Quantised]] = {
-    **dict.fromkeys(ACTIVATIONS, ternarise_added),
+    **dict.fromkeys((name for name in ACTIVATIONS if ACTIVATIONS[name] is not nearest_token), ternarise_added),
     **dict.fromkeys(_CLAMPED, ternarise),
     **dict.fromkeys(_BINARY, binarise),
     "faq_b1": binarise_faq,

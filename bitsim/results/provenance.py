@@ -83,7 +83,7 @@ def notes_on_shape(model: Model, *, positions: int) -> tuple[str, ...]:
         )
     if config.weight_only:
         notes.append(
-            "the weights are ternary, activations are not quantised (W1.58A16): linears run on the wide datapath as "
-            "16-bit floats, with the traffic of the weights as they are stored"
+            f"{config.linear_class}: weights are quantised, activations are not: linears run on the wide datapath as "
+            "16-bit floats, with the traffic of the weights as they are stored; dequantising them is not counted"
         )
     return tuple(notes)

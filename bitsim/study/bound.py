@@ -14,6 +14,7 @@ from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
+from bitsim.model.weights import CodedWeight
 from bitsim.quant.packing import TernaryWeight
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.outcome import Makers, Outcome
@@ -80,10 +81,11 @@ class RangeExecutor(ChipExecutor):
         self.depths: dict[str, int] = {}
         self._whole: dict[str, Any] = {}
 
-    def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
+    def bitlinear(self, op: Operator, x_q: Array, weight: CodedWeight, live: Array | None = None) -> Array:
         y = super().bitlinear(op, x_q, weight, live)
         self.depths[op.name] = op.k
         if op.name not in self._whole:
+            assert isinstance(weight, TernaryWeight)  # numerics are the model's own
             packed = PackedTernary.from_hf_bytes(weight.packed, weight.n)
             self._whole[op.name] = self.placement.bitlinear.prepare(packed)
         for register, reached in self.placement.bitlinear.seen(x_q, self._whole[op.name]).items():

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from bitsim.datapath.base import Statistics
-from bitsim.errors import BitsimError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
@@ -13,22 +12,20 @@ from bitsim.model.experts import Experts
 from bitsim.model.footprint import Footprint, footprint
 from bitsim.model.forward import check_numerics
 from bitsim.model.generate import chunks
-from bitsim.quant.recipes import Recipe, recipe_named
+from bitsim.model.rounded import rounded
+from bitsim.quant.recipes import recipe_named
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
 from bitsim.results.setup import Causal, PromptLogits, Scheduling, Workload
 from bitsim.schedule import ASSUMPTIONS, Objective, Placement
 from bitsim.study.capacity import check_capacity, longest_contexts
+from bitsim.study.codes import check_codes, check_weights
 from bitsim.study.goal import placement_for
 from bitsim.study.statistics import statistics_for
 from bitsim.study.steps import Steps, all_layers, at_layer, book_decode, book_prefill
 
 SLOWEST = "cycles of linears are those of activations without zeros and all outputs needed: a run takes no more"
-
-
-class EstimateError(BitsimError):
-    """The chip can't take the model's activations."""
 
 
 def estimate(
@@ -72,12 +69,14 @@ def estimate(
     )
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
+    recipe = recipe_named(numerics or model.config.default_numerics)
+    model = rounded(model, recipe)
     config = model.config
-    recipe = recipe_named(numerics or config.default_numerics)
     check_numerics(config, recipe)
     check_codes(config, chip, recipe)
     used = statistics_for(config, chip, statistics)
     placement, ledger = placement_for(chip, objective), OperatorLedger()
+    check_weights(config, placement)
     all_experts = 1 if experts is None else experts.total
     stored = footprint(config, recipe, positions=prefill + decode, batch=batch, experts=all_experts)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
@@ -115,23 +114,6 @@ def notes_on_contexts(placement: Placement, config: ModelConfig, stored: Footpri
     longest = longest_contexts(placement, config, stored, batch)
     found = ", ".join(f"{positions:,} at {bits}" for bits, positions in longest.items())
     return (f"memory has room for so many positions in each of {batch} sequences, by bits of keys and values: {found}",)
-
-
-def check_codes(config: ModelConfig, chip: Chip, recipe: Recipe) -> None:
-    """Raise `EstimateError` for numerics with activation codes that the chip's BitLinear does not take."""
-    widest = chip.bitlinear.widest_act
-    for contract in recipe.contracts if config.quantised else ():
-        low, high = contract.code_range
-        if contract.activation_bits > widest:
-            raise EstimateError(
-                f"numerics {recipe.name} have codes of {contract.activation_bits} bits, {chip.name} takes activations "
-                f"of at most {widest} (choose other numerics or another chip)"
-            )
-        if not -(1 << widest - 1) <= low <= high < 1 << widest - 1:
-            raise EstimateError(
-                f"numerics {recipe.name} have codes of {low}..{high}, {chip.name} takes {-(1 << widest - 1)}.."
-                f"{(1 << widest - 1) - 1} (choose other numerics or another chip)"
-            )
 
 
 def notes_on_experts(config: ModelConfig, experts: Experts | None) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
+from bitsim.model.rounded import rounded
 from bitsim.model.weights import ModelWeights
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import recipe_named
@@ -26,6 +27,7 @@ from bitsim.results.provenance import inputs_of
 from bitsim.results.rows import SPARSITY_COLUMNS, sparsity
 from bitsim.results.setup import Execution, check_count
 from bitsim.schedule.place import Placement
+from bitsim.study.codes import check_weights
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import byte_level_weights, text_tokens
 
@@ -125,6 +127,8 @@ def evaluate(
     Raises `ConfigError` for a model that is not byte-level, or for accumulators of a model without BitLinear.
     """
     model = model if isinstance(model, Model) else load_model(model)
+    recipe = recipe_named(numerics or model.config.default_numerics)
+    model = rounded(model, recipe)
     chip = load_chip(chip)
     weights = byte_level_weights(model)
     widths, modes, kept = _listed(acc_bits, int), _listed(overflow, str), _listed(kv_bits, int)
@@ -137,7 +141,7 @@ def evaluate(
     data, name = text_tokens(text, limit)
     if data.size < 2:
         raise PromptError(f"{name}: expected at least 2 bytes, got {data.size}")
-    execution = Execution(recipe=recipe_named(numerics or model.config.default_numerics), toggles="off")
+    execution = Execution(recipe=recipe, toggles="off")
     window = min(model.config.max_position_embeddings, data.size - 1)
     variants = list(product([chip.with_accumulators(bits, mode) for bits, mode in product(widths, modes)], kept))
     windows = len(range(0, data.size - 1, window))
@@ -168,7 +172,9 @@ def _score(
 ) -> Score:
     """One variant on bytes `data`, int64 (T,)."""
     config, recipe = model.config, execution.recipe
-    executor = ChipExecutor(Placement(chip), execution)
+    placement = Placement(chip)
+    check_weights(config, placement)
+    executor = ChipExecutor(placement, execution)
     bits = 0.0
     for done, start in enumerate(range(0, data.size - 1, window)):
         fed = data[start : min(start + window, data.size - 1)]

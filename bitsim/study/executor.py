@@ -17,7 +17,7 @@ from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events, total
 from bitsim.model.float_matmul import float_matmul
 from bitsim.model.operators import Operator
-from bitsim.model.weights import FloatWeight
+from bitsim.model.weights import CodedWeight, FloatWeight
 from bitsim.quant.packing import TernaryWeight
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.setup import Execution
@@ -57,14 +57,13 @@ class ChipExecutor:
         self._prepared: dict[tuple[str, Layout], TiledWeights] = {}
         self._recent: dict[int, tuple[Operator, Placed]] = {}  # by identity: most operators recur in every step
 
-    def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
+    def bitlinear(self, op: Operator, x_q: Array, weight: CodedWeight, live: Array | None = None) -> Array:
         datapath, tiles = self.placement.bitlinear, self.tiles(op)
         with naming(op):
             laid = op.name, layout_of(datapath, tiles)
             prepared = self._prepared.get(laid)
             if prepared is None:
-                packed = PackedTernary.from_hf_bytes(weight.packed, weight.n)
-                prepared = self._prepared[laid] = prepare_tiles(datapath, packed, laid[1])
+                prepared = self._prepared[laid] = prepare_tiles(datapath, _stored_codes(weight), laid[1])
             done = execute_tiles(datapath, x_q, prepared, tiles, toggles=self._toggles, seed=self._seed, live=live)
         self._book(op, [done])
         deviation = done.deviation
@@ -183,6 +182,13 @@ def _keep_freed_memory() -> None:
     Otherwise every step maps and clears the pages of its arrays anew: 30 % of the CPU time of an evaluation.
     """
     np.empty(_LARGE_BLOCK, np.uint8)
+
+
+def _stored_codes(weight: CodedWeight) -> PackedTernary | Array:
+    """What a datapath lays out: ternary codes as they are packed, wider integers one by one."""
+    if isinstance(weight, TernaryWeight):
+        return PackedTernary.from_hf_bytes(weight.packed, weight.n)
+    return weight.codes()
 
 
 def live_macs(x_q: Array, n: int, live: Array | None) -> int:

@@ -8,6 +8,7 @@ from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
+from bitsim.model.weights import CodedWeight
 from bitsim.quant.packing import TernaryWeight
 from bitsim.quant.recipes import recipe_named
 from bitsim.study.held_out import byte_level_weights, first_window
@@ -30,7 +31,8 @@ class Recorder(ReferenceExecutor):
     def __init__(self) -> None:
         self.calls: list[LinearCall] = []
 
-    def bitlinear(self, op: Operator, x_q: Array, weight: TernaryWeight, live: Array | None = None) -> Array:
+    def bitlinear(self, op: Operator, x_q: Array, weight: CodedWeight, live: Array | None = None) -> Array:
+        assert isinstance(weight, TernaryWeight)  # numerics are the model's own
         y: Array = super().bitlinear(op, x_q, weight, live)
         self.calls.append(LinearCall(op=op, x_q=x_q, weight=weight, live=live, y=y))
         return y

@@ -10,6 +10,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.footprint import footprint
 from bitsim.model.generate import chunks, generate
+from bitsim.model.rounded import rounded
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
@@ -19,6 +20,7 @@ from bitsim.schedule import Objective
 from bitsim.schedule.attention import Queries
 from bitsim.schedule.place import ASSUMPTIONS
 from bitsim.study.capacity import check_capacity
+from bitsim.study.codes import check_weights
 from bitsim.study.executor import ChipExecutor, OnOperator
 from bitsim.study.goal import placement_for
 
@@ -79,11 +81,13 @@ def run(
     if random_weights is not None:
         model = random_model(model.config, random_weights, notes=model.notes)
     recipe = recipe_named(numerics or model.config.default_numerics)
+    model = rounded(model, recipe)
     workload = Workload(prefill=len(ids), decode=new_tokens, causal=causal, logits=logits)
     execution = Execution(recipe=recipe, toggles=toggles, wide=wide, seed=seed)
     placement = placement_for(chip, scheduling.objective)
     executor = ChipExecutor(placement, execution, on_operator=on_operator)
     config = model.config
+    check_weights(config, placement)
     queries = Queries(placement=placement, config=config, recipe=recipe, causal=causal == "triangle")
     stored = footprint(config, recipe, positions=len(ids) + new_tokens, batch=1)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from bitsim.datapath.base import Statistics
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
-from bitsim.model.config import LinearClass, ModelConfig
+from bitsim.model.config import LinearClass, ModelConfig, WeightOnly
 
 MEASURED_ON: Mapping[LinearClass | None, str] = {
     "bitlinear": "tiny-b158",
@@ -23,7 +23,9 @@ MEASURED_ON: Mapping[LinearClass | None, str] = {
     "b1": "tiny-b1",
     "a48": "tiny-a48",
     "v2": "tiny-v2",
-    "w158a16": "tiny-fp16",
+    "w8a8": "tiny-fp16@w8a8",
+    "w4a8": "tiny-fp16@w4a8",
+    **dict.fromkeys(get_args(WeightOnly), "tiny-fp16"),
     None: "tiny-fp16",
 }
 

@@ -127,7 +127,7 @@ def test_weight_only_models_run_as_floats_with_the_traffic_of_their_bits():
     results = [run(load_model(folder, ternarise=how), CHIP, tokens=[1, 5, 17], new_tokens=2) for how in (None, "exact")]
     floats, ternary = results
     np.testing.assert_array_equal(ternary.logits, floats.logits)
-    assert any("W1.58A16" in note for note in ternary.notes)
+    assert any("w158a16: weights are quantised" in note for note in ternary.notes)
     read = [
         sum(row.events["dram.weights.read_bits"] for row in result.rows if row.kind == "linear") for result in results
     ]

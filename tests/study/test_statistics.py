@@ -13,7 +13,7 @@ from bitsim.model.catalogue import SHIPPED
 from bitsim.model.checkpoint import load_model
 from bitsim.schedule import Placement
 from bitsim.study import estimate
-from bitsim.study.estimate import EstimateError
+from bitsim.study.codes import EstimateError
 from bitsim.study.statistics import MEASURED_ON, default_statistics
 from tests.chips import takes
 from tools.measure_statistics import executed, matmuls

@@ -9,7 +9,7 @@ import numpy as np
 
 from bitsim.model.config import SELDOM, ModelConfig
 from bitsim.model.files.opened import Checkpoint
-from bitsim.model.weights import LinearWeight
+from bitsim.model.weights import IntegerWeight, LinearWeight
 from bitsim.quant.packing import TernaryWeight, UInt8
 
 _BLOCK_ROWS = 256
@@ -109,6 +109,8 @@ def _zeros(weight: LinearWeight) -> int:
     if isinstance(weight, TernaryWeight):
         packed = weight.packed
         return sum(_zero_codes(packed[i : i + _BLOCK_ROWS]) for i in range(0, len(packed), _BLOCK_ROWS))
+    if isinstance(weight, IntegerWeight):
+        return int((weight.values == 0).sum())
     starts = range(0, weight.n, _BLOCK_ROWS)
     return sum(int((weight.rows(i, i + _BLOCK_ROWS) == 0).sum()) for i in starts)
 

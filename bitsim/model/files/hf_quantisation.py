@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from bitsim.errors import CheckpointError
-from bitsim.model.config import LinearClass
+from bitsim.model.config import LinearClass, Rounded, WeightOnly
 from bitsim.model.files.hf_keys import Keys
 
 Storage = Literal["2bit", "trits5_offset", "trits5_sign", "1bit", "master", "master_fp32"]
 # Our own key beside Hugging Face's, for layouts that transformers does not have.
 PACKING_KEY = "bitsim_packing"
-_LINEAR_CLASSES: Mapping[str, LinearClass] = {name: name for name in get_args(LinearClass) if name != "w158a16"}
+_MADE_HERE = {*get_args(WeightOnly), *get_args(Rounded)}  # by bitsim, from float models: no file says so
+_LINEAR_CLASSES: Mapping[str, LinearClass] = {n: n for n in get_args(LinearClass) if n not in _MADE_HERE}
 _MODES: Mapping[str, Literal["offline", "online"]] = {"offline": "offline", "online": "online"}
 _PACKINGS: Mapping[str, Storage] = {name: name for name in get_args(Storage) if not name.startswith("master")}
 _NORM_EPS = 1e-6
