@@ -11,6 +11,7 @@ from bitsim.cli.options import (
     numerics_option,
     output_options,
     schedule_options,
+    storage_options,
     ternarise_option,
     trace_option,
 )
@@ -26,6 +27,7 @@ from bitsim.cli.options import (
 @click.option("--active-experts", type=click.IntRange(min=1), help="How many of them a token uses (default: 1).")
 @numerics_option
 @ternarise_option
+@storage_options
 @schedule_options
 @trace_option
 @output_options

@@ -39,6 +39,12 @@ def listed(kind: type[int] | type[str]) -> Callable[[click.Context, click.Parame
 numerics_option = click.option(
     "--numerics", help="Numerics, a contract or a recipe by name (default: what the checkpoint's config says)."
 )
+storage_options = together(
+    click.option("--packing", help="How quantised linears are stored, such as trits5_offset (default: as they are)."),
+    click.option("--kv-bits", type=int, help="16, 8, 4 or 3 bits per key and value (default: what the numerics say)."),
+    click.option("--head-bits", type=int, help="16, 8 or 4 bits per weight of the head: rows rounded to nearest."),
+    click.option("--embedding-bits", type=int, help="The same of the embedding."),
+)
 chip_option = click.option("--chip", default="ternary-ws-64x64", show_default=True, help="Name or YAML file of a chip.")
 
 schedule_options = together(

@@ -12,6 +12,7 @@ from bitsim.cli.options import (
     generation_options,
     output_options,
     schedule_options,
+    storage_options,
     ternarise_option,
     trace_option,
 )
@@ -25,6 +26,7 @@ from bitsim.cli.terminal import echo_text, note
 @generation_options
 @execution_options
 @ternarise_option
+@storage_options
 @schedule_options
 @trace_option
 @output_options

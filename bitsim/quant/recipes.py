@@ -6,11 +6,11 @@ linears.
 
 from dataclasses import dataclass, replace
 
-from bitsim.errors import UnknownNameError
+from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.quant import a48, b1, v2
 from bitsim.quant.base import Contract
 from bitsim.quant.contracts import CONTRACTS
-from bitsim.quant.kv import KV_FORMATS, KVFormat
+from bitsim.quant.kv import KV_FORMATS, KV_OF_BITS, KVFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,3 +117,12 @@ def recipe_named(name: str) -> Recipe:
     if name not in NUMERICS:
         raise UnknownNameError("numerics", name, NUMERICS)
     return NUMERICS[name]
+
+
+def with_kv(recipe: Recipe, bits: int | None) -> Recipe:
+    """`recipe` with keys and values of so many bits: 16, 8, 4 or 3; None: as it says. Raises `ConfigError`."""
+    if bits is None:
+        return recipe
+    if bits != 16 and bits not in KV_OF_BITS:
+        raise ConfigError(f"kv_bits: expected one of {', '.join(map(str, (16, *KV_OF_BITS)))}, got {bits!r}")
+    return replace(recipe, kv=KV_OF_BITS.get(bits))

@@ -10,11 +10,10 @@ from bitsim.errors import ConfigError
 from bitsim.hw.gpu import Gpu
 from bitsim.model.config import ModelConfig
 from bitsim.model.footprint import embedding_bits, kv_bits, linears_bits
-from bitsim.quant.kv import KV_OF_BITS, KVStorage
-from bitsim.quant.recipes import Recipe
+from bitsim.quant.kv import KVStorage
+from bitsim.quant.recipes import Recipe, with_kv
 
 Numbers = npt.NDArray[Any]
-KV_BITS: dict[int, KVStorage] = {16: 16} | KV_OF_BITS
 HALF_BYTES, LOGIT_BYTES = 2, 4
 WORKSPACE = (
     "workspace: FP16 buffers of one layer (residual, its norm, and the larger of attention's and the FFN's) for the "
@@ -24,11 +23,7 @@ WORKSPACE = (
 
 def kv_storage(bits: int | None, recipe: Recipe) -> KVStorage:
     """How keys and values are stored: as asked, or as the numerics say, or 16 bits; raises `ConfigError`."""
-    if bits is None:
-        return recipe.kv or 16
-    if bits not in KV_BITS:
-        raise ConfigError(f"kv_bits: expected one of {', '.join(map(str, KV_BITS))}, got {bits!r}")
-    return KV_BITS[bits]
+    return with_kv(recipe, bits).kv or 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from bitsim.model.footprint import Footprint, footprint
 from bitsim.model.forward import check_numerics
 from bitsim.model.generate import chunks
 from bitsim.model.rounded import rounded
-from bitsim.quant.recipes import recipe_named
+from bitsim.model.variants import stored_as
+from bitsim.quant.recipes import recipe_named, with_kv
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
@@ -39,6 +40,10 @@ def estimate(
     causal: Causal | None = None,
     logits: PromptLogits = "last",
     numerics: str | None = None,
+    packing: str | None = None,
+    kv_bits: int | None = None,
+    head_bits: int | None = None,
+    embedding_bits: int | None = None,
     statistics: Statistics | None = None,
     objective: Objective = "latency",
     chunk: int | None = None,
@@ -47,15 +52,18 @@ def estimate(
 ) -> Result:
     """Events, cycles and energy of `prefill` prompt tokens and `decode` new ones, for `batch` sequences.
 
-    Data-dependent events come from `statistics` (default: measured on the shipped model of the same kind, see
-    `bitsim.study.statistics`); all others are exact and equal those of `run`. `numerics`: a contract or recipe by name;
-    None takes the model's own. `merge_heads`: count attention as one matmul over all heads, as the energy table of
-    arXiv 2310.11453 does. `causal`: "triangle" works a prompt's attention off in blocks of tokens that skip what lies
-    behind them, "full" computes the whole rectangle and masks it; by default the triangle, with `merge_heads` the
-    rectangle. `logits`: of the prompt's "last" position, or of "all". `objective`: what tiles and loop orders are
-    chosen for. `chunk`: most prompt tokens per step (None: all). `beyond_capacity`: estimate a model that memory has no
-    room for. A phase of 0 tokens is empty. `experts`: a mixture of experts, each of which is the FFN of the model's
-    shape.
+    * Data-dependent events come from `statistics` (default: measured on the shipped model of the same kind, see
+      `bitsim.study.statistics`); all others are exact and equal those of `run`. A phase of 0 tokens is empty.
+    * `numerics`: a contract or recipe by name; None takes the model's own. `packing`, `head_bits`, `embedding_bits`:
+      how linears, head and embedding are stored, see `bitsim.model.variants`. `kv_bits`: 16, 8, 4 or 3 per key and
+      value, None as the numerics say.
+    * `merge_heads`: count attention as one matmul over all heads, as the energy table of arXiv 2310.11453 does.
+      `causal`: "triangle" works a prompt's attention off in blocks of tokens that skip what lies behind them, "full"
+      computes the whole rectangle and masks it; by default the triangle, with `merge_heads` the rectangle. `logits`:
+      of the prompt's "last" position, or of "all".
+    * `objective`: what tiles and loop orders are chosen for. `chunk`: most prompt tokens per step (None: all).
+      `beyond_capacity`: estimate a model that memory has no room for. `experts`: a mixture of experts, each of which is
+      the FFN of the model's shape.
     """
     scheduling = Scheduling(objective=objective, chunk=chunk, beyond_capacity=beyond_capacity)
     workload = Workload(
@@ -69,8 +77,9 @@ def estimate(
     )
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
-    recipe = recipe_named(numerics or model.config.default_numerics)
+    recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
     model = rounded(model, recipe)
+    model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits)
     config = model.config
     check_numerics(config, recipe)
     check_codes(config, chip, recipe)
@@ -90,6 +99,7 @@ def estimate(
         inputs=inputs_of(model, chip, numerics=recipe.name)
         | {"prefill": prefill, "decode": decode, "batch": batch, "merge_heads": merge_heads}
         | {"causal": workload.causal, "logits": logits}
+        | {"packing": packing, "kv_bits": kv_bits, "head_bits": head_bits, "embedding_bits": embedding_bits}
         | {"objective": objective, "chunk": chunk, "experts": experts and f"{experts.active} of {experts.total}"},
         notes=(
             f"data-dependent events from statistics, taken over for all shapes, phases and tiles: {used.source}",

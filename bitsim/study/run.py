@@ -12,7 +12,9 @@ from bitsim.model.footprint import footprint
 from bitsim.model.generate import chunks, generate
 from bitsim.model.rounded import rounded
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer
-from bitsim.quant.recipes import recipe_named
+from bitsim.model.variants import stored_as
+from bitsim.quant.kv import KVStorage
+from bitsim.quant.recipes import recipe_named, with_kv
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
 from bitsim.results.setup import Causal, Execution, PromptLogits, Scheduling, Wide, Workload, check_count
@@ -35,6 +37,10 @@ def run(
     tokens: Sequence[int] | None = None,
     new_tokens: int = 0,
     numerics: str | None = None,
+    packing: str | None = None,
+    kv_bits: int | None = None,
+    head_bits: int | None = None,
+    embedding_bits: int | None = None,
     temperature: float = 0.0,
     seed: int = 0,
     toggles: Toggles = "sample",
@@ -52,7 +58,9 @@ def run(
 
     * `prompt` (text) or `tokens` (ids), one of them; with random weights the ids of a prompt are its bytes.
       `temperature` 0 is greedy, else sampling with `seed`.
-    * `numerics`: a contract or recipe by name; None takes what the checkpoint's config says, in float32.
+    * `numerics`: a contract or recipe by name; None takes what the checkpoint's config says, in float32. `packing`,
+      `head_bits`, `embedding_bits`: how linears, head and embedding are stored, see `bitsim.model.variants`; `kv_bits`:
+      16, 8, 4 or 3 per key and value, None as the numerics say.
     * `toggles`: those of registers that see running sums (partial sums, pipelines) counted on all output columns
       ("exact"), on an eighth of the column tiles (at most 8) scaled up ("sample") or not at all ("off"). `wide`: values
       of QK^T, PV and head in the contract's float32 or as the wide datapath rounds them; both are counted on the
@@ -80,8 +88,9 @@ def run(
     ids = prompt_tokens(model, prompt, tokens, as_bytes=random_weights is not None)
     if random_weights is not None:
         model = random_model(model.config, random_weights, notes=model.notes)
-    recipe = recipe_named(numerics or model.config.default_numerics)
+    recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
     model = rounded(model, recipe)
+    model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits)
     workload = Workload(prefill=len(ids), decode=new_tokens, causal=causal, logits=logits)
     execution = Execution(recipe=recipe, toggles=toggles, wide=wide, seed=seed)
     placement = placement_for(chip, scheduling.objective)
@@ -92,6 +101,8 @@ def run(
     stored = footprint(config, recipe, positions=len(ids) + new_tokens, batch=1)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
     words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
+
+    kv = recipe.kv or (16 if wide == "datapath" or kv_bits == 16 else 32)
 
     def announce(token: int) -> None:
         if on_token:
@@ -105,7 +116,7 @@ def run(
         recipe,
         temperature=temperature,
         seed=seed,
-        kv=recipe.kv or (16 if wide == "datapath" else 32),
+        kv=kv,
         chunk=chunk,
         query_block=queries.block,
         logits=logits,
@@ -117,6 +128,7 @@ def run(
         rows=executor.ledger.rows(),
         inputs=inputs_of(model, chip, numerics=recipe.name)
         | {"wide": wide, "toggles": toggles, "seed": seed, "temperature": temperature, "objective": objective}
+        | {"packing": packing, "kv_bits": kv_bits, "head_bits": head_bits, "embedding_bits": embedding_bits}
         | {"chunk": chunk, "causal": causal, "logits": logits, "random_weights": random_weights},
         notes=(
             *notes_on(model, chip, recipe, positions=len(done)),
@@ -124,7 +136,7 @@ def run(
             *queries.note(chunks(len(ids), chunk)),
             *notes_on_plans(executor.placement),
             *remarks_on(model, executor.placement),
-            *notes_of(executor, model, execution),
+            *notes_of(executor, model, execution, kv),
         ),
         workload=workload,
         scheduling=scheduling,
@@ -147,8 +159,8 @@ def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None
     return [int(token) for token in words.encode(prompt)]
 
 
-def notes_of(executor: ChipExecutor, model: Model, execution: Execution) -> tuple[str, ...]:
-    """What a reader of the result must know about how it was counted."""
+def notes_of(executor: ChipExecutor, model: Model, execution: Execution, kv: KVStorage) -> tuple[str, ...]:
+    """What a reader of the result must know about how it was counted; `kv`: how the cache keeps its values."""
     notes = [*executor.toggle_notes()]
     wide_kinds = "QK^T, PV and head" if model.config.quantised else "linears, QK^T, PV and head"
     if execution.wide == "float32":
@@ -156,7 +168,7 @@ def notes_of(executor: ChipExecutor, model: Model, execution: Execution) -> tupl
             f"values of {wide_kinds} are float32 as the contract says; their events are those of the wide datapath on "
             "the same operands"
         )
-        if execution.recipe.kv is None:
+        if kv == 32:
             notes.append("values of the KV cache are float32; KV traffic is counted at 16 bits per value")
     if execution.wide == "datapath":
         notes += [

@@ -59,6 +59,8 @@ class Shape(FromFile):
     mlp_bias: bool = False
     linear_norm_eps: Positive | None = None
     sliding_window: Size | None = None
+    head_bits: Literal[16, 8, 4] = 16
+    embedding_bits: Literal[16, 8, 4] = 16
     source: Text | None = None
     evidence: Evidence = "assumed"
     assumed: dict[str, Text] = Field(default_factory=dict)
