@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from bitsim.model.operators import Operator, Phase, lone_linear
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.provenance import notes_on_plans
 from bitsim.results.result import Result
+from bitsim.results.rows import OperatorRow
 from bitsim.results.setup import Scheduling, Workload, check_count
 from bitsim.schedule import ASSUMPTIONS, Objective
 from bitsim.study.capacity import check_capacity
@@ -24,14 +25,15 @@ from bitsim.study.goal import placement_for
 from bitsim.study.statistics import default_statistics
 from bitsim.study.steps import expected_events
 
-TERNARY_BITS = Fraction(2)
+TERNARY_BITS, MOST_TERNARY_BITS, FP16_BITS = Fraction(2), 3, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatmulShape:
-    """`count` quantised linears `Y[M, N] = X[M, K] W[N, K]^T` with ternary weights, each with weights of its own.
+    """`count` linears `Y[M, N] = X[M, K] W[N, K]^T`, each with weights of its own.
 
-    `weight_bits`: stored bits per weight; a matrix takes whole bytes.
+    `weight_bits`: stored bits per weight, a matrix takes whole bytes: up to 3 for ternary weights on the chip's
+    BitLinear datapath, 1 for binary ones, 16 for FP16 on its wide datapath. Raises `ConfigError` for all others.
     """
 
     name: str
@@ -46,18 +48,53 @@ class MatmulShape:
             check_count(f"matmul {self.name}: {field}", getattr(self, field), 1)
         if not isinstance(self.weight_bits, int | Fraction) or self.weight_bits <= 0:
             raise ConfigError(f"matmul {self.name}: weight_bits: expected a fraction > 0, got {self.weight_bits!r}")
+        if self.weight_bits > MOST_TERNARY_BITS and not self.fp16:
+            raise ConfigError(
+                f"matmul {self.name}: weight_bits: expected at most {MOST_TERNARY_BITS} (ternary weights, packed) or "
+                f"{FP16_BITS} (FP16), got {self.weight_bits}; integer weights have no datapath"
+            )
+
+    @property
+    def fp16(self) -> bool:
+        """Whether weights are FP16."""
+        return self.weight_bits == FP16_BITS
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of all weights, each matrix in whole bytes."""
+        return math.ceil(self.k * self.n * self.weight_bits / 8) * self.count
 
     def operator(self, phase: Phase) -> Operator:
         """One of them."""
+<<<<<<< HEAD
         stored = 8 * math.ceil(self.k * self.n * self.weight_bits / 8)
         return lone_linear(
+=======
+        return Operator(
+>>>>>>> 55f348f (Lists of matmuls as people have them: CSV, SCALE-Sim topologies, JSON and ONNX, a row for each, errors with file and line)
             name=self.name,
             phase=phase,
             m=self.m,
             k=self.k,
             n=self.n,
+<<<<<<< HEAD
             weight_bits=stored,
+=======
+            weight_format="fp16" if self.fp16 else "ternary",
+            weight_bits=8 * self.stored_bytes // self.count,
+>>>>>>> 55f348f (Lists of matmuls as people have them: CSV, SCALE-Sim topologies, JSON and ONNX, a row for each, errors with file and line)
         )
+
+    def statistics(self, chip: Chip, given: Statistics | None) -> Statistics:
+        """What its data-dependent events rest on; raises `ConfigError` if the chip has no code for its weights."""
+        binary = self.weight_bits == 1
+        if not (self.fp16 or binary or chip.bitlinear.zero_weights):
+            raise ConfigError(
+                f"matmul {self.name}: {chip.name}: {chip.bitlinear.text()}: takes binary weights, -1 and 1; expected "
+                f"weight_bits 1, got {self.weight_bits}"
+            )
+        used = given or default_statistics(None if self.fp16 else "b1" if binary else "autobitlinear")
+        return replace(used, weight_zeros=0.0) if binary and used.weight_zeros else used
 
 
 def estimate_matmuls(
@@ -68,30 +105,36 @@ def estimate_matmuls(
     statistics: Statistics | None = None,
     objective: Objective = "latency",
     beyond_capacity: bool = False,
+    name: str = "matmuls",
+    notes: Sequence[str] = (),
 ) -> Result:
     """Events, cycles and energy of matmuls that follow each other: a model of which only the shapes are known.
 
-    Same placement, events and prices as `estimate`; norms, attention, head and embedding are there only if listed.
-    `beyond_capacity`: go on if memory has no room for all weights.
+    Same placement, events and prices as `estimate`; norms, attention, head and embedding are there only if listed. Each
+    shape has a row of its own. `statistics`: for data-dependent events (default: measured on the shipped model with
+    such weights). `objective`: what tiles and loop orders are chosen for. `beyond_capacity`: go on if memory has no
+    room for all weights. `name`, `notes`: what the result calls the list, and says of it; `read_matmuls` gives both
+    for a file. Raises `ConfigError` for weights that the chip has no datapath or no room for.
     """
     chip = load_chip(chip)
-    placement, ledger, used = placement_for(chip, objective), OperatorLedger(), statistics or default_statistics()
+    placement, rows, sources = placement_for(chip, objective), list[OperatorRow](), list[str]()
     for shape in shapes:
-        op = shape.operator(phase)
+        op, used, ledger = shape.operator(phase), shape.statistics(chip, statistics), OperatorLedger()
         placed = placement.place(op)
-        counted = placed.array_events + expected_events(placement, op, placed, used)
-        ledger.add(op, placed, counted, times=shape.count)
-    stored = sum(-(-shape.operator(phase).weight_bits // 8) * shape.count for shape in shapes)
-    kept = Footprint(linears=stored, embedding=0, kv=0)
+        ledger.add(op, placed, placed.array_events + expected_events(placement, op, placed, used), times=shape.count)
+        rows += ledger.rows()
+        sources.append(used.source)
+    wide = sum(shape.stored_bytes for shape in shapes if shape.fp16)
+    kept = Footprint(linears=sum(shape.stored_bytes for shape in shapes) - wide, embedding=wide, kv=0)
     room = check_capacity(placement, "the list of matmuls", kept, quantised=True, beyond=beyond_capacity)
     tokens = max((shape.m for shape in shapes), default=0)
     return Result(
         mode="estimate",
         chip=chip,
-        rows=ledger.rows(),
+        rows=tuple(rows),
         inputs={
             "bitsim": __version__,
-            "model": "matmuls",
+            "model": name,
             "model_sha256": hashlib.sha256(repr(tuple(shapes)).encode()).hexdigest(),
             "weights": "none",
             "chip": chip.name,
@@ -103,7 +146,8 @@ def estimate_matmuls(
         },
         notes=(
             "matmuls only: norms, activations, attention, head and embedding are not counted",
-            f"data-dependent events from statistics: {used.source}",
+            *notes,
+            *(f"data-dependent events from statistics: {source}" for source in dict.fromkeys(sources)),
             *room,
             *notes_on_plans(placement),
             *ASSUMPTIONS,

@@ -92,7 +92,7 @@ def _sizes_only(values: Mapping[str, Any], path: Path, name: str) -> tuple[Model
         notes.append("model shape: text_config only; the other parts of the model are not counted")
         values = inner
     kind = values.get("model_type")
-    if kind not in TIED_BY_DEFAULT:
+    if not isinstance(kind, str) or kind not in TIED_BY_DEFAULT:
         known = ", ".join(sorted(TIED_BY_DEFAULT))
         raise CheckpointError(f"{path}: model_type: expected one of {known}, got {kind!r}; or write a YAML shape")
     sizes = {key: values[key] for key in _SIZES if key in values} | {"model_type": "llama"}
