@@ -13,9 +13,10 @@ from bitsim.cost.energy import OperatorCost, total_energy
 from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.hw.chip import Chip
 from bitsim.hw.link import Link
+from bitsim.model.attention_operators import MIXED, QUERIES
 from bitsim.model.config import ModelConfig
 from bitsim.model.footprint import footprint
-from bitsim.model.operators import Operator, Phase
+from bitsim.model.operators import Operator, Phase, Tensor
 from bitsim.model.shard import Shard, shard, stage_layers
 from bitsim.parallel.allreduce import Algorithm
 from bitsim.parallel.communication import PARAMETERS, Sync, communication
@@ -206,13 +207,39 @@ def on_device(op: Operator, held: Shard, tensor: int) -> Iterator[Operator]:
     """What the device does of an operator that its heads divide unevenly; all others are the device's already."""
     if op.kind == "head":
         yield _share_of_head(op, tensor)
-    elif op.kind in ("qk", "pv") and len(set(held.sharing)) > 1:
-        rows, heads = op.m // (held.num_heads // held.num_kv_heads), held.num_kv_heads
-        for sharing, count in sorted(Counter(held.sharing).items()):
-            read = op.kv_read_bits // heads * count
-            yield replace(op, m=rows * sharing, repeat=op.repeat // heads * count, kv_read_bits=read)
+    elif op.kind in ("qk", "softmax", "pv") and len(set(held.sharing)) > 1:
+        yield from _unevenly_shared(op, held)
     else:
         yield op
+
+
+def _unevenly_shared(op: Operator, held: Shard) -> Iterator[Operator]:
+    """Attention whose key/value heads have different numbers of query heads: one matmul for each number."""
+    even, most = held.num_heads // held.num_kv_heads, max(held.sharing)
+
+    def part(tensors: tuple[Tensor, ...], queries: int) -> tuple[Tensor, ...]:
+        """What `queries` of the query heads have of tensors; scores live as long as those of the most shared head."""
+        return tuple(
+            replace(
+                tensor,
+                values=tensor.values * queries // held.num_heads,
+                alive=tensor.alive if tensor.name in (QUERIES, MIXED) else tensor.alive // even * most,
+            )
+            for tensor in tensors
+        )
+
+    if op.kind == "softmax":
+        yield replace(op, reads=part(op.reads, held.num_heads), writes=part(op.writes, held.num_heads))
+        return
+    for sharing, count in sorted(Counter(held.sharing).items()):
+        yield replace(
+            op,
+            m=op.m // even * sharing,
+            repeat=op.repeat // held.num_kv_heads * count,
+            kv_read_bits=op.kv_read_bits // held.num_kv_heads * count,
+            reads=part(op.reads, sharing * count),
+            writes=part(op.writes, sharing * count),
+        )
 
 
 def _share_of_head(op: Operator, tensor: int) -> Operator:

@@ -66,23 +66,14 @@ class MatmulShape:
 
     def operator(self, phase: Phase) -> Operator:
         """One of them."""
-<<<<<<< HEAD
-        stored = 8 * math.ceil(self.k * self.n * self.weight_bits / 8)
         return lone_linear(
-=======
-        return Operator(
->>>>>>> 55f348f (Lists of matmuls as people have them: CSV, SCALE-Sim topologies, JSON and ONNX, a row for each, errors with file and line)
             name=self.name,
             phase=phase,
             m=self.m,
             k=self.k,
             n=self.n,
-<<<<<<< HEAD
-            weight_bits=stored,
-=======
-            weight_format="fp16" if self.fp16 else "ternary",
             weight_bits=8 * self.stored_bytes // self.count,
->>>>>>> 55f348f (Lists of matmuls as people have them: CSV, SCALE-Sim topologies, JSON and ONNX, a row for each, errors with file and line)
+            weight_format="fp16" if self.fp16 else "ternary",
         )
 
     def statistics(self, chip: Chip, given: Statistics | None) -> Statistics:

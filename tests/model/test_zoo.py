@@ -90,14 +90,23 @@ def test_gemma_to_the_last_parameter():
 
 
 def test_what_a_shape_has_no_field_for_is_a_note(tmp_path):
-    left_out = "model shape, not modelled: sliding window: 512 positions in 22 of 26 layers"
-    assert any(note.startswith(left_out) for note in load_shape("gemma-3-1b").notes())
+    left_out = "model shape, not modelled: norms: those behind attention and behind the FFN are not counted"
+    assert left_out in load_shape("gemma-3-1b").notes()
     own = tmp_path / "own.yaml"
-    own.write_text("kind: shape\nlike: gemma-3-1b\nnot_modelled: {sliding window: none here}\n", encoding="utf-8")
+    own.write_text("kind: shape\nlike: gemma-3-1b\nnot_modelled: {norms: none here}\n", encoding="utf-8")
     notes = load_shape(own).notes()
-    assert "model shape, not modelled: sliding window: none here" in notes
-    assert any("not modelled: QK-norm" in note for note in notes)
-    assert "QK-norm, not modelled" in load_shape(own).settings()
+    assert "model shape, not modelled: norms: none here" in notes
+    assert any("not modelled: RoPE" in note for note in notes)
+    assert "RoPE, not modelled" in load_shape(own).settings()
+
+
+def test_open_models_have_the_norms_biases_and_windows_of_their_families():
+    assert zoo_config("qwen2.5-7b").attention_bias == "qkv"
+    assert zoo_config("qwen3-8b").qk_norm
+    assert zoo_config("llama-3.1-8b").rope_scaling.factor == 8
+    windows = {name: zoo_config(name).sliding_window for name in OPEN_MODELS}
+    expected = {"gemma-3-1b": 512, "mistral-7b": 4096, "phi-3-mini": 2047}
+    assert {name: window for name, window in windows.items() if window is not None} == expected
 
 
 @pytest.mark.parametrize(("name", "billions"), N_LIN.items())

@@ -202,6 +202,13 @@ def test_law_attention_is_shared_out_exactly_where_key_value_heads_are_not(tenso
                 assert sum(piece.repeat for piece in pieces) == held.num_kv_heads * batch
                 assert sum(p.kv_read_bits for p in pieces) * 5 == all_of_it.kv_read_bits * held.num_kv_heads
                 assert [piece.m // tokens for piece in pieces] == sorted(set(held.sharing))
+                for side in ("reads", "writes"):
+                    (tensor_of_all,) = getattr(op, side)
+                    assert sum(t.values for piece in pieces for t in getattr(piece, side)) == tensor_of_all.values
+            elif op.kind == "softmax":
+                (softmax,) = pieces
+                assert softmax.reads[0].values == op.reads[0].values
+                assert softmax.reads[0].alive == softmax.writes[0].alive == max(held.sharing) * tokens * context
             elif op.kind != "head":
                 assert pieces == [op]
 
