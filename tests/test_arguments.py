@@ -34,7 +34,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "read_matmuls": {"path": "nowhere.csv"},
     "read_outcome": {"path": "nowhere.json"},
     "run": {"model": "tiny-b158", "chip": "ternary-ws-64x64", "prompt": "a"},
-    "serve": {"model": "bitnet-b158-3b", "gpu": "a100-80gb"},
+    "serve": {"model": "bitnet-b158-3b", "hardware": "a100-80gb"},
 }
 
 
