@@ -40,7 +40,7 @@ def command(
     """Cycles and energy of the matmuls in FILE on a chip, one row for each.
 
     FILE is CSV (a header with m, k, n and, as wanted, name, count and bits), a SCALE-Sim topology, JSON (objects with
-    these keys) or ONNX. bits: up to 3 for ternary weights, 1 for binary ones, 16 for FP16.
+    these keys) or ONNX. bits: up to 3 for ternary weights, 1 for binary ones, 4 or 8 for integers, 16 for FP16.
     """
     check_directory(out)
     announce_compilation()

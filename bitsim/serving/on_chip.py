@@ -1,7 +1,6 @@
 """Serving on a chip: the estimate of `bitsim.estimate` at each batch, operator by operator, with its energy."""
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +8,6 @@ import numpy.typing as npt
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
 from bitsim.model.footprint import footprint, kv_bits
-from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import Recipe
 from bitsim.results.ledger import OperatorLedger
 from bitsim.results.priced import PricedRows
@@ -18,7 +16,7 @@ from bitsim.schedule import Placement
 from bitsim.serving.grid import Grid
 from bitsim.serving.memory import Needs
 from bitsim.study.capacity import check_capacity, weights_in_dram
-from bitsim.study.estimate import check_codes
+from bitsim.study.codes import check_codes, check_weights
 from bitsim.study.goal import placement_for
 from bitsim.study.statistics import statistics_for
 from bitsim.study.steps import Steps, all_layers, at_layer, book_decode, book_prefill
@@ -31,15 +29,11 @@ PARTS = {"linear": "linears", "qk": "attention", "softmax": "attention", "pv": "
 OTHERS = "other operators"
 
 
-def stored_as(recipe: Recipe, storage: KVStorage) -> Recipe:
-    """The numerics with keys and values kept as `storage`."""
-    return replace(recipe, kv=None if isinstance(storage, int) else storage)
-
-
 def chip_needs(model: Model, chip: Chip, recipe: Recipe, positions: int) -> Needs:
     """What one sequence of `positions` needs in DRAM; raises `ConfigError` if it has no room, or another memory not."""
     config, placement = model.config, placement_for(chip, "latency")
     check_codes(config, chip, recipe)
+    check_weights(config, placement)
     kept = footprint(config, recipe, positions=positions, batch=1)
     check_capacity(placement, config.name, kept, quantised=config.quantised, beyond=False)
     inside = weights_in_dram(placement, kept, quantised=config.quantised) - kept.embedding

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,12 @@ from bitsim.hw.chip import Chip
 from bitsim.hw.cpu import Cpu
 from bitsim.hw.gpu import Gpu, load_gpu
 from bitsim.model.checkpoint import Model, load_model
-from bitsim.model.config import ModelConfig
+from bitsim.model.config import ModelConfig, Rounded
 from bitsim.model.forward import check_numerics
+from bitsim.model.rounded import rounded
 from bitsim.parallel.devices import EVEN, DeviceSplit
 from bitsim.quant.kv import KVStorage
-from bitsim.quant.recipes import Recipe, recipe_named
+from bitsim.quant.recipes import Recipe, recipe_named, with_kv
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import notes_on, notes_on_shape
 from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
@@ -25,7 +26,7 @@ from bitsim.serving.grid import Grid, power_per_token
 from bitsim.serving.hardware import Hardware, load_hardware, room_of
 from bitsim.serving.memory import WORKSPACE, Needs, check_fits, kv_storage, needs_of
 from bitsim.serving.on_chip import MODEL as CHIP_MODEL
-from bitsim.serving.on_chip import chip_grid, chip_needs, stored_as
+from bitsim.serving.on_chip import chip_grid, chip_needs
 from bitsim.serving.on_cpu import MODEL as CPU_MODEL
 from bitsim.serving.on_cpu import NO_POWER, cpu_grid
 from bitsim.serving.remarks import assumed_constants, kernel_note
@@ -134,12 +135,15 @@ def serve(
     model, hardware = model if isinstance(model, Model) else load_model(model), load_hardware(hardware)
     if not isinstance(hardware, Gpu) and (devices > 1 or split is not EVEN):
         raise ServeError(f"{hardware.name}: expected one device without links; for several chips: bitsim parallel")
-    recipe = recipe_named(numerics or model.config.default_numerics)
+    recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
+    model = rounded(model, recipe)
     check_numerics(model.config, recipe)
-    storage, room = kv_storage(kv_bits, recipe), room_of(hardware)
+    if isinstance(hardware, Gpu) and model.config.linear_class in get_args(Rounded):
+        raise ServeError(f"numerics {recipe.name}: no GPU kernel with such weights is known; choose a CPU or a chip")
+    storage, room = recipe.kv or 16, room_of(hardware)
     asked = _Asked(
-        model=model, hardware=hardware, recipe=stored_as(recipe, storage), storage=storage, devices=devices,
-        prompt=prompt, new_tokens=new_tokens, split=split,
+        model=model, hardware=hardware, recipe=recipe, storage=storage, devices=devices, prompt=prompt,
+        new_tokens=new_tokens, split=split,
     )  # fmt: skip
     needs = asked.needs()
     largest = check_fits(model.config, hardware.name, room.free, needs, devices)

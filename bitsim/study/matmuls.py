@@ -12,6 +12,7 @@ from bitsim.datapath.base import Statistics
 from bitsim.errors import ConfigError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
+from bitsim.model.config import LinearClass
 from bitsim.model.footprint import Footprint
 from bitsim.model.operators import Operator, Phase, lone_linear
 from bitsim.results.ledger import OperatorLedger
@@ -19,13 +20,14 @@ from bitsim.results.provenance import notes_on_plans
 from bitsim.results.result import Result
 from bitsim.results.rows import OperatorRow
 from bitsim.results.setup import Scheduling, Workload, check_count
-from bitsim.schedule import ASSUMPTIONS, Objective
+from bitsim.schedule import ASSUMPTIONS, Objective, Placement
 from bitsim.study.capacity import check_capacity
 from bitsim.study.goal import placement_for
 from bitsim.study.statistics import default_statistics
 from bitsim.study.steps import expected_events
 
 TERNARY_BITS, MOST_TERNARY_BITS, FP16_BITS = Fraction(2), 3, 16
+INTEGER_BITS = (4, 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class MatmulShape:
     """`count` linears `Y[M, N] = X[M, K] W[N, K]^T`, each with weights of its own.
 
     `weight_bits`: stored bits per weight, a matrix takes whole bytes: up to 3 for ternary weights on the chip's
-    BitLinear datapath, 1 for binary ones, 16 for FP16 on its wide datapath. Raises `ConfigError` for all others.
+    BitLinear datapath, 1 for binary ones, 4 and 8 for integers (W4A8, W8A8) on the same, 16 for FP16 on its wide
+    datapath. Raises `ConfigError` for all others.
     """
 
     name: str
@@ -48,16 +51,21 @@ class MatmulShape:
             check_count(f"matmul {self.name}: {field}", getattr(self, field), 1)
         if not isinstance(self.weight_bits, int | Fraction) or self.weight_bits <= 0:
             raise ConfigError(f"matmul {self.name}: weight_bits: expected a fraction > 0, got {self.weight_bits!r}")
-        if self.weight_bits > MOST_TERNARY_BITS and not self.fp16:
+        if self.weight_bits > MOST_TERNARY_BITS and not (self.fp16 or self.integer):
             raise ConfigError(
-                f"matmul {self.name}: weight_bits: expected at most {MOST_TERNARY_BITS} (ternary weights, packed) or "
-                f"{FP16_BITS} (FP16), got {self.weight_bits}; integer weights have no datapath"
+                f"matmul {self.name}: weight_bits: expected at most {MOST_TERNARY_BITS} (ternary weights, packed), "
+                f"4 or 8 (integers) or {FP16_BITS} (FP16), got {self.weight_bits}"
             )
 
     @property
     def fp16(self) -> bool:
         """Whether weights are FP16."""
         return self.weight_bits == FP16_BITS
+
+    @property
+    def integer(self) -> bool:
+        """Whether weights are integers beyond -1, 0 and 1."""
+        return self.weight_bits in INTEGER_BITS
 
     @property
     def stored_bytes(self) -> int:
@@ -76,16 +84,30 @@ class MatmulShape:
             weight_format="fp16" if self.fp16 else "ternary",
         )
 
-    def statistics(self, chip: Chip, given: Statistics | None) -> Statistics:
+    def statistics(self, placement: Placement, given: Statistics | None) -> Statistics:
         """What its data-dependent events rest on; raises `ConfigError` if the chip has no code for its weights."""
-        binary = self.weight_bits == 1
+        chip, binary = placement.chip, self.weight_bits == 1
+        where = f"matmul {self.name}: {chip.name}: {chip.bitlinear.text()}"
+        if self.integer and placement.bitlinear.weight_range == (-1, 1):
+            raise ConfigError(
+                f"{where}: takes weights of -1, 0 and 1; expected weight_bits of at most {MOST_TERNARY_BITS} or 16, "
+                f"got {self.weight_bits} (or choose a chip with INT8 weights, such as int8-ws-64x64)"
+            )
         if not (self.fp16 or binary or chip.bitlinear.zero_weights):
             raise ConfigError(
-                f"matmul {self.name}: {chip.name}: {chip.bitlinear.text()}: takes binary weights, -1 and 1; expected "
-                f"weight_bits 1, got {self.weight_bits}"
+                f"{where}: takes binary weights, -1 and 1; expected weight_bits 1, got {self.weight_bits}"
             )
-        used = given or default_statistics(None if self.fp16 else "b1" if binary else "autobitlinear")
+        used = given or default_statistics(self.like)
         return replace(used, weight_zeros=0.0) if binary and used.weight_zeros else used
+
+    @property
+    def like(self) -> LinearClass | None:
+        """The linears whose operands its own are taken to resemble."""
+        if self.fp16:
+            return None
+        if self.integer:
+            return "w8a8" if self.weight_bits == 8 else "w4a8"
+        return "b1" if self.weight_bits == 1 else "autobitlinear"
 
 
 def estimate_matmuls(
@@ -110,7 +132,7 @@ def estimate_matmuls(
     chip = load_chip(chip)
     placement, rows, sources = placement_for(chip, objective), list[OperatorRow](), list[str]()
     for shape in shapes:
-        op, used, ledger = shape.operator(phase), shape.statistics(chip, statistics), OperatorLedger()
+        op, used, ledger = shape.operator(phase), shape.statistics(placement, statistics), OperatorLedger()
         placed = placement.place(op)
         ledger.add(op, placed, placed.array_events + expected_events(placement, op, placed, used), times=shape.count)
         rows += ledger.rows()

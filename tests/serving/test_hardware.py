@@ -154,3 +154,12 @@ def test_what_one_device_can_not_do_is_refused() -> None:
 def test_the_figure_of_hardware_without_a_known_power_has_no_energy() -> None:
     assert set(serving_figure(serve(SMALL, CPU, batch=2, **LENGTHS))) == {"png", "pdf"}
     assert load_gpu("a100-80gb").board_power.nominal > 0
+
+
+def test_law_a_rounded_model_is_served_on_a_chip_as_it_is_estimated_and_on_no_gpu() -> None:
+    found = serve("fp16-125m", "int8-ws-64x64", batch=1, numerics="w8a8", **LENGTHS)
+    whole = estimate("fp16-125m", "int8-ws-64x64", prefill=16, decode=8, numerics="w8a8")
+    assert found.at_batch()["step_s"] == pytest.approx(whole.phase_time_s("decode") / 8, rel=1e-12)
+    assert found.inputs["model_sha256"] == whole.inputs["model_sha256"]
+    with pytest.raises(ServeError, match="numerics w8a8: no GPU kernel with such weights is known"):
+        serve("fp16-125m", "a100-80gb", numerics="w8a8")

@@ -32,7 +32,8 @@ def read_matmuls(
 
     * CSV: columns m, k, n and, as wanted, name, count and bits, in any order; or a SCALE-Sim topology. JSON: objects
       with the same keys. ONNX (`pip install bitsim-hw[onnx]`): see `bitsim.study.matmul_lists.onnx_graph`.
-    * `bits`: per weight, in place of what the file says; without both, 2. 16 is FP16; up to 3 are ternary (1: binary).
+    * `bits`: per weight, in place of what the file says; without both, 2. Up to 3 are ternary (1: binary), 4 and
+      8 integers, 16 FP16.
     * `dims`: sizes of an ONNX graph's symbolic dimensions, by name.
 
     Raises `ConfigError` naming file and line (or node), what was expected and what came.
