@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from bitsim.study.evaluate import evaluate
     from bitsim.study.execute import Executed, execute
     from bitsim.study.matmul import matmul
-    from bitsim.study.matmuls import estimate_matmuls
+    from bitsim.study.matmul_lists import read_matmuls
+    from bitsim.study.matmuls import MatmulShape, estimate_matmuls
     from bitsim.study.run import run
 
 _HOMES = {
     "Events": "bitsim.events",
     "Executed": "bitsim.study.execute",
+    "MatmulShape": "bitsim.study.matmuls",
     "Outcome": "bitsim.results.outcome",
     "Result": "bitsim.results.result",
     "accumulator_bounds": "bitsim.study.bound",
@@ -50,6 +52,7 @@ _HOMES = {
     "load_model": "bitsim.model.checkpoint",
     "matmul": "bitsim.study.matmul",
     "mma": "bitsim.datapath.tensor_core.mma",
+    "read_matmuls": "bitsim.study.matmul_lists",
     "read_outcome": "bitsim.results.stored",
     "run": "bitsim.study.run",
     "serve": "bitsim.serving.serve",
@@ -58,6 +61,7 @@ _HOMES = {
 __all__ = [
     "Events",
     "Executed",
+    "MatmulShape",
     "Outcome",
     "Result",
     "__version__",
@@ -75,6 +79,7 @@ __all__ = [
     "load_model",
     "matmul",
     "mma",
+    "read_matmuls",
     "read_outcome",
     "run",
     "serve",

@@ -1,8 +1,6 @@
 """The energy tables and ratios of BitNet (arXiv 2310.11453) and b1.58 (2402.17764), from bitsim's own operators.
 
-Convention C*: arithmetic energy of one forward pass over 512 tokens; every linear and the two attention matmuls, full
-and non-causal and not split into heads; BitNet adds at INT8, scales its linears with FP16 multiplications (eq. 18) and
-keeps attention at FP16. Embedding, head, norms and softmax are not counted.
+In the convention of `reports.forward_energy`; the energies of other models are in `reports.energy_2504_12285`.
 """
 
 from functools import cache
@@ -15,31 +13,23 @@ from bitsim.hw.chip import Chip
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.zoo import load_shape, zoo_config
 from bitsim.results import Result
-from bitsim.study import estimate, run
+from bitsim.study import run
 from reports.comparison import Row, notes, prints_as, published
+from reports.energy_2504_12285 import model_rows
 from reports.energy_figure import draw
+from reports.forward_energy import FP16_CHIP, TOKENS, forward_energy, joules
 from reports.report import Progress, Report, comparison_report
 
-TOKENS = 512
 FFN_WIDTH = "FFN width 4 d, inferred from Table 1"
 FORMATS = {"32": "fp32", "16": "fp16", "1": "bitnet"}
 PROMPT = "In the beginning God created the heaven and the earth. And the earth was without form, and void;"
 
 
-@cache
-def forward_energy(size: str, kind: str, technology: str) -> dict[str, float]:
+def size_energy(size: str, kind: str, technology: str) -> dict[str, float]:
     """Joules of the additions (`add`) and multiplications (`mul`) of one forward pass of `size`."""
-    chip = load_chip("ternary-ws-64x64" if kind == "bitnet" else "fp16-ws-64x64").with_technology(technology)
     if kind == "fp32":
-        parts = fp32_parts(size, chip)
-    else:
-        name = f"{'bitnet' if kind == 'bitnet' else 'fp16'}-{size.lower()}"
-        result = estimate(name, chip, prefill=TOKENS, decode=0, merge_heads=True, beyond_capacity=True)
-        parts = [(part, energy.nominal) for _, part, energy in result.breakdown("arithmetic")]
-    return {
-        operation: sum(energy for part, energy in parts if part.startswith(operation)) * 1e-12
-        for operation in ("add", "mul")
-    }
+        return joules(fp32_parts(size, load_chip(FP16_CHIP).with_technology(technology)))
+    return forward_energy(f"{'bitnet' if kind == 'bitnet' else 'fp16'}-{size.lower()}", technology)
 
 
 def fp32_parts(size: str, chip: Chip) -> list[tuple[str, float]]:
@@ -71,7 +61,7 @@ def table_1_rows() -> list[Row]:
         for bits, values in formats.items():
             for column, value in zip(table["columns"], values, strict=True):
                 technology, operation = column.split()
-                ours = forward_energy(size, FORMATS[str(bits)], technology)[operation.lower()]
+                ours = size_energy(size, FORMATS[str(bits)], technology)[operation.lower()]
                 same = prints_as(ours, value, 2)
                 missed = (size, str(bits), column) in hopeless
                 rows.append(
@@ -105,7 +95,7 @@ def ratio_rows() -> list[Row]:
     for paper, figure in figures:
         for size, value in figure["rows"].items():
             for technology in ("7nm", "45nm"):
-                full, small = (sum(forward_energy(size, kind, technology).values()) for kind in ("fp16", "bitnet"))
+                full, small = (sum(size_energy(size, kind, technology).values()) for kind in ("fp16", "bitnet"))
                 shown = value if technology == "7nm" else None
                 differs = shown is not None and not prints_as(full / small, shown, 1)
                 shape = load_shape(f"bitnet-{size.lower()}")
@@ -137,7 +127,7 @@ def equivalence_rows() -> list[Row]:
     rows = []
     for claim in claims["claims"]:
         small, full = claim["energy"]["small"], claim["energy"]["full"]
-        ours = sum(forward_energy(small, "bitnet", "7nm").values()) / sum(forward_energy(full, "fp16", "7nm").values())
+        ours = sum(size_energy(small, "bitnet", "7nm").values()) / sum(size_energy(full, "fp16", "7nm").values())
         rows.append(
             Row(
                 paper=data["paper"],
@@ -205,12 +195,12 @@ def inputs() -> dict[str, dict[str, str]]:
 
 def energy_rows() -> list[Row]:
     """Everything that `bitsim reproduce energy` prints."""
-    return matmul_rows() + table_1_rows() + ratio_rows() + equivalence_rows()
+    return matmul_rows() + table_1_rows() + ratio_rows() + equivalence_rows() + model_rows()
 
 
 def energy_report(on_step: Progress) -> Report:
     """`bitsim reproduce energy`."""
     rows = energy_rows()
     on_step(1, 1)
-    title = "energy: 2310.11453 and 2402.17764, arithmetic convention unless the item says otherwise"
+    title = "energy: 2310.11453, 2402.17764 and 2504.12285, arithmetic convention unless the item says otherwise"
     return comparison_report(title, rows, inputs(), draw(rows))

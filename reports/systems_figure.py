@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bitsim.figures.style import rendered
-from bitsim.serving.serve import Grid
+from bitsim.serving.grid import Grid
 from reports.comparison import Row
 
 COLOURS = {"llama": "#c9772f", "bitnet": "#1f5a8a"}

@@ -11,9 +11,10 @@ from bitsim.hw.gpu import load_gpu
 from bitsim.model.zoo import zoo_config
 from bitsim.parallel.devices import EVEN, SERIAL, DeviceSplit
 from bitsim.quant.recipes import recipe_named
+from bitsim.serving.grid import Grid
 from bitsim.serving.memory import kv_storage, needs_of
 from bitsim.serving.roofline import Level
-from bitsim.serving.serve import Grid, serving_grid
+from bitsim.serving.serve import serving_grid
 from reports.comparison import Row, notes, published
 from reports.latency_2402_17764 import parameters
 from reports.report import Progress, Report, comparison_report

@@ -8,8 +8,9 @@ from bitsim.hw.chip import Chip
 from bitsim.hw.gpu import load_gpu
 from bitsim.results import OperatorRow, Result
 from bitsim.results.setup import Scheduling, Workload
+from bitsim.serving.grid import Grid, power_per_token
 from bitsim.serving.memory import Needs
-from bitsim.serving.serve import Grid, Serving
+from bitsim.serving.serve import Serving
 from tests.chips import amount
 
 
@@ -59,11 +60,11 @@ def serving_by_hand() -> Serving:
         devices=np.array([2]), batch=np.array([1, 2, 4]), fits=np.array([[True, True, True]]), step_s=step_s,
         prompt_s=np.array([0.1]), limit=np.array([["weight bandwidth", "weight bandwidth", "compute"]]),
         memory_bytes=np.array([[1e9, 2e9, 4e9]]), communication_bytes=np.zeros((1, 3)), parts_s=parts,
-        board_power_w=400.0, new_tokens=50,
+        energy_per_token_j=power_per_token(400.0, np.array([2]), np.array([1, 2, 4]), step_s), new_tokens=50,
     )  # fmt: skip
     needs = Needs(linears=1e9, embedding=1e9, kv_per_sequence=1e9, prompt_workspace=1e8, sequence_workspace=1e8,
                   logits_per_sequence=0.0)  # fmt: skip
     return Serving(
-        inputs={}, notes=("a note",), model="m", gpu=load_gpu("a100-80gb"), devices=2, prompt=7, new_tokens=50,
+        inputs={}, notes=("a note",), model="m", hardware=load_gpu("a100-80gb"), devices=2, prompt=7, new_tokens=50,
         largest_batch=4, batch=2, needs=needs, grid=grid, assumed_constants=(),
     )  # fmt: skip

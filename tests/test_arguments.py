@@ -31,9 +31,10 @@ RIGHT: dict[str, dict[str, Any]] = {
     "load_model": {"name_or_path": "tiny-b158"},
     "matmul": {"x_q": X, "w_ternary": W, "datapath": "ternary-ws-64x64"},
     "mma": {"a": X, "b": X, "c": X, "arch": "ampere", "a_format": "int8"},
+    "read_matmuls": {"path": "nowhere.csv"},
     "read_outcome": {"path": "nowhere.json"},
     "run": {"model": "tiny-b158", "chip": "ternary-ws-64x64", "prompt": "a"},
-    "serve": {"model": "bitnet-b158-3b", "gpu": "a100-80gb"},
+    "serve": {"model": "bitnet-b158-3b", "hardware": "a100-80gb"},
 }
 
 
@@ -43,7 +44,7 @@ def test_every_argument_of_every_public_function_is_checked(name: str) -> None:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             continue
-        for wrong in (object(), {"a": 1}, 1 + 2j, b"tiny-b158"):
+        for wrong in (object(), {1: "a"}, 1 + 2j, b"tiny-b158"):
             with pytest.raises(ArgumentError, match=f"^{parameter.name}: expected .*, got "):
                 function(**RIGHT[name] | {parameter.name: wrong})
     with pytest.raises(ArgumentError, match=f"^{name}: "):

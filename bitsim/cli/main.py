@@ -21,7 +21,8 @@ GROUPS = {
     },
     "Estimate": {
         "estimate": "Cycles and energy of a model's shapes on a chip, without weights.",
-        "serve": "Serve a model on GPUs: largest batch, tokens per second, latency and energy per token.",
+        "matmuls": "A list of matmuls (CSV, SCALE-Sim, JSON, ONNX) on a chip, one row for each.",
+        "serve": "Serve a model on GPUs, a CPU or a chip: largest batch, tokens per second, latency, energy.",
         "parallel": "A model on 1 to many devices: links, all-reduces with and without group quantisation, pipelines.",
     },
     "Look": {

@@ -47,14 +47,18 @@ storage_options = together(
 )
 chip_option = click.option("--chip", default="ternary-ws-64x64", show_default=True, help="Name or YAML file of a chip.")
 
+objective_option = click.option(
+    "--objective",
+    type=click.Choice(["latency", "energy", "edp"]),
+    default="latency",
+    show_default=True,
+    help="What tiles and loop orders are chosen for.",
+)
+capacity_option = click.option(
+    "--beyond-capacity", is_flag=True, help="Go on if model and KV cache have no room in memory."
+)
 schedule_options = together(
-    click.option(
-        "--objective",
-        type=click.Choice(["latency", "energy", "edp"]),
-        default="latency",
-        show_default=True,
-        help="What tiles and loop orders are chosen for.",
-    ),
+    objective_option,
     click.option("--chunk", type=int, help="Most prompt tokens per prefill step (default: the whole prompt)."),
     click.option(
         "--causal",
@@ -70,8 +74,9 @@ schedule_options = together(
         show_default=True,
         help="Positions of a prompt for which the head is computed.",
     ),
-    click.option("--beyond-capacity", is_flag=True, help="Go on if model and KV cache have no room in memory."),
+    capacity_option,
 )
+objective_options = together(objective_option, capacity_option)
 
 output_options = together(
     click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),

@@ -70,7 +70,9 @@ def view_parallel(result: "Parallel") -> None:
     records = result.records()
     print_table(result.title, COLUMNS, [_cells(record) for record in records])
     for record in records:
-        if not record["fits"] and record["sync"] == "grouped":
+        if record["reason"] is not None:
+            echo(f"{record['devices']} devices: {record['reason']}")
+        elif not record["fits"] and record["sync"] == "grouped":
             echo(
                 f"{record['devices']} devices: each needs {record['stored_bytes']:,} bytes, its memory has "
                 f"{record['dram_bytes']:,}"
@@ -80,6 +82,8 @@ def view_parallel(result: "Parallel") -> None:
 
 
 def _cells(record: Mapping[str, Any]) -> list[object]:
+    if record["reason"] is not None:
+        return [record["devices"], *["-"] * (len(COLUMNS) - 1)]
     return [
         record["devices"],
         f"{record['tensor']} x {record['pipeline']}",

@@ -18,7 +18,8 @@ def serving_figure(serving: Serving) -> dict[str, bytes]:
     speed.plot(grid.batch, grid.with_prompts_per_s[0], color=INK, linestyle="--", label="with prompts")
     speed.set_ylabel("new tokens per second")
     latency.plot(grid.batch, 1e3 * grid.step_s[0], color=INK, label="latency per token / ms")
-    latency.plot(grid.batch, 1e3 * grid.energy_per_token_j[0], color=MARK, label="energy per token / mJ")
+    if grid.energy_per_token_j is not None:
+        latency.plot(grid.batch, 1e3 * grid.energy_per_token_j[0], color=MARK, label="energy per token / mJ")
     latency.set_yscale("log")
     shares = [part[0] / grid.step_s[0] for part in grid.parts_s.values()]
     spent.stackplot(grid.batch, shares, labels=list(grid.parts_s), colors=PARTS)
@@ -34,6 +35,6 @@ def serving_figure(serving: Serving) -> dict[str, bytes]:
         axes.legend(frameon=False, fontsize=8)
     spent.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     speed.set_ylim(bottom=0)
-    where = f"{serving.model} on {serving.devices} x {serving.gpu.name}"
+    where = f"{serving.model} on {serving.devices} x {serving.hardware.name}"
     figure.suptitle(f"{where}, {serving.prompt} prompt and {serving.new_tokens} new tokens")
     return rendered(figure)

@@ -10,7 +10,8 @@ from bitsim.errors import CheckpointError, ConfigError, UnknownNameError
 from bitsim.model.catalogue import SHIPPED, model_names, model_path
 from bitsim.model.config import HiddenAct, ModelConfig
 from bitsim.model.files.gguf_checkpoint import load_gguf
-from bitsim.model.files.hf_checkpoint import PICKLE_REASON, PICKLES, load_hf
+from bitsim.model.files.hf_checkpoint import PICKLE_REASON, PICKLES, has_no_weights, load_hf
+from bitsim.model.files.hf_shape import read_shape
 from bitsim.model.files.opened import Checkpoint
 from bitsim.model.random_model import random_weights
 from bitsim.model.ternarise import Ternarise, notes_on_floats, ternarised
@@ -80,11 +81,11 @@ def _as_asked(opened: Checkpoint, ternarise: Ternarise | None) -> Checkpoint:
 
 
 def load_model(name_or_path: str | Path, *, ternarise: Ternarise | None = None) -> Model:
-    """A shipped checkpoint, a shape (without weights) by name or YAML file, or the path of a checkpoint.
+    """A shipped checkpoint, a shape (without weights) by name or file, or the path of a checkpoint.
 
-    A name wins over a path of that name; write `./tiny-b158` for the directory. `ternarise`: see `load_checkpoint`.
-    Raises `UnknownNameError` with the
-    nearest names, `ConfigError` naming file and line of a shape, or `CheckpointError`.
+    Files of shapes: YAML, a config.json, or a directory with a config.json and no weights. A name wins over a path of
+    that name; write `./tiny-b158` for the directory. `ternarise`: see `load_checkpoint`. Raises `UnknownNameError` with
+    the nearest names, `ConfigError` naming file and line of a shape, or `CheckpointError`.
     """
     if not isinstance(name_or_path, str | Path):
         raise ConfigError(
@@ -93,6 +94,8 @@ def load_model(name_or_path: str | Path, *, ternarise: Ternarise | None = None) 
     text = str(name_or_path)
     if text in SHIPPED:
         return _from_path(model_path(text), text, ternarise)
+    if text.endswith(".json"):
+        return _from_config(Path(text))
     from bitsim.hw.source import is_path  # with pydantic, which a checkpoint does not need
     from bitsim.model.zoo import load_shape, zoo_names
 
@@ -106,7 +109,14 @@ def load_model(name_or_path: str | Path, *, ternarise: Ternarise | None = None) 
     raise UnknownNameError("model", text, model_names())
 
 
+def _from_config(path: Path) -> Model:
+    config, notes = read_shape(path)
+    return Model(name=config.name, config=config, weights=None, origin="shape", notes=notes)
+
+
 def _from_path(path: Path, name: str | None, ternarise: Ternarise | None) -> Model:
+    if has_no_weights(path):
+        return _from_config(path / "config.json")
     checkpoint = load_checkpoint(path, ternarise=ternarise)
     return Model(
         name=name or checkpoint.config.name,

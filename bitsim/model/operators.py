@@ -111,9 +111,20 @@ class Operator:
         return self.m * self.k * self.n * self.repeat
 
 
-def lone_linear(*, name: str, phase: Phase, m: int, k: int, n: int, weight_bits: int = 0, repeat: int = 1) -> Operator:
-    """A linear of ternary weights by itself, `repeat` times: no other operator has its codes and outputs."""
-    codes = Tensor(name="codes", values=m * k * repeat, alive=m * k, form="codes")
+def lone_linear(
+    *,
+    name: str,
+    phase: Phase,
+    m: int,
+    k: int,
+    n: int,
+    weight_bits: int = 0,
+    repeat: int = 1,
+    weight_format: WeightFormat = "ternary",
+) -> Operator:
+    """A linear by itself, `repeat` times: no other operator has its inputs and outputs."""
+    form: Form = "codes" if weight_format == "ternary" else "values"
+    inputs = Tensor(name="inputs", values=m * k * repeat, alive=m * k, form=form)
     outputs = Tensor(name="outputs", values=m * n * repeat, alive=m * n)
     return Operator(
         name=name,
@@ -123,8 +134,8 @@ def lone_linear(*, name: str, phase: Phase, m: int, k: int, n: int, weight_bits:
         k=k,
         n=n,
         repeat=repeat,
-        weight_format="ternary",
+        weight_format=weight_format,
         weight_bits=weight_bits,
-        reads=(codes,),
+        reads=(inputs,),
         writes=(outputs,),
     )

@@ -96,8 +96,8 @@ def communication(
     """One step of `rows` tokens (batch x new positions) on `tensor` x `pipeline` devices.
 
     `non_negative`: whether activations have an eta ("inference" only; "paper" counts it always). `algorithm`: of the
-    all-reduces, None: the faster one of ring and tree for each. Raises `ConfigError` if the degrees don't divide heads,
-    FFN or layers, and for `rows` below 1.
+    all-reduces, None: the faster one of ring and tree for each. Raises `ConfigError` if the degrees don't divide heads
+    or FFN, for more stages than layers, and for `rows` below 1.
     """
     shard(config, tensor=tensor, pipeline=pipeline)
     if sync not in SYNCS:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bitsim.hw.link import Link
 from bitsim.model.config import ModelConfig
-from bitsim.model.shard import degrees
+from bitsim.model.shard import degrees, shared_heads
 from bitsim.parallel.communication import Sync, step_communication
 
 Numbers = npt.NDArray[Any]
@@ -23,6 +23,7 @@ class DeviceSplit:
 
     * `busy`: the share of the devices that work at the same time, > 0 and <= 1.
     * `communication_s`: seconds that a step waits for links. `communication_bytes`: what they move for it.
+    * `kv_copies`: how often keys and values are stored, on average over the heads; 1 if each is on one device.
     * `note`: what was assumed; it appears in results.
     """
 
@@ -31,6 +32,7 @@ class DeviceSplit:
     busy: StepFunction
     communication_s: StepFunction
     communication_bytes: StepFunction
+    kv_copies: Callable[[ModelConfig, int], float] = lambda config, devices: 1.0
 
 
 def _ones(_config: ModelConfig, devices: Numbers, tokens: Numbers) -> Numbers:
@@ -39,6 +41,12 @@ def _ones(_config: ModelConfig, devices: Numbers, tokens: Numbers) -> Numbers:
 
 def _zeros(_config: ModelConfig, devices: Numbers, tokens: Numbers) -> Numbers:
     return np.zeros(np.broadcast_shapes(devices.shape, tokens.shape))
+
+
+def _copies(config: ModelConfig, devices: int) -> float:
+    """Of devices that are split as `degrees` says."""
+    tensor, _ = degrees(config, devices)
+    return sum(map(len, shared_heads(config, tensor))) / config.num_kv_heads
 
 
 def _one_at_a_time(_config: ModelConfig, devices: Numbers, tokens: Numbers) -> Numbers:
@@ -82,6 +90,7 @@ def linked(link: Link, sync: Sync = "grouped") -> DeviceSplit:
         communication_s=lambda config, devices, tokens: step_communication(
             config, devices, tokens, link=link, sync=sync
         )[0],
+        kv_copies=_copies,
         communication_bytes=lambda config, devices, tokens: step_communication(
             config, devices, tokens, link=link, sync=sync
         )[1],

@@ -1,7 +1,7 @@
 """A model on 1 to many devices: the step of each number of devices, for each way to synchronise quantisers."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ from bitsim.hw import load_chip, load_link
 from bitsim.hw.chip import Chip
 from bitsim.hw.link import Link
 from bitsim.model.checkpoint import Model, load_model
+from bitsim.model.config import ModelConfig
 from bitsim.model.operators import Phase
-from bitsim.model.shard import degrees
+from bitsim.model.shard import degrees, shard, shared_heads
 from bitsim.parallel.allreduce import Algorithm
 from bitsim.parallel.communication import ASSUMPTIONS, SYNCS
-from bitsim.parallel.step import Split, Step, Work
+from bitsim.parallel.step import Refused, Split, Step, Work
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import inputs_of, notes_on
@@ -23,7 +24,7 @@ from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Parallel(Outcome):
-    """The steps for all device counts, each for each `Sync`."""
+    """The steps for all device counts, each for each `Sync`; `refused`: those that can't share the model, with why."""
 
     chip: Chip
     link: Link
@@ -32,6 +33,7 @@ class Parallel(Outcome):
     context: int
     batch: int
     steps: tuple[Step, ...]
+    refused: tuple[Refused, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -62,7 +64,7 @@ class Parallel(Outcome):
         ]
 
     def makers(self) -> Makers:
-        return {"steps": lambda: [asdict(step) | {"fits": step.fits} for step in self.steps]}
+        return {"steps": lambda: [step.record() for step in self.steps] + [row.record() for row in self.refused]}
 
 
 def parallel(
@@ -82,8 +84,9 @@ def parallel(
 
     `pipeline`: stages; None takes the largest tensor degree that divides the model and as many stages as remain.
     `micro_batches`: pieces of the batch that follow each other through the stages; None: the most that divide the batch
-    and are no more than the stages. Raises `ConfigError` for degrees that don't divide heads, FFN columns, layers or
-    the batch, `UnknownNameError` for an unknown link.
+    and are no more than the stages. A number of devices that can't share the model is a row with the reason. Raises
+    `ConfigError` if none can, and for micro-batches that don't divide the batch, `UnknownNameError` for an unknown
+    link.
     """
     for name, number in (("batch", batch), ("context", context), *(("devices", count) for count in devices)):
         if number < 1:
@@ -93,14 +96,20 @@ def parallel(
     recipe = recipe_named(model.config.default_numerics)
     tokens = 1 if phase == "decode" else context
     work = Work(model.config, chip, link, recipe, phase, tokens, context, algorithm)
-    steps = []
+    steps, refused = list[Step](), list[Refused]()
+    if micro_batches is not None:
+        _pieces(micro_batches, batch, 1)
     single = work.step(Split(tensor=1, stages=1, batch=batch, pieces=1), "grouped", None).time_s
     for count in devices:
-        tensor, stages = (count // pipeline, pipeline) if pipeline else degrees(model.config, count)
-        if tensor * stages != count:
-            raise ConfigError(f"{model.name}: pipeline {stages}: expected a divisor of {count} devices")
+        try:
+            tensor, stages = _degrees(model.config, count, pipeline)
+        except ConfigError as error:
+            refused.append(Refused(devices=count, reason=str(error)))
+            continue
         split = Split(tensor=tensor, stages=stages, batch=batch, pieces=_pieces(micro_batches, batch, stages))
         steps += [work.step(split, sync, single) for sync in SYNCS]
+    if refused and not steps:
+        raise ConfigError(refused[0].reason)
     return Parallel(
         chip=chip,
         link=link,
@@ -111,15 +120,40 @@ def parallel(
         context=context,
         batch=batch,
         steps=tuple(steps),
+        refused=tuple(refused),
         notes=(
             *notes_on(model, chip, recipe, positions=context),
             *(f"{link.name}: {name}, assumed: {c.text()} ({c.source})" for name, c in link.constants().items()
               if c.evidence == "assumed"),
             f"all-reduce: {algorithm or 'the faster one of ring and tree, for each exchange'}",
+            *_uneven(model.config, steps),
             *ASSUMPTIONS,
             *SCHEDULE_ASSUMPTIONS,
         ),
     )  # fmt: skip
+
+
+def _degrees(config: ModelConfig, count: int, pipeline: int | None) -> tuple[int, int]:
+    """Tensor and pipeline degrees of `count` devices; raises `ConfigError` if they can't share the model."""
+    if pipeline is None:
+        return degrees(config, count)
+    if count % pipeline:
+        raise ConfigError(f"{config.name}: pipeline {pipeline}: expected a divisor of {count} devices")
+    shard(config, tensor=count // pipeline, pipeline=pipeline)
+    return count // pipeline, pipeline
+
+
+def _uneven(config: ModelConfig, steps: Sequence[Step]) -> Iterator[str]:
+    """What is not divided evenly, said once for each degree."""
+    for tensor in sorted({step.tensor for step in steps}):
+        held = sum(map(len, shared_heads(config, tensor)))
+        if held != config.num_kv_heads:
+            yield (
+                f"tensor {tensor}: {config.num_kv_heads} key/value heads are held {held} times, each device has those "
+                "that its query heads attend with; time and memory are those of the fullest device"
+            )
+    for layers in sorted({step.layers for step in steps if len(set(step.layers)) > 1}):
+        yield f"pipeline {len(layers)}: stages of {'+'.join(map(str, layers))} layers"
 
 
 def _pieces(micro_batches: int | None, batch: int, stages: int) -> int:

@@ -3,18 +3,21 @@
 A pipeline's stages pass micro-batches on, and wait for each other (bubbles).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from bitsim.cost import CONVENTIONS, PriceList, price_operator
 from bitsim.cost.energy import OperatorCost, total_energy
 from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.hw.chip import Chip
 from bitsim.hw.link import Link
+from bitsim.model.attention_operators import MIXED, QUERIES
 from bitsim.model.config import ModelConfig
 from bitsim.model.footprint import footprint
-from bitsim.model.operators import Operator, Phase
-from bitsim.model.shard import shard
+from bitsim.model.operators import Operator, Phase, Tensor
+from bitsim.model.shard import Shard, shard, stage_layers
 from bitsim.parallel.allreduce import Algorithm
 from bitsim.parallel.communication import PARAMETERS, Sync, communication
 from bitsim.quant.recipes import Recipe
@@ -33,8 +36,9 @@ class Step:
 
     `compute_s`: of one micro-batch through all stages, `communication_s` likewise; `time_s`: of the step, all
     micro-batches, bubbles included. `messages`, `bytes` and energies: over all devices; `quantiser_*`: the part for
-    alpha, beta, gamma and eta, `norm_*`: for mean and variance, `sync_*`: for both. `stored_bytes`: per device,
-    of `dram_bytes`. `compute_j` is system energy, None if the chip has no price for it.
+    alpha, beta, gamma and eta, `norm_*`: for mean and variance, `sync_*`: for both. `kv_heads`: key/value heads of the
+    device with most of them; `layers`: of each stage. `stored_bytes`: of the fullest device, of `dram_bytes`.
+    `compute_j` is system energy, as if all devices were that one; None if the chip has no price for it.
     """
 
     devices: int
@@ -58,12 +62,31 @@ class Step:
     communication_j: float
     sync_j: float
     compute_j: float | None
+    kv_heads: int
+    layers: tuple[int, ...]
     stored_bytes: int
     dram_bytes: int
 
     @property
     def fits(self) -> bool:
         return self.stored_bytes <= self.dram_bytes
+
+    def record(self) -> dict[str, Any]:
+        """The step as a row; `layers` as text."""
+        return asdict(self) | {"layers": "+".join(map(str, self.layers)), "fits": self.fits, "reason": None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A number of devices that can't share the model, and why."""
+
+    devices: int
+    reason: str
+
+    def record(self) -> dict[str, Any]:
+        """A row with the columns of `Step`, all but these two empty."""
+        names = [field.name for field in fields(Step)]
+        return dict.fromkeys(names) | {"devices": self.devices, "fits": False, "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +130,11 @@ class Work:
         said = communication(
             self.config, link, tensor=tensor, pipeline=stages, rows=rows, sync=sync, algorithm=self.algorithm
         )
-        layers = held.num_layers
-        compute = [layers * parts["layer"][0]] * stages
+        layers = stage_layers(self.config, stages)
+        compute = [own * parts["layer"][0] for own in layers]
         compute[0] += parts["first"][0]
         compute[-1] += parts["last"][0]
-        seconds = [own + layers * said.layer_s + said.stage_s for own in compute]
+        seconds = [own + count * said.layer_s + said.stage_s for own, count in zip(compute, layers, strict=True)]
         seconds[-1] += said.head_s - said.stage_s
         time_s = pipeline_time(seconds, pieces)
         total, quantiser, norm = said.traffic, said.of(*PARAMETERS), said.of(*NORMS)
@@ -138,6 +161,8 @@ class Work:
             communication_j=link.energy_j(total.bytes * pieces),
             sync_j=link.energy_j((quantiser.bytes + norm.bytes) * pieces),
             compute_j=self._joules(parts, tensor, pieces),
+            kv_heads=held.num_kv_heads,
+            layers=layers,
             stored_bytes=stored.linears + stored.embedding + stored.kv,
             dram_bytes=self.chip.memory.dram.capacity_bytes,
         )
@@ -155,7 +180,7 @@ class Work:
             parts: dict[str, list[Operator]] = {"first": [], "layer": [], "last": []}
             for op in steps.operators(self.phase, self.tokens, self.context):
                 where = "layer" if op.layer is not None else "first" if op.kind == "embedding" else "last"
-                parts[where].append(_share_of_head(op, tensor) if op.kind == "head" else op)
+                parts[where].extend(on_device(op, held, tensor))
             self._known[tensor, batch] = {name: self._cost(operators) for name, operators in parts.items()}
         return self._known[tensor, batch]
 
@@ -176,6 +201,45 @@ class Work:
             except (UnpricedEventError, ConfigError):
                 priced = False
         return cycles / self.chip.clock.nominal * 1e-9, joules if priced else None
+
+
+def on_device(op: Operator, held: Shard, tensor: int) -> Iterator[Operator]:
+    """What the device does of an operator that its heads divide unevenly; all others are the device's already."""
+    if op.kind == "head":
+        yield _share_of_head(op, tensor)
+    elif op.kind in ("qk", "softmax", "pv") and len(set(held.sharing)) > 1:
+        yield from _unevenly_shared(op, held)
+    else:
+        yield op
+
+
+def _unevenly_shared(op: Operator, held: Shard) -> Iterator[Operator]:
+    """Attention whose key/value heads have different numbers of query heads: one matmul for each number."""
+    even, most = held.num_heads // held.num_kv_heads, max(held.sharing)
+
+    def part(tensors: tuple[Tensor, ...], queries: int) -> tuple[Tensor, ...]:
+        """What `queries` of the query heads have of tensors; scores live as long as those of the most shared head."""
+        return tuple(
+            replace(
+                tensor,
+                values=tensor.values * queries // held.num_heads,
+                alive=tensor.alive if tensor.name in (QUERIES, MIXED) else tensor.alive // even * most,
+            )
+            for tensor in tensors
+        )
+
+    if op.kind == "softmax":
+        yield replace(op, reads=part(op.reads, held.num_heads), writes=part(op.writes, held.num_heads))
+        return
+    for sharing, count in sorted(Counter(held.sharing).items()):
+        yield replace(
+            op,
+            m=op.m // even * sharing,
+            repeat=op.repeat // held.num_kv_heads * count,
+            kv_read_bits=op.kv_read_bits // held.num_kv_heads * count,
+            reads=part(op.reads, sharing * count),
+            writes=part(op.writes, sharing * count),
+        )
 
 
 def _share_of_head(op: Operator, tensor: int) -> Operator:

@@ -8,7 +8,8 @@ from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList, price_oper
 from bitsim.cost.energy import total_energy
 from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
 from bitsim.events import Events, total
-from bitsim.hw.chip import Chip
+from bitsim.hw.chip import Chip, OpCost
+from bitsim.hw.constants import Constant
 from bitsim.model.operators import Phase
 from bitsim.results.rows import OperatorRow, sparsity
 from bitsim.results.setup import Workload
@@ -123,3 +124,20 @@ class PricedRows:
     def peak_macs(self, row: OperatorRow) -> int:
         """MACs per cycle of the datapath that computes a matmul, when nothing idles."""
         return (self.chip.bitlinear if row.bitlinear else self.chip.wide).macs_per_cycle
+
+    def assumed_constants(self) -> list[dict[str, str]]:
+        """The constants with evidence `assumed` that the system energy or the time rests on, each once."""
+        found: dict[str, Constant] = {}
+        used = []
+        if "system" in self.priced:
+            priced = self.events.in_ledger(*CONVENTIONS["system"].ledgers)
+            used = [price for event in priced if (price := self.prices.price(event))] + [self.prices.leakage_mw()]
+        for price in used:
+            found.update(dict(price.constants))
+        found.update(self.chip.timing_constants())
+        stated: list[tuple[str, str, Constant | OpCost]] = [(name, c.text(), c) for name, c in sorted(found.items())]
+        stated += [
+            (f"{self.chip.name}: vector.costs.{op}", f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls", cost)
+            for op, cost in self.chip.vector.costs.items()
+        ]
+        return [{"constant": n, "value": v, "source": c.source} for n, v, c in stated if c.evidence == "assumed"]

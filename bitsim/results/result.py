@@ -5,8 +5,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from bitsim.cost import CONVENTIONS
-from bitsim.hw.chip import OpCost
-from bitsim.hw.constants import Constant
 from bitsim.quant.recipes import Recipe
 from bitsim.results import tables
 from bitsim.results.outcome import Makers, Outcome
@@ -48,21 +46,7 @@ class Result(Outcome, PricedRows):
         return f"{self.inputs['model']} on {self.chip.name}, {self.chip.tech.name}{batch}"
 
     def assumed(self) -> list[dict[str, str]]:
-        """The constants with evidence `assumed` that the system energy or the time rests on, each once."""
-        found: dict[str, Constant] = {}
-        used = []
-        if "system" in self.priced:
-            priced = self.events.in_ledger(*CONVENTIONS["system"].ledgers)
-            used = [price for event in priced if (price := self.prices.price(event))] + [self.prices.leakage_mw()]
-        for price in used:
-            found.update(dict(price.constants))
-        found.update(self.chip.timing_constants())
-        stated: list[tuple[str, str, Constant | OpCost]] = [(name, c.text(), c) for name, c in sorted(found.items())]
-        stated += [
-            (f"{self.chip.name}: vector.costs.{op}", f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls", cost)
-            for op, cost in self.chip.vector.costs.items()
-        ]
-        return [{"constant": n, "value": v, "source": c.source} for n, v, c in stated if c.evidence == "assumed"]
+        return self.assumed_constants()
 
     def headline(self) -> dict[str, Any]:
         """Time and energy of all phases, overflows, and the text that was written."""

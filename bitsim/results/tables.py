@@ -69,10 +69,10 @@ def conventions(result: PricedRows) -> Records:
 
 def operators(result: PricedRows) -> Records:
     """Every operator: calls, MACs, cycles, bound, plan, bytes by memory, nominal energy by convention."""
-    energies: dict[tuple[str, str, str], float] = {}
+    energies: dict[tuple[int, str], float] = {}  # rows by identity: those of a list may share a name
     for convention in result.priced:
         for row, _, energy in result.breakdown(convention):
-            key = (row.phase, row.name, convention)
+            key = (id(row), convention)
             energies[key] = energies.get(key, 0.0) + energy.nominal
     return [
         _identity(row)
@@ -82,7 +82,7 @@ def operators(result: PricedRows) -> Records:
         | {"utilisation": _utilisation(result, row), "plan": row.plan or None}
         | memory_bytes(row.events, result.chip)
         | {"sparsity": None if row.live_macs is None else 1 - row.live_macs / row.macs}
-        | {f"energy_{c}_pj": energies.get((row.phase, row.name, c), 0.0) for c in result.priced}
+        | {f"energy_{c}_pj": energies.get((id(row), c), 0.0) for c in result.priced}
         for row in result.rows
     ]
 

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim.errors import ConfigError
-from bitsim.hw.gpu import Gpu
 from bitsim.model.config import ModelConfig
 from bitsim.model.footprint import embedding_bits, kv_bits, linears_bits
 from bitsim.quant.kv import KVStorage
@@ -92,15 +91,15 @@ def needs_of(config: ModelConfig, storage: KVStorage, *, prompt: int, positions:
     )
 
 
-def check_fits(config: ModelConfig, gpu: Gpu, needs: Needs, devices: int) -> int:
-    """The largest batch on `devices` GPUs; raises `ConfigError` with the numbers if not even one sequence fits."""
-    largest = needs.largest_batch(devices, gpu.capacity_bytes)
+def check_fits(config: ModelConfig, where: str, capacity: float, needs: Needs, devices: int) -> int:
+    """The largest batch on `devices` of `capacity` bytes each; raises `ConfigError` if not even one sequence fits."""
+    largest = needs.largest_batch(devices, capacity)
     if largest:
         return largest
     parts = ", ".join(f"{name} {float(size) / 1e9:.2f}" for name, size in needs.parts(devices, 1).items())
-    enough = needs.fewest_devices(gpu.capacity_bytes)
+    enough = needs.fewest_devices(capacity)
     advice = "no number of devices is enough" if enough is None else f"take at least {enough} devices"
     raise ConfigError(
-        f"{config.name} does not fit {devices} x {gpu.name}: one sequence needs {needs.total(devices, 1) / 1e9:.2f} GB "
-        f"per device ({parts}), there are {gpu.capacity_bytes / 1e9:.2f}; {advice}, fewer bits or a shorter context"
+        f"{config.name} does not fit {devices} x {where}: one sequence needs {needs.total(devices, 1) / 1e9:.2f} GB "
+        f"per device ({parts}), there are {capacity / 1e9:.2f}; {advice}, fewer bits or a shorter context"
     )

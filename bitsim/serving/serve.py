@@ -1,31 +1,41 @@
-"""Serving a model on GPUs: the largest batch, tokens per second, latency and energy per token, and what limits them."""
+"""Serving a model on GPUs, a CPU or a chip: the largest batch, tokens per second, latency, energy, and their limit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from bitsim._version import __version__
 from bitsim.errors import BitsimError
+from bitsim.hw.chip import Chip
+from bitsim.hw.cpu import Cpu
 from bitsim.hw.gpu import Gpu, load_gpu
 from bitsim.model.checkpoint import Model, load_model
+from bitsim.model.config import ModelConfig, Rounded
 from bitsim.model.forward import check_numerics
+from bitsim.model.rounded import rounded
 from bitsim.parallel.devices import EVEN, DeviceSplit
-from bitsim.quant.recipes import recipe_named
+from bitsim.quant.kv import KVStorage
+from bitsim.quant.recipes import Recipe, recipe_named, with_kv
 from bitsim.results.outcome import Makers, Outcome
-from bitsim.results.provenance import notes_on_shape
-from bitsim.serving.kernels import calibrated
+from bitsim.results.provenance import notes_on, notes_on_shape
+from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
+from bitsim.serving.grid import Grid, power_per_token
+from bitsim.serving.hardware import Hardware, load_hardware, room_of
 from bitsim.serving.memory import WORKSPACE, Needs, check_fits, kv_storage, needs_of
+from bitsim.serving.on_chip import MODEL as CHIP_MODEL
+from bitsim.serving.on_chip import chip_grid, chip_needs
+from bitsim.serving.on_cpu import MODEL as CPU_MODEL
+from bitsim.serving.on_cpu import NO_POWER, cpu_grid
+from bitsim.serving.remarks import assumed_constants, kernel_note
 from bitsim.serving.roofline import (
     FUSED,
     Hosted,
     Level,
     decode_time,
     kernel_calls,
-    load_kernel,
-    overhead_s,
     prompt_time,
 )
 
@@ -38,70 +48,15 @@ class ServeError(BitsimError):
     """A serving experiment with numbers that make no sense."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """What serving gives for all device counts (rows) and batches (columns).
-
-    `fits`: whether memory has room. `step_s`: one new token for every sequence, averaged over the growing contexts;
-    `prompt_s`: one sequence's prompt, per device count. `limit`: what a step spends most time on. `memory_bytes`: per
-    device. `communication_bytes`: what links move for a step.
-    """
-
-    devices: Numbers
-    batch: Numbers
-    fits: Numbers
-    step_s: Numbers
-    prompt_s: Numbers
-    limit: Numbers
-    memory_bytes: Numbers
-    communication_bytes: Numbers
-    parts_s: dict[str, Numbers]
-    board_power_w: float
-    new_tokens: int
-
-    @property
-    def tokens_per_s(self) -> Numbers:
-        """New tokens of all sequences per second of decoding."""
-        return np.asarray(self.batch[None, :] / self.step_s)
-
-    @property
-    def with_prompts_per_s(self) -> Numbers:
-        """New tokens per second when the prompts' time counts too, one prompt after the other."""
-        whole = self.new_tokens * self.step_s + self.batch[None, :] * self.prompt_s[:, None]
-        return np.asarray(self.batch[None, :] * self.new_tokens / whole)
-
-    @property
-    def energy_per_token_j(self) -> Numbers:
-        """Board power of all devices times the time per new token of decoding."""
-        return np.asarray(self.board_power_w * self.devices[:, None] / self.tokens_per_s)
-
-    def records(self) -> list[dict[str, Any]]:
-        """One row per device count and batch that fits, in plain types."""
-        tables = {
-            "step_s": self.step_s,
-            "tokens_per_s": self.tokens_per_s,
-            "with_prompts_per_s": self.with_prompts_per_s,
-            "energy_per_token_j": self.energy_per_token_j,
-            "memory_bytes": self.memory_bytes,
-            "communication_bytes": self.communication_bytes,
-        } | {f"{name.replace(' ', '_')}_s": part for name, part in self.parts_s.items()}
-        return [
-            {"devices": int(self.devices[i]), "batch": int(self.batch[j])}
-            | {name: float(table[i, j]) for name, table in tables.items()}
-            | {"limit": str(self.limit[i, j])}
-            for i, j in zip(*np.nonzero(self.fits), strict=True)
-        ]
-
-
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Serving(Outcome):
-    """One model on a number of GPUs at `batch`; `grid`: the sweep over batches up to the largest that fits.
+    """One model on a number of devices at `batch`; `grid`: the sweep over batches up to the largest that fits.
 
     Tables: sweep (over batches), memory (bytes per device by part), step (what its time is spent on).
     """
 
     model: str
-    gpu: Gpu
+    hardware: Hardware
     devices: int
     prompt: int
     new_tokens: int
@@ -117,10 +72,8 @@ class Serving(Outcome):
 
     @property
     def title(self) -> str:
-        return (
-            f"{self.model} on {self.devices} x {self.gpu.name}, {self.prompt} prompt and {self.new_tokens} new tokens "
-            "per sequence"
-        )
+        where = f"{self.model} on {self.devices} x {self.hardware.name}"
+        return f"{where}, {self.prompt} prompt and {self.new_tokens} new tokens per sequence"
 
     def assumed(self) -> list[dict[str, str]]:
         return list(self.assumed_constants)
@@ -132,8 +85,9 @@ class Serving(Outcome):
     def memory(self) -> dict[str, float]:
         """Bytes per device at `batch` by part, with what the device keeps for itself and what is free."""
         parts = {name: float(size) for name, size in self.needs.parts(self.devices, self.batch).items()}
-        parts["reserved by the device"] = self.gpu.reserved.nominal * 1e9
-        return parts | {"free": self.gpu.memory.capacity.nominal * 1e9 - sum(parts.values())}
+        room = room_of(self.hardware)
+        parts["reserved by the device"] = room.reserved
+        return parts | {"free": room.capacity - sum(parts.values())}
 
     def step(self) -> list[dict[str, Any]]:
         """What a step at `batch` spends its time on."""
@@ -158,7 +112,7 @@ class Serving(Outcome):
 
 def serve(
     model: str | Path | Model,
-    gpu: str | Path | Gpu,
+    hardware: str | Path | Gpu | Cpu | Chip,
     *,
     devices: int = 1,
     prompt: int = 512,
@@ -170,40 +124,44 @@ def serve(
 ) -> Serving:
     """Serve sequences of `prompt` and `new_tokens` tokens at `batch` (None: the largest that fits).
 
-    `kv_bits`: 16, 8, 4 or 3; None takes what the numerics say, else 16. `split`: how devices share the model. Raises
-    `ConfigError` with the numbers if the model, or the batch, has no room.
+    `hardware`: GPUs, one CPU, or one chip, each with its own model of time: a roofline per kernel, one of the whole
+    token, or an estimate for each batch. `kv_bits`: 16, 8, 4 or 3; None takes what the numerics say, else 16. `split`:
+    how GPUs share the model. Raises `ConfigError` with the numbers if the model, or the batch, has no room.
     """
     numbers = {"devices": devices, "prompt": prompt, "new_tokens": new_tokens, "batch": 1 if batch is None else batch}
     for name, value in numbers.items():
         if not isinstance(value, int) or value < 1:
             raise ServeError(f"{name}: expected an integer >= 1, got {value!r}")
-    model, gpu = model if isinstance(model, Model) else load_model(model), load_gpu(gpu)
-    config = model.config
-    recipe = recipe_named(numerics or config.default_numerics)
-    check_numerics(config, recipe)
-    storage = kv_storage(kv_bits, recipe)
-    needs = needs_of(config, storage, prompt=prompt, positions=prompt + new_tokens)
-    largest = check_fits(config, gpu, needs, devices)
+    model, hardware = model if isinstance(model, Model) else load_model(model), load_hardware(hardware)
+    if not isinstance(hardware, Gpu) and (devices > 1 or split is not EVEN):
+        raise ServeError(f"{hardware.name}: expected one device without links; for several chips: bitsim parallel")
+    recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
+    model = rounded(model, recipe)
+    check_numerics(model.config, recipe)
+    if isinstance(hardware, Gpu) and model.config.linear_class in get_args(Rounded):
+        raise ServeError(f"numerics {recipe.name}: no GPU kernel with such weights is known; choose a CPU or a chip")
+    storage, room = recipe.kv or 16, room_of(hardware)
+    asked = _Asked(
+        model=model, hardware=hardware, recipe=recipe, storage=storage, devices=devices, prompt=prompt,
+        new_tokens=new_tokens, split=split,
+    )  # fmt: skip
+    needs = asked.needs()
+    largest = check_fits(model.config, hardware.name, room.free, needs, devices)
     if batch is not None and batch > largest:
         raise ServeError(
-            f"batch {batch}: {config.name} on {devices} x {gpu.name} has room for {largest} sequences of "
-            f"{prompt + new_tokens} tokens ({needs.total(devices, batch) / 1e9:.2f} GB per device needed, "
-            f"{gpu.capacity_bytes / 1e9:.2f} there)"
+            f"batch {batch}: {model.config.name} on {devices} x {hardware.name} has room for {largest} sequences of "
+            f"{asked.positions} tokens ({needs.total(devices, batch) / 1e9:.2f} GB per device needed, "
+            f"{room.free / 1e9:.2f} there)"
         )
     chosen = batch or largest
-    batches = np.unique(np.append(np.geomspace(1, largest, POINTS).round().astype(np.int64), chosen))
-    grid = serving_grid(
-        model, gpu, devices=[devices], batches=batches, prompt=prompt, new_tokens=new_tokens, kv_bits=kv_bits,
-        numerics=recipe.name, split=split,
-    )  # fmt: skip
-    kernels = sorted({call.kernel for call in kernel_calls(config, recipe)})
+    grid, assumed = asked.sweep(needs, largest, chosen)
     return Serving(
         inputs={"bitsim": __version__, "model": model.name, "model_sha256": model.digest}
-        | {"gpu": gpu.name, "gpu_sha256": gpu.sha256, "numerics": recipe.name, "split": split.name}
+        | {room.key: hardware.name, f"{room.key}_sha256": hardware.sha256, "numerics": recipe.name, "split": split.name}
         | {"kv": str(storage) if isinstance(storage, int) else storage.name, "devices": devices}
         | {"prompt": prompt, "new_tokens": new_tokens, "batch": chosen},
         model=model.name,
-        gpu=gpu,
+        hardware=hardware,
         devices=devices,
         prompt=prompt,
         new_tokens=new_tokens,
@@ -211,17 +169,67 @@ def serve(
         batch=chosen,
         needs=needs,
         grid=grid,
-        notes=(
-            f"numerics {recipe.name}; KV cache {storage if isinstance(storage, int) else storage.name}",
-            *(kernel_note(gpu, name) for name in kernels),
-            *notes_on_shape(model, positions=prompt + new_tokens),
-            f"{split.name}: {split.note}",
-            FUSED,
-            WORKSPACE,
-            POWER,
-        ),
-        assumed_constants=assumed_constants(gpu, kernels),
+        notes=asked.notes(),
+        assumed_constants=tuple(assumed),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What `serve` was asked for; each kind of hardware answers in its own way."""
+
+    model: Model
+    hardware: Hardware
+    recipe: Recipe
+    storage: KVStorage
+    devices: int
+    prompt: int
+    new_tokens: int
+    split: DeviceSplit
+
+    @property
+    def positions(self) -> int:
+        return self.prompt + self.new_tokens
+
+    @property
+    def kernels(self) -> list[str]:
+        """The kernels that a GPU executes the model with; others have none."""
+        if not isinstance(self.hardware, Gpu):
+            return []
+        return sorted({call.kernel for call in kernel_calls(self.model.config, self.recipe)})
+
+    def needs(self) -> Needs:
+        if isinstance(self.hardware, Chip):
+            return chip_needs(self.model, self.hardware, self.recipe, self.positions)
+        alone = needs_of(self.model.config, self.storage, prompt=self.prompt, positions=self.positions)
+        return _shared(alone, self.split, self.model.config, self.devices)
+
+    def sweep(self, needs: Needs, largest: int, chosen: int) -> tuple[Grid, list[dict[str, str]]]:
+        """Batches up to the largest, and the constants without a source that they rest on."""
+        hardware, lengths = self.hardware, {"prompt": self.prompt, "new_tokens": self.new_tokens}
+        if isinstance(hardware, Chip):
+            doubled = 2 ** np.arange(int(largest).bit_length(), dtype=np.int64)
+            few = np.unique(np.append(doubled, [largest, chosen]))
+            return chip_grid(self.model, hardware, self.recipe, needs, few, **lengths)
+        batches = np.unique(np.append(np.geomspace(1, largest, POINTS).round().astype(np.int64), chosen))
+        assumed = assumed_constants(hardware, self.kernels)
+        if isinstance(hardware, Cpu):
+            return cpu_grid(self.model.config, hardware, self.storage, needs, batches, **lengths), assumed
+        hosted = Hosted(config=self.model.config, recipe=self.recipe, gpu=hardware, split=self.split)
+        return _grid(hosted, self.storage, [self.devices], batches, **lengths), assumed
+
+    def notes(self) -> tuple[str, ...]:
+        """How time, memory and energy come about."""
+        kept = self.storage if isinstance(self.storage, int) else self.storage.name
+        first = f"numerics {self.recipe.name}; KV cache {kept}"
+        if isinstance(self.hardware, Chip):
+            said = notes_on(self.model, self.hardware, self.recipe, positions=self.positions)
+            return (first, *said, CHIP_MODEL, *SCHEDULE_ASSUMPTIONS)
+        shape = notes_on_shape(self.model, positions=self.positions)
+        if isinstance(self.hardware, Cpu):
+            return (first, *shape, CPU_MODEL, WORKSPACE, NO_POWER)
+        kernels = [kernel_note(self.hardware, name) for name in self.kernels]
+        return (first, *kernels, *shape, f"{self.split.name}: {self.split.note}", FUSED, WORKSPACE, POWER)
 
 
 def serving_grid(
@@ -244,51 +252,40 @@ def serving_grid(
     model, gpu = model if isinstance(model, Model) else load_model(model), load_gpu(gpu)
     config = model.config
     recipe = recipe_named(numerics or config.default_numerics)
-    storage = kv_storage(kv_bits, recipe)
-    rows, columns = np.asarray(devices, dtype=np.float64)[:, None], np.asarray(batches, dtype=np.float64)[None, :]
-    needs = needs_of(config, storage, prompt=prompt, positions=prompt + new_tokens)
-    memory = needs.total(rows, columns)
     hosted = Hosted(config=config, recipe=recipe, gpu=gpu, split=split, efficiency=efficiency)
+    return _grid(hosted, kv_storage(kv_bits, recipe), devices, batches, prompt=prompt, new_tokens=new_tokens)
+
+
+def _shared(needs: Needs, split: DeviceSplit, config: ModelConfig, devices: int) -> Needs:
+    """`needs` with keys and values as often as `devices` store them."""
+    return replace(needs, kv_per_sequence=needs.kv_per_sequence * split.kv_copies(config, devices))
+
+
+def _grid(
+    hosted: Hosted,
+    storage: KVStorage,
+    devices: list[int],
+    batches: list[int] | Numbers,
+    *,
+    prompt: int,
+    new_tokens: int,
+) -> Grid:
+    gpu, counts, sequences = hosted.gpu, np.asarray(devices), np.asarray(batches)
+    rows, columns = counts.astype(np.float64)[:, None], sequences.astype(np.float64)[None, :]
+    needs = needs_of(hosted.config, storage, prompt=prompt, positions=prompt + new_tokens)
+    shared = [_shared(needs, hosted.split, hosted.config, int(count)) for count in counts]
+    memory = np.concatenate([own.total(rows[[i]], columns) for i, own in enumerate(shared)])
     step = decode_time(hosted, devices=rows, batch=columns, storage=storage, first=prompt + 1, last=prompt + new_tokens)
     return Grid(
-        devices=np.asarray(devices),
-        batch=np.asarray(batches),
+        devices=counts,
+        batch=sequences,
         fits=memory <= gpu.capacity_bytes,
         step_s=step.total,
         prompt_s=prompt_time(hosted, rows[:, 0], prompt).total,
         limit=step.limits(),
         memory_bytes=memory,
-        communication_bytes=split.communication_bytes(config, rows, columns),
+        communication_bytes=hosted.split.communication_bytes(hosted.config, rows, columns),
         parts_s=step.parts(),
-        board_power_w=gpu.board_power.nominal,
+        energy_per_token_j=power_per_token(gpu.board_power.nominal, counts, sequences, step.total),
         new_tokens=new_tokens,
-    )
-
-
-def kernel_note(gpu: Gpu, name: str) -> str:
-    """Which kernel, in which format it multiplies here, and how well it is known."""
-    calibration, rate = calibrated(name), gpu.rate(load_kernel(name).multiply)
-    how = "" if rate.native else f", emulated by {rate.by}: {gpu.emulated[load_kernel(name).multiply].source}"
-    error = (
-        f"; left-out error {100 * calibration.left_out_error:.1f} %; {calibration.within_l2} of its "
-        f"{len(calibration.times)} times are of matrices that fit L2"
-        if calibration.times
-        else ""
-    )
-    share = 100 * calibration.bandwidth_efficiency
-    return (
-        f"kernel {name}: {1e6 * overhead_s(gpu, name):.1f} us per call, {share:.0f} % of the bandwidth, "
-        f"fitted on {calibration.gpu} ({calibration.evidence}: {calibration.source}){error}{how}"
-    )
-
-
-def assumed_constants(gpu: Gpu, kernels: list[str]) -> tuple[dict[str, str], ...]:
-    """The constants of GPU and kernels that no source gives."""
-    constants = {f"{gpu.name}: {path}": constant for path, constant in gpu.constants().items()}
-    for name in kernels:
-        constants |= {f"kernel {name}: {path}": constant for path, constant in load_kernel(name).constants().items()}
-    return tuple(
-        {"constant": path, "value": constant.text(), "source": constant.source}
-        for path, constant in constants.items()
-        if constant.evidence == "assumed"
     )

@@ -13,7 +13,7 @@ def longest_contexts(placement: Placement, config: ModelConfig, stored: Footprin
     0 where the weights alone have no room. The formats are those of `KV_OF_BITS`.
     """
     room = 8 * (
-        placement.chip.memory.dram.capacity_bytes - _weights_in_dram(placement, stored, quantised=config.quantised)
+        placement.chip.memory.dram.capacity_bytes - weights_in_dram(placement, stored, quantised=config.quantised)
     )
 
     def most(storage: KVStorage) -> int:
@@ -28,7 +28,8 @@ def longest_contexts(placement: Placement, config: ModelConfig, stored: Footprin
     return {f"{bits} bit": most(storage) for bits, storage in storages.items()}
 
 
-def _weights_in_dram(placement: Placement, stored: Footprint, *, quantised: bool) -> int:
+def weights_in_dram(placement: Placement, stored: Footprint, *, quantised: bool) -> int:
+    """Bytes of embedding and head, and of the linears unless the datapath or a resident memory keeps them."""
     resident = any(level.resident for level in placement.chip.memory.chain("weights"))
     inside = quantised and placement.bitlinear.holds_weights
     return stored.embedding + (0 if resident or inside else stored.linears)
@@ -43,7 +44,7 @@ def check_capacity(
     """
     chip = placement.chip
     resident = [level for level in chip.memory.chain("weights") if level.resident]
-    dram = stored.kv + _weights_in_dram(placement, stored, quantised=quantised)
+    dram = stored.kv + weights_in_dram(placement, stored, quantised=quantised)
     wanted = {f"memory.levels.{level.name}": (stored.linears, level.capacity_bits // 8) for level in resident}
     wanted["memory.dram"] = dram, chip.memory.dram.capacity_bytes
     notes = []

@@ -300,3 +300,28 @@ def test_a_shape_is_written_with_random_weights(capsys: pytest.CaptureFixture[st
     code, out, err = bitsim(capsys, "convert", "tiny-fp16", f"{path}2", "--format", "hf", "--random-weights", "7")
     assert (code, out) == (2, "")
     assert "tiny-fp16: has no quantised linears" in err
+
+
+def test_matmuls_of_a_file_have_a_row_each_and_a_sum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = tmp_path / "gpt2.csv"
+    listed.write_text("Layer,M,N,K\nQKT,16,32,64\nQKT,16,64,32\n", encoding="utf-8")
+    code, out, err = bitsim(capsys, "matmuls", str(listed), "--chip", "adder-tree-16x256")
+    assert (code, err) == (0, "")
+    assert (out.count("QKT"), out.count("total")) == (2, 1)
+    code, out, _ = bitsim(capsys, "matmuls", str(listed), "--json", "--bits", "16", "--out", str(tmp_path / "out"))
+    result = from_json(out)
+    assert [row["macs"] for row in result.records("operators")] == [32768, 32768]
+    assert (result.inputs["model"], result.records("phases")[0]["tokens"]) == ("gpt2", 16)
+    assert (tmp_path / "out" / "operators.csv").exists()
+
+
+def test_a_size_that_is_no_integer_is_one_line_with_file_and_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = tmp_path / "own.csv"
+    listed.write_text("m,k,n\n1,2,3\n1.5,2,3\n", encoding="utf-8")
+    code, out, err = bitsim(capsys, "matmuls", str(listed))
+    assert (code, out) == (2, "")
+    assert err == f"bitsim: error: {listed}:3: m: expected an integer from 1 to 16,777,216, got '1.5'\n"
+    code, _, err = bitsim(capsys, "matmuls", str(listed), "--dim", "batch")
+    assert (code, "expected NAME=N, each name once, got 'batch'" in err) == (2, True)

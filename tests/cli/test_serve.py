@@ -39,7 +39,7 @@ def test_serve_prints_what_limits_it_and_every_part_of_memory(capsys: pytest.Cap
     ("arguments", "message"),
     [
         (["llama-70b"], "does not fit 1 x a100-80gb"),
-        (["llama-7b", "--chip", "a100"], "unknown GPU 'a100'; did you mean"),
+        (["llama-7b", "--chip", "a100"], "unknown GPU, CPU or chip 'a100'; did you mean"),
         (["llama-7b", "--devices", "0"], "devices: expected an integer >= 1, got 0"),
         (["llama-7b", "--kv-bits", "5"], "kv_bits: expected one of 16, 8, 4, 3"),
     ],
@@ -62,3 +62,11 @@ def test_reproduce_memory_writes_rows_with_labels(tmp_path: Path, capsys: pytest
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         f"memory.{kind}" for kind in ("csv", "json", "pdf", "png")
     ]
+
+
+def test_serve_on_a_cpu_and_on_a_chip_says_what_it_knows_of_energy(capsys: pytest.CaptureFixture[str]) -> None:
+    for chip, energy in (("intel-i7-13800h", "not known"), ("ternary-ws-64x64", "(system convention)")):
+        main(["serve", "bitnet-b158-700m", "--chip", chip, "--prompt", "8", "--new-tokens", "4", "--batch", "2"])
+        out = capsys.readouterr().out
+        assert energy in out
+        assert f"on 1 x {chip}" in out

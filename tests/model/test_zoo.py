@@ -17,6 +17,16 @@ from bitsim.serving.serve import serve
 from bitsim.study import estimate
 from bitsim.study.array_size import array_sizes
 
+# Parameters in units of 1e9, by the model cards or the sizes of the published files, in the digits that stand there.
+OPEN_MODELS = {
+    "llama-2-7b": "6.74", "llama-2-13b": "13.0", "llama-2-70b": "69.0", "llama-3-8b": "8.03", "llama-3-70b": "70.6",
+    "llama-3.1-8b": "8.03", "llama-3.1-70b": "70.6", "llama-3.2-1b": "1.24", "llama-3.2-3b": "3.21",
+    "qwen2.5-0.5b": "0.49", "qwen2.5-1.5b": "1.54", "qwen2.5-3b": "3.09", "qwen2.5-7b": "7.61", "qwen3-0.6b": "0.6",
+    "qwen3-1.7b": "1.7", "qwen3-4b": "4.0", "qwen3-8b": "8.2", "qwen3-14b": "14.8", "qwen3-32b": "32.8",
+    "gemma-3-1b": "1.00", "falcon3-1b": "1.67", "falcon3-3b": "3.23", "falcon3-7b": "7.46", "falcon3-10b": "10.3",
+    "smollm2-1.7b": "1.71", "minicpm-2b": "2.72", "phi-3-mini": "3.82", "phi-3.5-mini": "3.82", "mistral-7b": "7.24",
+    "mistral-7b-v0.3": "7.25",
+}  # fmt: skip
 # N_lin in units of 1e9, facts/papers.md sections 2.1, 3.2 and 5
 N_LIN = {
     "bitnet-b158-700m": 0.6795,
@@ -61,6 +71,42 @@ def test_2b4t():
     norms = config.num_layers * (3 * config.hidden_size + config.intermediate_size) + config.hidden_size
     assert config.linear_weights + config.embedding_weights + norms == 2_412_820_480
     assert config.default_numerics == "hf_autobitlinear"
+
+
+@pytest.mark.parametrize(("name", "billions"), OPEN_MODELS.items())
+def test_open_models_have_the_parameters_of_the_published_files(name, billions):
+    config = zoo_config(name)
+    digit = 0.1 ** len(billions.partition(".")[2])
+    assert (config.linear_weights + config.embedding_weights) / 1e9 == pytest.approx(float(billions), abs=0.55 * digit)
+    assert (config.weight_bits_per_weight, config.default_numerics) == (16, "float")
+    assert load_shape(name).evidence == "published"
+
+
+def test_gemma_to_the_last_parameter():
+    """999,885,952 by keras-hub's presets: four norms of the token, and those of a query and a key, in every layer."""
+    config = zoo_config("gemma-3-1b")
+    norms = config.num_layers * (4 * config.hidden_size + 2 * config.head_dim) + config.hidden_size
+    assert config.linear_weights + config.embedding_weights + norms == 999_885_952
+
+
+def test_what_a_shape_has_no_field_for_is_a_note(tmp_path):
+    left_out = "model shape, not modelled: norms: those behind attention and behind the FFN are not counted"
+    assert left_out in load_shape("gemma-3-1b").notes()
+    own = tmp_path / "own.yaml"
+    own.write_text("kind: shape\nlike: gemma-3-1b\nnot_modelled: {norms: none here}\n", encoding="utf-8")
+    notes = load_shape(own).notes()
+    assert "model shape, not modelled: norms: none here" in notes
+    assert any("not modelled: RoPE" in note for note in notes)
+    assert "RoPE, not modelled" in load_shape(own).settings()
+
+
+def test_open_models_have_the_norms_biases_and_windows_of_their_families():
+    assert zoo_config("qwen2.5-7b").attention_bias == "qkv"
+    assert zoo_config("qwen3-8b").qk_norm
+    assert zoo_config("llama-3.1-8b").rope_scaling.factor == 8
+    windows = {name: zoo_config(name).sliding_window for name in OPEN_MODELS}
+    expected = {"gemma-3-1b": 512, "mistral-7b": 4096, "phi-3-mini": 2047}
+    assert {name: window for name, window in windows.items() if window is not None} == expected
 
 
 @pytest.mark.parametrize(("name", "billions"), N_LIN.items())

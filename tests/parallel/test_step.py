@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitsim import from_json
 from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw import load_link
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import load_model
-from bitsim.model.shard import degrees, shard
+from bitsim.model.shard import degrees, shard, shared_heads, stage_layers
 from bitsim.model.zoo import zoo_config
 from bitsim.parallel.allreduce import Traffic, allreduce
 from bitsim.parallel.communication import PARAMETERS, communication, step_communication
 from bitsim.parallel.parallel import parallel
-from bitsim.parallel.step import bubble_share, pipeline_time
+from bitsim.parallel.step import bubble_share, on_device, pipeline_time
 from bitsim.study import estimate
 from tests.model.tensors import values_moved
 
@@ -27,12 +28,12 @@ SMALL = "bitnet-125m"  # 12 heads, 12 layers
 
 
 @pytest.mark.parametrize("name", ["bitnet-1.3b", "bitnet-b158-3b", "bitnet-b158-2b4t", "bitnet-a48-700m"])
-@pytest.mark.parametrize("tensor", [1, 2, 4])
+@pytest.mark.parametrize("tensor", [1, 2, 4, 5])
 def test_shards_do_the_work_of_the_whole_model(name, tensor):
     """MACs, stored weights and KV traffic of the shards add up; nothing else is divided."""
     config = load_model(name).config
-    if config.num_kv_heads % tensor:
-        pytest.skip("key/value heads")
+    if config.num_kv_heads % tensor or config.intermediate_size % tensor:
+        pytest.skip("held by several devices, or not split")
     for tokens, context in ((1, 33), (16, 16)):
         settings = {"phase": "decode", "tokens": tokens, "context": context, "batch": 2}
         whole, part = (forward_operators(c, **settings) for c in (config, shard(config, tensor=tensor)))
@@ -166,15 +167,91 @@ def test_degrees_take_the_widest_split_that_divides():
     assert degrees(zoo_config(SMALL), 1) == (1, 1)
 
 
+@given(sharing=st.integers(1, 6), kv_heads=st.integers(1, 8), data=st.data())
+def test_law_every_query_head_has_its_key_value_head_on_its_device(sharing, kv_heads, data):
+    """As vLLM places them where it does: 1 / tensor of them if that divides, else one on tensor / kv_heads devices."""
+    heads = sharing * kv_heads
+    tensor = data.draw(st.sampled_from([t for t in range(1, heads + 1) if heads % t == 0]))
+    config = replace(zoo_config(SMALL), num_heads=heads, num_kv_heads=kv_heads, head_dim=4, sub_norms=False)
+    found = shared_heads(config, tensor)
+    assert len(found) == tensor
+    for device, counted in enumerate(found):
+        mine = [head // sharing for head in range(heads) if head * tensor // heads == device]
+        assert counted == tuple(mine.count(kv) for kv in dict.fromkeys(mine))
+    if kv_heads % tensor == 0:
+        assert set(found) == {(sharing,) * (kv_heads // tensor)}
+    elif tensor % kv_heads == 0:
+        assert set(found) == {(heads // tensor,)}
+
+
+@pytest.mark.parametrize("tensor", [2, 4])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_law_attention_is_shared_out_exactly_where_key_value_heads_are_not(tensor, batch):
+    """5 key/value heads, 20 query heads: all MACs are done once; the fullest device reads the heads that it has."""
+    config = zoo_config("bitnet-b158-2b4t")
+    held = shard(config, tensor=tensor)
+    assert held.num_kv_heads == {2: 3, 4: 2}[tensor]
+    for tokens, context in ((1, 33), (16, 16)):
+        settings = {"phase": "decode", "tokens": tokens, "context": context, "batch": batch}
+        whole = {op.name: op for op in forward_operators(config, **settings)}
+        for op in forward_operators(held, **settings):
+            pieces = list(on_device(op, held, tensor))
+            if op.kind in ("qk", "pv"):
+                all_of_it = whole[op.name]
+                assert sum(piece.macs for piece in pieces) * tensor == all_of_it.macs
+                assert sum(piece.repeat for piece in pieces) == held.num_kv_heads * batch
+                assert sum(p.kv_read_bits for p in pieces) * 5 == all_of_it.kv_read_bits * held.num_kv_heads
+                assert [piece.m // tokens for piece in pieces] == sorted(set(held.sharing))
+                for side in ("reads", "writes"):
+                    (tensor_of_all,) = getattr(op, side)
+                    assert sum(t.values for piece in pieces for t in getattr(piece, side)) == tensor_of_all.values
+            elif op.kind == "softmax":
+                (softmax,) = pieces
+                assert softmax.reads[0].values == op.reads[0].values
+                assert softmax.reads[0].alive == softmax.writes[0].alive == max(held.sharing) * tokens * context
+            elif op.kind != "head":
+                assert pieces == [op]
+
+
+@pytest.mark.parametrize(
+    ("layers", "stages", "expected"),
+    [(22, 4, (5, 6, 6, 5)), (5, 3, (2, 2, 1)), (4, 3, (1, 2, 1)), (3, 2, (2, 1)), (61, 4, (15, 15, 16, 15))],
+)  # fmt: skip
+def test_layers_that_are_left_over_go_before_the_last_stage_as_in_vllm(layers, stages, expected):
+    assert stage_layers(replace(zoo_config(SMALL), num_layers=layers), stages) == expected
+
+
+def test_uneven_stages_add_up_by_hand():
+    one, *_ = parallel(SMALL, CHIP, LINK, devices=[1], context=32).steps
+    even, *_ = parallel(SMALL, CHIP, LINK, devices=[6], pipeline=6, context=32).steps
+    uneven, *_ = parallel(SMALL, CHIP, LINK, devices=[5], pipeline=5, context=32).steps
+    assert (even.layers, uneven.layers) == ((2,) * 6, (2, 2, 3, 3, 2))
+    assert even.compute_s == pytest.approx(one.compute_s) == pytest.approx(uneven.compute_s)
+    assert uneven.stored_bytes > even.stored_bytes  # three layers instead of two
+
+
+def test_2b4t_runs_on_1_2_4_and_8_devices_and_what_can_not_is_a_row_with_the_reason():
+    result = parallel("bitnet-b158-2b4t", CHIP, devices=[1, 2, 4, 8, 31], context=32)
+    splits = {step.devices: (step.tensor, step.pipeline, step.kv_heads, step.layers) for step in result.steps}
+    assert splits == {1: (1, 1, 5, (30,)), 2: (2, 1, 3, (30,)), 4: (4, 1, 2, (30,)), 8: (4, 2, 2, (15, 15))}
+    rows = result.records()
+    assert rows[-1]["devices"] == 31
+    assert "no tensor x pipeline = 31" in rows[-1]["reason"]
+    assert {key for key, value in rows[-1].items() if value is not None} == {"devices", "reason", "fits"}
+    assert all(row["reason"] is None and list(row) == list(rows[-1]) for row in rows[:-1])
+    assert any("5 key/value heads are held 8 times" in note for note in result.notes)
+    assert from_json(result.to_json()).records() == rows
+
+
 def test_errors():
     with pytest.raises(ConfigError, match="bitnet-125m: tensor 5: expected a divisor of 12 attention heads"):
         shard(zoo_config(SMALL), tensor=5)
-    with pytest.raises(ConfigError, match="bitnet-b158-2b4t: tensor 10: expected a divisor of 5 key/value heads"):
+    with pytest.raises(ConfigError, match="bitnet-b158-2b4t: tensor 10: expected a divisor of 6912 FFN columns"):
         shard(zoo_config("bitnet-b158-2b4t"), tensor=10)
-    with pytest.raises(ConfigError, match="pipeline 5: expected a divisor of 12 layers"):
-        shard(zoo_config(SMALL), tensor=1, pipeline=5)
-    with pytest.raises(ConfigError, match="no tensor x pipeline = 7 divides 12 attention heads"):
-        parallel(SMALL, CHIP, LINK, devices=[7])
+    with pytest.raises(ConfigError, match="pipeline 13: expected at most 12, one per layer"):
+        shard(zoo_config(SMALL), tensor=1, pipeline=13)
+    with pytest.raises(ConfigError, match="no tensor x pipeline = 13 has a tensor degree that divides 12 attention"):
+        parallel(SMALL, CHIP, LINK, devices=[13])
     with pytest.raises(ConfigError, match="pipeline 3: expected a divisor of 4 devices"):
         parallel(SMALL, CHIP, LINK, devices=[4], pipeline=3)
     with pytest.raises(ConfigError, match="micro-batches: expected a divisor of the batch of 4, got 3"):

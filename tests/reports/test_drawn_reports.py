@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from bitsim.results.rows import SPARSITY_COLUMNS
-from bitsim.serving.serve import Grid
+from bitsim.serving.grid import Grid
 from bitsim.study import Score
 from reports import a48_figure, cpu_figure, energy_figure, quality_figure, systems_figure, validation_figure
 from reports.comparison import Row
@@ -186,7 +186,7 @@ def test_throughput_over_the_batch_with_the_published_points(monkeypatch: pytest
     grid = Grid(
         devices=np.array([2]), batch=np.array([1, 4]), fits=np.ones((1, 2), bool), step_s=np.array([[0.5, 0.8]]),
         prompt_s=np.array([0.0]), limit=np.array([["a", "a"]]), memory_bytes=np.zeros((1, 2)),
-        communication_bytes=np.zeros((1, 2)), parts_s={}, board_power_w=1.0, new_tokens=1,
+        communication_bytes=np.zeros((1, 2)), parts_s={}, energy_per_token_j=None, new_tokens=1,
     )  # fmt: skip
     systems_figure.draw_throughput({"bitnet-b158-70b": grid}, {"bitnet-b158-70b": (176, 2977.0)})
     (axes,) = figures[0].axes

@@ -4,6 +4,7 @@ import pytest
 
 from reports.comparison import prints_as
 from reports.energy_2310_11453 import energy_rows, equivalence_rows, matmul_rows, ratio_rows, table_1_rows
+from reports.energy_2504_12285 import model_rows
 
 
 def test_34_of_36_cells_of_table_1_print_the_published_digits() -> None:
@@ -58,3 +59,19 @@ def test_the_energy_half_of_the_equivalences_follows_from_the_same_convention() 
     assert found["BitNet 13B / FP16 2.7B energy 7nm"] == pytest.approx(0.09940 / 0.6657, rel=1e-3)
     assert found["BitNet 30B / FP16 6.7B energy 7nm"] == pytest.approx(0.1973 / 1.6835, rel=1e-3)
     assert found["BitNet 70B / FP16 13B energy 7nm"] == pytest.approx(0.4047 / 3.2747, rel=1e-3)
+
+
+def test_the_six_energies_of_2504_12285_print_the_published_digits_from_shapes_alone() -> None:
+    rows = model_rows()
+    assert [row.label for row in rows] == ["derived"] * 6
+    assert [f"{row.ours:.3f}" for row in rows] == ["0.258", "0.186", "0.347", "0.425", "0.649", "0.028"]
+    assert [row.published for row in rows] == [0.258, 0.186, 0.347, 0.425, 0.649, 0.028]
+
+
+def test_an_energy_of_2504_12285_by_hand() -> None:
+    """Llama 3.2 1B at 0.16 and 0.34 pJ: a sum of K products takes K - 1 additions."""
+    tokens, d, kv, ffn, layers = 512, 2048, 512, 8192, 16
+    linears = [(d, d), (d, kv), (d, kv), (d, d), (d, ffn), (d, ffn), (ffn, d)]
+    matmuls = [(tokens, k, n) for k, n in linears] + [(tokens, d, tokens), (tokens, tokens, d)]
+    joules = layers * sum(m * n * (0.34 * k + 0.16 * (k - 1)) for m, k, n in matmuls) * 1e-12
+    assert model_rows()[0].ours == pytest.approx(joules, rel=1e-9)

@@ -15,6 +15,7 @@ from bitsim.model.zoo import zoo_config
 from bitsim.parallel.communication import communication
 from bitsim.parallel.devices import EVEN, SERIAL, DeviceSplit, linked
 from bitsim.quant.recipes import recipe_named
+from bitsim.serving.hardware import room_of
 from bitsim.serving.kernels import calibrated
 from bitsim.serving.memory import kv_storage, needs_of
 from bitsim.serving.roofline import Hosted, decode_time, kernel_calls, overhead_s, prompt_time
@@ -47,7 +48,7 @@ def test_ternary_weights_take_two_bits_and_kv_codes_their_bits_and_a_step() -> N
 @pytest.mark.parametrize(("model", "devices"), [("llama-7b", 1), ("bitnet-b158-70b", 2), ("llama-70b", 4)])
 def test_the_largest_batch_fits_and_one_more_does_not(model: str, devices: int) -> None:
     found = serve(model, "a100-80gb", devices=devices)
-    room = found.gpu.capacity_bytes
+    room = room_of(found.hardware).free
     assert found.needs.total(devices, found.largest_batch) <= room < found.needs.total(devices, found.largest_batch + 1)
 
 
@@ -260,5 +261,17 @@ def test_devices_that_are_linked_wait_for_their_all_reduces_and_stages_for_each_
     assert serve("llama-7b", "a100-80gb", devices=4, split=split, **batch).at_batch()["step_s"] == pytest.approx(
         alone + waits[1]
     )
-    with pytest.raises(ConfigError, match="no tensor x pipeline = 7 divides"):
-        serve("llama-7b", "a100-80gb", devices=7, split=split, **batch)
+    with pytest.raises(ConfigError, match="no tensor x pipeline = 37 has"):
+        serve("llama-7b", "a100-80gb", devices=37, split=split, **batch)
+
+
+def test_key_value_heads_that_several_devices_hold_take_memory_on_each() -> None:
+    """2B4T's 5 key/value heads on 4 devices of 5 query heads: 2 on each, 8 instead of 5."""
+    even, shared = (
+        serve("bitnet-b158-2b4t", "a100-80gb", devices=4, batch=8, split=split)
+        for split in (EVEN, linked(load_link("nvlink")))
+    )
+    assert shared.memory()["kv cache"] == pytest.approx(8 / 5 * even.memory()["kv cache"])
+    assert shared.memory()["linears"] == even.memory()["linears"]
+    assert shared.largest_batch < even.largest_batch
+    assert shared.at_batch()["memory_bytes"] == pytest.approx(shared.needs.total(4, 8))

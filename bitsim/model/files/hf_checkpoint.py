@@ -35,6 +35,14 @@ def read_config(path: Path) -> tuple[dict[str, Any], bytes]:
     return values, data
 
 
+def has_no_weights(directory: Path) -> bool:
+    """Whether a directory has a config.json and no file that could hold weights, safe to read or not."""
+    if not (directory / "config.json").is_file():
+        return False
+    weights = (".safetensors", ".gguf", *PICKLES)
+    return not any(path.suffix in weights or path.name == INDEX for path in directory.iterdir())
+
+
 def open_tensors(directory: Path) -> tuple[TensorSource, list[DataFile]]:
     """The tensors of `directory` and the files that hold them: model.safetensors if it is there, else the shards."""
     single, index = directory / "model.safetensors", directory / INDEX

@@ -30,8 +30,9 @@ def _fraction(value: Any) -> int | str:
 class Shape(FromFile):
     """What a model is without its weights, field by field as `ModelConfig`.
 
-    `assumed`: the fields that no source states, with the reason for the value taken. `source` and `evidence` are of
-    the shape as a whole; one that is `like` another does not take them over.
+    `assumed`: the fields that no source states, with the reason for the value taken. `not_modelled`: what the model has
+    and a shape has no field for, with what is done instead. `source` and `evidence` are of the shape as a whole; one
+    that is `like` another does not take them over.
     """
 
     kind: Literal["shape"]
@@ -64,6 +65,7 @@ class Shape(FromFile):
     source: Text | None = None
     evidence: Evidence = "assumed"
     assumed: dict[str, Text] = Field(default_factory=dict)
+    not_modelled: dict[str, Text] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Shape":
@@ -74,11 +76,13 @@ class Shape(FromFile):
 
     @property
     def config(self) -> ModelConfig:
-        fields = {name: getattr(self, name) for name in ModelConfig.__dataclass_fields__}
-        return ModelConfig(**fields | {"weight_bits_per_weight": Fraction(self.weight_bits_per_weight)})
+        return ModelConfig(**self._fields() | {"weight_bits_per_weight": Fraction(self.weight_bits_per_weight)})
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ModelConfig.__dataclass_fields__}
 
     def notes(self) -> tuple[str, ...]:
-        """Where the shape comes from, and what of it is assumed; a field that a file changes is that file's."""
+        """Where the shape comes from, and what of it is assumed or left out; a field that a file changes is its own."""
         like = f", like {self.like}" if self.like else ""
         said = self._source.file_of
         return (
@@ -88,6 +92,7 @@ class Shape(FromFile):
                 for what, why in sorted(self.assumed.items())
                 if said((what,)) == said(("assumed", what))
             ),
+            *(f"model shape, not modelled: {what}: {instead}" for what, instead in sorted(self.not_modelled.items())),
         )
 
     def _says(self, name: str) -> bool:
@@ -96,9 +101,10 @@ class Shape(FromFile):
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
-        fields = {name: str(getattr(self, name)) for name in ModelConfig.__dataclass_fields__ if self._says(name)}
+        said = {name: str(value) for name, value in self._fields().items() if self._says(name)}
         return (
-            fields
+            said
             | {"source": f"{self.source or self.path} ({self.evidence})"}
             | {f"{what}, assumed": why for what, why in sorted(self.assumed.items())}
+            | {f"{what}, not modelled": instead for what, instead in sorted(self.not_modelled.items())}
         )
