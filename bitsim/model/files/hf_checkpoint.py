@@ -49,11 +49,11 @@ def open_tensors(directory: Path) -> tuple[TensorSource, list[DataFile]]:
     return tensors, [tensors.file]
 
 
-def load_hf(directory: Path, *, master: bool = False) -> Checkpoint:
+def load_hf(directory: Path, *, master: bool = False, passing: bool = False) -> Checkpoint:
     """Open `directory`; packed linears are read when they are used, float matrices mapped, master weights quantised.
 
-    `master`: float weights without a quantization_config are BitLinear's master weights, which no file says. Every
-    value is checked once. Raises `CheckpointError` naming file and tensor or key.
+    `master`: float weights without a quantization_config are BitLinear's master weights, which no file says. `passing`:
+    see `read_weights`. Every value is checked once. Raises `CheckpointError` naming file and tensor or key.
     """
     values, config_bytes = read_config(directory / "config.json")
     tensors, files = open_tensors(directory)
@@ -61,7 +61,7 @@ def load_hf(directory: Path, *, master: bool = False) -> Checkpoint:
     if master:
         said = _as_master(said, directory)
     config = said.config
-    read = read_weights(config, tensors, said.storage)
+    read = read_weights(config, tensors, said.storage, passing=passing)
     stored = {
         name: StoredTensor(name=name, kind=info.dtype, shape=want.values, size_bytes=info.end - info.begin)
         for name, want in expected_tensors(config, said.storage, sub_norm_names(tensors.tensors)).items()

@@ -11,7 +11,7 @@ from bitsim.errors import CheckpointError, OperandError
 from bitsim.model.config import Dtype, ModelConfig
 from bitsim.model.files.hf_config import Storage
 from bitsim.model.files.opened import TensorSource
-from bitsim.model.on_demand import TernaryOnDemand
+from bitsim.model.on_demand import FloatOnDemand, TernaryOnDemand
 from bitsim.model.weights import (
     FloatWeight,
     LayerWeights,
@@ -184,8 +184,8 @@ def _check_tied(file: TensorSource) -> None:
 
 
 class _Reader:
-    def __init__(self, config: ModelConfig, file: TensorSource, storage: Storage) -> None:
-        self.config, self.file, self.storage = config, file, storage
+    def __init__(self, config: ModelConfig, file: TensorSource, storage: Storage, passing: bool) -> None:
+        self.config, self.file, self.storage, self.passing = config, file, storage, passing
         self.subs = sub_norm_names(file.tensors)
         self.zeros: list[str] = []
         self.matrices = 0
@@ -231,9 +231,14 @@ class _Reader:
         dtype = self._checked(f"{name}.weight")
         return FloatWeight(stored=_bits(self.file.array(f"{name}.weight")), dtype=dtype)
 
+    def passed_on(self, name: str, n: int, k: int) -> FloatWeight:
+        """A matrix that is read when it is used, for what makes another one of it."""
+        dtype = self._checked(f"{name}.weight")
+        return FloatOnDemand(lambda: _bits(self.file.read(f"{name}.weight")), n=n, k=k, dtype=dtype)
+
     def linear(self, name: str, n: int, k: int) -> LinearWeight:
         if not self.config.quantised:
-            return self.matrix(name)
+            return self.passed_on(name, n, k) if self.passing else self.matrix(name)
         if self.storage.startswith("master"):
             return self.quantised(name, n, k)
         scale = self.scale(f"{name}.weight_scale")
@@ -352,14 +357,15 @@ class Read(NamedTuple):
     matrices: int
 
 
-def read_weights(config: ModelConfig, file: TensorSource, storage: Storage) -> Read:
+def read_weights(config: ModelConfig, file: TensorSource, storage: Storage, *, passing: bool = False) -> Read:
     """All weights of `config` in `file`, every value checked once; float matrices are mapped, packed ones on demand.
 
+    `passing`: float linears are on demand, too, for making others of them.
     Raises `CheckpointError` naming the tensor: missing or surplus, shape, dtype, NaN or infinity, a scale that is not
     positive, a packed code 3.
     """
     unread = check_tensors(config, file, storage)
-    reader = _Reader(config, file, storage)
+    reader = _Reader(config, file, storage, passing)
     embedding = reader.matrix("model.embed_tokens")
     weights = ModelWeights(
         embedding=embedding,
