@@ -12,7 +12,8 @@ from bitsim.errors import CheckpointError
 from bitsim.model.config import Dtype, ModelConfig
 from bitsim.model.files.data_file import DataFile
 from bitsim.model.files.hf_config import Description, Storage, describe
-from bitsim.model.files.hf_weights import FLOATS, expected_tensors, read_weights, sub_norm_names
+from bitsim.model.files.hf_tensors import FLOATS, expected_tensors, sub_norm_names
+from bitsim.model.files.hf_weights import read_weights
 from bitsim.model.files.opened import Checkpoint, StoredTensor, TensorSource, note_on_zeros
 from bitsim.model.files.safetensors_file import SafetensorsFile
 from bitsim.model.files.sharded import INDEX, ShardedSafetensors

@@ -113,8 +113,7 @@ _FAMILIES: Mapping[str, _Family] = {
 _OTHER_GRAPHS: Mapping[str, str] = {
     "gemma3_text": "bitnet-embedding-270m: Gemma 3 has other norms, scaled embeddings and local layers",
     "hgrn_bit": "MMfreeLM: it has no attention but a gated recurrence (HGRN)",
-    "hunyuan_v1_dense": "Tencent HY-1.8B-2bit: its levels are -1.5, -0.5, 0.5 and 1.5, which are not ternary",
-    "hunyuan": "Tencent HY-1.8B-2bit: its levels are -1.5, -0.5, 0.5 and 1.5, which are not ternary",
+    "hunyuan_v1_dense": "Tencent's HY models, of which the 2-bit one has levels -1.5, -0.5, 0.5 and 1.5",
     "maple": "deepgrove maple-preview: a mixture of experts with a threshold and a scale for each row",
     "minicpm": "BitCPM: scaled embeddings and residuals, and LongRoPE",
     "minicpm4": "BitCPM4: scaled embeddings and residuals, and LongRoPE",
