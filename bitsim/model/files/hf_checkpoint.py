@@ -12,6 +12,7 @@ from bitsim.errors import CheckpointError
 from bitsim.model.config import Dtype, ModelConfig
 from bitsim.model.files.data_file import DataFile
 from bitsim.model.files.hf_config import Description, Storage, describe
+from bitsim.model.files.hf_embedding import NOTE, LanguageModelNames, as_language_model, is_embedding_model
 from bitsim.model.files.hf_tensors import FLOATS, expected_tensors, sub_norm_names
 from bitsim.model.files.hf_weights import read_weights
 from bitsim.model.files.opened import Checkpoint, StoredTensor, TensorSource, note_on_zeros
@@ -59,8 +60,11 @@ def load_hf(directory: Path, *, master: bool = False, passing: bool = False) -> 
     values, config_bytes = read_config(directory / "config.json")
     tensors, files = open_tensors(directory)
     said = describe(values, directory / "config.json", directory.resolve().name, first_float(tensors))
+    notes: tuple[str, ...] = ()
+    if is_embedding_model(tensors.tensors):
+        said, tensors, notes = as_language_model(said, directory / "config.json"), LanguageModelNames(tensors), (NOTE,)
     if master:
-        said = _as_master(said, directory)
+        said, notes = _as_master(said, directory), (*notes, _MASTER)
     config = said.config
     read = read_weights(config, tensors, said.storage, passing=passing)
     stored = {
@@ -83,7 +87,7 @@ def load_hf(directory: Path, *, master: bool = False, passing: bool = False) -> 
         tokenizer_class=tokenizer_class(directory),
         ignored=(*said.ignored, *read.unread),
         absent=said.absent,
-        notes=((_MASTER,) if master else ()) + note_on_zeros(read.zeros, read.matrices),
+        notes=notes + note_on_zeros(read.zeros, read.matrices),
     )
 
 

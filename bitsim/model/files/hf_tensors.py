@@ -125,9 +125,7 @@ def check_tensors(config: ModelConfig, file: TensorSource, storage: Storage) -> 
 def _hint(name: str, file: TensorSource) -> str:
     """What the file probably is, where the name tells."""
     if name.removeprefix("model.") in file.tensors and name.startswith("model."):
-        return (
-            f" (but {name.removeprefix('model.')}: an embedding model such as bitnet-embedding, which is not executed)"
-        )
+        return f" (but {name.removeprefix('model.')}: names of a model without a head, which is not executed)"
     if name.endswith(".scales"):
         return " (a scale for each output row, as in deepgrove/Bonsai: not executed)"
     return ""

@@ -242,14 +242,50 @@ def test_configs_that_do_not_fit_the_tensors_are_refused(name, change, message, 
         load_checkpoint(copied(name, tmp_path / "x", **change))
 
 
-def test_an_embedding_model_is_refused_in_words(tmp_path):
+def test_a_model_without_a_head_is_refused_in_words(tmp_path):
     def rename(tensors):
         for name in list(tensors):
             tensors[name.removeprefix("model.")] = tensors.pop(name)
 
     folder = rewritten(copied("qwen3_bitlinear", tmp_path / "x"), rename)
-    with pytest.raises(CheckpointError, match=r"got none \(but embed_tokens.weight: an embedding model"):
+    with pytest.raises(CheckpointError, match=r"got none \(but embed_tokens.weight: names of a model without a head"):
         load_checkpoint(folder)
+
+
+def floats_with_norms(tensors):
+    """Float weights, and a norm of its own in front of each linear: what online AutoBitLinear with use_rms_norm has."""
+    rng = np.random.default_rng(7)
+    for name, (kind, shape, _) in list(tensors.items()):
+        if kind == "U8":
+            n, k = 4 * shape[0], shape[1]
+            tensors[name] = "F32", [n, k], rng.standard_normal((n, k), np.float32).tobytes()
+            norm = (1 + 0.1 * rng.standard_normal(k)).astype(np.float32)
+            tensors[name.replace(".weight", ".rms_norm.weight")] = "F32", [k], norm.tobytes()
+            del tensors[f"{name}_scale"]
+
+
+def test_an_embedding_model_is_the_decoder_with_norms_of_linears_under_other_names(tmp_path):
+    """The names of bitnet-embedding (facts/checkpoints.md section 8) against those of transformers' use_rms_norm."""
+
+    def rename(tensors):
+        floats_with_norms(tensors)
+        for name in list(tensors):
+            tensors[name.removeprefix("model.").replace(".rms_norm.", ".norm.")] = tensors.pop(name)
+
+    online = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online",
+              "use_rms_norm": True, "rms_norm_eps": 1e-5}  # fmt: skip
+    theirs = copied("qwen3_bitlinear", tmp_path / "theirs", quantization_config=online)
+    ours = copied("qwen3_bitlinear", tmp_path / "ours", ("quantization_config",), architectures=["Qwen3Model"])
+    usual = load_checkpoint(rewritten(theirs, floats_with_norms))
+    embedding = load_checkpoint(rewritten(ours, rename))
+    assert embedding.weights.digest == usual.weights.digest
+    tokens = np.array([1, 5, 17])
+    np.testing.assert_array_equal(logits(embedding, tokens), logits(usual, tokens))
+    assert any("embedding model" in note for note in embedding.notes)
+    assert (embedding.config.linear_class, embedding.config.linear_norm_eps) == ("autobitlinear", 1e-5)
+    (ours / "config.json").write_bytes((theirs / "config.json").read_bytes())
+    with pytest.raises(CheckpointError, match="quantization_config: expected none of a model with the tensors"):
+        load_checkpoint(ours)
 
 
 def test_scales_of_rows_in_tensors_of_their_own_are_refused_in_words(tmp_path):
