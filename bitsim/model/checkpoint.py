@@ -68,7 +68,7 @@ def load_checkpoint(
         raise CheckpointError(f"{path}: {PICKLE_REASON}")
     if not path.is_dir():
         raise CheckpointError(f"{path}: expected a directory with config.json and model.safetensors, or a .gguf file")
-    return _as_asked(load_hf(path, master=ternarise == "absmean"), ternarise)
+    return _as_asked(load_hf(path, master=ternarise == "absmean", passing=ternarise == "exact"), ternarise)
 
 
 def _as_asked(opened: Checkpoint, ternarise: Ternarise | None) -> Checkpoint:

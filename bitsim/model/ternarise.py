@@ -12,16 +12,17 @@ from typing import Literal
 import numpy as np
 
 from bitsim.errors import CheckpointError
+from bitsim.model.config import Dtype
 from bitsim.model.decoded import ScaledTernary
 from bitsim.model.files.opened import Checkpoint
-from bitsim.model.weights import FloatWeight, LayerWeights
-from bitsim.quant.packing import Float32, unpack_hf_rows
+from bitsim.model.weights import FloatWeight, LayerWeights, Stored, to_float32
+from bitsim.quant.packing import Float32, Int8, unpack_hf_rows
 from bitsim.quant.repack import pack_hf_rows
 
 Ternarise = Literal["exact", "absmean"]
 _LOOKED_AT = 16  # rows of each matrix, before it is noticed
 _LEAST_BLOCK = 32  # of K: with shorter ones chance would do
-_BLOCK_ROWS = 1024
+_BLOCK_VALUES = 1 << 17  # looked at together, so that they stay in a cache
 _MOST_SHARDS = 64
 _SCALE_BITS = 16
 
@@ -35,8 +36,8 @@ def notes_on_floats(checkpoint: Checkpoint) -> tuple[str, ...]:
         "activations",
     )
     weights = [weight for layer in checkpoint.weights.layers for weight in layer.linears()]
-    looked_at = (weight.rows(0, _LOOKED_AT) for weight in weights if isinstance(weight, FloatWeight))
-    if not all(_block_of(rows, below=rows.shape[1] + 1) for rows in looked_at):
+    floats = [weight for weight in weights if isinstance(weight, FloatWeight)]
+    if not all(_Patterns(one.stored, one.dtype).block_of(_LOOKED_AT, below=one.k + 1) for one in floats):
         return notes
     return (
         *notes,
@@ -85,51 +86,58 @@ def ternarised(checkpoint: Checkpoint) -> Checkpoint:
 
 def scaled_ternary(weight: FloatWeight) -> ScaledTernary | None:
     """`weight` as ternary codes and a grid of scales with equal products, or None if it does not hold such values."""
-    first, block, scales = weight.rows(0, _LOOKED_AT), weight.k + 1, None
+    n, k, patterns = weight.n, weight.k, _Patterns(weight.stored, weight.dtype)
+    block, scales = k + 1, None
     while scales is None:
-        block = _block_of(first, below=block)
+        block = patterns.block_of(_LOOKED_AT, below=block)
         if not block:
             return None
-        scales = _scales(weight, block)
+        scales = patterns.scales(block)
     scales = _merged(scales)
-    gn, gk = weight.n // scales.shape[0], weight.k // scales.shape[1]
-    packed = pack_hf_rows(lambda low, high: np.sign(weight.rows(low, high)).astype(np.int8), weight.n, weight.k)
-    return ScaledTernary(
-        partial(unpack_hf_rows, packed),
-        scales,
-        n=weight.n,
-        k=weight.k,
-        bits=8 * packed.size + _SCALE_BITS * (weight.n // gn) * (weight.k // gk),
-    )
+    packed = pack_hf_rows(patterns.codes, n, k)
+    bits = 8 * packed.size + _SCALE_BITS * scales.size
+    return ScaledTernary(partial(unpack_hf_rows, packed), scales, n=n, k=k, bits=bits)
 
 
-def _block_of(rows: Float32, below: int) -> int:
-    """The longest block of K, shorter than `below`, that has one magnitude in each of `rows`.
+class _Patterns:
+    """A stored float matrix (N, K), looked at as bit patterns: equal magnitudes have equal ones."""
 
-    0 if there is none of at least `_LEAST_BLOCK` values, or of all K where K is less.
-    """
-    k = int(rows.shape[1])
-    for parts in range(1, max(1, k // _LEAST_BLOCK) + 1):
-        if k % parts == 0 and k // parts < below and _magnitudes(rows, k // parts) is not None:
-            return k // parts
-    return 0
+    def __init__(self, stored: Stored, dtype: Dtype) -> None:
+        self.stored, self.dtype = stored.view(np.uint32) if dtype == "float32" else stored, dtype
+        self._magnitude = np.array(0x7FFFFFFF if dtype == "float32" else 0x7FFF, self.stored.dtype)
 
+    def block_of(self, rows: int, below: int) -> int:
+        """The longest block of K, shorter than `below`, that has one magnitude in each of the first `rows`.
 
-def _magnitudes(rows: Float32, block: int) -> Float32 | None:
-    """The magnitude of each block, (R, K / block), 0 of one that holds only zeros; None if a block has several."""
-    values = np.abs(rows).reshape(len(rows), -1, block)
-    greatest: Float32 = values.max(axis=2)
-    return greatest if ((values == 0) | (values == greatest[:, :, None])).all() else None
+        0 if there is none of at least `_LEAST_BLOCK` values, or of all K where K is less.
+        """
+        first, k = self.stored[:rows], int(self.stored.shape[1])
+        for parts in range(1, max(1, k // _LEAST_BLOCK) + 1):
+            if k % parts == 0 and k // parts < below and self._greatest(first, k // parts) is not None:
+                return k // parts
+        return 0
 
+    def scales(self, block: int) -> Float32 | None:
+        """The magnitude of each block of K in each row, (N, K / block), 0 of zeros; None if a block has several."""
+        step, found = max(1, _BLOCK_VALUES // self.stored.shape[1]), []
+        for low in range(0, len(self.stored), step):
+            greatest = self._greatest(self.stored[low : low + step], block)
+            if greatest is None:
+                return None
+            found.append(greatest)
+        patterns = np.concatenate(found)
+        return to_float32(patterns.view(np.float32) if self.dtype == "float32" else patterns, self.dtype)
 
-def _scales(weight: FloatWeight, block: int) -> Float32 | None:
-    found = []
-    for low in range(0, weight.n, _BLOCK_ROWS):
-        magnitudes = _magnitudes(weight.rows(low, low + _BLOCK_ROWS), block)
-        if magnitudes is None:
-            return None
-        found.append(magnitudes)
-    return np.concatenate(found)
+    def _greatest(self, rows: Stored, block: int) -> Stored | None:
+        values = (rows & self._magnitude).reshape(len(rows), -1, block)
+        greatest: Stored = values.max(axis=2)
+        return greatest if ((values == greatest[:, :, None]) | (values == 0)).all() else None
+
+    def codes(self, low: int, high: int) -> Int8:
+        """Signs of rows `low` to `high - 1`, 0 of zeros."""
+        rows = self.stored[low:high]
+        codes: Int8 = (rows & self._magnitude).astype(np.bool_).view(np.int8)
+        return codes * (np.int8(1) - np.int8(2) * (rows > self._magnitude).view(np.int8))
 
 
 def _merged(scales: Float32) -> Float32:

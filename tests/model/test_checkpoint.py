@@ -18,7 +18,7 @@ from bitsim.model.catalogue import SHIPPED, catalogue, model_names, model_path
 from bitsim.model.checkpoint import load_checkpoint, load_model
 from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.files.hf_config import from_hf
-from bitsim.model.files.hf_weights import expected_tensors
+from bitsim.model.files.hf_tensors import expected_tensors
 from bitsim.model.files.safetensors_file import SafetensorsFile
 from bitsim.model.generate import generate
 from tests.model.tiny_models import (

@@ -14,7 +14,7 @@ from bitsim.model.checkpoint import load_checkpoint, random_model
 from bitsim.model.convert import PACKINGS_OF, USUAL_PACKING, convert, open_source, random_source
 from bitsim.model.files.contents import contents, linear_contents
 from bitsim.model.files.hf_config import from_hf
-from bitsim.model.files.hf_weights import expected_tensors
+from bitsim.model.files.hf_tensors import expected_tensors
 from bitsim.model.files.safetensors_file import SafetensorsFile
 from bitsim.model.footprint import linear_bits
 from bitsim.quant.layouts import packing

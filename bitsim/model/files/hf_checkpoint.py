@@ -12,7 +12,9 @@ from bitsim.errors import CheckpointError
 from bitsim.model.config import Dtype, ModelConfig
 from bitsim.model.files.data_file import DataFile
 from bitsim.model.files.hf_config import Description, Storage, describe
-from bitsim.model.files.hf_weights import FLOATS, expected_tensors, read_weights, sub_norm_names
+from bitsim.model.files.hf_embedding import NOTE, LanguageModelNames, as_language_model, is_embedding_model
+from bitsim.model.files.hf_tensors import FLOATS, expected_tensors, sub_norm_names
+from bitsim.model.files.hf_weights import read_weights
 from bitsim.model.files.opened import Checkpoint, StoredTensor, TensorSource, note_on_zeros
 from bitsim.model.files.safetensors_file import SafetensorsFile
 from bitsim.model.files.sharded import INDEX, ShardedSafetensors
@@ -57,19 +59,22 @@ def open_tensors(directory: Path) -> tuple[TensorSource, list[DataFile]]:
     return tensors, [tensors.file]
 
 
-def load_hf(directory: Path, *, master: bool = False) -> Checkpoint:
+def load_hf(directory: Path, *, master: bool = False, passing: bool = False) -> Checkpoint:
     """Open `directory`; packed linears are read when they are used, float matrices mapped, master weights quantised.
 
-    `master`: float weights without a quantization_config are BitLinear's master weights, which no file says. Every
-    value is checked once. Raises `CheckpointError` naming file and tensor or key.
+    `master`: float weights without a quantization_config are BitLinear's master weights, which no file says. `passing`:
+    see `read_weights`. Every value is checked once. Raises `CheckpointError` naming file and tensor or key.
     """
     values, config_bytes = read_config(directory / "config.json")
     tensors, files = open_tensors(directory)
     said = describe(values, directory / "config.json", directory.resolve().name, first_float(tensors))
+    notes: tuple[str, ...] = ()
+    if is_embedding_model(tensors.tensors):
+        said, tensors, notes = as_language_model(said, directory / "config.json"), LanguageModelNames(tensors), (NOTE,)
     if master:
-        said = _as_master(said, directory)
+        said, notes = _as_master(said, directory), (*notes, _MASTER)
     config = said.config
-    read = read_weights(config, tensors, said.storage)
+    read = read_weights(config, tensors, said.storage, passing=passing)
     stored = {
         name: StoredTensor(name=name, kind=info.dtype, shape=want.values, size_bytes=info.end - info.begin)
         for name, want in expected_tensors(config, said.storage, sub_norm_names(tensors.tensors)).items()
@@ -90,7 +95,7 @@ def load_hf(directory: Path, *, master: bool = False) -> Checkpoint:
         tokenizer_class=tokenizer_class(directory),
         ignored=(*said.ignored, *read.unread),
         absent=said.absent,
-        notes=((_MASTER,) if master else ()) + note_on_zeros(read.zeros, read.matrices),
+        notes=notes + note_on_zeros(read.zeros, read.matrices),
     )
 
 

@@ -1,23 +1,22 @@
 """Build a model's weights from the tensors of a Hugging Face checkpoint, checking each of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bitsim.errors import CheckpointError, OperandError
 from bitsim.model.config import Dtype, ModelConfig
-from bitsim.model.files.hf_config import Storage
+from bitsim.model.files.hf_quantisation import Storage
+from bitsim.model.files.hf_tensors import FLOATS, check_tensors, stored_bits, sub_norm_names
 from bitsim.model.files.opened import TensorSource
-from bitsim.model.on_demand import TernaryOnDemand
+from bitsim.model.on_demand import FloatOnDemand, TernaryOnDemand
 from bitsim.model.weights import (
     FloatWeight,
     LayerWeights,
     LinearWeight,
     ModelWeights,
-    Stored,
     first_not_finite,
     from_float32,
     to_float32,
@@ -28,164 +27,12 @@ from bitsim.quant.recipes import recipe_named
 from bitsim.quant.repack import pack_hf_rows
 from bitsim.quant.trits import TRIT_VALUES
 
-FLOATS: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 _ZEROS = np.uint8(0x55)  # four codes of 0
 
 
-class _Expected(NamedTuple):
-    """`shape`: as stored; `values`: of the matrix that it holds; `instead`: other forms of the same."""
-
-    shape: tuple[int, ...]
-    dtypes: tuple[str, ...]
-    values: tuple[int, ...]
-    instead: tuple["_Expected", ...] = ()
-
-
-def _floats(*shape: int) -> _Expected:
-    return _Expected(shape, tuple(FLOATS), shape)
-
-
-def _packed(config: ModelConfig, n: int, k: int, storage: Storage) -> _Expected:
-    rows = -(-n // 4) if storage == "2bit" else n
-    # transformers' autobitlinear takes codes that are not packed, too (BitNetDeserialize).
-    unpacked = (_floats(n, k),) if storage == "2bit" and config.linear_class == "autobitlinear" else ()
-    return _Expected((rows, packing(storage).size_bytes(n, k) // rows), ("U8",), (n, k), unpacked)
-
-
-def _scale() -> _Expected:
-    """One number; transformers writes (1,), () and (1, 1) are read as the same."""
-    return _Expected((1,), tuple(FLOATS), (1,), (_floats(), _floats(1, 1)))
-
-
-class SubNorms(NamedTuple):
-    """What the norms before o_proj and down_proj are called in a layer."""
-
-    attention: str
-    ffn: str
-
-
-_SUB_NORMS = SubNorms("self_attn.attn_sub_norm", "mlp.ffn_sub_norm")
-_SUB_NORMS_OF_1BITLLM = SubNorms("self_attn.inner_attn_ln", "mlp.ffn_layernorm")
-
-
-def sub_norm_names(tensors: Mapping[str, object]) -> SubNorms:
-    """Those of 1bitLLM's files if they are there, else transformers'."""
-    theirs = f"model.layers.0.{_SUB_NORMS_OF_1BITLLM.attention}.weight" in tensors
-    return _SUB_NORMS_OF_1BITLLM if theirs else _SUB_NORMS
-
-
-def expected_tensors(
-    config: ModelConfig, storage: Storage = "2bit", subs: SubNorms = _SUB_NORMS
-) -> dict[str, _Expected]:
-    """Shape and permitted dtypes of every tensor that a checkpoint of `config` must hold.
-
-    `storage`: how quantised linears are stored; see `Quantisation`. `subs`: the names of sub norms.
-    """
-    d, f = config.hidden_size, config.intermediate_size
-    expected = {"model.embed_tokens.weight": _floats(config.vocab_size, d)}
-    for i in range(config.num_layers):
-        layer = f"model.layers.{i}."
-        for name, n, k in config.linear_shapes():
-            if config.quantised and not storage.startswith("master"):
-                expected[f"{layer}{name}.weight"] = _packed(config, n, k, storage)
-                expected[f"{layer}{name}.weight_scale"] = _scale()
-            else:
-                expected[f"{layer}{name}.weight"] = _floats(n, k)
-            if config.biased(name):
-                expected[f"{layer}{name}.bias"] = _floats(n)
-            if config.linear_norm_eps is not None:
-                expected[f"{layer}{name}.rms_norm.weight"] = _floats(k)
-        norms = {"input_layernorm": d, "post_attention_layernorm": d}
-        if config.sub_norms:
-            norms |= {subs.attention: config.q_size, subs.ffn: f}
-        if config.qk_norm:
-            norms |= {"self_attn.q_norm": config.head_dim, "self_attn.k_norm": config.head_dim}
-        if config.norm == "rms":
-            expected |= {f"{layer}{name}.weight": _floats(size) for name, size in norms.items()}
-    if config.norm == "rms":
-        expected["model.norm.weight"] = _floats(d)
-    if not config.tie_embeddings:
-        expected["lm_head.weight"] = _floats(config.vocab_size, d)
-    return expected
-
-
-def check_tensors(config: ModelConfig, file: TensorSource, storage: Storage) -> tuple[str, ...]:
-    """The tensors that are not read, which change no number. Raises `CheckpointError` at the first other surplus one,
-    missing one, wrong shape or wrong dtype."""
-    if config.num_layers > len(file.tensors):
-        raise CheckpointError(
-            f"{file.path}: num_hidden_layers: expected tensors for {config.num_layers} layers, got {len(file.tensors)}"
-        )
-    expected = expected_tensors(config, storage, sub_norm_names(file.tensors))
-    missing = expected.keys() - file.tensors.keys()
-    if missing:
-        name = min(missing)
-        raise CheckpointError(
-            f"{file.path}: {name}: expected a tensor {expected[name].shape}, got none{_hint(name, file)}"
-        )
-    for name, want in expected.items():
-        _check_tensor(file, config, name, want)
-    surplus = file.tensors.keys() - expected.keys()
-    unread = {name for name in surplus if name.endswith(".rotary_emb.inv_freq")}
-    if config.tie_embeddings and "lm_head.weight" in surplus:
-        _check_tied(file)
-        unread.add("lm_head.weight")
-    if surplus - unread:
-        name = min(surplus - unread)
-        raise CheckpointError(
-            f"{file.path}: {name}: a tensor that the model in config.json does not have{_hint(name, file)}"
-        )
-    return tuple(sorted(unread))
-
-
-def _hint(name: str, file: TensorSource) -> str:
-    """What the file probably is, where the name tells."""
-    if name.removeprefix("model.") in file.tensors and name.startswith("model."):
-        return (
-            f" (but {name.removeprefix('model.')}: an embedding model such as bitnet-embedding, which is not executed)"
-        )
-    if name.endswith(".scales"):
-        return " (a scale for each output row, as in deepgrove/Bonsai: not executed)"
-    return ""
-
-
-def _check_tensor(file: TensorSource, config: ModelConfig, name: str, want: _Expected) -> None:
-    info, where = file.tensors[name], f"{file.path}: {name}"
-    forms = (want, *want.instead)
-    if any(info.dtype in form.dtypes and info.shape == form.shape for form in forms):
-        return
-    dtypes = dict.fromkeys(dtype for form in forms for dtype in form.dtypes)
-    if info.dtype not in dtypes:
-        hint = ""
-        if info.dtype == "U8" and config.linear_class is None:
-            hint = " (packed ternary weights, but config.json has no quantization_config)"
-        elif info.dtype in FLOATS and want.dtypes == ("U8",):
-            hint = f" (codes that are not packed are read for autobitlinear only, this is {config.linear_class})"
-        raise CheckpointError(f"{where}: dtype: expected {' or '.join(dtypes)}, got {info.dtype}{hint}")
-    if name.endswith(".weight_scale"):
-        raise CheckpointError(
-            f"{where}: shape: expected {want.shape}, one scale for the whole matrix, got {info.shape} (no published "
-            f"rule says how scales of rows are applied)"
-        )
-    shapes = dict.fromkeys(form.shape for form in forms if info.dtype in form.dtypes)
-    raise CheckpointError(f"{where}: shape: expected {' or '.join(map(str, shapes))}, got {info.shape}")
-
-
-def _check_tied(file: TensorSource) -> None:
-    """A stored head beside a tied embedding must be the same: transformers would drop it."""
-    head, embedding = (file.tensors[name] for name in ("lm_head.weight", "model.embed_tokens.weight"))
-    same = (head.dtype, head.shape) == (embedding.dtype, embedding.shape)
-    pairs = zip(file.pieces("lm_head.weight"), file.pieces("model.embed_tokens.weight"), strict=False)
-    if not same or not all(np.array_equal(_bits(one), _bits(other)) for one, other in pairs):
-        raise CheckpointError(
-            f"{file.path}: lm_head.weight: expected model.embed_tokens.weight, since tie_word_embeddings is true; it "
-            "differs"
-        )
-
-
 class _Reader:
-    def __init__(self, config: ModelConfig, file: TensorSource, storage: Storage) -> None:
-        self.config, self.file, self.storage = config, file, storage
+    def __init__(self, config: ModelConfig, file: TensorSource, storage: Storage, passing: bool) -> None:
+        self.config, self.file, self.storage, self.passing = config, file, storage, passing
         self.subs = sub_norm_names(file.tensors)
         self.zeros: list[str] = []
         self.matrices = 0
@@ -201,9 +48,9 @@ class _Reader:
         dtype, zero = FLOATS[self.file.tensors[name].dtype], True
         for piece in self.file.pieces(name):
             zero = zero and not piece.any()
-            if first_not_finite(_bits(piece)[None], dtype) is None:
+            if first_not_finite(stored_bits(piece)[None], dtype) is None:
                 continue
-            bad = first_not_finite(_bits(self.file.array(name)), dtype)
+            bad = first_not_finite(stored_bits(self.file.array(name)), dtype)
             raise CheckpointError(f"{self.file.path}: {name}{bad}: expected a finite number, got NaN or infinity")
         if len(self.file.tensors[name].shape) == 2:
             self._seen(name, zero)
@@ -211,12 +58,12 @@ class _Reader:
 
     def values(self, name: str) -> Float32:
         dtype = self._checked(name)
-        return to_float32(_bits(self.file.read(name)), dtype)
+        return to_float32(stored_bits(self.file.read(name)), dtype)
 
     def scale(self, name: str) -> np.float32:
         """The one number of a scale of any shape, > 0."""
         dtype = FLOATS[self.file.tensors[name].dtype]
-        bits = _bits(self.file.read(name)).reshape(1)
+        bits = stored_bits(self.file.read(name)).reshape(1)
         if first_not_finite(bits, dtype) is not None:
             raise CheckpointError(f"{self.file.path}: {name}[0]: expected a finite number, got NaN or infinity")
         scale = to_float32(bits, dtype)[0]
@@ -229,11 +76,16 @@ class _Reader:
 
     def matrix(self, name: str) -> FloatWeight:
         dtype = self._checked(f"{name}.weight")
-        return FloatWeight(stored=_bits(self.file.array(f"{name}.weight")), dtype=dtype)
+        return FloatWeight(stored=stored_bits(self.file.array(f"{name}.weight")), dtype=dtype)
+
+    def passed_on(self, name: str, n: int, k: int) -> FloatWeight:
+        """A matrix that is read when it is used, for what makes another one of it."""
+        dtype = self._checked(f"{name}.weight")
+        return FloatOnDemand(lambda: stored_bits(self.file.read(f"{name}.weight")), n=n, k=k, dtype=dtype)
 
     def linear(self, name: str, n: int, k: int) -> LinearWeight:
         if not self.config.quantised:
-            return self.matrix(name)
+            return self.passed_on(name, n, k) if self.passing else self.matrix(name)
         if self.storage.startswith("master"):
             return self.quantised(name, n, k)
         scale = self.scale(f"{name}.weight_scale")
@@ -273,13 +125,13 @@ class _Reader:
         """Packs codes that are stored as floats -1, 0 and 1, which are checked here."""
         dtype = self._checked(name)
         for piece in self.file.pieces(name):
-            values = to_float32(_bits(piece), dtype)
+            values = to_float32(stored_bits(piece), dtype)
             other = values[(values != 0) & (np.abs(values) != 1)]
             if other.size:
                 raise OperandError(f"codes that are not packed: expected -1, 0 or 1, got {other[0]}")
 
         def packed() -> UInt8:
-            stored = _bits(self.file.array(name))
+            stored = stored_bits(self.file.array(name))
             return pack_hf_rows(lambda low, high: to_float32(stored[low:high], dtype).astype(np.int8), n, k)
 
         return packed
@@ -291,7 +143,7 @@ class _Reader:
         classes the codes equal its `WeightQuant` (and so the bytes that it packs), see `ternarise`.
         """
         dtype = self._checked(f"{name}.weight")
-        values = to_float32(_bits(self.file.read(f"{name}.weight")), dtype)
+        values = to_float32(stored_bits(self.file.read(f"{name}.weight")), dtype)
         contract = recipe_named(self.config.default_numerics).qkv
         codes, mean = contract.quantise_weights(values)
         exact = np.array([contract.stored_scale(mean)], dtype=np.float32)
@@ -339,10 +191,6 @@ class _Reader:
         return bias
 
 
-def _bits(array: npt.NDArray[Any]) -> Stored:
-    return array.view(np.uint16) if array.dtype == np.float16 else array
-
-
 class Read(NamedTuple):
     """`unread`: tensors that change no number; `zeros`: matrices that hold only zeros, of all `matrices`."""
 
@@ -352,14 +200,15 @@ class Read(NamedTuple):
     matrices: int
 
 
-def read_weights(config: ModelConfig, file: TensorSource, storage: Storage) -> Read:
+def read_weights(config: ModelConfig, file: TensorSource, storage: Storage, *, passing: bool = False) -> Read:
     """All weights of `config` in `file`, every value checked once; float matrices are mapped, packed ones on demand.
 
+    `passing`: float linears are on demand, too, for making others of them.
     Raises `CheckpointError` naming the tensor: missing or surplus, shape, dtype, NaN or infinity, a scale that is not
     positive, a packed code 3.
     """
     unread = check_tensors(config, file, storage)
-    reader = _Reader(config, file, storage)
+    reader = _Reader(config, file, storage, passing)
     embedding = reader.matrix("model.embed_tokens")
     weights = ModelWeights(
         embedding=embedding,

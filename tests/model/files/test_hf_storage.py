@@ -14,7 +14,7 @@ from bitsim.errors import BitsimError, CheckpointError
 from bitsim.model.checkpoint import load_checkpoint, load_model
 from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.files.hf_config import from_hf
-from bitsim.model.files.hf_weights import expected_tensors
+from bitsim.model.files.hf_tensors import expected_tensors
 from bitsim.model.generate import generate
 from bitsim.quant.contracts import ternarise
 from bitsim.quant.packing import bf16_to_f32, pack_hf
