@@ -16,6 +16,7 @@ from bitsim.schedule import Placement
 from bitsim.study import estimate
 from bitsim.study.capacity import longest_contexts
 from tests.model.tensors import values_moved
+from tests.model.tiny_models import BIASED_CONFIG
 
 NAMES = ("bitnet-1.3b", "bitnet-b158-700m", "fp16-125m", "llama-700m")
 CHIP = "ternary-ws-64x64"
@@ -143,6 +144,14 @@ def test_a_router_by_hand():
     assert (router.m, router.k, router.n, router.weight_bits) == (3, 1536, 8, 16 * 8 * 1536)
     assert route.vector == {"max": 3 * 24, "add": 2 * 24, "exp": 24, "div": 3, "mul": 24}
     assert values_moved(route) == (24, 3 * 2)
+
+
+def test_a_router_stands_before_the_norm_of_the_first_linear_where_linears_have_their_own():
+    plain = forward_operators(BIASED_CONFIG, phase="prefill", tokens=3, context=3)
+    names = [op.name for op in Experts(total=4, active=2).operators(BIASED_CONFIG, plain)]
+    for layer in range(BIASED_CONFIG.num_layers):
+        at = names.index(f"layers.{layer}.mlp.router")
+        assert names[at + 2] == f"layers.{layer}.mlp.gate_proj.norm"
 
 
 def test_the_first_tokens_go_to_the_most_loaded_experts():

@@ -10,6 +10,7 @@ from bitsim.hw.complaints import validate
 from bitsim.hw.source import Source
 from bitsim.hw.yaml_file import read_yaml
 from bitsim.model.checkpoint import load_model, random_model
+from bitsim.model.rope_scaling import Llama3Scaling
 from bitsim.model.zoo import Shape, load_shape, zoo_config, zoo_names
 from bitsim.model.zoo.reader import members
 from bitsim.parallel.parallel import parallel
@@ -125,6 +126,29 @@ def test_a_users_shape_works_where_a_name_does(shape):
     assert array_sizes(shape, "ternary-ws-64x64", sizes=[64], prefill=4).inputs["model"] == "my"
 
 
+def test_a_shape_can_have_what_few_models_have(shape):
+    shape.write_text(
+        "kind: shape\nlike: bitnet-b158-2b4t\nnum_layers: 2\nqk_norm: true\nattention_bias: qkv\nsliding_window: 512\n"
+        "rope_scaling: {kind: llama3, factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_positions: 8192}\n"
+    )
+    model, plain = load_model(shape), load_model("bitnet-b158-2b4t")
+    assert model.config == replace(
+        plain.config,
+        name="my",
+        num_layers=2,
+        qk_norm=True,
+        attention_bias="qkv",
+        sliding_window=512,
+        rope_scaling=Llama3Scaling(factor=8, low_freq_factor=1, high_freq_factor=4, original_positions=8192),
+    )
+    said = load_shape(shape).settings()
+    assert (said["qk_norm"], said["attention_bias"]) == ("True", "qkv")
+    assert "qk_norm" not in load_shape("bitnet-b158-2b4t").settings()
+    result = estimate(shape, "ternary-ws-64x64", prefill=600, decode=0)
+    assert any("attention is counted over all 600 positions; layers of the model attend at most 512" in n
+               for n in result.notes)  # fmt: skip
+
+
 def test_random_weights_keep_the_notes_of_a_shape(shape):
     model = load_model(shape)
     small = replace(model.config, hidden_size=64, intermediate_size=64, num_heads=2, num_kv_heads=1, head_dim=32)
@@ -145,6 +169,13 @@ def test_random_weights_keep_the_notes_of_a_shape(shape):
             "hidden_act: swish",
             ":3: hidden_act: must be 'relu2', 'silu', 'gelu' or 'gelu_tanh' (got 'swish')",
         ),
+        (
+            "num_layers: 2",
+            "rope_scaling: {kind: linear, factor: 0}",
+            ":3: rope_scaling.linear: rope_scaling: factor: must",
+        ),
+        ("num_layers: 2", "rope_scaling: {kind: ntk}", ":3: rope_scaling: "),
+        ("num_layers: 2", "attention_bias: true", ":3: attention_bias: must be 'none', 'qkv' or 'qkvo' (got True)"),
         (
             "num_layers: 2",
             "weight_bits_per_weight: 1.6",

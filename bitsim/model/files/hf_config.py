@@ -13,13 +13,24 @@ from bitsim.model.files.hf_quantisation import PACKING_KEY, Quantisation, Storag
 from bitsim.model.files.hf_rope import read_rope
 from bitsim.quant.layouts import packing
 
-__all__ = ["ACTS", "FFN_KEY", "NORM_KEY", "PACKING_KEY", "Description", "Storage", "describe", "from_hf"]
+__all__ = [
+    "ACTS",
+    "FFN_KEY",
+    "FIXED",
+    "HARMLESS",
+    "NORM_KEY",
+    "PACKING_KEY",
+    "Description",
+    "Storage",
+    "describe",
+    "from_hf",
+]
 
 # Our own keys for blocks that transformers does not have: LayerNorm without weights, an FFN without a gate (BitNet b1).
 NORM_KEY, FFN_KEY = "bitsim_norm", "bitsim_ffn"
 
 # Keys of training, generation, batching or the file itself: transformers' forward pass does not read them.
-_HARMLESS = frozenset(
+HARMLESS = frozenset(
     {
         "_attn_implementation", "_name_or_path", "architectures", "attention_dropout", "auto_map", "bad_words_ids",
         "begin_suppress_tokens", "bos_token_id", "chunk_size_feed_forward", "decoder_start_token_id",
@@ -35,7 +46,7 @@ _HARMLESS = frozenset(
     }
 )  # fmt: skip
 # Keys with one value that leaves the numbers alone, and why any other is refused.
-_FIXED: Mapping[str, tuple[tuple[Any, ...], str]] = {
+FIXED: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "add_cross_attention": ((False,), "cross attention is not executed"),
     "cross_attention_hidden_size": ((None,), "cross attention is not executed"),
     "is_encoder_decoder": ((False,), "only decoders are executed"),
@@ -147,15 +158,15 @@ def describe(
     family = keys.choice("model_type", _FAMILIES)
     num_layers = keys.integer("num_hidden_layers", family.sizes[2])
     quantised = read_quantisation(keys, num_layers)
-    for key, (allowed, why) in _FIXED.items():
+    for key, (allowed, why) in FIXED.items():
         keys.fixed(key, *allowed, why=why)
     try:
         config = _config(keys, family, num_layers, quantised, name or path.parent.name, stored)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    fixed = [key for key in values if key in _FIXED]
-    ignored = (*(key for key in keys.left() if key in _HARMLESS), *fixed, *quantised.ignored)
-    for key in _HARMLESS:
+    fixed = [key for key in values if key in FIXED]
+    ignored = (*(key for key in keys.left() if key in HARMLESS), *fixed, *quantised.ignored)
+    for key in HARMLESS:
         keys.take(key)
     keys.none_left()
     absent = {key: value for key, value in _meant(config, values).items() if key not in values}

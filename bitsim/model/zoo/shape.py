@@ -3,8 +3,9 @@
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
+from bitsim.errors import ConfigError
 from bitsim.hw.constants import Evidence, Text
 from bitsim.hw.library import FromFile
 from bitsim.hw.source import problem
@@ -25,6 +26,17 @@ def _fraction(value: Any) -> int | str:
     if not 0 < bits <= 32:
         raise problem(f"expected bits per weight up to 32, an integer or a fraction such as 8/5 (got {value!r})")
     return bits.numerator if bits.denominator == 1 else str(bits)
+
+
+def _scaling(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """What a scaling says of its own values, at the line where it stands."""
+    try:
+        return read(value)
+    except ConfigError as error:
+        raise problem(str(error).removeprefix("rope_scaling: ")) from None
+
+
+Scaling = Annotated[RopeScaling, Field(discriminator="kind"), WrapValidator(_scaling)]
 
 
 class Shape(FromFile):
@@ -53,7 +65,7 @@ class Shape(FromFile):
     linear_class: LinearClass | None
     weight_bits_per_weight: Annotated[int | str, BeforeValidator(_fraction)]
     dtype: Dtype
-    rope_scaling: Annotated[RopeScaling, Field(discriminator="kind")] | None = None
+    rope_scaling: Scaling | None = None
     qk_norm: bool = False
     attention_bias: Biased = "none"
     mlp_bias: bool = False

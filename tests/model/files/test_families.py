@@ -3,17 +3,24 @@
 import json
 import shutil
 import struct
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import bitsim
-from bitsim.errors import CheckpointError
+from bitsim.errors import BitsimError, CheckpointError, ConfigError
 from bitsim.model.checkpoint import load_checkpoint, load_model
+from bitsim.model.convert import convert
 from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
+from bitsim.model.rope_scaling import FrequencyFactors
 from bitsim.quant.packing import unpack_hf
 from bitsim.quant.recipes import recipe_named
 from tests.model.tiny_models import safetensors_bytes
@@ -243,3 +250,81 @@ def test_an_embedding_model_is_refused_in_words(tmp_path):
     folder = rewritten(copied("qwen3_bitlinear", tmp_path / "x"), rename)
     with pytest.raises(CheckpointError, match=r"got none \(but embed_tokens.weight: an embedding model"):
         load_checkpoint(folder)
+
+
+def test_scales_of_rows_in_tensors_of_their_own_are_refused_in_words(tmp_path):
+    """The form of deepgrove/Bonsai."""
+    name = "model.layers.0.self_attn.q_proj.scales"
+    folder = rewritten(copied("trilm", tmp_path / "x"), lambda t: t.update({name: ("F16", [64], bytes(128))}))
+    with pytest.raises(CheckpointError, match=rf"{name}: a tensor .* \(a scale for each output row"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["falcon3_158", "llama31_rope_tied", "llama_bias_rms", "qwen3_bitlinear", "bitnet_defaults"]
+)
+@pytest.mark.parametrize("packing", ["2bit", "1.6bit"])
+def test_what_is_converted_is_the_same_model(name, packing, tmp_path):
+    source = load_checkpoint(outside(f"golden/families/{name}"))
+    convert(source, tmp_path / name, "hf", packing)
+    written = load_checkpoint(tmp_path / name)
+    assert written.weights.digest == source.weights.digest
+    assert replace(written.config, weight_bits_per_weight=source.config.weight_bits_per_weight) == source.config
+
+
+def test_what_config_json_cannot_say_is_not_written(tmp_path):
+    source = load_checkpoint(outside("golden/families/llama_bias_rms"))
+    factors = FrequencyFactors(factors=(1.0,) * 8)
+    for change, message in (
+        ({"rope_scaling": factors}, "factors of single frequencies"),
+        ({"qk_norm": True}, "qwen3 has|no such biases"),
+        ({"linear_class": "autobitlinear"}, "biases of autobitlinear"),
+    ):
+        other = replace(source, config=replace(source.config, **change))
+        with pytest.raises(CheckpointError, match=message):
+            convert(other, tmp_path / "x", "hf", "2bit")
+        assert not (tmp_path / "x").exists()
+
+
+def test_contexts_beyond_a_sliding_window_are_not_executed(tmp_path):
+    changes = {"sliding_window": 8, "use_sliding_window": True}
+    checkpoint = load_checkpoint(copied("qwen3_bitlinear", tmp_path / "x", **changes))
+    tokens = reference("qwen3_bitlinear")["tokens"]
+    theirs = reference("qwen3_bitlinear")["logits_fp32"]
+    assert np.abs(logits(checkpoint, tokens[:8]) - theirs[:8]).max() < SHARE * np.abs(theirs).max()
+    with pytest.raises(ConfigError, match=r"sliding_window: layers attend 8 positions, .* at most as many"):
+        logits(checkpoint, tokens[:9])
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["llama_bias_rms", "qwen3_bitlinear", "onebitllm_1bitLLM", "trilm"]), st.data())
+def test_any_damaged_file_is_read_or_refused(name, data):
+    source = outside(f"golden/families/{name}")
+    raw, config = ((source / file).read_bytes() for file in ("model.safetensors", "config.json"))
+    spoiled = data.draw(st.sampled_from(["header", "data", "config"]))
+    header = 8 + struct.unpack("<Q", raw[:8])[0]
+    low, high = {"header": (0, header), "data": (header, len(raw)), "config": (0, len(config))}[spoiled]
+    at, flip = data.draw(st.integers(low, high - 1)), data.draw(st.integers(1, 255))
+    if spoiled == "config":
+        config = config[:at] + bytes([config[at] ^ flip]) + config[at + 1 :]
+    else:
+        raw = raw[:at] + bytes([raw[at] ^ flip]) + raw[at + 1 :]
+    with TemporaryDirectory() as folder:
+        Path(folder, "config.json").write_bytes(config)
+        Path(folder, "model.safetensors").write_bytes(raw)
+        for how in (None, "exact", "absmean"):
+            with suppress(BitsimError):
+                logits(load_checkpoint(folder, ternarise=how), np.array([1, 5]))
+
+
+@pytest.mark.parametrize("name", ["qwen3_bitlinear", "llama_bias_rms", "trilm"])
+def test_runs_and_estimates_count_the_same_work(name):
+    """Law 3, for norms of heads and linears, and biases."""
+    model = load_model(outside(f"golden/families/{name}"))
+    ran = bitsim.run(model, "ternary-ws-64x64", tokens=[1, 2, 3, 4], new_tokens=2)
+    estimated = bitsim.estimate(model, "ternary-ws-64x64", prefill=4, decode=2)
+    assert [(row.name, row.kind) for row in ran.rows] == [(row.name, row.kind) for row in estimated.rows]
+    for ours, theirs in zip(ran.rows, estimated.rows, strict=True):
+        if ours.kind in ("norm", "bias", "quantise", "rope"):
+            assert (ours.events, ours.cycles) == (theirs.events, theirs.cycles)
+    assert {"bias", "norm"} <= {row.kind for row in ran.rows} or name != "llama_bias_rms"

@@ -1,5 +1,6 @@
 """config.json: what changes the numbers is understood or refused, by file and key."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitsim.errors import BitsimError, CheckpointError, ConfigError
-from bitsim.model.files.hf_config import describe, from_hf
+from bitsim.model.files.hf_config import FIXED, HARMLESS, describe, from_hf
+from bitsim.model.files.hf_keys import Keys
 from bitsim.model.files.hf_quantisation import is_kept
 from bitsim.model.rope_scaling import LinearScaling, Llama3Scaling, YarnScaling
 from tests.model.tiny_models import CONFIG, tiny_config
@@ -247,6 +249,35 @@ def test_a_window_counts_where_it_is_switched_on():
     assert from_hf({**values, "use_sliding_window": True, "sliding_window": None}, PATH).sliding_window is None
     with pytest.raises(CheckpointError, match="layer_types"):
         from_hf({**values, "layer_types": ["chunked_attention"]}, PATH)
+
+
+def test_the_page_on_checkpoints_counts_the_keys(monkeypatch):
+    taken = set()
+
+    def recording(method):
+        def recorded(self, key, *default):
+            place = self.where.removeprefix(f"{PATH}: ")
+            taken.add(place.replace("rope_scaling.", "rope_parameters.") + key)
+            return method(self, key, *default)
+
+        return recorded
+
+    for name in ("take", "is_null"):
+        monkeypatch.setattr(Keys, name, recording(getattr(Keys, name)))
+    full = {"quant_method": "bitnet", "modules_to_not_convert": ["lm_head"]}
+    ropes = [{"type": "linear", "factor": 2.0}, {"rope_type": "yarn", "factor": 2.0},
+             {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}]  # fmt: skip
+    for kind in ("llama", "bitnet", "qwen3", "qwen2"):
+        for rope in ropes:
+            values = {"model_type": kind, "torch_dtype": "float16", "dtype": "float16", "rope_scaling": rope}
+            from_hf({**values, "quantization_config": full}, PATH)
+            from_hf({**values, "rope_parameters": rope, "head_dim": 128}, PATH)
+    from_hf({"model_type": "llama", "dtype": "float16", "weight_bits": 1, "input_bits": 8}, PATH)
+    read = taken - set(FIXED) - HARMLESS
+    page = (Path(__file__).parents[3] / "docs" / "checkpoints.md").read_text().replace("\n", " ")
+    said = re.search(r"Of the keys, (\d+) are executed or checked .*?\), (\d+) are ignored and (\d+) must have", page)
+    assert said is not None
+    assert [int(number) for number in said.groups()] == [len(read), len(HARMLESS), len(FIXED)]
 
 
 NEW_KEYS = {
