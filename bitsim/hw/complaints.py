@@ -30,6 +30,8 @@ def _line(model: type[BaseModel], source: Source, details: ErrorDetails) -> str:
         return f"{source.where((*at, details['loc'][-1]))}: required key is missing"
     if kind == "extra_forbidden":
         return f"{source.where(at)}: unknown key; {suggestion(str(at[-1]), _allowed(model, at[:-1], source.data))}"
+    if kind == "unexpected_keyword_argument":  # of a dataclass, such as a scaling of RoPE
+        return f"{source.where(at)}: unknown key (got {details['input']!r})"
     if kind == "union_tag_not_found":
         return f"{source.where((*at, _unquoted(context)))}: required key is missing"
     if kind == "union_tag_invalid":

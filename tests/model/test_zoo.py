@@ -172,9 +172,10 @@ def test_random_weights_keep_the_notes_of_a_shape(shape):
         (
             "num_layers: 2",
             "rope_scaling: {kind: linear, factor: 0}",
-            ":3: rope_scaling.linear: rope_scaling: factor: must",
+            ":3: rope_scaling: factor: must be a finite number",
         ),
-        ("num_layers: 2", "rope_scaling: {kind: ntk}", ":3: rope_scaling: "),
+        ("num_layers: 2", "rope_scaling: {kind: ntk}", ":3: rope_scaling.kind: must be 'linear', 'llama3', 'yarn' or "),
+        ("num_layers: 2", "rope_scaling: {kind: linear, factor: 2, base: 3}", ":3: rope_scaling.base: unknown key"),
         ("num_layers: 2", "attention_bias: true", ":3: attention_bias: must be 'none', 'qkv' or 'qkvo' (got True)"),
         (
             "num_layers: 2",
