@@ -36,7 +36,7 @@ def command(
     packing: str | None,
     random_seed: int | None,
     hidden_act: Any,
-    i2s_layout: Any,
+    i2s: Any,
     ternarise: Any,
 ) -> None:
     """Write SOURCE (a shipped model, a Hugging Face directory or a GGUF file) to TARGET without loss.
@@ -47,7 +47,7 @@ def command(
     from bitsim.model.convert import USUAL_PACKING, convert, open_source, random_source
 
     if random_seed is None:
-        opened = open_source(source, hidden_act, i2s_layout, ternarise)
+        opened = open_source(source, hidden_act, i2s, ternarise)
     else:
         opened = random_source(source, random_seed)
     convert(opened, target, file_format, packing or USUAL_PACKING[file_format])

@@ -71,6 +71,8 @@ class GgmlType:
     * `codes(data, k)`: for ternary and binary types, rows uint8 (N, bytes) -> codes int8 (N, K) and scales of runs of
       equal length along K, (N, runs) of a float type. `binary`: the codes are -1 and +1 only.
     * `floats(data, k)`: for float types, rows -> float32 (N, K).
+    * `halves`: where in a block its float16 scales begin, from the end if negative. If all are finite, all values are.
+    * `two_bits`: the bytes of a block that hold four 2-bit codes each, of which 3 is none.
     """
 
     name: str
@@ -80,6 +82,8 @@ class GgmlType:
     codes: CodesDecoder | None = None
     floats: FloatsDecoder | None = None
     binary: bool = False
+    halves: tuple[int, ...] = ()
+    two_bits: slice | None = None
 
     def fits(self, k: int) -> bool:
         """Whether rows of `k` weights are whole blocks."""
@@ -109,23 +113,39 @@ def _plain(dtype: str) -> FloatsDecoder:
     return lambda data, k: np.ascontiguousarray(data).view(dtype).astype(np.float32)
 
 
-TQ1_0 = GgmlType(name="TQ1_0", block=BLOCK, block_bytes=TQ1_0_BYTES, codes=unpack_tq1_0)
-TQ2_0 = GgmlType(name="TQ2_0", block=BLOCK, block_bytes=TQ2_0_BYTES, codes=unpack_tq2_0)
-Q1_0 = GgmlType(name="Q1_0", block=Q1_0_BLOCK, block_bytes=Q1_0_BYTES, codes=unpack_q1_0, binary=True)
-Q2_0 = GgmlType(name="Q2_0", block=Q2_0_BLOCK, block_bytes=q2_0_bytes(Q2_0_BLOCK), codes=unpack_q2_0)
+TQ1_0 = GgmlType(name="TQ1_0", block=BLOCK, block_bytes=TQ1_0_BYTES, codes=unpack_tq1_0, halves=(-2,))
+TQ2_0 = GgmlType(
+    name="TQ2_0", block=BLOCK, block_bytes=TQ2_0_BYTES, codes=unpack_tq2_0, halves=(-2,), two_bits=slice(0, 64)
+)
+Q1_0 = GgmlType(name="Q1_0", block=Q1_0_BLOCK, block_bytes=Q1_0_BYTES, codes=unpack_q1_0, binary=True, halves=(0,))
+Q2_0 = GgmlType(
+    name="Q2_0",
+    block=Q2_0_BLOCK,
+    block_bytes=q2_0_bytes(Q2_0_BLOCK),
+    codes=unpack_q2_0,
+    halves=(0,),
+    two_bits=slice(2, 18),
+)
 PQ2_0 = GgmlType(
     name="PQ2_0",
     block=PQ2_0_BLOCK,
     block_bytes=q2_0_bytes(PQ2_0_BLOCK),
     codes=partial(unpack_q2_0, block=PQ2_0_BLOCK),
+    halves=(0,),
+    two_bits=slice(2, 34),
 )
-PTQ1_0 = GgmlType(name="PTQ1_0", block=PTQ1_0_BLOCK, block_bytes=PTQ1_0_BYTES, codes=unpack_ptq1_0)
-STQ1_0 = GgmlType(name="STQ1_0", block=STQ1_0_BLOCK, block_bytes=STQ1_0_BYTES, codes=unpack_stq1_0)
+PTQ1_0 = GgmlType(name="PTQ1_0", block=PTQ1_0_BLOCK, block_bytes=PTQ1_0_BYTES, codes=unpack_ptq1_0, halves=(-2,))
+STQ1_0 = GgmlType(name="STQ1_0", block=STQ1_0_BLOCK, block_bytes=STQ1_0_BYTES, codes=unpack_stq1_0, halves=(-2,))
 IQ1_BN = GgmlType(
     name="IQ1_BN", block=IQ_BN_BLOCK, block_bytes=IQ1_BN_BYTES, row_bytes=IQ1_BN_ROW_BYTES, codes=unpack_iq1_bn
 )
 IQ2_BN = GgmlType(
-    name="IQ2_BN", block=IQ_BN_BLOCK, block_bytes=IQ2_BN_BYTES, row_bytes=IQ2_BN_ROW_BYTES, codes=unpack_iq2_bn
+    name="IQ2_BN",
+    block=IQ_BN_BLOCK,
+    block_bytes=IQ2_BN_BYTES,
+    row_bytes=IQ2_BN_ROW_BYTES,
+    codes=unpack_iq2_bn,
+    two_bits=slice(0, 16),
 )
 _FLOATS = (
     GgmlType(name="F32", block_bytes=4, floats=_plain("<f4")),
@@ -135,12 +155,12 @@ _FLOATS = (
         block_bytes=2,
         floats=lambda data, k: bf16_to_f32(np.ascontiguousarray(data).view("<u2")),
     ),
-    GgmlType(name="Q4_0", block=Q_BLOCK, block_bytes=Q4_0_BYTES, floats=decode_q4_0),
-    GgmlType(name="Q5_0", block=Q_BLOCK, block_bytes=Q5_0_BYTES, floats=decode_q5_0),
-    GgmlType(name="Q8_0", block=Q_BLOCK, block_bytes=Q8_0_BYTES, floats=decode_q8_0),
-    GgmlType(name="Q4_K", block=K_BLOCK, block_bytes=Q4_K_BYTES, floats=decode_q4_k),
-    GgmlType(name="Q5_K", block=K_BLOCK, block_bytes=Q5_K_BYTES, floats=decode_q5_k),
-    GgmlType(name="Q6_K", block=K_BLOCK, block_bytes=Q6_K_BYTES, floats=decode_q6_k),
+    GgmlType(name="Q4_0", block=Q_BLOCK, block_bytes=Q4_0_BYTES, floats=decode_q4_0, halves=(0,)),
+    GgmlType(name="Q5_0", block=Q_BLOCK, block_bytes=Q5_0_BYTES, floats=decode_q5_0, halves=(0,)),
+    GgmlType(name="Q8_0", block=Q_BLOCK, block_bytes=Q8_0_BYTES, floats=decode_q8_0, halves=(0,)),
+    GgmlType(name="Q4_K", block=K_BLOCK, block_bytes=Q4_K_BYTES, floats=decode_q4_k, halves=(0, 2)),
+    GgmlType(name="Q5_K", block=K_BLOCK, block_bytes=Q5_K_BYTES, floats=decode_q5_k, halves=(0, 2)),
+    GgmlType(name="Q6_K", block=K_BLOCK, block_bytes=Q6_K_BYTES, floats=decode_q6_k, halves=(-2,)),
 )
 _TERNARY = (TQ1_0, TQ2_0, Q1_0, Q2_0, PQ2_0, PTQ1_0, STQ1_0, IQ1_BN, IQ2_BN)
 TYPES: Mapping[str, GgmlType] = {known.name: known for known in (*_FLOATS, *_TERNARY)}

@@ -15,8 +15,7 @@ from tests.quant import naive_blocks
 
 NEW = {"Q2_0", "PQ2_0", "PTQ1_0", "STQ1_0", "IQ1_BN", "IQ2_BN"}  # gguf-py 0.19 has no such names
 BLOCKS = ("Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q5_K", "Q6_K", "STQ1_0")
-OF_2_BITS = {"TQ2_0": slice(0, 64), "Q2_0": slice(2, 18), "PQ2_0": slice(2, 34), "IQ2_BN": slice(0, 16)}
-SCALES = {"TQ1_0": -2, "TQ2_0": -2, "PTQ1_0": -2, "STQ1_0": -2, "Q6_K": -2}
+OF_2_BITS = [name for name, known in TYPES.items() if known.two_bits]
 
 
 def blocks_of(name, seed, rows=3, blocks=2, *, finite=True):
@@ -24,10 +23,10 @@ def blocks_of(name, seed, rows=3, blocks=2, *, finite=True):
     known, rng = TYPES[name], np.random.default_rng(seed)
     data = rng.integers(0, 256, (rows, blocks, known.block_bytes), dtype=np.uint8)
     if name in OF_2_BITS:
-        part = data[..., OF_2_BITS[name]]
+        part = data[..., known.two_bits]
         part &= ~(part >> 1 & 0x55)
-    if finite and name not in ("F32", "F16", "BF16", "IQ1_BN", "IQ2_BN"):
-        for at in (0, 2) if name in ("Q4_K", "Q5_K") else (SCALES.get(name, 0),):
+    if finite:
+        for at in known.halves:
             data[..., at + 1] &= 0xBF  # an exponent below that of infinity
     rows_of_blocks = data.reshape(rows, -1)
     if not known.row_bytes:
@@ -104,10 +103,20 @@ def test_codes_are_ternary_and_scales_divide_k(name, seed):
     np.testing.assert_array_equal(np.sign(values), np.sign(scales).repeat(k // scales.shape[1], axis=1) * codes)
 
 
+@pytest.mark.parametrize("name", sorted(TYPES.keys() - {"F32", "F16", "BF16", "IQ1_BN", "IQ2_BN"}))
+@pytest.mark.filterwarnings("ignore:invalid value encountered in multiply:RuntimeWarning")  # infinity times code 0
+def test_values_are_finite_where_all_scales_are(name):
+    known, data = TYPES[name], blocks_of(name, 1, rows=1, blocks=1)
+    assert np.isfinite(known.decoded(data, known.block)).all()
+    for at in known.halves:
+        data[:, at % known.block_bytes : at % known.block_bytes + 2] = [0, 0x7C]
+        assert not np.isfinite(known.decoded(data, known.block)).all()
+
+
 @pytest.mark.parametrize("name", OF_2_BITS)
 def test_code_3_is_named(name):
     known, data = TYPES[name], blocks_of(name, 0)
-    data[2, known.row_bytes + known.block_bytes + OF_2_BITS[name].start + 5] |= 0x30
+    data[2, known.row_bytes + known.block_bytes + known.two_bits.start + 5] |= 0x30
     with pytest.raises(OperandError, match=rf"{name}: row 2, block 1: .* got code 3, which is twice the scale"):
         known.codes(data, 2 * known.block)
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from bitsim.errors import CheckpointError
 from bitsim.model.config import Dtype, ModelConfig
 from bitsim.model.files.gguf_config import ACT_KEY, CLASS_KEY, CLASSES, SCALES_KEY, TOKENIZER_KEY, shortest
-from bitsim.model.files.gguf_file import I2S_LAYOUT_KEY, I2S_TAIL_BYTES, I2S_TYPE
+from bitsim.model.files.gguf_file import I2S_LAYOUT_KEY
+from bitsim.model.files.gguf_types import I2S_TAIL_BYTES, I2S_TYPE
 from bitsim.model.files.gguf_weights import linear_tensors, stored_multiplier
 from bitsim.model.weights import FloatWeight, ModelWeights
 from bitsim.quant.i2s import I2S_RUN
