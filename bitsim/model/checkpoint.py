@@ -14,6 +14,7 @@ from bitsim.model.files.hf_checkpoint import PICKLE_REASON, PICKLES, load_hf
 from bitsim.model.files.opened import Checkpoint
 from bitsim.model.random_model import random_weights
 from bitsim.model.ternarise import Ternarise, notes_on_floats, ternarised
+from bitsim.model.tokenizer import Vocabulary
 from bitsim.model.weights import ModelWeights
 from bitsim.quant.i2s import I2sLayout
 
@@ -22,6 +23,7 @@ from bitsim.quant.i2s import I2sLayout
 class Model:
     """A model to run or to estimate. `weights` is None for a published shape.
 
+    `vocabulary`: reads the tokenizer of a real model, when text is asked for; it is no part of `digest`.
     `origin`: where the weights come from. `notes`: where a shape comes from, what of it is assumed, and what a reader
     must know of a checkpoint's files.
     """
@@ -31,6 +33,7 @@ class Model:
     weights: ModelWeights | None
     origin: Literal["checkpoint", "shape", "random"]
     tokenizer_class: str | None = None
+    vocabulary: Vocabulary | None = None
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -122,6 +125,7 @@ def _as_model(checkpoint: Checkpoint, name: str | None = None) -> Model:
         weights=checkpoint.weights,
         origin="checkpoint",
         tokenizer_class=checkpoint.tokenizer_class,
+        vocabulary=checkpoint.vocabulary,
         notes=checkpoint.notes,
     )
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bitsim.datapath.base import Toggles
-from bitsim.errors import ConfigError, PromptError
+from bitsim.errors import CheckpointError, ConfigError, PromptError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.footprint import footprint
 from bitsim.model.generate import chunks, generate
-from bitsim.model.tokenizer import ByteTokenizer, tokenizer
+from bitsim.model.tokenizer import ByteTokenizer, Tokenizer, tokenizer
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
 from bitsim.results.result import Result
@@ -87,7 +87,7 @@ def run(
     queries = Queries(placement=placement, config=config, recipe=recipe, causal=causal == "triangle")
     stored = footprint(config, recipe, positions=len(ids) + new_tokens, batch=1)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
-    words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
+    words, silent = _words(model, needed=prompt is not None)
 
     def announce(token: int) -> None:
         if on_token:
@@ -121,6 +121,7 @@ def run(
             *notes_on_plans(executor.placement),
             *remarks_on(model, executor.placement),
             *notes_of(executor, model, execution),
+            *silent,
         ),
         workload=workload,
         scheduling=scheduling,
@@ -139,8 +140,20 @@ def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None
         return tokens
     if not isinstance(prompt, str):
         raise PromptError(f"prompt: expected text, got {type(prompt).__name__}")
-    words = ByteTokenizer() if as_bytes else tokenizer(model.name, model.tokenizer_class)
+    words = ByteTokenizer() if as_bytes else tokenizer(model.name, model.tokenizer_class, model.vocabulary)
     return [int(token) for token in words.encode(prompt)]
+
+
+def _words(model: Model, *, needed: bool) -> tuple[Tokenizer | None, tuple[str, ...]]:
+    """What turns ids into text, or None and why: token ids run without a tokenizer, unless text was given."""
+    if model.tokenizer_class != "ByteTokenizer" and model.vocabulary is None:
+        return None, ()
+    try:
+        return tokenizer(model.name, model.tokenizer_class, model.vocabulary), ()
+    except (PromptError, CheckpointError) as error:
+        if needed:
+            raise
+        return None, (f"no text, token ids only: {error}",)
 
 
 def notes_of(executor: ChipExecutor, model: Model, execution: Execution) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from bitsim.errors import CheckpointError
 from bitsim.model.config import HiddenAct
 from bitsim.model.files.gguf_config import TOKENIZER_KEY, absent_keys, activation_note, from_gguf, ignored_keys
 from bitsim.model.files.gguf_file import GgufFile
+from bitsim.model.files.gguf_vocabulary import gguf_vocabulary
 from bitsim.model.files.gguf_weights import linear_tensors, read_weights
 from bitsim.model.files.opened import Checkpoint, StoredTensor
 from bitsim.quant.i2s import I2sLayout
@@ -46,5 +47,6 @@ def load_gguf(
         tokenizer_class=tokenizer,
         ignored=ignored_keys(file),
         absent=absent_keys(file, config),
+        vocabulary=gguf_vocabulary(file),
         notes=(*notes, *activation_note(file, hidden_act)),
     )
