@@ -27,6 +27,11 @@ PACKINGS = ["2bit", "1bit", "1.6bit", "trits5_offset", "trits5_sign", "tq2_0", "
     metavar="SEED",
     help="Write a shape with random weights.",
 )
+@click.option(
+    "--arch",
+    type=click.Choice(["bitnet"]),
+    help="gguf: the architecture that llama.cpp knows, with the vocabulary of SOURCE's tokenizer.json.",
+)
 @gguf_options
 @ternarise_option
 def command(
@@ -35,6 +40,7 @@ def command(
     file_format: Any,
     packing: str | None,
     random_seed: int | None,
+    arch: str | None,
     hidden_act: Any,
     i2s: Any,
     ternarise: Any,
@@ -50,5 +56,5 @@ def command(
         opened = open_source(source, hidden_act, i2s, ternarise)
     else:
         opened = random_source(source, random_seed)
-    convert(opened, target, file_format, packing or USUAL_PACKING[file_format])
+    convert(opened, target, file_format, packing or USUAL_PACKING[file_format], upstream=arch is not None)
     note(f"wrote {target}")

@@ -31,7 +31,7 @@ from bitsim.quant.ggml_types import TYPES
 from bitsim.quant.packing import Float32, UInt8
 
 _FLOATS: Mapping[str, Dtype] = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_LINEARS = {
+LINEARS = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
@@ -52,7 +52,7 @@ class Opened(NamedTuple):
 
 def linear_tensors(config: ModelConfig) -> list[tuple[str, int, int]]:
     """GGUF name, N and K of every linear, in the order of execution (and of `bitsim.linear_scales`)."""
-    shapes = [(_LINEARS[name], n, k) for name, n, k in config.linear_shapes()]
+    shapes = [(LINEARS[name], n, k) for name, n, k in config.linear_shapes()]
     return [(f"blk.{i}.{name}.weight", n, k) for i in range(config.num_layers) for name, n, k in shapes]
 
 
@@ -69,7 +69,7 @@ def norm_tensors(config: ModelConfig) -> list[tuple[str, int]]:
 
 def bias_tensors(config: ModelConfig) -> list[tuple[str, int]]:
     """GGUF name and size of every bias."""
-    biased = [(_LINEARS[name], n) for name, n, _ in config.linear_shapes() if config.biased(name)]
+    biased = [(LINEARS[name], n) for name, n, _ in config.linear_shapes() if config.biased(name)]
     return [(f"blk.{i}.{name}.bias", n) for i in range(config.num_layers) for name, n in biased]
 
 
@@ -204,7 +204,7 @@ class _Reader:
 
     def layer(self, i: int) -> LayerWeights:
         at, config = f"blk.{i}.", self.config
-        linears = {name: self.linear(f"{at}{gguf}.weight") for name, gguf in _LINEARS.items()}
+        linears = {name: self.linear(f"{at}{gguf}.weight") for name, gguf in LINEARS.items()}
         return LayerWeights(
             input_norm=self.vector(f"{at}attn_norm.weight"),
             q=linears["self_attn.q_proj"],
@@ -219,7 +219,7 @@ class _Reader:
             down=linears["mlp.down_proj"],
             q_norm=self.vector(f"{at}attn_q_norm.weight") if config.qk_norm else None,
             k_norm=self.vector(f"{at}attn_k_norm.weight") if config.qk_norm else None,
-            biases={name: self.bias(f"{at}{gguf}.bias") for name, gguf in _LINEARS.items() if config.biased(name)},
+            biases={name: self.bias(f"{at}{gguf}.bias") for name, gguf in LINEARS.items() if config.biased(name)},
         )
 
     def bias(self, name: str) -> Float32:
