@@ -113,7 +113,9 @@ ternarise_option = click.option(
 
 gguf_options = together(
     click.option(
-        "--hidden-act", type=click.Choice(["relu2", "silu"]), help="FFN activation, where a GGUF file does not tell it."
+        "--hidden-act",
+        type=click.Choice(["relu2", "silu"]),
+        help="FFN activation, where a GGUF file does not tell it (llama.cpp takes silu).",
     ),
     click.option(
         "--i2s-layout",

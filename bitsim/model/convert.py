@@ -10,7 +10,7 @@ from typing import Literal
 from bitsim.errors import CheckpointError, OutputError
 from bitsim.model.catalogue import SHIPPED, model_path
 from bitsim.model.checkpoint import load_checkpoint, load_model, random_model
-from bitsim.model.config import SELDOM, HiddenAct
+from bitsim.model.config import HiddenAct
 from bitsim.model.files.gguf_writer import write_gguf
 from bitsim.model.files.hf_writer import write_hf
 from bitsim.model.files.opened import Checkpoint
@@ -90,9 +90,6 @@ def convert(
             else "has no quantised linears (linear_class is None), nothing to pack"
         )
         raise CheckpointError(f"{source.path}: {what}")
-    seldom = [name for name, lacking in SELDOM.items() if getattr(source.config, name) != lacking]
-    if file_format == "hf" and seldom:
-        raise CheckpointError(f"{source.path}: --format hf does not write {', '.join(seldom)}")
     if upstream and file_format != "gguf":
         raise OutputError("--arch bitnet: expected --format gguf")
     if file_format == "gguf" and target.suffix != ".gguf":

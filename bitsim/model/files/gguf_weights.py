@@ -233,7 +233,7 @@ def _bits(data: UInt8, dtype: Dtype) -> Stored:
 
 def _why_weight_only(forced: list[StoredLinear]) -> str:
     first = forced[0]
-    why = f"type {first.kind}" if not first.scales.several else f"several scales in a linear (type {first.kind})"
+    why = f"{'several scales, ' if first.scales.several else ''}type {first.kind}"
     return f"linears are weight-only, activations are not quantised: {first.name} has {why}"
 
 
