@@ -20,9 +20,27 @@ class LibraryTokenizer:
         self._inner, self._first, self._last = inner, list(first), list(last)
 
     def encode(self, text: str) -> Tokens:
-        """int64 ids of `text`, with the special tokens that the vocabulary's own rule adds."""
-        ids = self._inner.encode(checked_text(text)).ids
-        return np.array([*self._first, *ids, *self._last], dtype=np.int64)
+        """int64 ids of `text`, with the special tokens that the vocabulary's own rule adds.
+
+        Raises `PromptError` at the first character without a token, which the library would leave out.
+        """
+        for character in dict.fromkeys(self._ordinary(checked_text(text))):
+            if not character.isspace() and not self._has(character):
+                at = text.index(character)
+                raise PromptError(f"prompt: character {at}, {character!r}: the vocabulary has no token for it")
+        return np.array([*self._first, *self._inner.encode(text).ids, *self._last], dtype=np.int64)
+
+    def _ordinary(self, text: str) -> str:
+        """`text` without the tokens that are matched whole."""
+        for token in self._inner.get_added_tokens_decoder().values():
+            if token.content:
+                text = text.replace(token.content, " ")
+        return text
+
+    def _has(self, character: str) -> bool:
+        """Whether all bytes of a character have tokens: the library leaves out those that have none."""
+        ids = self._inner.encode(character, add_special_tokens=False).ids
+        return bool(ids) and (character == "\ufffd" or "\ufffd" not in self.decode(ids))
 
     def decode(self, tokens: Tokens | list[int]) -> str:
         """The text of `tokens`, without special ones; bytes that are not UTF-8 become U+FFFD."""

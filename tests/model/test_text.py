@@ -1,14 +1,15 @@
 """Text in, text out: by tokenizer.json, by GGUF's own vocabulary, and refusals that say how to go on."""
 
 import builtins
+from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bitsim
-from bitsim.errors import CheckpointError, PromptError
+from bitsim.errors import BitsimError, CheckpointError, PromptError
 from bitsim.model.checkpoint import load_checkpoint, load_model
 from bitsim.model.files.gguf_vocabulary import GPT2_SPLIT, LLAMA3_SPLIT, QWEN2_SPLIT
 from bitsim.model.tokenizer import json_vocabulary, tokenizer
@@ -200,6 +201,33 @@ def test_without_the_library_text_names_the_extra_and_token_ids_run(tmp_path, mo
         bitsim.run(path, "ternary-ws-64x64", prompt="ab", toggles="off")
     result = bitsim.run(path, "ternary-ws-64x64", tokens=[1], new_tokens=1, toggles="off")
     assert any("bitsim-hw[text]" in note for note in result.notes)
+
+
+def test_a_character_without_a_token_is_named_and_not_left_out(tmp_path):
+    own = words(write(tmp_path))
+    for sentence, place in (
+        ("abz", "character 2, 'z'"),
+        ("Za b", "character 0, 'Z'"),
+        ("a 日", "character 2, '日'"),
+        ("a!\n", "character 1, '!'"),
+    ):
+        with pytest.raises(PromptError, match=rf"{place}: the vocabulary has no token"):
+            own.encode(sentence)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_damaged_vocabularies_are_read_or_refused(tmp_path, data):
+    raw = write(tmp_path).read_bytes()
+    at = raw.index(b"tokenizer.ggml.model") - 8
+    position = data.draw(st.integers(at, raw.index(b"blk.0.attn_q.weight") - 1))
+    flip = data.draw(st.integers(1, 255))
+    path = tmp_path / f"{len(list(tmp_path.iterdir()))}.gguf"  # mapped files are not written again
+    path.write_bytes(raw[:position] + bytes([raw[position] ^ flip]) + raw[position + 1 :])
+    with suppress(BitsimError):
+        opened = load_checkpoint(path)
+        if opened.vocabulary is not None:
+            opened.vocabulary().decode(opened.vocabulary().encode("abc 12"))
 
 
 def test_empty_text_is_refused(tmp_path):
