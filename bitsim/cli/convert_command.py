@@ -27,6 +27,11 @@ PACKINGS = ["2bit", "1bit", "1.6bit", "trits5_offset", "trits5_sign", "tq2_0", "
     metavar="SEED",
     help="Write a shape with random weights.",
 )
+@click.option(
+    "--arch",
+    type=click.Choice(["bitnet"]),
+    help="gguf: the architecture that llama.cpp knows, with the vocabulary of SOURCE's tokenizer.json.",
+)
 @gguf_options
 @ternarise_option
 def command(
@@ -35,8 +40,9 @@ def command(
     file_format: Any,
     packing: str | None,
     random_seed: int | None,
+    arch: str | None,
     hidden_act: Any,
-    i2s_layout: Any,
+    i2s: Any,
     ternarise: Any,
 ) -> None:
     """Write SOURCE (a shipped model, a Hugging Face directory or a GGUF file) to TARGET without loss.
@@ -47,8 +53,8 @@ def command(
     from bitsim.model.convert import USUAL_PACKING, convert, open_source, random_source
 
     if random_seed is None:
-        opened = open_source(source, hidden_act, i2s_layout, ternarise)
+        opened = open_source(source, hidden_act, i2s, ternarise)
     else:
         opened = random_source(source, random_seed)
-    convert(opened, target, file_format, packing or USUAL_PACKING[file_format])
+    convert(opened, target, file_format, packing or USUAL_PACKING[file_format], upstream=arch is not None)
     note(f"wrote {target}")

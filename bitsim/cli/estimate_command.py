@@ -8,6 +8,7 @@ import click
 from bitsim.cli.files import check_directory, check_file
 from bitsim.cli.options import (
     chip_option,
+    gguf_options,
     numerics_option,
     output_options,
     schedule_options,
@@ -26,6 +27,7 @@ from bitsim.cli.options import (
 @click.option("--experts", type=click.IntRange(min=1), help="FFNs in each layer: a mixture of experts.")
 @click.option("--active-experts", type=click.IntRange(min=1), help="How many of them a token uses (default: 1).")
 @numerics_option
+@gguf_options
 @ternarise_option
 @storage_options
 @schedule_options
@@ -36,6 +38,8 @@ def command(
     chip: str,
     experts: int | None,
     active_experts: int | None,
+    hidden_act: Any,
+    i2s: Any,
     ternarise: Any,
     trace: Path | None,
     as_json: bool,
@@ -54,7 +58,7 @@ def command(
     if active_experts is not None and experts is None:
         raise click.UsageError("--active-experts: expected --experts too")
     mixture = None if experts is None else Experts(total=experts, active=active_experts or 1)
-    opened = load_model(model, ternarise=ternarise)
+    opened = load_model(model, ternarise=ternarise, hidden_act=hidden_act, i2s=i2s)
     result = estimate(opened, chip, experts=mixture, **settings)
     emit(result, view_result, as_json=as_json, out=out, stem="result", further=result_files)
     if trace:

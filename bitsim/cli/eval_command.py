@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import chip_option, listed, numerics_option, output_options, ternarise_option
+from bitsim.cli.options import chip_option, gguf_options, listed, numerics_option, output_options, ternarise_option
 from bitsim.cli.output import announce_compilation, print_table
 from bitsim.cli.present import view_sparsity
 from bitsim.cli.terminal import echo
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 @click.option("--acc-bits", callback=listed(int), metavar="BITS,...", help="Widths of the BitLinear accumulators.")
 @click.option("--overflow", callback=listed(str), metavar="MODE,...", help="What they do: wrap, saturate.")
 @click.option("--kv-bits", callback=listed(int), metavar="BITS,...", help="KV cache: 32, 16, 8, 4 or 3 bits per value.")
+@gguf_options
 @ternarise_option
 @output_options
-def command(model: str, chip: str, ternarise: Any, as_json: bool, out: Path | None, **settings: Any) -> None:
+def command(
+    model: str, chip: str, hidden_act: Any, i2s: Any, ternarise: Any, as_json: bool, out: Path | None, **settings: Any
+) -> None:
     """Bits per byte of a byte-level MODEL on text that it was not trained on, executed on a chip.
 
     Lists of accumulator widths, overflow modes or KV widths are all combined, one row each. Toggles of registers that
@@ -39,8 +42,9 @@ def command(model: str, chip: str, ternarise: Any, as_json: bool, out: Path | No
     from bitsim.model.checkpoint import load_model
     from bitsim.study import evaluate
 
+    opened = load_model(model, ternarise=ternarise, hidden_act=hidden_act, i2s=i2s)
     with progress("windows") as step:
-        evaluation = evaluate(load_model(model, ternarise=ternarise), chip, on_window=step, **settings)
+        evaluation = evaluate(opened, chip, on_window=step, **settings)
     emit(evaluation, view_evaluation, as_json=as_json, out=out, stem="eval")
 
 

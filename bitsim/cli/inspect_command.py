@@ -15,22 +15,31 @@ from bitsim.cli.terminal import echo
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every tensor, instead of tables.")
 @gguf_options
 @ternarise_option
-def command(source: str, as_json: bool, hidden_act: Any, i2s_layout: Any, ternarise: Any) -> None:
+def command(source: str, as_json: bool, hidden_act: Any, i2s: Any, ternarise: Any) -> None:
     """Shapes, packing, bits per weight, zeros and scales of PATH (or of a shipped model).
 
-    Of safetensors that are no whole model, the tensors.
+    Of a file that is no whole model, or none that runs, the tensors (and the keys of GGUF).
     """
     from bitsim.cli.emit import emit_description
+    from bitsim.errors import CheckpointError
     from bitsim.model.catalogue import SHIPPED
     from bitsim.model.convert import open_source
     from bitsim.model.files.contents import contents
-    from bitsim.model.files.listing import is_listable, listing
+    from bitsim.model.files.listing import gguf_listing, is_listable, listing
 
     if source not in SHIPPED and is_listable(Path(source)):
         tensors = listing(Path(source))
         emit_description(tensors, lambda: view_listing(tensors), as_json=as_json)
         return
-    found = contents(open_source(source, hidden_act, i2s_layout, ternarise))
+    try:
+        opened = open_source(source, hidden_act, i2s, ternarise)
+    except CheckpointError as error:
+        if source in SHIPPED or not source.endswith(".gguf") or not Path(source).is_file():
+            raise
+        keys = gguf_listing(Path(source), str(error))
+        emit_description(keys, lambda: view_listing(keys), as_json=as_json)
+        return
+    found = contents(opened)
     emit_description(found, lambda: view_contents(found), as_json=as_json)
 
 
@@ -42,6 +51,9 @@ def view_listing(found: dict[str, Any]) -> None:
         for tensor in found["tensors"]
     ]
     print_table("tensors", ["tensor", "type", "shape", "bytes"], rows)
+    if "keys" in found:
+        print_table("keys", ["key", "value"], [[key, str(value)[:99]] for key, value in found["keys"].items()])
+        echo(f"not a model that runs: {found['no_model']}")
 
 
 def view_contents(found: dict[str, Any]) -> None:

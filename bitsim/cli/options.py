@@ -118,16 +118,19 @@ execution_options = together(
 ternarise_option = click.option(
     "--ternarise",
     type=click.Choice(["exact", "absmean"]),
-    help="Take float linears for ternary: exact: they hold -s, 0 and +s already, as TriLM's do, activations are not "
-    "quantised; absmean: they are master weights of BitLinear.",
+    help="Take float linears for ternary: exact: they hold -s, 0 and +s already, as TriLM's do and a "
+    "GGUF file's ternary types, activations are not quantised; absmean: they are master weights of BitLinear.",
 )
 
 gguf_options = together(
     click.option(
-        "--hidden-act", type=click.Choice(["relu2", "silu"]), help="FFN activation, where a GGUF file does not tell it."
+        "--hidden-act",
+        type=click.Choice(["relu2", "silu"]),
+        help="FFN activation, where a GGUF file does not tell it (llama.cpp takes silu).",
     ),
     click.option(
         "--i2s-layout",
+        "i2s",
         type=click.Choice(["x86", "arm"]),
         help="Layout of I2_S tensors, where a file does not tell it.",
     ),

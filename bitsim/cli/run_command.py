@@ -10,6 +10,7 @@ from bitsim.cli.options import (
     chip_option,
     execution_options,
     generation_options,
+    gguf_options,
     output_options,
     schedule_options,
     storage_options,
@@ -25,6 +26,7 @@ from bitsim.cli.terminal import echo_text, note
 @chip_option
 @generation_options
 @execution_options
+@gguf_options
 @ternarise_option
 @storage_options
 @schedule_options
@@ -34,6 +36,8 @@ def command(
     model: str,
     chip: str,
     random_seed: int | None,
+    hidden_act: Any,
+    i2s: Any,
     ternarise: Any,
     trace: Path | None,
     as_json: bool,
@@ -63,7 +67,7 @@ def command(
         note("drawing random weights ...")
     timeline = Timeline(load_chip(chip))
     result = run(
-        load_model(model, ternarise=ternarise),
+        load_model(model, ternarise=ternarise, hidden_act=hidden_act, i2s=i2s),
         chip,
         random_weights=random_seed,
         on_token=None if as_json else show,

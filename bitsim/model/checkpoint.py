@@ -15,6 +15,7 @@ from bitsim.model.files.hf_shape import read_shape
 from bitsim.model.files.opened import Checkpoint
 from bitsim.model.random_model import random_weights
 from bitsim.model.ternarise import Ternarise, notes_on_floats, ternarised
+from bitsim.model.tokenizer import Vocabulary
 from bitsim.model.weights import ModelWeights
 from bitsim.quant.i2s import I2sLayout
 
@@ -23,6 +24,7 @@ from bitsim.quant.i2s import I2sLayout
 class Model:
     """A model to run or to estimate. `weights` is None for a published shape.
 
+    `vocabulary`: reads the tokenizer of a real model, when text is asked for; it is no part of `digest`.
     `origin`: where the weights come from. `notes`: where a shape comes from, what of it is assumed, and what a reader
     must know of a checkpoint's files.
     """
@@ -32,6 +34,7 @@ class Model:
     weights: ModelWeights | None
     origin: Literal["checkpoint", "shape", "random"]
     tokenizer_class: str | None = None
+    vocabulary: Vocabulary | None = None
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -56,14 +59,17 @@ def load_checkpoint(
 
     Every value is checked once, in about a second for a 2B model; then float matrices are mapped and packed ones read
     when they are used. `hidden_act` and `i2s` answer what some GGUF files leave open. `ternarise`: what float weights
-    are taken for, "exact": ternary values already, activations not quantised; "absmean": BitLinear's master weights.
+    are taken for, "exact": ternary values already, activations not quantised (also those of a GGUF file's ternary
+    types); "absmean": BitLinear's master weights.
     Raises `CheckpointError` naming file and tensor.
     """
     if not isinstance(path, str | Path):
         raise CheckpointError(f"path: expected a path, got {str(path)[:60]} ({type(path).__name__})")
     path = Path(path)
     if path.is_file() and path.suffix == ".gguf":
-        return _as_asked(load_gguf(path, hidden_act=hidden_act, i2s=i2s), ternarise)
+        if ternarise == "absmean":
+            raise CheckpointError(f"{path}: --ternarise absmean: expected a Hugging Face directory")
+        return load_gguf(path, hidden_act=hidden_act, i2s=i2s, weight_only=ternarise == "exact")
     if path.is_file() and path.suffix in PICKLES:
         raise CheckpointError(f"{path}: {PICKLE_REASON}")
     if not path.is_dir():
@@ -80,12 +86,18 @@ def _as_asked(opened: Checkpoint, ternarise: Ternarise | None) -> Checkpoint:
     return replace(opened, notes=(*opened.notes, *notes_on_floats(opened)))
 
 
-def load_model(name_or_path: str | Path, *, ternarise: Ternarise | None = None) -> Model:
+def load_model(
+    name_or_path: str | Path,
+    *,
+    ternarise: Ternarise | None = None,
+    hidden_act: HiddenAct | None = None,
+    i2s: I2sLayout | None = None,
+) -> Model:
     """A shipped checkpoint, a shape (without weights) by name or file, or the path of a checkpoint.
 
     Files of shapes: YAML, a config.json, or a directory with a config.json and no weights. A name wins over a path of
-    that name; write `./tiny-b158` for the directory. `ternarise`: see `load_checkpoint`. Raises `UnknownNameError` with
-    the nearest names, `ConfigError` naming file and line of a shape, or `CheckpointError`.
+    that name; write `./tiny-b158` for the directory. `ternarise`, `hidden_act`, `i2s`: see `load_checkpoint`. Raises
+    `UnknownNameError` with the nearest names, `ConfigError` naming file and line of a shape, or `CheckpointError`.
     """
     if not isinstance(name_or_path, str | Path):
         raise ConfigError(
@@ -93,7 +105,7 @@ def load_model(name_or_path: str | Path, *, ternarise: Ternarise | None = None) 
         )
     text = str(name_or_path)
     if text in SHIPPED:
-        return _from_path(model_path(text), text, ternarise)
+        return _as_model(load_checkpoint(model_path(text), ternarise=ternarise), text)
     if text.endswith(".json"):
         return _from_config(Path(text))
     from bitsim.hw.source import is_path  # with pydantic, which a checkpoint does not need
@@ -105,7 +117,9 @@ def load_model(name_or_path: str | Path, *, ternarise: Ternarise | None = None) 
         shape = load_shape(name_or_path)
         return Model(name=shape.name, config=shape.config, weights=None, origin="shape", notes=shape.notes())
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or Path(text).exists():
-        return _from_path(Path(text), None, ternarise)
+        if has_no_weights(Path(text)):
+            return _from_config(Path(text) / "config.json")
+        return _as_model(load_checkpoint(text, ternarise=ternarise, hidden_act=hidden_act, i2s=i2s))
     raise UnknownNameError("model", text, model_names())
 
 
@@ -114,16 +128,14 @@ def _from_config(path: Path) -> Model:
     return Model(name=config.name, config=config, weights=None, origin="shape", notes=notes)
 
 
-def _from_path(path: Path, name: str | None, ternarise: Ternarise | None) -> Model:
-    if has_no_weights(path):
-        return _from_config(path / "config.json")
-    checkpoint = load_checkpoint(path, ternarise=ternarise)
+def _as_model(checkpoint: Checkpoint, name: str | None = None) -> Model:
     return Model(
         name=name or checkpoint.config.name,
         config=checkpoint.config,
         weights=checkpoint.weights,
         origin="checkpoint",
         tokenizer_class=checkpoint.tokenizer_class,
+        vocabulary=checkpoint.vocabulary,
         notes=checkpoint.notes,
     )
 

@@ -14,6 +14,7 @@ from bitsim.model.config import HiddenAct
 from bitsim.model.files.gguf_writer import write_gguf
 from bitsim.model.files.hf_writer import write_hf
 from bitsim.model.files.opened import Checkpoint
+from bitsim.model.files.vocabulary_keys import vocabulary_keys
 from bitsim.model.ternarise import Ternarise
 from bitsim.quant.i2s import I2sLayout
 from bitsim.quant.layouts import packing
@@ -68,12 +69,16 @@ def random_source(name_or_path: str, seed: int) -> Checkpoint:
     )
 
 
-def convert(source: Checkpoint, target: Path, file_format: FileFormat, packing_name: str) -> None:
+def convert(
+    source: Checkpoint, target: Path, file_format: FileFormat, packing_name: str, *, upstream: bool = False
+) -> None:
     """Write `source` to `target`: a directory (hf) or a .gguf file, whole under its name or not there at all.
 
     hf: `2bit` is what transformers reads; five trits per byte are bitsim's own. gguf: where a type rounds the scale
-    (float16, or a scale that divides), the exact one is in `bitsim.linear_scales`. Raises `OutputError` if the packing
-    does not exist in the format, or `target` exists or can't be written; `CheckpointError` if the model does not fit.
+    (float16, or a scale that divides), the exact one is in `bitsim.linear_scales`. `upstream`: a GGUF file under the
+    architecture that llama.cpp knows, with the vocabulary of the source's tokenizer.json. Raises `OutputError` if the
+    packing does not exist in the format, or `target` exists or can't be written; `CheckpointError` if the model does
+    not fit.
     """
     layouts = PACKINGS_OF[file_format]
     if packing_name not in layouts:
@@ -85,6 +90,8 @@ def convert(source: Checkpoint, target: Path, file_format: FileFormat, packing_n
             else "has no quantised linears (linear_class is None), nothing to pack"
         )
         raise CheckpointError(f"{source.path}: {what}")
+    if upstream and file_format != "gguf":
+        raise OutputError("--arch bitnet: expected --format gguf")
     if file_format == "gguf" and target.suffix != ".gguf":
         raise OutputError(f"{target}: expected a name that ends in .gguf")
     if target.exists() or target.is_symlink():
@@ -97,8 +104,9 @@ def convert(source: Checkpoint, target: Path, file_format: FileFormat, packing_n
 
     def write(temporary: Path) -> None:
         if file_format == "gguf":
+            keys = vocabulary_keys(source.path, source.config.vocab_size) if upstream else None
             try:
-                write_gguf(temporary, source.config, source.weights, layout, source.tokenizer_class)
+                write_gguf(temporary, source.config, source.weights, layout, source.tokenizer_class, upstream=keys)
             except CheckpointError as error:
                 raise CheckpointError(f"{source.path}: {error}") from None
         else:

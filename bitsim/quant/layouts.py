@@ -5,6 +5,10 @@
 | `2bit` | 2 | Hugging Face safetensors; four rows a quarter apart per byte |
 | `tq2_0` | 2 + 1/16 | GGUF; float16 scale per 256 |
 | `tq1_0` | 1 + 11/16 | GGUF; float16 scale per 256 |
+| `q2_0` | 2 + 1/4 | GGUF; float16 scale per 64 |
+| `pq2_0` | 2 + 1/8 | PrismML's GGUF; float16 scale per 128 |
+| `ptq1_0` | 1 + 3/4 | PrismML's GGUF; float16 scale per 128 |
+| `q1_0` | 1 + 1/8 | GGUF; binary weights, float16 scale per 128 |
 | `i2_s_x86`, `i2_s_arm` | 2 | bitnet.cpp's GGUF; one float32 scale per tensor, not counted |
 | `trits5_offset`, `trits5_sign` | 8/5 | five trits per byte, two conventions |
 | `1bit` | 1 | binary weights, eight signs per byte |
@@ -17,8 +21,31 @@ from fractions import Fraction
 from bitsim.errors import UnknownNameError
 from bitsim.quant.i2s import i2s_bytes, pack_i2s, unpack_i2s
 from bitsim.quant.packing import Int8, UInt8, pack_hf, unpack_hf
+from bitsim.quant.q_ternary import (
+    PQ2_0_BLOCK,
+    Q1_0_BLOCK,
+    Q1_0_BYTES,
+    Q2_0_BLOCK,
+    pack_q1_0,
+    pack_q2_0,
+    q2_0_bytes,
+    unpack_q1_0,
+    unpack_q2_0,
+)
 from bitsim.quant.signs import pack_signs, unpack_signs
-from bitsim.quant.tq import BLOCK, TQ1_0_BYTES, TQ2_0_BYTES, pack_tq1_0, pack_tq2_0, unpack_tq1_0, unpack_tq2_0
+from bitsim.quant.tq import (
+    BLOCK,
+    PTQ1_0_BLOCK,
+    PTQ1_0_BYTES,
+    TQ1_0_BYTES,
+    TQ2_0_BYTES,
+    pack_ptq1_0,
+    pack_tq1_0,
+    pack_tq2_0,
+    unpack_ptq1_0,
+    unpack_tq1_0,
+    unpack_tq2_0,
+)
 from bitsim.quant.trits import pack_trits, unpack_trits
 
 
@@ -63,6 +90,35 @@ PACKINGS = {
             pack=pack_tq1_0,
             unpack=lambda data, n, k: unpack_tq1_0(data, k)[0],
             size_bytes=lambda n, k: n * -(-k // BLOCK) * TQ1_0_BYTES,
+        ),
+        Packing(
+            name="q2_0",
+            bits_per_weight=Fraction(8 * q2_0_bytes(Q2_0_BLOCK), Q2_0_BLOCK),
+            pack=pack_q2_0,
+            unpack=lambda data, n, k: unpack_q2_0(data, k)[0],
+            size_bytes=lambda n, k: n * -(-k // Q2_0_BLOCK) * q2_0_bytes(Q2_0_BLOCK),
+        ),
+        Packing(
+            name="pq2_0",
+            bits_per_weight=Fraction(8 * q2_0_bytes(PQ2_0_BLOCK), PQ2_0_BLOCK),
+            pack=lambda codes: pack_q2_0(codes, block=PQ2_0_BLOCK),
+            unpack=lambda data, n, k: unpack_q2_0(data, k, PQ2_0_BLOCK)[0],
+            size_bytes=lambda n, k: n * -(-k // PQ2_0_BLOCK) * q2_0_bytes(PQ2_0_BLOCK),
+        ),
+        Packing(
+            name="ptq1_0",
+            bits_per_weight=Fraction(8 * PTQ1_0_BYTES, PTQ1_0_BLOCK),
+            pack=pack_ptq1_0,
+            unpack=lambda data, n, k: unpack_ptq1_0(data, k)[0],
+            size_bytes=lambda n, k: n * -(-k // PTQ1_0_BLOCK) * PTQ1_0_BYTES,
+        ),
+        Packing(
+            name="q1_0",
+            bits_per_weight=Fraction(8 * Q1_0_BYTES, Q1_0_BLOCK),
+            pack=pack_q1_0,
+            unpack=lambda data, n, k: unpack_q1_0(data, k)[0],
+            size_bytes=lambda n, k: n * -(-k // Q1_0_BLOCK) * Q1_0_BYTES,
+            binary=True,
         ),
         Packing(
             name="i2_s_x86",

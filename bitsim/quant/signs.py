@@ -9,13 +9,18 @@ from bitsim.errors import OperandError
 from bitsim.quant.packing import Int8, UInt8, check_codes
 
 
-def pack_signs(codes: Int8) -> UInt8:
-    """Pack `codes`, int8 (N, K) of -1 and +1, into uint8 (N, ceil(K/8)); raises `OperandError` at the first 0."""
+def check_signs(codes: Int8) -> None:
+    """Raise `OperandError` unless `codes` is int8 (N, K) and holds -1 and +1 only."""
     check_codes(codes)
     zeros = codes == 0
     if zeros.any():
         n, k = (int(i) for i in np.argwhere(zeros)[0])
         raise OperandError(f"binary codes[{n}, {k}]: expected -1 or 1, got 0; take a ternary packing, such as 2bit")
+
+
+def pack_signs(codes: Int8) -> UInt8:
+    """Pack `codes`, int8 (N, K) of -1 and +1, into uint8 (N, ceil(K/8)); raises `OperandError` at the first 0."""
+    check_signs(codes)
     return np.packbits(codes > 0, axis=1, bitorder="little")
 
 

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bitsim.datapath.base import Toggles
-from bitsim.errors import ConfigError, PromptError
+from bitsim.errors import CheckpointError, ConfigError, PromptError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.footprint import footprint
 from bitsim.model.generate import chunks, generate
 from bitsim.model.rounded import rounded
-from bitsim.model.tokenizer import ByteTokenizer, tokenizer
+from bitsim.model.tokenizer import ByteTokenizer, Tokenizer, tokenizer
 from bitsim.model.variants import stored_as
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import recipe_named, with_kv
@@ -100,7 +100,7 @@ def run(
     queries = Queries(placement=placement, config=config, recipe=recipe, causal=causal == "triangle")
     stored = footprint(config, recipe, positions=len(ids) + new_tokens, batch=1)
     room = check_capacity(placement, config.name, stored, quantised=config.quantised, beyond=beyond_capacity)
-    words = tokenizer(model.name, model.tokenizer_class) if model.tokenizer_class == "ByteTokenizer" else None
+    words, silent = _words(model, needed=prompt is not None)
 
     kv = recipe.kv or (16 if wide == "datapath" or kv_bits == 16 else 32)
 
@@ -137,6 +137,7 @@ def run(
             *notes_on_plans(executor.placement),
             *remarks_on(model, executor.placement),
             *notes_of(executor, model, execution, kv),
+            *silent,
         ),
         workload=workload,
         scheduling=scheduling,
@@ -155,8 +156,20 @@ def prompt_tokens(model: Model, prompt: str | None, tokens: Sequence[int] | None
         return tokens
     if not isinstance(prompt, str):
         raise PromptError(f"prompt: expected text, got {type(prompt).__name__}")
-    words = ByteTokenizer() if as_bytes else tokenizer(model.name, model.tokenizer_class)
+    words = ByteTokenizer() if as_bytes else tokenizer(model.name, model.tokenizer_class, model.vocabulary)
     return [int(token) for token in words.encode(prompt)]
+
+
+def _words(model: Model, *, needed: bool) -> tuple[Tokenizer | None, tuple[str, ...]]:
+    """What turns ids into text, or None and why: token ids run without a tokenizer, unless text was given."""
+    if model.tokenizer_class != "ByteTokenizer" and model.vocabulary is None:
+        return None, ()
+    try:
+        return tokenizer(model.name, model.tokenizer_class, model.vocabulary), ()
+    except (PromptError, CheckpointError) as error:
+        if needed:
+            raise
+        return None, (f"no text, token ids only: {error}",)
 
 
 def notes_of(executor: ChipExecutor, model: Model, execution: Execution, kv: KVStorage) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-KEPT = ("hf", "layer", "gguf", "numerics")  # folders, one archive each
+KEPT = ("hf", "layer", "gguf", "numerics", "families")  # folders, one archive each
 NOT_OURS = ("numerics/hardware_fp16_first500.npz",)
 
 

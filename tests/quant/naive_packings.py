@@ -15,9 +15,9 @@ def hf(rows):
     return _bytes(quarter * k, places)
 
 
-def _blocks(row):
-    padded = [code + 1 for code in row] + [1] * (-len(row) % 256)
-    return [padded[i : i + 256] for i in range(0, len(padded), 256)]
+def _blocks(row, size=256, padding=0):
+    padded = [code + 1 for code in row] + [padding + 1] * (-len(row) % size)
+    return [padded[i : i + size] for i in range(0, len(padded), size)]
 
 
 def _scale(block):
@@ -40,12 +40,41 @@ def tq1_0(rows):
             groups = [[block[m + 32 * i] for i in range(5)] for m in range(32)]
             groups += [[block[160 + m + 16 * i] for i in range(5)] for m in range(16)]
             groups += [[block[240 + j + 4 * i] for i in range(4)] + [0] for j in range(4)]
-            for group in groups:
-                value = 0
-                for trit in group:
-                    value = 3 * value + trit
-                data += bytes([-(-value * 256 // 243)])
-            data += _scale(block)
+            data += bytes(map(_tq1_byte, groups)) + _scale(block)
+    return data
+
+
+def _tq1_byte(trits):
+    value = 0
+    for trit in trits:
+        value = 3 * value + trit
+    return -(-value * 256 // 243)
+
+
+def ptq1_0(rows):
+    data = b""
+    for row in rows:
+        for block in _blocks(row, 128):
+            groups = [[block[m + 16 * i] for i in range(5)] for m in range(16)]
+            groups += [[block[80 + m + 8 * i] for i in range(5)] for m in range(8)]
+            groups += [[block[120 + j + 2 * i] for i in range(4)] + [0] for j in range(2)]
+            data += bytes(map(_tq1_byte, groups)) + _scale(block)
+    return data
+
+
+def q2_0(rows, size):
+    data = b""
+    for row in rows:
+        for block in _blocks(row, size):
+            data += _scale(block) + _bytes(size // 4, ((e // 4, t << 2 * (e % 4)) for e, t in enumerate(block)))
+    return data
+
+
+def q1_0(rows):
+    data = b""
+    for row in rows:
+        for block in _blocks(row, 128, -1):
+            data += b"\x00\x3c" + _bytes(16, ((e // 8, t // 2 << e % 8) for e, t in enumerate(block)))
     return data
 
 
@@ -80,6 +109,10 @@ NAIVE = {
     "2bit": hf,
     "tq2_0": tq2_0,
     "tq1_0": tq1_0,
+    "q2_0": lambda rows: q2_0(rows, 64),
+    "pq2_0": lambda rows: q2_0(rows, 128),
+    "ptq1_0": ptq1_0,
+    "q1_0": q1_0,
     "i2_s_x86": lambda rows: i2s(rows, 128),
     "i2_s_arm": lambda rows: i2s(rows, 64),
     "trits5_offset": lambda rows: trits5(rows, {-1: 0, 0: 1, 1: 2}),

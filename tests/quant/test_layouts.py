@@ -40,6 +40,10 @@ def test_unpack_of_pack_is_identity_and_bytes_equal_the_twin(name, codes):
         ("2bit", Fraction(2)),
         ("tq2_0", Fraction("2.0625")),
         ("tq1_0", Fraction("1.6875")),
+        ("q2_0", Fraction("2.25")),
+        ("pq2_0", Fraction("2.125")),
+        ("ptq1_0", Fraction("1.75")),
+        ("q1_0", Fraction("1.125")),
         ("i2_s_x86", Fraction(2)),
         ("i2_s_arm", Fraction(2)),
         ("trits5_offset", Fraction("1.6")),
@@ -116,9 +120,10 @@ def test_errors_say_where(name):
         layout.unpack(np.zeros((1, 1, 9), np.uint8), 5, 7)
 
 
-def test_binary_packing_refuses_zeros():
+@pytest.mark.parametrize("name", ["1bit", "q1_0"])
+def test_binary_packing_refuses_zeros(name):
     with pytest.raises(OperandError, match=r"binary codes\[1, 0\]: expected -1 or 1, got 0"):
-        packing("1bit").pack(np.array([[1, -1], [0, 1]], np.int8))
+        packing(name).pack(np.array([[1, -1], [0, 1]], np.int8))
 
 
 def test_names():

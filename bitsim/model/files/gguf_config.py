@@ -5,49 +5,79 @@ Keys, after `<architecture>.`; all others with that prefix are refused, because 
 | key | |
 |---|---|
 | `embedding_length`, `feed_forward_length`, `block_count`, `context_length` | needed |
-| `attention.head_count`, `attention.layer_norm_rms_epsilon`, `rope.freq_base` | needed |
+| `attention.head_count`, `attention.layer_norm_rms_epsilon` | needed |
+| `rope.freq_base` | 10000 if absent, as llama.cpp takes it |
 | `attention.head_count_kv` | `attention.head_count` if absent, as the GGUF specification says |
 | `attention.key_length`, `attention.value_length`, `rope.dimension_count` | head_dim (else d / heads) |
-| `rope.scaling.type`, `rope.scaling.factor` | none, or linear with factor 1 |
+| `attention.sliding_window` | positions that a layer attends |
+| `rope.scaling.type`, `.factor`, `.original_context_length` | none, linear or yarn |
+| `hidden_activation` | relu2 or silu |
 | `vocab_size` | must equal the rows of token_embd.weight |
+| `rope.scaling.finetuned`, `tensor_data_layout` | change nothing |
 
-Not in such a file, and decided as follows:
+Tensors say whether the head is tied (no output.weight), sub norms, norms of queries and keys and biases exist, and how
+the frequencies of RoPE are divided (rope_freqs.weight). Not in such a file, and decided as follows:
 
-* **FFN activation**: `bitsim.hidden_act`, else squared ReLU for `bitnet-25` and `bitnet-b1.58` (their graph in
-  bitnet.cpp's llama.cpp has no other), else the caller's choice. `bitnet` stays undecided: llama.cpp computes SILU for
-  it, yet nothing keeps a model that was trained with squared ReLU from being written under that name.
-* **Weight scale**: it multiplies, as in every GGUF type, so linears are `autobitlinear`, unless `bitsim.linear_class`
-  says otherwise.
-* **Sub norms, tied head**: by the presence of the tensors.
+* **FFN activation**: `bitsim.hidden_act`, else `hidden_activation`, else what llama.cpp and its forks compute for the
+  architecture: SILU, but squared ReLU for `bitnet-25` and `bitnet-b1.58`. For `bitnet` the caller may say otherwise:
+  llama.cpp's converter writes models that were trained with squared ReLU under that name, too.
+* **Weight scale**: it multiplies, as in every GGUF type, so BitLinears are `autobitlinear`, unless
+  `bitsim.linear_class` says otherwise. Whether they are BitLinears at all: see `gguf_linears`.
 
 bitsim's own keys are `bitsim.hidden_act`, `bitsim.linear_class`, `bitsim.linear_scales` (the exact stored scales, in
 the order of execution), `bitsim.i2_s_layout` and `bitsim.tokenizer_class`.
+Source: llama.cpp `conversion/*.py`, `src/llama-model.cpp`, `src/models/bitnet.cpp`; bitnet.cpp's converters.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
 
 import numpy as np
 
 from bitsim.errors import CheckpointError, ConfigError
-from bitsim.model.config import Dtype, HiddenAct, LinearClass, ModelConfig
+from bitsim.model.config import Biased, Dtype, HiddenAct, LinearClass, ModelConfig
 from bitsim.model.files.gguf_file import I2S_LAYOUT_KEY, GgufFile
-from bitsim.quant.layouts import PACKINGS
+from bitsim.model.rope_scaling import FrequencyFactors, LinearScaling, RopeScaling, YarnScaling
+from bitsim.quant.ggml_types import TYPES
 
 T = TypeVar("T")
 
 # Keeps the table of RoPE angles within memory.
 MAX_POSITIONS = 1 << 22
-ARCHITECTURES = ("bitnet", "bitnet-25", "bitnet-b1.58")
 ACT_KEY = "bitsim.hidden_act"
 CLASS_KEY = "bitsim.linear_class"
 SCALES_KEY = "bitsim.linear_scales"
 TOKENIZER_KEY = "bitsim.tokenizer_class"
+ROPE_FACTORS = "rope_freqs.weight"
 ACTS: Mapping[str, HiddenAct] = {"relu2": "relu2", "silu": "silu"}
 CLASSES: Mapping[str, LinearClass] = {"bitlinear": "bitlinear", "autobitlinear": "autobitlinear"}
-_ACT_OF_ARCHITECTURE: Mapping[str, HiddenAct] = {"bitnet-25": "relu2", "bitnet-b1.58": "relu2"}
-_DTYPES: Mapping[str, Dtype] = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "Q8_0": "float32"}
+_DTYPES: Mapping[str, Dtype] = {"F16": "float16", "BF16": "bfloat16"}
+_USUAL_THETA = 10000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What llama.cpp or a fork computes under a name.
+
+    `act`: the FFN's activation; `act_is_open`: whether models with another are written under the name, too.
+    `permuted`: the rows of q and k are in the order of RoPE on neighbouring pairs.
+    """
+
+    act: HiddenAct
+    act_is_open: bool = False
+    permuted: bool = False
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "bitnet": Architecture(act="silu", act_is_open=True),
+    "bitnet-25": Architecture(act="relu2"),
+    "bitnet-b1.58": Architecture(act="relu2"),
+    "llama": Architecture(act="silu", permuted=True),
+    "qwen2": Architecture(act="silu"),
+    "qwen3": Architecture(act="silu"),
+}
 _KNOWN = frozenset(
     {
         "embedding_length",
@@ -60,12 +90,19 @@ _KNOWN = frozenset(
         "attention.key_length",
         "attention.value_length",
         "attention.layer_norm_rms_epsilon",
+        "attention.sliding_window",
         "rope.dimension_count",
         "rope.freq_base",
         "rope.scaling.type",
         "rope.scaling.factor",
+        "rope.scaling.original_context_length",
+        "rope.scaling.finetuned",
+        "hidden_activation",
+        "tensor_data_layout",
     }
 )
+_IGNORED = ("rope.scaling.finetuned", "tensor_data_layout")
+_ROTATED = "its matmuls need a Hadamard transform and signs in front of them, which bitsim does not apply"
 
 
 class _Keys:
@@ -73,11 +110,15 @@ class _Keys:
 
     def __init__(self, file: GgufFile) -> None:
         self.file = file
-        self.prefix = f"{self.choice('general.architecture', {name: name for name in ARCHITECTURES})}."
+        self.architecture = self.choice("general.architecture", ARCHITECTURES)
+        self.prefix = f"{file.metadata['general.architecture']}."
 
     def fail(self, key: str, expected: str) -> CheckpointError:
         got = repr(self.file.metadata[key]) if key in self.file.metadata else "no such key"
         return CheckpointError(f"{self.file.path}: {key}: expected {expected}, got {got[:200]}")
+
+    def has(self, key: str) -> bool:
+        return self.prefix + key in self.file.metadata
 
     def integer(self, key: str, default: int | None = None, *, most: int = 2**31 - 1) -> int:
         value = self.file.metadata.get(self.prefix + key, default)
@@ -85,9 +126,9 @@ class _Keys:
             raise self.fail(self.prefix + key, f"an integer from 1 to {most}")
         return value
 
-    def number(self, key: str) -> float:
+    def number(self, key: str, default: float | None = None) -> float:
         """A positive float32 as its shortest decimal: 1e-05, not 9.999999747378752e-06."""
-        value = self.file.metadata.get(self.prefix + key)
+        value = self.file.metadata.get(self.prefix + key, default)
         if not isinstance(value, float) or not 0 < value < 1e30:
             raise self.fail(self.prefix + key, "a positive float")
         return shortest(value)
@@ -99,20 +140,15 @@ class _Keys:
         return known[value]
 
     def check_known(self) -> None:
-        """Refuse keys that could change the numbers and are not understood, and files in several parts."""
+        """Refuse keys that could change the numbers and are not understood."""
         own = {ACT_KEY, CLASS_KEY, SCALES_KEY, TOKENIZER_KEY, I2S_LAYOUT_KEY}
-        for key, value in self.file.metadata.items():
+        for key in self.file.metadata:
             mine = key.startswith(self.prefix) and key.removeprefix(self.prefix) not in _KNOWN
             if mine or (key.startswith("bitsim.") and key not in own):
                 where = f"{self.file.path}: {key[:200]}"
                 raise CheckpointError(f"{where}: unknown key, which could change the model's numbers")
-            if key == "split.count" and value not in (0, 1):
-                raise self.fail(key, "1 (a file in several parts can't be read)")
-        scaling = self.file.metadata.get(f"{self.prefix}rope.scaling.type", "none")
-        if scaling not in ("none", "linear"):
-            raise self.fail(f"{self.prefix}rope.scaling.type", "none or linear")
-        if self.file.metadata.get(f"{self.prefix}rope.scaling.factor", 1.0 if scaling == "none" else None) != 1.0:
-            raise self.fail(f"{self.prefix}rope.scaling.factor", "1.0 (no scaling)")
+            if key.startswith("prism.hadamard."):
+                raise CheckpointError(f"{self.file.path}: {key[:200]}: {_ROTATED}")
 
 
 def shortest(value: float) -> float:
@@ -120,19 +156,47 @@ def shortest(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def from_gguf(file: GgufFile, hidden_act: HiddenAct | None = None) -> ModelConfig:
-    """The model of an opened `file`; `hidden_act` is needed where the file does not decide it.
+def architecture_of(file: GgufFile) -> Architecture:
+    """What the file's `general.architecture` means. Raises `CheckpointError` for one that bitsim does not compute."""
+    return _Keys(file).architecture
 
-    Raises `CheckpointError` naming file and key, and the options where the file leaves a choice.
+
+def ignored_keys(file: GgufFile) -> tuple[str, ...]:
+    """Keys that change no number: those of `_IGNORED`, of others' programs, and what `general` says of the file."""
+    prefix = _Keys(file).prefix
+    used = (prefix, "bitsim.", "tokenizer.", "split.")
+    others = {key for key in file.metadata if not key.startswith(used)} - {"general.architecture", "general.alignment"}
+    return tuple(sorted(others | {prefix + key for key in _IGNORED if prefix + key in file.metadata}))
+
+
+def absent_keys(file: GgufFile, config: ModelConfig) -> Mapping[str, object]:
+    """Keys that are not in the file, and what they were taken for."""
+    taken = {
+        "rope.freq_base": config.rope_theta,
+        "attention.head_count_kv": config.num_kv_heads,
+        "attention.key_length": config.head_dim,
+        "hidden_activation": config.hidden_act,
+    }
+    prefix = _Keys(file).prefix
+    known = {"hidden_activation"} if ACT_KEY in file.metadata else set()
+    return {
+        prefix + key: value for key, value in taken.items() if prefix + key not in file.metadata and key not in known
+    }
+
+
+def from_gguf(file: GgufFile, hidden_act: HiddenAct | None = None) -> ModelConfig:
+    """The model of an opened `file`, its linears taken for BitLinears; `hidden_act` where the file does not decide it.
+
+    Raises `CheckpointError` naming file and key.
     """
-    keys = _Keys(file)
+    keys, tensors = _Keys(file), file.tensors
     keys.check_known()
-    if "token_embd.weight" not in file.tensors:
+    if "token_embd.weight" not in tensors:
         raise CheckpointError(f"{file.path}: token_embd.weight: expected a tensor, got none")
-    embedding = file.tensors["token_embd.weight"]
-    if embedding.kind not in _DTYPES or len(embedding.shape) != 2:
+    embedding = tensors["token_embd.weight"]
+    if embedding.kind not in TYPES or len(embedding.shape) != 2:
         raise CheckpointError(
-            f"{file.path}: token_embd.weight: expected a matrix of type {', '.join(_DTYPES)}, "
+            f"{file.path}: token_embd.weight: expected a matrix of type {', '.join(TYPES)}, "
             f"got {embedding.kind} {embedding.shape}"
         )
     heads, hidden_size = keys.integer("attention.head_count"), keys.integer("embedding_length")
@@ -148,43 +212,86 @@ def from_gguf(file: GgufFile, hidden_act: HiddenAct | None = None) -> ModelConfi
             name=file.path.stem,
             hidden_size=hidden_size,
             intermediate_size=keys.integer("feed_forward_length"),
-            num_layers=keys.integer("block_count", most=len(file.tensors)),
+            num_layers=keys.integer("block_count", most=len(tensors)),
             num_heads=heads,
             num_kv_heads=keys.integer("attention.head_count_kv", heads),
             head_dim=head_dim,
             vocab_size=vocab_size,
             max_position_embeddings=keys.integer("context_length", most=MAX_POSITIONS),
-            rope_theta=keys.number("rope.freq_base"),
+            rope_theta=keys.number("rope.freq_base", _USUAL_THETA),
             rms_norm_eps=keys.number("attention.layer_norm_rms_epsilon"),
             hidden_act=_hidden_act(keys, hidden_act),
             ffn="glu",
-            sub_norms="blk.0.attn_sub_norm.weight" in file.tensors,
-            tie_embeddings="output.weight" not in file.tensors,
+            sub_norms="blk.0.attn_sub_norm.weight" in tensors,
+            tie_embeddings="output.weight" not in tensors,
             linear_class=keys.choice(CLASS_KEY, CLASSES) if CLASS_KEY in file.metadata else "autobitlinear",
             weight_bits_per_weight=_stored_bits(file),
-            dtype=_DTYPES[embedding.kind],
+            dtype=_DTYPES.get(embedding.kind, "float32"),
+            rope_scaling=_rope_scaling(keys),
+            qk_norm="blk.0.attn_q_norm.weight" in tensors,
+            attention_bias=_biases(file),
+            mlp_bias="blk.0.ffn_down.bias" in tensors,
+            sliding_window=keys.integer("attention.sliding_window") if keys.has("attention.sliding_window") else None,
         )
     except ConfigError as error:
         raise CheckpointError(f"{file.path}: {error}") from None
 
 
 def _stored_bits(file: GgufFile) -> Fraction:
-    """Of the first linear's type; types without a packing of their own count as the 2 bits that codes are kept in."""
+    """Of the first linear's type; I2_S and float types count as the 2 bits that codes are kept in."""
     first = file.tensors.get("blk.0.attn_q.weight")
-    kind = "2bit" if first is None or first.kind.lower() not in PACKINGS else first.kind.lower()
-    return PACKINGS[kind].bits_per_weight
+    known = None if first is None else TYPES.get(first.kind)
+    if known is None or known.codes is None:
+        return Fraction(2)
+    return Fraction(8 * known.block_bytes, known.block)
+
+
+def _biases(file: GgufFile) -> Biased:
+    if "blk.0.attn_q.bias" not in file.tensors:
+        return "none"
+    return "qkvo" if "blk.0.attn_output.bias" in file.tensors else "qkv"
+
+
+def _rope_scaling(keys: _Keys) -> RopeScaling | None:
+    kind = keys.file.metadata.get(f"{keys.prefix}rope.scaling.type", "none")
+    if kind not in ("none", "linear", "yarn"):
+        raise keys.fail(f"{keys.prefix}rope.scaling.type", "none, linear or yarn")
+    factor = keys.number("rope.scaling.factor", 1.0 if kind == "none" else None)
+    if kind == "none" and factor != 1:
+        raise keys.fail(f"{keys.prefix}rope.scaling.factor", "1.0 (no scaling)")
+    if ROPE_FACTORS in keys.file.tensors:
+        if factor != 1:
+            raise keys.fail(f"{keys.prefix}rope.scaling.factor", f"1.0 beside {ROPE_FACTORS}, which scales already")
+        return FrequencyFactors(factors=_rope_factors(keys.file))
+    if kind == "yarn":
+        return YarnScaling(factor=factor, original_positions=keys.integer("rope.scaling.original_context_length"))
+    return None if factor == 1 else LinearScaling(factor=factor)
+
+
+def _rope_factors(file: GgufFile) -> tuple[float, ...]:
+    tensor = file.tensors[ROPE_FACTORS]
+    if tensor.kind != "F32" or len(tensor.shape) != 1:
+        raise CheckpointError(f"{file.path}: {ROPE_FACTORS}: expected F32 (head_dim / 2,), got {tensor.kind}")
+    return tuple(file.read(ROPE_FACTORS).view("<f4").tolist())
 
 
 def _hidden_act(keys: _Keys, given: HiddenAct | None) -> HiddenAct:
-    architecture = keys.prefix[:-1]
-    own = keys.choice(ACT_KEY, ACTS) if ACT_KEY in keys.file.metadata else _ACT_OF_ARCHITECTURE.get(architecture)
+    said = [keys.choice(key, ACTS) for key in (ACT_KEY, f"{keys.prefix}hidden_activation") if key in keys.file.metadata]
+    own = said[0] if said else None
+    if own is None and not keys.architecture.act_is_open:
+        own = keys.architecture.act
     if own is not None and given not in (None, own):
         raise CheckpointError(f"{keys.file.path}: --hidden-act {given}: the file says {own}")
-    chosen = own or given
-    if chosen is None:
-        raise CheckpointError(
-            f"{keys.file.path}: {ACT_KEY}: architecture {architecture!r} does not tell the FFN activation: say which "
-            f"with --hidden-act relu2 (BitNet 2B4T and its kin) or --hidden-act silu (llama.cpp's graph, 1bitLLM) "
-            f"of bitsim convert, whose files tell it"
-        )
-    return chosen
+    return own or given or keys.architecture.act
+
+
+def activation_note(file: GgufFile, given: HiddenAct | None) -> tuple[str, ...]:
+    """What to know about an activation that neither the file nor the caller decided; nothing if one of them did."""
+    keys = _Keys(file)
+    open_ = keys.architecture.act_is_open and given is None
+    if not open_ or ACT_KEY in file.metadata or keys.has("hidden_activation"):
+        return ()
+    return (
+        "FFN activation: silu, as llama.cpp computes architecture bitnet (1bitLLM); a file of BitNet 2B4T or its kin "
+        "needs --hidden-act relu2",
+    )

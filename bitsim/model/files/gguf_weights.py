@@ -1,32 +1,37 @@
 """Build a model's weights from the tensors of a GGUF file, checking each of them.
 
-Linears become 2-bit codes whenever they are used, whatever their type (ternary float tensors when the file is opened);
-float embeddings and heads stay memory-mapped, Q8_0 becomes float32 (exactly: 11 + 7 significant bits). One linear has
-one scale: block scales must agree, and a block with scale 0 holds zeros. A float tensor counts as ternary if its values
-are -s, 0 and +s; anything else is no quantised linear.
+Linears: see `gguf_linears`. Embeddings and heads of float types stay memory-mapped; those of block types, ternary ones
+among them, are decoded from the mapped file row by row when they are used. Norms and biases are float vectors.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from bitsim.errors import CheckpointError, OperandError
+from bitsim.errors import CheckpointError
 from bitsim.model.config import Dtype, ModelConfig
-from bitsim.model.files.gguf_config import SCALES_KEY
-from bitsim.model.files.gguf_file import I2S_TAIL_BYTES, GgufFile
-from bitsim.model.on_demand import TernaryOnDemand
-from bitsim.model.weights import FloatWeight, LayerWeights, ModelWeights, Stored, first_not_finite, to_float32
-from bitsim.quant.i2s import I2S_RUN, unpack_i2s
-from bitsim.quant.packing import Float32, Int8, TernaryWeight, UInt8
-from bitsim.quant.repack import pack_hf_rows
-from bitsim.quant.tq import BLOCK, TQ1_0_BYTES, TQ2_0_BYTES, unpack_tq1_0, unpack_tq2_0
+from bitsim.model.decoded import DecodedWeight
+from bitsim.model.files.gguf_config import CLASS_KEY, ROPE_FACTORS, SCALES_KEY, architecture_of
+from bitsim.model.files.gguf_file import GgufFile
+from bitsim.model.files.gguf_linears import Int64, StoredLinear, unpermuted
+from bitsim.model.files.opened import note_on_zeros
+from bitsim.model.weights import (
+    FloatWeight,
+    LayerWeights,
+    LinearWeight,
+    ModelWeights,
+    Stored,
+    first_not_finite,
+    to_float32,
+)
+from bitsim.quant.block_rows import half_at
+from bitsim.quant.ggml_types import TYPES
+from bitsim.quant.packing import Float32, UInt8
 
-Rows = Callable[[int, int], Int8]
-Packed = UInt8 | Callable[[], UInt8]
-
-_FLOATS: dict[str, Dtype] = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_BLOCK_ROWS = 1024
-_LINEARS = {
+_FLOATS: Mapping[str, Dtype] = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+LINEARS = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
@@ -37,9 +42,17 @@ _LINEARS = {
 }
 
 
+class Opened(NamedTuple):
+    """`config`: with the `linear_class` that the weights have."""
+
+    config: ModelConfig
+    weights: ModelWeights
+    notes: tuple[str, ...]
+
+
 def linear_tensors(config: ModelConfig) -> list[tuple[str, int, int]]:
     """GGUF name, N and K of every linear, in the order of execution (and of `bitsim.linear_scales`)."""
-    shapes = [(_LINEARS[name], n, k) for name, n, k in config.linear_shapes()]
+    shapes = [(LINEARS[name], n, k) for name, n, k in config.linear_shapes()]
     return [(f"blk.{i}.{name}.weight", n, k) for i in range(config.num_layers) for name, n, k in shapes]
 
 
@@ -48,32 +61,70 @@ def norm_tensors(config: ModelConfig) -> list[tuple[str, int]]:
     names = [("attn_norm", config.hidden_size), ("ffn_norm", config.hidden_size)]
     if config.sub_norms:
         names += [("attn_sub_norm", config.q_size), ("ffn_sub_norm", config.intermediate_size)]
+    if config.qk_norm:
+        names += [("attn_q_norm", config.head_dim), ("attn_k_norm", config.head_dim)]
     blocks = [(f"blk.{i}.{name}.weight", size) for i in range(config.num_layers) for name, size in names]
     return [*blocks, ("output_norm.weight", config.hidden_size)]
 
 
+def bias_tensors(config: ModelConfig) -> list[tuple[str, int]]:
+    """GGUF name and size of every bias."""
+    biased = [(LINEARS[name], n) for name, n, _ in config.linear_shapes() if config.biased(name)]
+    return [(f"blk.{i}.{name}.bias", n) for i in range(config.num_layers) for name, n in biased]
+
+
 def check_tensors(config: ModelConfig, file: GgufFile) -> None:
-    """Raise `CheckpointError` at the first missing or surplus tensor, or wrong shape."""
+    """Raise `CheckpointError` at the first missing or surplus tensor, or wrong shape.
+
+    Not every file has `rope_freqs.weight` and scales beside linears.
+    """
     expected: dict[str, tuple[int, ...]] = {name: (n, k) for name, n, k in linear_tensors(config)}
-    expected |= {name: (size,) for name, size in norm_tensors(config)}
+    optional: dict[str, tuple[int, ...]] = {_scale_name(name): (1,) for name in expected}
+    optional[ROPE_FACTORS] = (config.head_dim // 2,)
+    expected |= {name: (size,) for name, size in (*norm_tensors(config), *bias_tensors(config))}
     heads = ("token_embd.weight",) if config.tie_embeddings else ("token_embd.weight", "output.weight")
     expected |= dict.fromkeys(heads, (config.vocab_size, config.hidden_size))
-    missing, surplus = expected.keys() - file.tensors.keys(), file.tensors.keys() - expected.keys()
+    missing, surplus = expected.keys() - file.tensors.keys(), file.tensors.keys() - expected.keys() - optional.keys()
     if missing:
         name = min(missing)
         raise CheckpointError(f"{file.path}: {name}: expected a tensor {expected[name]}, got none")
     if surplus:
         raise CheckpointError(f"{file.path}: {min(surplus)[:200]}: a tensor that this model does not have")
-    for name, shape in expected.items():
-        if file.tensors[name].shape != shape:
+    for name, shape in (expected | optional).items():
+        if name in file.tensors and file.tensors[name].shape != shape:
             raise CheckpointError(f"{file.path}: {name}: shape: expected {shape}, got {file.tensors[name].shape}")
 
 
+def _scale_name(linear: str) -> str:
+    return f"{linear.removesuffix('.weight')}.scale"
+
+
 class _Reader:
-    def __init__(self, config: ModelConfig, file: GgufFile) -> None:
-        self.config, self.file = config, file
+    def __init__(self, config: ModelConfig, file: GgufFile, *, weight_only: bool) -> None:
+        self.file = file
+        permuted = architecture_of(file).permuted
+        self._orders: dict[str, Int64] = {}
+        if permuted:
+            self._orders["attn_q"] = unpermuted(config.num_heads, config.head_dim)
+            self._orders["attn_k"] = unpermuted(config.num_kv_heads, config.head_dim)
         names = [name for name, _, _ in linear_tensors(config)]
         self._exact = dict(zip(names, _exact_scales(file, len(names)), strict=True))
+        self._linears = {name: StoredLinear(file, name, self._order(name)) for name in names}
+        forced = [linear for linear in self._linears.values() if linear.weight_only]
+        if forced and (CLASS_KEY in file.metadata or SCALES_KEY in file.metadata):
+            raise forced[0].fail(
+                f"expected one scale, as {CLASS_KEY} or {SCALES_KEY} says, got type {forced[0].kind} or several"
+            )
+        zeros = [
+            name for name, linear in self._linears.items() if linear.scales.one is None and not linear.scales.several
+        ]
+        self.notes = note_on_zeros(zeros, len(names))
+        if forced and not weight_only:
+            self.notes += (_why_weight_only(forced),)
+        self.config = replace(config, linear_class="w158a16") if forced or weight_only else config
+
+    def _order(self, tensor: str) -> Int64 | None:
+        return self._orders.get(tensor.split(".")[2]) if tensor.startswith("blk.") else None
 
     def fail(self, name: str, problem: object) -> CheckpointError:
         return CheckpointError(f"{self.file.path}: {name}: {problem}")
@@ -94,105 +145,48 @@ class _Reader:
         return _bits(self.file.data(name), dtype).reshape(self.file.tensors[name].shape)
 
     def vector(self, name: str) -> Float32:
-        dtype = self._checked(f"{name}.weight")
-        return to_float32(_bits(self.file.read(f"{name}.weight"), dtype), dtype)
+        dtype = self._checked(name)
+        return to_float32(_bits(self.file.read(name), dtype), dtype)
 
     def matrix(self, name: str) -> FloatWeight:
-        name = f"{name}.weight"
-        if self.file.tensors[name].kind == "Q8_0":
-            return FloatWeight(stored=self._dequantised(name), dtype="float32")
-        dtype = self._checked(name)
-        return FloatWeight(stored=self._mapped(name, dtype), dtype=dtype)
-
-    def _dequantised(self, name: str) -> Float32:
-        """Q8_0: blocks of a float16 scale and 32 int8 codes, as float32."""
-        n, k = self.file.tensors[name].shape
-        blocks, values = self.file.data(name).reshape(n, k // 32, 34), np.empty((n, k), dtype=np.float32)
-        for low in range(0, n, _BLOCK_ROWS):
-            part = np.ascontiguousarray(blocks[low : low + _BLOCK_ROWS])
-            scale = np.ascontiguousarray(part[..., :2]).view("<f2").astype(np.float32)
-            if not np.isfinite(scale).all():
-                raise self.fail(name, f"Q8_0 scale in rows {low}..: expected a finite number, got NaN or infinity")
-            values[low : low + _BLOCK_ROWS] = (scale * part[..., 2:].view(np.int8)).reshape(len(part), k)
-        return values
-
-    def linear(self, name: str, n: int, k: int) -> TernaryWeight:
+        """An embedding or a head."""
         kind = self.file.tensors[name].kind
-        try:
-            if kind in ("TQ1_0", "TQ2_0"):
-                packed, multiplier = self._tq(name, n, k)
-            elif kind == "I2_S":
-                packed, multiplier = self._i2s(name, n, k)
-            else:
-                rows, multiplier = self._ternary_floats(name)
-                packed = pack_hf_rows(rows, n, k)
-        except OperandError as error:
-            raise self.fail(name, error) from None
-        return TernaryOnDemand(packed=packed, n=n, k=k, scale=self._scale(name, multiplier))
+        if kind in _FLOATS:
+            dtype = self._checked(name)
+            return FloatWeight(stored=self._mapped(name, dtype), dtype=dtype)
+        if kind not in TYPES:
+            raise self.fail(name, f"type: expected one of {', '.join(TYPES)}, got {kind}")
+        return self._decoded(name) if TYPES[kind].codes is None else StoredLinear(self.file, name).scaled()
 
-    def _tq(self, name: str, n: int, k: int) -> tuple[Packed, np.float32 | None]:
-        kind = self.file.tensors[name].kind
-        unpack, block_bytes = (unpack_tq1_0, TQ1_0_BYTES) if kind == "TQ1_0" else (unpack_tq2_0, TQ2_0_BYTES)
-        found, zeros = set(), False
-        for piece in self.file.pieces(name, block_bytes):
-            blocks = piece.reshape(-1, block_bytes)
-            scales = np.ascontiguousarray(blocks[:, -2:]).view("<f2")
-            found |= set(np.unique(scales[scales != 0]).tolist())
-            zeros |= bool((scales == 0).any())
-            if kind == "TQ2_0" and holds_code_3(blocks[:, :-2]):
-                unpack(self.file.data(name).reshape(n, -1), k)  # raises, with row and block
-        if len(found) > 1 or not all(0 < scale < np.inf for scale in found):
-            raise self.fail(name, f"block scales: expected one number > 0 in all blocks, got {sorted(found)[:4]}")
+    def _decoded(self, name: str) -> DecodedWeight:
+        """A matrix of a block type of floats, whose rows are decoded when they are used."""
+        tensor = self.file.tensors[name]
+        known, (n, k) = TYPES[tensor.kind], tensor.shape
+        decode = known.floats
+        assert decode is not None
+        for piece in self.file.pieces(name, known.block_bytes):
+            blocks = piece.reshape(1, -1, known.block_bytes)
+            if not all(np.isfinite(half_at(blocks, at)).all() for at in known.halves):
+                raise self.fail(name, f"{known.name} scale: expected a finite number, got NaN or infinity")
+        rows = self.file.data(name).reshape(n, -1)
+        return DecodedWeight(lambda chosen: decode(rows[chosen], k), n=n, k=k, bits=8 * tensor.size_bytes)
 
-        def packed() -> UInt8:
-            data = self.file.read(name).reshape(n, -1)
+    def linear(self, name: str) -> LinearWeight:
+        linear, factor = self._linears[name], self._factor(name)
+        if self.config.weight_only:
+            return linear.scaled(factor)
+        one = linear.scales.one
+        return linear.ternary(self._scale(name, one if one is None or factor is None else np.float32(one * factor)))
 
-            def rows(low: int, high: int) -> Int8:
-                codes, blocks = unpack(data[low:high], k)
-                return codes * np.repeat(blocks != 0, BLOCK, axis=1)[:, :k] if zeros else codes
-
-            return pack_hf_rows(rows, n, k)
-
-        return packed, np.float32(found.pop()) if found else None
-
-    def _i2s(self, name: str, n: int, k: int) -> tuple[Packed, np.float32]:
-        layout, tensor = self.file.i2s or "x86", self.file.tensors[name]
-        end = tensor.end - I2S_TAIL_BYTES
-        scale = np.float32(self.file.file.read(end, end + 4).view("<f4")[0])
-        if not 0 < scale < np.inf:
-            raise self.fail(name, f"I2_S scale: expected a finite number > 0, got {scale}")
-        if any(holds_code_3(piece) for piece in self.file.file.pieces(tensor.begin, end)):
-            unpack_i2s(self.file.data(name)[:-I2S_TAIL_BYTES], n, k, layout)  # raises, with the byte
-
-        def packed() -> UInt8:
-            data = self.file.file.read(tensor.begin, end)
-            if k % I2S_RUN[layout]:
-                codes = unpack_i2s(data, n, k, layout)
-                return pack_hf_rows(lambda low, high: codes[low:high], n, k)
-            return pack_hf_rows(
-                lambda low, high: unpack_i2s(data[low * k // 4 : high * k // 4], high - low, k, layout), n, k
-            )
-
-        return packed, scale
-
-    def _ternary_floats(self, name: str) -> tuple[Rows, np.float32 | None]:
-        dtype = self._checked(name)
-        stored = self._mapped(name, dtype)
-        starts = range(0, len(stored), _BLOCK_ROWS)
-        largest = max(np.abs(to_float32(stored[i : i + _BLOCK_ROWS], dtype)).max() for i in starts)
-
-        def rows(low: int, high: int) -> Int8:
-            values = to_float32(stored[low:high], dtype)
-            other = (values != 0) & (np.abs(values) != largest)
-            if other.any():
-                row, k = (int(i) for i in np.argwhere(other)[0])
-                raise OperandError(
-                    f"[{low + row}, {k}]: expected a ternary matrix of -s, 0 and +s with s = {largest}, got "
-                    f"{values[row, k]}; master weights are read from Hugging Face directories (mode online)"
-                )
-            return np.sign(values).astype(np.int8)
-
-        return rows, np.float32(largest) if largest > 0 else None
+    def _factor(self, name: str) -> np.float32 | None:
+        """The number in the tensor `<linear>.scale`, which multiplies."""
+        beside = _scale_name(name)
+        if beside not in self.file.tensors:
+            return None
+        factor = self.vector(beside)[0]
+        if not factor > 0:
+            raise self.fail(beside, f"expected a number > 0, got {factor}")
+        return np.float32(factor)
 
     def _scale(self, name: str, multiplier: np.float32 | None) -> np.float32:
         """The stored scale: the file's multiplier, or the exact one of bitsim's own key, which must agree with it.
@@ -209,31 +203,38 @@ class _Reader:
         return exact
 
     def layer(self, i: int) -> LayerWeights:
-        at, subs = f"blk.{i}.", self.config.sub_norms
-        shapes = self.config.linear_shapes()
-        linears = {name: self.linear(f"{at}{_LINEARS[name]}.weight", n, k) for name, n, k in shapes}
+        at, config = f"blk.{i}.", self.config
+        linears = {name: self.linear(f"{at}{gguf}.weight") for name, gguf in LINEARS.items()}
         return LayerWeights(
-            input_norm=self.vector(f"{at}attn_norm"),
+            input_norm=self.vector(f"{at}attn_norm.weight"),
             q=linears["self_attn.q_proj"],
             k=linears["self_attn.k_proj"],
             v=linears["self_attn.v_proj"],
-            attn_sub_norm=self.vector(f"{at}attn_sub_norm") if subs else None,
+            attn_sub_norm=self.vector(f"{at}attn_sub_norm.weight") if config.sub_norms else None,
             o=linears["self_attn.o_proj"],
-            post_attention_norm=self.vector(f"{at}ffn_norm"),
+            post_attention_norm=self.vector(f"{at}ffn_norm.weight"),
             gate=linears["mlp.gate_proj"],
             up=linears["mlp.up_proj"],
-            ffn_sub_norm=self.vector(f"{at}ffn_sub_norm") if subs else None,
+            ffn_sub_norm=self.vector(f"{at}ffn_sub_norm.weight") if config.sub_norms else None,
             down=linears["mlp.down_proj"],
+            q_norm=self.vector(f"{at}attn_q_norm.weight") if config.qk_norm else None,
+            k_norm=self.vector(f"{at}attn_k_norm.weight") if config.qk_norm else None,
+            biases={name: self.bias(f"{at}{gguf}.bias") for name, gguf in LINEARS.items() if config.biased(name)},
         )
 
-
-def holds_code_3(packed: UInt8) -> bool:
-    """Whether any 2-bit field is 3, which is no ternary code."""
-    return bool((packed & (packed >> np.uint8(1)) & np.uint8(0x55)).any())
+    def bias(self, name: str) -> Float32:
+        values, order = self.vector(name), self._order(name)
+        return values if order is None else values[order]
 
 
 def _bits(data: UInt8, dtype: Dtype) -> Stored:
     return data.view("<f4" if dtype == "float32" else "<u2")
+
+
+def _why_weight_only(forced: list[StoredLinear]) -> str:
+    first = forced[0]
+    why = f"{'several scales, ' if first.scales.several else ''}type {first.kind}"
+    return f"linears are weight-only, activations are not quantised: {first.name} has {why}"
 
 
 def stored_multiplier(config: ModelConfig, scale: np.float32, *, half: bool) -> np.float32:
@@ -254,18 +255,19 @@ def _exact_scales(file: GgufFile, count: int) -> list[np.float32 | None]:
     return [np.float32(scale) for scale in scales]
 
 
-def read_weights(config: ModelConfig, file: GgufFile) -> ModelWeights:
-    """All weights of `config` in `file`, every value checked once.
+def read_weights(config: ModelConfig, file: GgufFile, *, weight_only: bool = False) -> Opened:
+    """All weights of `config` in `file`, every value checked once. `weight_only`: no linear is a BitLinear.
 
     Raises `CheckpointError` naming the tensor: missing or surplus, shape, type, NaN or infinity, codes that are not
-    ternary, scales that differ within a tensor or are not positive.
+    ternary, scales that are negative or not finite.
     """
     check_tensors(config, file)
-    reader = _Reader(config, file)
-    embedding = reader.matrix("token_embd")
-    return ModelWeights(
+    reader = _Reader(config, file, weight_only=weight_only)
+    embedding = reader.matrix("token_embd.weight")
+    weights = ModelWeights(
         embedding=embedding,
         layers=tuple(reader.layer(i) for i in range(config.num_layers)),
-        norm=reader.vector("output_norm"),
-        head=embedding if config.tie_embeddings else reader.matrix("output"),
+        norm=reader.vector("output_norm.weight"),
+        head=embedding if config.tie_embeddings else reader.matrix("output.weight"),
     )
+    return Opened(reader.config, weights, reader.notes)

@@ -18,7 +18,7 @@ from bitsim.model.files.hf_weights import read_weights
 from bitsim.model.files.opened import Checkpoint, StoredTensor, TensorSource, note_on_zeros
 from bitsim.model.files.safetensors_file import SafetensorsFile
 from bitsim.model.files.sharded import INDEX, ShardedSafetensors
-from bitsim.model.tokenizer import MAX_CONFIG_BYTES, tokenizer_class
+from bitsim.model.tokenizer import MAX_CONFIG_BYTES, json_vocabulary, tokenizer_class
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _MASTER = "float weights are ternarised by absmean, each matrix by its own mean |W|, as was asked; no file says so"
@@ -93,6 +93,7 @@ def load_hf(directory: Path, *, master: bool = False, passing: bool = False) -> 
         packing=_packing(config, said.storage, linears),
         file_digest=lambda: hashlib.sha256(config_bytes + b"".join(map(DataFile.sha256, files))).hexdigest(),
         tokenizer_class=tokenizer_class(directory),
+        vocabulary=json_vocabulary(directory),
         ignored=(*said.ignored, *read.unread),
         absent=said.absent,
         notes=notes + note_on_zeros(read.zeros, read.matrices),

@@ -176,7 +176,8 @@ def _stored_bias(config: ModelConfig, bias: Float32) -> Float32:
 
 
 def _matrix(name: str, weight: FloatWeight) -> _Tensor:
-    return _Tensor(name, _TAGS[weight.dtype], (weight.n, weight.k), weight.bits // 8, lambda: weight.stored)
+    size = weight.n * weight.k * (4 if weight.dtype == "float32" else 2)
+    return _Tensor(name, _TAGS[weight.dtype], (weight.n, weight.k), size, lambda: weight.stored)
 
 
 def _packed(name: str, weight: TernaryWeight, packing: Packing) -> _Tensor:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from bitsim.model.config import ModelConfig
 from bitsim.model.files.safetensors_file import TensorInfo
+from bitsim.model.tokenizer import Vocabulary
 from bitsim.model.weights import ModelWeights
 
 _SHOWN = 4
@@ -56,6 +57,7 @@ class Checkpoint:
     `file_digest`: computes the SHA-256 over the whole of its files, which `digest` is; a model's own is another, see
     `bitsim.model.checkpoint.Model`.
 
+    `vocabulary`: reads the tokenizer that lies beside or inside the weights, when text is asked for.
     `ignored`: keys and tensors of the files that change no number. `absent`: keys that were not there, and what they
     were taken for. `notes`: what a reader of any result must know of the files.
     """
@@ -71,6 +73,7 @@ class Checkpoint:
     ignored: tuple[str, ...] = ()
     absent: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    vocabulary: Vocabulary | None = None
 
     @property
     def digest(self) -> str:

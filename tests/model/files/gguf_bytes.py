@@ -4,10 +4,16 @@ import struct
 
 import numpy as np
 
+from bitsim.quant.ggml_types import TYPES
 from bitsim.quant.i2s import pack_i2s
-from bitsim.quant.tq import pack_tq1_0, pack_tq2_0
+from bitsim.quant.q_ternary import pack_q1_0, pack_q2_0
+from bitsim.quant.tq import pack_ptq1_0, pack_tq1_0, pack_tq2_0
 
-TYPE_IDS = {"F32": 0, "F16": 1, "Q8_0": 8, "BF16": 30, "TQ1_0": 34, "TQ2_0": 35, "I2_S": 36}
+TYPE_IDS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q5_0": 6, "Q8_0": 8, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "BF16": 30}
+TYPE_IDS |= {"TQ1_0": 34, "TQ2_0": 35, "I2_S": 36, "Q1_0": 41, "Q2_0": 42, "PQ2_0": 142, "PTQ1_0": 143}
+TYPE_IDS |= {"PQ2_0 as 42": 42, "STQ1_0": 43, "STQ1_0 as 42": 42, "IQ1_BN": 134, "IQ2_BN": 135}
+PACKERS = {"TQ1_0": pack_tq1_0, "TQ2_0": pack_tq2_0, "PTQ1_0": pack_ptq1_0, "Q1_0": pack_q1_0, "Q2_0": pack_q2_0}
+PACKERS["PQ2_0"] = PACKERS["PQ2_0 as 42"] = lambda codes, scale: pack_q2_0(codes, scale, 128)
 D, F, LAYERS, VOCAB = 256, 512, 2, 40
 LINEARS = {"attn_q": (D, D), "attn_k": (D // 2, D), "attn_v": (D // 2, D), "attn_output": (D, D)}
 LINEARS |= {"ffn_gate": (F, D), "ffn_up": (F, D), "ffn_down": (D, F)}
@@ -76,12 +82,23 @@ def model_codes(seed=0):
     }
 
 
+def binary(codes, kind):
+    """The codes that `kind` can hold."""
+    return np.where(codes > 0, np.int8(1), np.int8(-1)) if kind == "Q1_0" else codes
+
+
 def linear(codes, kind, scale):
     """One ternary matrix as a tensor of type `kind` ("I2_S x86" and "I2_S arm" for I2_S)."""
-    if kind == "TQ1_0":
-        return kind, codes.shape, pack_tq1_0(codes, scale).tobytes()
-    if kind == "TQ2_0":
-        return kind, codes.shape, pack_tq2_0(codes, scale).tobytes()
+    if kind in PACKERS:
+        return kind, codes.shape, PACKERS[kind](codes, scale).tobytes()
+    if kind.split()[0] in ("STQ1_0", "IQ1_BN"):  # no packers
+        return random_blocks(kind, codes.shape, scale)
+    if kind == "IQ2_BN":
+        fields = (codes + 1).view(np.uint8).reshape(len(codes), -1, 4, 16) << np.arange(0, 8, 2, dtype=np.uint8)[
+            :, None
+        ]
+        rows = np.bitwise_or.reduce(fields, axis=2).reshape(len(codes), -1)
+        return kind, codes.shape, b"".join(struct.pack("<f", scale) + row.tobytes() for row in rows)
     if kind.startswith("I2_S"):
         raw = pack_i2s(codes, kind.split()[1]).tobytes() + struct.pack("<f", scale)
         return "I2_S", codes.shape, raw + bytes(28)
@@ -95,6 +112,20 @@ def float_tensor(values, kind):
     return kind, values.shape, values.astype({"F32": "<f4", "F16": "<f2"}[kind]).tobytes()
 
 
+def random_blocks(kind, shape, scale=0.01, seed=5):
+    """A matrix of any block type: random bytes, all scales `scale`."""
+    known, rng = TYPES[kind.split()[0]], np.random.default_rng(seed)
+    n, k = shape
+    blocks = rng.integers(0, 256, (n, k // known.block, known.block_bytes), dtype=np.uint8)
+    half = np.frombuffer(struct.pack("<e", scale), np.uint8)
+    for at in known.halves:
+        blocks[..., at : at + 2 if at != -2 else None] = half
+    rows = blocks.reshape(n, -1)
+    if known.row_bytes == 2:
+        rows = np.concatenate([np.tile(half, (n, 1)), rows], axis=1)
+    return kind, shape, rows.tobytes()
+
+
 def q8_0(codes, scales):
     """Codes int8 (N, K) and block scales float16 (N, K/32)."""
     n, k = codes.shape
@@ -102,15 +133,25 @@ def q8_0(codes, scales):
     return "Q8_0", (n, k), raw.tobytes()
 
 
-def model_tensors(kind="TQ2_0", scale=0.5, embedding="F16", *, tied=True, seed=0):
+def model_tensors(kind="TQ2_0", scale=0.5, embedding="F16", *, tied=True, sub_norms=True, seed=0):
     """A whole model, all linears of type `kind`."""
     rng = np.random.default_rng(seed + 1)
-    tensors = {"token_embd.weight": float_tensor(rng.standard_normal((VOCAB, D)).astype(np.float16), embedding)}
+
+    def matrix():
+        if embedding in ("F32", "F16", "BF16"):
+            return float_tensor(rng.standard_normal((VOCAB, D)).astype(np.float16), embedding)
+        if embedding in PACKERS:
+            return linear(binary(rng.integers(-1, 2, (VOCAB, D)).astype(np.int8), embedding), embedding, scale)
+        return random_blocks(embedding, (VOCAB, D))
+
+    tensors = {"token_embd.weight": matrix()}
     if not tied:
-        tensors["output.weight"] = float_tensor(rng.standard_normal((VOCAB, D)).astype(np.float16), embedding)
+        tensors["output.weight"] = matrix()
     for name, codes in model_codes(seed).items():
-        tensors[name] = linear(codes, kind, scale)
-    sizes = {"attn_norm": D, "attn_sub_norm": D, "ffn_norm": D, "ffn_sub_norm": F}
+        tensors[name] = linear(binary(codes, kind), kind, scale)
+    sizes = {"attn_norm": D, "ffn_norm": D}
+    if sub_norms:
+        sizes |= {"attn_sub_norm": D, "ffn_sub_norm": F}
     norms = {f"blk.{i}.{name}.weight": size for i in range(LAYERS) for name, size in sizes.items()}
     for name, size in (norms | {"output_norm.weight": D}).items():
         tensors[name] = float_tensor(rng.uniform(0.5, 2, size), "F32")

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from bitsim.errors import BitsimError, CheckpointError
 from bitsim.model.checkpoint import load_checkpoint, load_model
 from bitsim.model.executor import ReferenceExecutor
-from bitsim.model.files.gguf_file import GgufFile, Strings
+from bitsim.model.files.gguf_file import GgufFile
+from bitsim.model.files.gguf_linears import StoredLinear
 from bitsim.model.generate import generate
+from bitsim.model.rope_scaling import FrequencyFactors, LinearScaling, YarnScaling
 from bitsim.quant.packing import pack_hf
 from bitsim.quant.tq import unpack_tq1_0, unpack_tq2_0
 from tests.model.files.gguf_bytes import (
@@ -28,6 +30,7 @@ from tests.model.files.gguf_bytes import (
     model_codes,
     model_tensors,
     q8_0,
+    random_blocks,
 )
 
 FIELDS = dict(zip(LINEARS, ("q", "k", "v", "o", "gate", "up", "down"), strict=True))
@@ -82,11 +85,16 @@ def test_config(tmp_path):
     assert (config.dtype, config.name) == ("float16", "model")
 
 
-def test_the_activation_is_never_guessed(tmp_path):
+def test_an_activation_that_the_file_leaves_open_is_llama_cpps_and_said(tmp_path):
     path = write(tmp_path, metadata("bitnet"))
-    with pytest.raises(CheckpointError, match=r"--hidden-act relu2 .* or --hidden-act silu"):
-        load_model(path)
-    assert load_checkpoint(path, hidden_act="silu").config.hidden_act == "silu"
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.config.hidden_act == "silu"
+    assert "--hidden-act relu2" in " ".join(load_model(path).notes)
+    for act in ("silu", "relu2"):
+        checkpoint = load_checkpoint(path, hidden_act=act)
+        assert (checkpoint.config.hidden_act, checkpoint.notes) == (act, ())
+    path = write(tmp_path, metadata("bitnet", bitnet__hidden_activation="relu2"))
+    assert (load_checkpoint(path).config.hidden_act, load_checkpoint(path).notes) == ("relu2", ())
     path = write(tmp_path, metadata("bitnet", bitsim__hidden_act="relu2"))
     assert load_checkpoint(path).config.hidden_act == "relu2"
     with pytest.raises(CheckpointError, match="--hidden-act silu: the file says relu2"):
@@ -96,7 +104,7 @@ def test_the_activation_is_never_guessed(tmp_path):
 
 def test_the_i2s_layout_is_never_guessed(tmp_path):
     tensors = model_tensors("I2_S arm", SCALE)
-    refused(tmp_path, r"attn_q\.weight: type 36 .* --i2s-layout x86 or --i2s-layout arm", tensors=tensors)
+    refused(tmp_path, r"attn_q\.weight: type 36 .* --i2s-layout x86 .* or --i2s-layout arm", tensors=tensors)
     path = write(tmp_path, metadata(**{"bitsim.i2_s_layout": "arm"}), tensors)
     check_linears(load_checkpoint(path))
     with pytest.raises(CheckpointError, match=r"bitsim\.i2_s_layout: expected x86, got 'arm'"):
@@ -181,44 +189,65 @@ def test_damaged_tensors_are_named(tmp_path):
         refused(tmp_path, match, meta, tensors | {name: tensor})
 
     refused(tmp_path, f"{Q}: expected a tensor", tensors={n: t for n, t in tensors.items() if n != Q})
-    refused_with(r"rope_freqs\.weight: a tensor", float_tensor([1], "F32"), "rope_freqs.weight")
+    refused_with(r"rope_factors_long\.weight: a tensor", float_tensor([1], "F32"), "rope_factors_long.weight")
     refused_with(rf"{Q}: shape: expected \(256, 256\), got \(128, 256\)", (kind, (128, D), raw))
     refused_with(rf"{Q}: TQ2_0: row 0, block 0", (kind, shape, b"\x03" + raw[1:]))
-    refused_with(rf"{Q}: tensor type: expected one of F32 0, .* got 39", (39, shape, raw))
+    refused_with(rf"{Q}: type: expected ternary or binary weights, got MXFP4", (39, shape, bytes(34816)))
+    refused_with(rf"{Q}: type: expected ternary or binary weights, got type 99", (99, shape, raw))
+    refused_with(rf"{Q}: type: expected ternary .* got Q4_0.*no multiple", random_blocks("Q4_0", shape))
     refused_with(f"{Q}: TQ2_0: expected K to be a multiple of 256, got 128", (kind, (9, 128), raw))
     refused_with(f"{Q}: expected sizes >= 1 and less", (kind, (1 << 30, 1 << 30), raw))
     refused_with(f"{Q}: expected 1 to 4 dimensions, got 0", (kind, (), raw))
-    refused_with(rf"{Q}: block scales: .*\[0.5, 0.75\]", (kind, shape, raw[:64] + struct.pack("<e", 0.75) + raw[66:]))
-    refused_with(rf"{Q}: block scales: expected one number > 0", linear(codes, "TQ2_0", -0.5))
+    refused_with(rf"{Q}: block scales: expected finite numbers >= 0, got -0.5", linear(codes, "TQ2_0", -0.5))
+    refused_with(rf"{Q}: block scales: expected finite numbers >= 0, got inf", linear(codes, "TQ2_0", np.inf))
     refused_with(
         rf"{Q}: \[0, 0\]: expected a ternary matrix", float_tensor(np.arange(1, 65537).reshape(256, 256), "F32")
     )
     norm = "output_norm.weight"
     refused_with(rf"{norm}\[0\]: expected a finite", float_tensor(np.full(D, np.nan), "F32"), norm)
     refused_with(f"{norm}: type: expected F32", ("TQ2_0", (D,), raw[:66]), norm)
+    scale = "blk.0.attn_q.scale"
+    refused_with(rf"{scale}: expected a number > 0, got 0.0", float_tensor([0], "F32"), scale)
+    refused_with(rf"{scale}: shape: expected \(1,\)", float_tensor([1, 2], "F32"), scale)
+    exact = metadata(**{"bitsim.linear_scales": np.full(14, 0.5, np.float32)})
+    refused_with(rf"{Q}: expected one scale, as .* says", linear(codes, "Q2_0", 0.5), meta=exact)
+    several = (kind, shape, raw[:64] + struct.pack("<e", 0.75) + raw[66:])
+    refused_with(rf"{Q}: expected one scale, as .* says", several, meta=metadata(bitsim__linear_class="bitlinear"))
     meta = metadata(bitsim__i2_s_layout="x86")
     refused_with(f"{Q}: I2_S scale: expected a finite number > 0, got 0.0", linear(codes, "I2_S x86", 0.0), meta=meta)
-    refused_with(f"{Q}: I2_S x86: expected a multiple of 128 weights", ("I2_S", (3, 5), raw), meta=meta)
+    path = write(tmp_path, meta, {"x": ("I2_S", (3, 40), bytes(62))})
+    with pytest.raises(CheckpointError, match="x: I2_S x86: expected a multiple of 128 weights"):
+        StoredLinear(GgufFile(path), "x")
 
 
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"general.architecture": "llama"}, "general.architecture: expected one of bitnet, bitnet-25, bitnet-b1.58"),
-        ({"bitnet-b1.58.rope.freq_base": None}, "rope.freq_base: expected a positive float, got no such key"),
+        ({"general.architecture": "gemma3"}, "general.architecture: expected one of bitnet, .*, llama, qwen2, qwen3"),
+        ({"bitnet-b1.58.hidden_activation": "gelu"}, "hidden_activation: expected one of relu2, silu"),
+        ({"prism.hadamard.version": 1}, "prism.hadamard.version: its matmuls need a Hadamard transform"),
         ({"bitnet-b1.58.rope.freq_base": 0.0}, "rope.freq_base: expected a positive float"),
         ({"bitnet-b1.58.embedding_length": "256"}, "embedding_length: expected an integer"),
         ({"bitnet-b1.58.block_count": 2_000_000_000}, "block_count: expected an integer from 1 to 24"),
         ({"bitnet-b1.58.context_length": 2_000_000_000}, "context_length: expected an integer from 1 to"),
         ({"bitnet-b1.58.vocab_size": 41}, "vocab_size: expected the 40 rows"),
         ({"bitnet-b1.58.rope.dimension_count": 32}, "rope.dimension_count: expected head_dim = 64"),
-        ({"bitnet-b1.58.rope.scaling.type": "yarn"}, "rope.scaling.type: expected none or linear"),
-        ({"bitnet-b1.58.rope.scaling.type": "linear"}, "rope.scaling.factor: expected 1.0"),
+        ({"bitnet-b1.58.rope.scaling.type": "longrope"}, "rope.scaling.type: expected none, linear or yarn"),
+        ({"bitnet-b1.58.rope.scaling.type": "linear"}, "rope.scaling.factor: expected a positive float, got no such"),
+        ({"bitnet-b1.58.rope.scaling.factor": 2.0}, "rope.scaling.factor: expected 1.0"),
+        (
+            {"bitnet-b1.58.rope.scaling.type": "yarn", "bitnet-b1.58.rope.scaling.factor": 4.0},
+            "original_context_length: expected an integer",
+        ),
+        ({"bitnet-b1.58.rope.scaling.attn_factor": 1.0}, "attn_factor: unknown key"),
+        ({"bitnet-b1.58.attention.sliding_window": 0}, "sliding_window: expected an integer from 1"),
         ({"bitnet-b1.58.logit_scale": 0.5}, "logit_scale: unknown key, which could change"),
         ({"bitsim.scale": 0.5}, "bitsim.scale: unknown key"),
         ({"bitsim.linear_class": "linear"}, "linear_class: expected one of bitlinear, autobitlinear"),
         ({"bitsim.tokenizer_class": 3}, "tokenizer_class: expected a name"),
-        ({"split.count": 2}, "split.count: expected 1"),
+        ({"split.count": 2}, "is part 1 of 2: expected a name that ends in -00001-of-00002.gguf"),
+        ({"split.count": 2, "split.no": 1}, "is part 2 of 2: open part 1, its first"),
+        ({"split.count": "2"}, "split.count: expected a number of parts"),
         ({"general.alignment": 24}, "general.alignment: expected a power of two, got 24"),
         ({"bitnet-b1.58.attention.head_count_kv": 3}, "num_key_value_heads"),
     ],
@@ -227,9 +256,60 @@ def test_keys_are_checked(tmp_path, changes, match):
     refused(tmp_path, match, metadata(**changes))
 
 
-def test_linear_rope_scaling_by_one_is_none(tmp_path):
-    scaling = {"bitnet-b1.58.rope.scaling.type": "linear", "bitnet-b1.58.rope.scaling.factor": 1.0}
-    load_checkpoint(write(tmp_path, metadata(**scaling)))
+def rope_scaling(tmp_path, tensors=None, **changes):
+    keys = {f"bitnet-b1.58.rope.scaling.{key}": value for key, value in changes.items()}
+    return load_checkpoint(write(tmp_path, metadata(**keys), tensors)).config.rope_scaling
+
+
+def test_rope_scaling(tmp_path):
+    assert rope_scaling(tmp_path) is None
+    assert rope_scaling(tmp_path, type="linear", factor=1.0) is None
+    assert rope_scaling(tmp_path, type="linear", factor=4.0, finetuned=True) == LinearScaling(factor=4)
+    yarn = rope_scaling(tmp_path, type="yarn", factor=4.0, original_context_length=64)
+    assert yarn == YarnScaling(factor=4, original_positions=64)
+    factors = np.linspace(1, 8, 32, dtype=np.float32)
+    tensors = model_tensors() | {"rope_freqs.weight": float_tensor(factors, "F32")}
+    assert rope_scaling(tmp_path, tensors) == FrequencyFactors(factors=tuple(factors.tolist()))
+    both = metadata(**{"bitnet-b1.58.rope.scaling.type": "linear", "bitnet-b1.58.rope.scaling.factor": 2.0})
+    refused(tmp_path, r"factor: expected 1.0 beside rope_freqs.weight, which scales already", both, tensors)
+    refused(tmp_path, "expected 32 factors", tensors=tensors | {"rope_freqs.weight": float_tensor(factors[1:], "F32")})
+    factors[3] = 0
+    refused(tmp_path, r"factors\[3\]", tensors=tensors | {"rope_freqs.weight": float_tensor(factors, "F32")})
+
+
+def test_defaults_of_absent_keys(tmp_path):
+    absent = {f"bitnet-b1.58.{key}": None for key in ("rope.freq_base", "attention.head_count_kv", "vocab_size")}
+    tensors = model_tensors()
+    for i in range(2):
+        for name in ("k", "v"):
+            tensors[f"blk.{i}.attn_{name}.weight"] = linear(model_codes()[f"blk.{i}.attn_q.weight"], "TQ2_0", 0.5)
+    config = load_checkpoint(write(tmp_path, metadata(**absent), tensors)).config
+    assert (config.rope_theta, config.num_kv_heads, config.vocab_size) == (10000.0, 4, VOCAB)
+    assert config.sliding_window is None
+    window = metadata(**{"bitnet-b1.58.attention.sliding_window": 7})
+    assert load_checkpoint(write(tmp_path, window)).config.sliding_window == 7
+
+
+def test_keys_that_are_not_looked_at_are_listed(tmp_path):
+    meta = metadata() | {"someone.quantised_at": 3, "general.licence": "x", "quantize.imatrix.file": "y"}
+    meta["bitnet-b1.58.tensor_data_layout"] = "Meta AI original pth"
+    checkpoint = load_checkpoint(write(tmp_path, meta))
+    assert checkpoint.ignored == (
+        "bitnet-b1.58.tensor_data_layout",
+        "general.licence",
+        "general.name",
+        "quantize.imatrix.file",
+        "someone.quantised_at",
+    )
+    assert checkpoint.absent == {"bitnet-b1.58.attention.key_length": 64, "bitnet-b1.58.hidden_activation": "relu2"}
+
+
+@pytest.mark.parametrize("kind", ["TQ1_0", "I2_S x86", "F16"])
+def test_matrices_of_zeros_are_warned_about(tmp_path, kind):
+    zeros = linear(np.zeros((D, D), np.int8), kind, SCALE)
+    meta = metadata(**{"bitsim.i2_s_layout": "x86"} if "I2_S" in kind else {})
+    model = load_model(write(tmp_path, meta, model_tensors(kind, SCALE) | {Q: zeros}))
+    assert f"warning: 1 of 14 matrices hold only zeros: {Q}" in model.notes
 
 
 @pytest.mark.parametrize(
@@ -246,6 +326,8 @@ def test_linear_rope_scaling_by_one_is_none(tmp_path):
         (b"GGUF" + struct.pack("<IQQQ1sIIQ", 3, 0, 1, 1, b"a", 9, 9, 1), "a: expected a value type .* got 9"),
         (b"GGUF" + struct.pack("<IQQQ1sIIQ", 3, 0, 1, 1, b"a", 9, 6, 1 << 61), "a: is truncated"),
         (b"GGUF" + struct.pack("<IQQQ1sIIQ", 3, 0, 1, 1, b"a", 9, 8, 1 << 61), "number of strings: expected at most"),
+        (b"GGUF" + struct.pack("<IQQQ1sIIQ", 3, 0, 1, 1, b"a", 9, 8, 2), "a: is truncated: expected 2 strings"),
+        (b"GGUF" + struct.pack("<IQQQ1sIIQQ", 3, 0, 1, 1, b"a", 9, 8, 1, 1), "a: is truncated: expected 1 strings"),
         (b"GGUF" + struct.pack("<IQQQ1sIQ1s", 3, 0, 1, 1, b"a", 8, 1, b"\xff"), "a: expected UTF-8 text"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + 2 * struct.pack("<Q1sIB", 1, b"a", 0, 5), "a: the same key twice"),
     ],
@@ -262,7 +344,16 @@ def test_values_of_every_type(tmp_path):
     values = GgufFile(path).metadata
     assert values["a"] is True
     np.testing.assert_array_equal(values["b"], [1.5, 2])
-    assert values["tokenizer.ggml.tokens"] == Strings(count=3)
+    tokens = values["tokenizer.ggml.tokens"]
+    assert (tokens.count, tokens.end - tokens.begin) == (3, 3 * 8 + 4)
+    assert GgufFile(path).strings("tokenizer.ggml.tokens") == ["a", "", "bcd"]
+    for key in ("a", "b", "none"):
+        with pytest.raises(CheckpointError, match=f"{key}: expected an array of strings"):
+            GgufFile(path).strings(key)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"bcd", b"\xffcd"))
+    with pytest.raises(CheckpointError, match=r"tokens: expected UTF-8"):
+        GgufFile(path).strings("tokenizer.ggml.tokens")
 
 
 def test_layout_of_tensors_is_checked(tmp_path):
