@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.mutants import Mutant, MutantsError, Settings, drawn, run, score, sites
+from tools.imports import distances, files_of_tests, imports, likeliest_first
+from tools.mutant_tree import MutantsError, Tree
+from tools.mutants import Mutant, Settings, drawn, run, score, sites
 from tools.mutations import Mutation, mutations_of
 
 TOY = """def total(price: int = 2, pieces: int = 3) -> int:
@@ -34,6 +36,19 @@ def test_total():
 
 def test_forever():
     assert forever(2) == 0
+"""
+COMPILING = """from inspect import signature
+from pathlib import Path
+
+from reports.toy import prices
+
+
+def test_total():
+    kept = Path(prices.__file__).parent / "__pycache__/user.f.nbc"
+    made = " ".join(str(p.default) for p in signature(prices.total).parameters.values())
+    if not kept.exists():
+        kept.write_text(made)
+    assert kept.read_text() == "2 3"
 """
 SETTINGS = """tests:
   reports/toy: [toy_tests]
@@ -116,6 +131,48 @@ def test_a_seed_draws_the_same_errors_and_as_many_of_every_package() -> None:
     assert Counter(m.package for m in first) == {"large": 7, "small": 3}
     assert len(set(map(str, first))) == 10
     assert len(drawn(all_, 100, 7)) == 53
+
+
+def test_the_fewer_imports_lead_to_a_file_the_earlier_its_tests_run(tmp_path: Path) -> None:
+    for name, text in {
+        "a/__init__.py": "from a.core import sum_up\n",
+        "a/core.py": "",
+        "a/user.py": "def f():\n    from a import core\n",
+        "b/test_apart.py": "import json\n",
+        "b/test_by_two.py": "import a.user\n",
+        "b/test_package.py": "from a import sum_up\n",
+        "b/test_the_core.py": "",
+        "b/test_user.py": "from a.core import x\nfrom a.user import f\n",
+        "b/helpers.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    graph = imports(tmp_path, ["a", "b"])
+    assert distances(graph, "a/core.py") == {
+        "a/core.py": 0, "a/__init__.py": 1, "a/user.py": 1,
+        "b/test_user.py": 1, "b/test_package.py": 2, "b/test_by_two.py": 2,
+    }  # fmt: skip
+    tests = files_of_tests(tmp_path, ["b/test_by_two.py", "b"])
+    assert tests == [f"b/test_{name}.py" for name in ("by_two", "apart", "package", "the_core", "user")]
+    ordered = likeliest_first(tests, "a/core.py", graph)
+    assert ordered == [f"b/test_{name}.py" for name in ("the_core", "user", "by_two", "package", "apart")]
+
+
+def test_kernels_compiled_with_an_error_are_gone_after_it_and_the_others_are_back(toy: Path) -> None:
+    """The toy's kernel is a file that its test writes where there is none, and that must not say otherwise."""
+    cache = toy / "reports/toy/__pycache__"
+    (toy / "toy_tests/test_prices.py").write_text(COMPILING)
+    cache.mkdir()
+    (cache / "user.f.nbc").write_text("2 3")
+    (cache / "other.f.nbc").write_text("other")
+    (toy / "reports/toy/user.py").write_text("from reports.toy import prices\n")
+    tree = Tree(toy, toy.parent / "copy")
+    graph = imports(toy, ["reports", "toy_tests"])
+    mutation = mutant("2 -> (3)", toy).mutation
+    assert tree.outcome("reports/toy/prices.py", mutation, ["toy_tests"], graph, seed=1, limit_s=60) == "caught"
+    assert sorted((kept.name, kept.read_text()) for kept in (tree.path / cache.relative_to(toy)).glob("*.nbc")) == [
+        ("other.f.nbc", "other"), ("user.f.nbc", "2 3"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
