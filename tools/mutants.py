@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,19 +116,29 @@ def sites(root: Path, settings: Settings, only: Sequence[str] = ()) -> dict[str,
 def drawn(by_package: Mapping[str, Sequence[Mutant]], number: int, seed: int) -> list[Mutant]:
     """`number` errors, none twice: package by package in turn, of a kind that is drawn first, then a place for it.
 
-    So that small packages and rare kinds count as much as large ones: most places are constants.
+    So that small packages and rare kinds count as much as large ones: most places are constants. Those of a package do
+    not depend on the other packages: runs of some packages each (`--only`) can make up a run of all.
     """
-    rng = random.Random(seed)
-    left = {package: _by_kind(found) for package, found in sorted(by_package.items())}
+    left = {package: _in_turn(found, f"{seed} {package}") for package, found in sorted(by_package.items())}
     chosen: list[Mutant] = []
-    while len(chosen) < number and any(left.values()):
-        for kinds in left.values():
-            if kinds and len(chosen) < number:
-                kind = rng.choice(sorted(kinds))
-                chosen.append(kinds[kind].pop(rng.randrange(len(kinds[kind]))))
-                if not kinds[kind]:
-                    del kinds[kind]
+    while len(chosen) < number and left:
+        for package in list(left):
+            mutant = next(left[package], None)
+            if mutant is None:
+                del left[package]
+            elif len(chosen) < number:
+                chosen.append(mutant)
     return chosen
+
+
+def _in_turn(mutants: Sequence[Mutant], seed: str) -> Iterator[Mutant]:
+    """All of them, each once, in the order in which they are drawn."""
+    rng, kinds = random.Random(seed), _by_kind(mutants)
+    while kinds:
+        kind = rng.choice(sorted(kinds))
+        yield kinds[kind].pop(rng.randrange(len(kinds[kind])))
+        if not kinds[kind]:
+            del kinds[kind]
 
 
 def _by_kind(mutants: Sequence[Mutant]) -> dict[str, list[Mutant]]:

@@ -131,6 +131,7 @@ def test_a_seed_draws_the_same_errors_and_as_many_of_every_package() -> None:
     assert Counter(m.package for m in first) == {"large": 7, "small": 3}
     assert len(set(map(str, first))) == 10
     assert len(drawn(all_, 100, 7)) == 53
+    assert drawn({"large": all_["large"]}, 7, 7) == [m for m in first if m.package == "large"]
 
 
 def test_the_fewer_imports_lead_to_a_file_the_earlier_its_tests_run(tmp_path: Path) -> None:
