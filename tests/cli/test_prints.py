@@ -1,6 +1,5 @@
 """What `show`, `list`, `calibrate`, `serve` and `estimate` print of small things that are given: line by line."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from bitsim.measure.points import MeasuredPoint, MeasuredPoints
 from bitsim.quant.recipes import NUMERICS
 from tests.by_hand import chip, result, row, serving_by_hand
 from tests.chips import amount
+from tests.cli.conftest import Lines
 
 HARDWARE = Path(hw_models.__file__).parent
-Lines = Callable[..., list[str]]
 LINK = """kind: link
 name: mine
 summary: two wires
@@ -32,23 +31,6 @@ latency: {value: 400, unit: ns, evidence: measured, source: a clock}
 startup: {value: 3.5, unit: us, evidence: derived, source: sums}
 energy: {low: 1, nominal: 2, high: 3, unit: pJ/bit, evidence: assumed, source: guessed}
 """
-
-
-@pytest.fixture
-def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
-    """What a view, or a command line, prints: the lines that hold words, with one space where there are several."""
-
-    def printed(what: Any, *arguments: Any) -> list[str]:
-        if callable(what):
-            what(*arguments)
-        else:
-            main([what, *arguments])
-        captured = capsys.readouterr()
-        assert captured.err == ""
-        found = [" ".join(line.split()) for line in captured.out.splitlines()]
-        return [line for line in found if line.strip("─ ")]
-
-    return printed
 
 
 def test_show_gives_every_constant_with_its_evidence_and_source(lines: Lines, tmp_path: Path) -> None:
