@@ -34,6 +34,14 @@ def test_all_81_bytes():
             unpack_hf(np.array([[0, 0, 0], [0, 0, byte]], np.uint8), 8)
 
 
+@pytest.mark.parametrize("row", [0, 255, 256, 511, 512, 699])
+def test_code_3_is_found_in_the_first_and_the_last_row_of_many(row):
+    packed = np.zeros((700, 2), np.uint8)
+    packed[row, 1] = 0x30
+    with pytest.raises(OperandError, match=rf"\[{row}, 1\].*code 3 in byte 0x30"):
+        unpack_hf(packed, 2800)
+
+
 def test_bytes_equal_transformers(layer):
     vectors = layer("weight_vectors")
     np.testing.assert_array_equal(pack_hf(vectors["pack.tern"]), vectors["pack.packed"])
