@@ -1,6 +1,7 @@
 """What `datapath`, `compare`, `eval`, `inspect` and `convert` print or write of small things that are given."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,16 +9,25 @@ from bitsim.cli.compare_command import view_compared
 from bitsim.cli.datapath_command import view_bounds, view_comparison, view_sizes
 from bitsim.cli.eval_command import view_evaluation
 from bitsim.cli.inspect_command import view_contents
+from bitsim.cli.machine_command import view_machine
 from bitsim.cli.main import COMMANDS, main
+from bitsim.cli.parallel_command import view_parallel
+from bitsim.cli.validate_command import view_validation
 from bitsim.cost.area import Area, PartArea
 from bitsim.datapath.base import Range
+from bitsim.hw import load_link
+from bitsim.measure.machine import Machine
 from bitsim.model.checkpoint import load_checkpoint
+from bitsim.parallel.parallel import Parallel
+from bitsim.parallel.step import Step
 from bitsim.study.array_size import ArrayPoint, ArraySizes
 from bitsim.study.bound import AccumulatorBound, AccumulatorBounds
 from bitsim.study.compare import PairComparison
 from bitsim.study.compare_datapaths import DatapathComparison
 from bitsim.study.compared_datapath import ComparedDatapath
 from bitsim.study.evaluate import Evaluation, Score
+from reports.predictions import Prediction
+from reports.validation import Compared, Validation
 from tests.by_hand import chip, result, row
 from tests.cli.conftest import Lines
 
@@ -160,6 +170,58 @@ def test_what_a_checkpoint_holds_is_printed_with_zeros_weighted_by_size(lines: L
         "0 62.50%",
     ]
     assert not any(line.startswith("scales") for line in lines(view_contents, found | {"scale": None}))
+
+
+def test_steps_on_devices_are_printed_with_units_and_those_without_room_are_named(lines: Lines) -> None:
+    def step(devices: int, sync: str, stored: int) -> Step:
+        rest: dict[str, Any] = dict.fromkeys(Step.__dataclass_fields__, 0)
+        rest |= {"devices": devices, "tensor": 2, "pipeline": devices // 2, "sync": sync, "time_s": 5e-3}
+        rest |= {"speed_up": 1.625, "compute_s": 4e-3, "communication_s": 1e-3, "bubble_share": 0.254, "messages": 1200}
+        rest |= {"bytes": 34_560_000, "communication_j": 2e-6, "sync_calls": 4800, "sync_s": 7e-6}
+        return Step(**(rest | {"stored_bytes": stored, "dram_bytes": 1_000_000}))
+
+    study = Parallel(
+        inputs={"model": "m"}, notes=("a note",), chip=chip(), link=load_link("nvlink"), phase="decode", tokens=1,
+        context=512, batch=3,
+        steps=(step(2, "grouped", 1_000_001), step(2, "paper", 1_000_001), step(4, "grouped", 1_000_000)),
+    )  # fmt: skip
+    numbers = "5 ms 1.62 4 ms 1 ms 25% 1,200 34.56 2 uJ 4,800 7 us"
+    assert lines(view_parallel, study) == [
+        "m on ternary-ws-64x64 over nvlink: one decode step, batch 3, context 512",
+        "devices tensor x stages sync step speed-up computing communication bubbles messages MB link energy "
+        "sync: calls time",
+        f"2 2 x 1 grouped {numbers}",
+        f"2 2 x 1 paper {numbers}",
+        f"4 2 x 2 grouped {numbers}",
+        "2 devices: each needs 1,000,001 bytes, its memory has 1,000,000",
+        "a note",
+    ]
+
+
+def test_a_machine_is_printed_rate_by_rate(lines: Lines) -> None:
+    found = Machine(inputs={}, notes=(), isa="arm64", threads=8, bandwidth_gb_s=123.45, int8_top_s=1.2345,
+                    float32_top_s=0.5, capacity_gb=64.0, weights_mb=512, repeats=5)  # fmt: skip
+    assert lines(view_machine, found) == [
+        "arm64, 8 threads, best of 5",
+        "what rate unit",
+        "memory, packed weights 123 GB/s",
+        "int8 x ternary 1.23 Top/s",
+        "float32 0.5 Top/s",
+        "memory 64 GB",
+    ]
+
+
+def test_predictions_are_printed_beside_what_was_published_with_all_remarks(lines: Lines) -> None:
+    it = Prediction(key="k", chip="c", quantity="time", unit="ms", value=15.0, bounds="dram 100 %")
+    row = Compared(prediction=it, published=10.0, evidence="read", source="s", leaves_out="DRAM", note="n")
+    shown = lines(view_validation, Validation(inputs={}, notes=("remark one", "remark two"), rows=(row,)))
+    assert shown == [
+        "predicted and published",
+        "design quantity unit predicted published error % bound by fitted leaves out evidence",
+        "c time ms 15 10 +50.0 dram 100 % none DRAM read",
+        "remark one",
+        "remark two",
+    ]
 
 
 @pytest.mark.parametrize(
