@@ -107,6 +107,16 @@ def test_new_tokens_attend_the_whole_prompt_and_the_tokens_before_them() -> None
     np.testing.assert_allclose(grid.parts_s["attention"], [[expected, 5 * expected]])
 
 
+def test_attention_of_new_tokens_takes_its_operations_where_arithmetic_is_slow() -> None:
+    """4 x 4096 operations per layer and attended position, of which there are 102 on average; 0.7 of the peak."""
+    gpu = load_gpu("a100-80gb")
+    slow = gpu.peaks["fp16"].model_copy(update={"nominal": 1e-3})  # 1e9 operations per second
+    gpu = gpu.model_copy(update={"peaks": gpu.peaks | {"fp16": slow}})
+    grid = serving_grid("llama-7b", gpu, devices=[1], batches=[1, 5], prompt=100, new_tokens=3)
+    expected = 4 * 4096 * 32 * 102 / (0.7 * 1e9)
+    np.testing.assert_allclose(grid.parts_s["attention"], [[expected, 5 * expected]])
+
+
 @pytest.mark.parametrize(
     ("bits", "codes", "kernel"),
     [(8, (-128, 127), "w2a8"), (5, (-8, 7), "w2a8"), (4, (-8, 7), "w2a4"), (4, (-7, 7), "w2a4"), (4, (0, 7), "w2a4"),
