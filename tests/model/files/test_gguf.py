@@ -187,6 +187,8 @@ def test_damaged_tensors_are_named(tmp_path):
     refused_with(rf"{Q}: tensor type: expected one of F32 0, .* got 39", (39, shape, raw))
     refused_with(f"{Q}: TQ2_0: expected K to be a multiple of 256, got 128", (kind, (9, 128), raw))
     refused_with(f"{Q}: expected sizes >= 1 and less", (kind, (1 << 30, 1 << 30), raw))
+    for shape_of_none in ((0, D), (D, 0)):
+        refused_with(f"{Q}: expected sizes >= 1 and less", (kind, shape_of_none, raw))
     refused_with(f"{Q}: expected 1 to 4 dimensions, got 0", (kind, (), raw))
     refused_with(rf"{Q}: block scales: .*\[0.5, 0.75\]", (kind, shape, raw[:64] + struct.pack("<e", 0.75) + raw[66:]))
     refused_with(rf"{Q}: block scales: expected one number > 0", linear(codes, "TQ2_0", -0.5))
