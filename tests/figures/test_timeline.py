@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bitsim
+from bitsim.errors import ConfigError
 from bitsim.figures.estimate_timeline import estimate_timeline
 from bitsim.figures.timeline import BITLINEAR, LAYERS, OPERATORS, STEPS, VECTOR, WIDE, Step, Timeline
 from bitsim.hw import load_chip
 from bitsim.results import Result
 from bitsim.results.rows import memory_bytes
+from bitsim.study import MatmulShape
 from tests.chips import chips_that_take
 
 Event = dict[str, Any]
@@ -193,3 +195,9 @@ def test_a_first_step_is_drawn_even_if_it_has_more_events_than_there_may_be() ->
         timeline.add_step(Step("decode", cycles=4, events=10))
     _, events = parsed(timeline)
     assert [event["name"] for event in events] == ["decode 1", "1 decode steps not drawn"]
+
+
+def test_matmuls_by_themselves_have_no_timeline() -> None:
+    matmuls = bitsim.estimate_matmuls([MatmulShape(name="a", m=1, k=8, n=8)], CHIP)
+    with pytest.raises(ConfigError, match=r"timeline of .*: expected an estimate, got a estimate without numerics"):
+        estimate_timeline("tiny-b158", matmuls)
