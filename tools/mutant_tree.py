@@ -43,7 +43,7 @@ class Tree:
         """The exit code of the tests, None if they took longer than `limit_s`."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
                    "--laws-seed", str(seed), f"--hypothesis-seed={seed}", *tests]  # fmt: skip
-        environment = os.environ | {"PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = os.environ | {"PYTHONPATH": str(self.path)}
         with self.said.open("wb") as said:
             process = subprocess.Popen(
                 command, cwd=self.path, env=environment, stdout=said, stderr=said, start_new_session=True
@@ -62,12 +62,14 @@ class Tree:
         path = self.path / file
         before, times = path.read_bytes(), path.stat()
         with self._kernels_aside(distances(graph, file)):
+            self._forget_bytecode(path)
             try:
                 path.write_text(mutation.apply(before.decode("utf-8")), encoding="utf-8")
                 code = self.pytest(tests, seed, limit_s)
             finally:
                 path.write_bytes(before)
                 os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+                self._forget_bytecode(path)
         if code is None:
             return "timeout"
         if code and code not in PYTEST_FAILED and code > 0:
@@ -96,3 +98,9 @@ class Tree:
     def _kernels(self, files: Iterable[str]) -> list[Path]:
         places = [self.path / file for file in files]
         return [kept for path in places for kept in (path.parent / "__pycache__").glob(f"{path.stem}.*.nb[ic]")]
+
+    @staticmethod
+    def _forget_bytecode(path: Path) -> None:
+        """Python knows it by the second in which its source was written and by its size: two errors may share both."""
+        for kept in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+            kept.unlink()

@@ -1,5 +1,6 @@
 """`make mutants` on a toy package: what its tests check is caught, what they look away from survives."""
 
+import os
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -105,6 +106,22 @@ def test_errors_are_caught_survive_or_are_known_and_the_tree_is_as_before(toy: P
     ]
     assert (toy / "reports/toy/prices.py").read_text() == TOY
     assert len(said) == 1 + 3  # the tests without an error, then one line for each that was tried
+
+
+def test_errors_of_one_second_and_one_size_are_told_apart(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`* -> +` and `+ -> -` leave files of the same size, here also written at the same time."""
+    settings = Settings.read(toy / "mutants.yaml")
+    write = Path.write_text
+
+    def at_once(path: Path, text: str, **how: str) -> int:
+        size = write(path, text, **how)
+        os.utime(path, (10**9, 10**9))
+        return size
+
+    monkeypatch.setattr(Path, "write_text", at_once)
+    both = [mutant("price + 1 -> (1)", toy), mutant("* -> +", toy), mutant("+ -> -", toy)]
+    results = run(toy, settings, both, seed=1, processes=1, say=lambda line: None)
+    assert [outcome for _, outcome in results] == ["survived", "caught", "survived"]
 
 
 def test_tests_that_fail_without_an_error_say_nothing_about_one(toy: Path) -> None:
