@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from bitsim.measure.calibrate import CalibrationError, _best, _slopes, _Times
+from bitsim.hw import chip_names, load_chip
+from bitsim.measure.calibrate import Calibration, CalibrationError, _best, _slopes, _Times
+from bitsim.measure.points import MeasuredPoints
+from tests.chips import amount
 
 BASE = np.array([1e-3, 2.5e-3, 4e-4, 7e-3])  # seconds at efficiency 1
 LATENCY = 3e-4
@@ -52,3 +55,20 @@ def test_parameters_without_an_effect_of_their_own_are_refused() -> None:
     same = np.full(4, 1e-3)
     with pytest.raises(CalibrationError, match="efficiency and latency can't be told apart"):
         _slopes(straight(same), same * 1.5 + LATENCY, 1.5, "points.csv")
+
+
+@pytest.mark.parametrize(("latency_us", "before"), [(None, None), (3.0, 3.0)])
+def test_what_a_chip_said_before_stands_beside_what_was_fitted(latency_us: float | None, before: float | None) -> None:
+    """A host without a latency, and one with 3 us; a chip without a host says nothing either."""
+    chip = next(chip for chip in map(load_chip, chip_names()) if chip.host is not None)
+    assert chip.host is not None
+    latency = None if latency_us is None else amount(chip.clock, latency_us)
+    hosted = chip.model_copy(update={"host": chip.host.model_copy(update={"matmul_latency": latency})})
+    for on, said in ((hosted, before), (chip.model_copy(update={"host": None}), None)):
+        found = Calibration(
+            inputs={}, notes=(), chip=on, measured=MeasuredPoints(path="p", sha256="0", points=()), efficiency=0.6,
+            latency_us=25.0, efficiency_error=0.01, latency_error_us=0.5, residuals=(), binds=(),
+        )  # fmt: skip
+        efficiency, fitted = found.records("parameters")
+        assert (efficiency["fitted"], efficiency["before"]) == (0.6, on.memory.dram.efficiency.nominal)
+        assert (fitted["fitted"], fitted["standard_error"], fitted["before"]) == (25.0, 0.5, said)
