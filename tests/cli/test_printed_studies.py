@@ -8,7 +8,7 @@ import pytest
 from bitsim.cli.compare_command import view_compared
 from bitsim.cli.datapath_command import view_bounds, view_comparison, view_sizes
 from bitsim.cli.eval_command import view_evaluation
-from bitsim.cli.inspect_command import view_contents
+from bitsim.cli.inspect_command import view_contents, view_listing
 from bitsim.cli.machine_command import view_machine
 from bitsim.cli.main import COMMANDS, main
 from bitsim.cli.parallel_command import view_parallel
@@ -149,7 +149,8 @@ def test_what_a_checkpoint_holds_is_printed_with_zeros_weighted_by_size(lines: L
         "path": "m.gguf", "layers": 1, "hidden_size": 10, "intermediate_size": 30, "hidden_act": "silu", "heads": 2,
         "kv_heads": 1, "vocab_size": 256, "packing": "2bit", "linear_class": "bitlinear", "numerics": "n",
         "linear_weights": 1400, "linear_bytes": 2000, "linear_bits_per_weight": 2.5, "zero_fraction": 0.625,
-        "size_bytes": 12345, "digest": "00ff", "scale": {"min": 0.5, "max": 1.25},
+        "size_bytes": 12345, "digest": "00ff", "scale": {"min": 0.5, "max": 1.25}, "sliding_window": 64,
+        "absent_keys": {"a": 1, "b": "x"}, "ignored": ["c", "d"], "notes": ["a note", "another"],
         "linears": [linear | {"scale": 0.5}, linear | {"name": "b", "k": 30, "zero_fraction": 0.75, "scale": None}],
     }  # fmt: skip
     shown = lines(view_contents, found)
@@ -160,7 +161,14 @@ def test_what_a_checkpoint_holds_is_printed_with_zeros_weighted_by_size(lines: L
         "all tensors: 12,345 bytes, sha256 00ff",
         "scales: min 0.5, max 1.25",
     ]
-    assert shown[4:] == [
+    assert shown[4:9] == [
+        "sliding_window: 64",
+        "absent keys, and what they are taken for: a = 1, b = x",
+        "ignored, because they change no number: c, d",
+        "note: a note",
+        "note: another",
+    ]
+    assert shown[9:] == [
         "linears",
         "tensor N x K type bits per weight zeros scale",
         "a 10 x 10 2bit 2.0000 25.00% 0.5",
@@ -169,7 +177,23 @@ def test_what_a_checkpoint_holds_is_printed_with_zeros_weighted_by_size(lines: L
         "layer zeros",
         "0 62.50%",
     ]
-    assert not any(line.startswith("scales") for line in lines(view_contents, found | {"scale": None}))
+    bare = found | {"scale": None, "absent_keys": {}, "ignored": [], "notes": []}
+    del bare["sliding_window"]
+    assert lines(view_contents, bare) == [*shown[:3], *shown[9:]]
+
+
+def test_tensors_of_a_file_that_is_no_model_are_listed(lines: Lines) -> None:
+    tensors = [
+        {"name": "a", "kind": "F32", "shape": [2, 3], "size_bytes": 1200},
+        {"name": "b", "kind": "U8", "shape": [], "size_bytes": 1},
+    ]
+    assert lines(view_listing, {"path": "x.safetensors", "size_bytes": 12345, "tensors": tensors}) == [
+        "x.safetensors: 2 tensors, 12,345 bytes",
+        "tensors",
+        "tensor type shape bytes",
+        "a F32 2 x 3 1,200",
+        "b U8 - 1",
+    ]
 
 
 def test_steps_on_devices_are_printed_with_units_and_those_without_room_are_named(lines: Lines) -> None:
