@@ -44,7 +44,7 @@ test-peers: $(VENV)-peers/.installed
 
 # Errors put into the code one by one: how many do the tests notice?  make mutants ARGS="--number 40 --only bitsim/cost"
 mutants: $(VENV)/.tools
-	$(BIN)/python tools/mutants.py --list-survivors $(ARGS)
+	$(BIN)/python -m tools.mutants --list-survivors $(ARGS)
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .

@@ -47,3 +47,37 @@ def test_toggles_depend_on_data_and_macs_do_not() -> None:
     assert Events({"pe.int8_acc32.mac": 2, "pe.ternary_a8_acc24.skip": 1}).data_independent() == Events(
         {"pe.int8_acc32.mac": 2}
     )
+
+
+def test_events_are_equal_exactly_if_all_their_counts_are() -> None:
+    events = Events({"add.int8": 2, "mul.fp16": 1, "reg.psum.toggle": 0})
+    assert events == Events({"mul.fp16": 1, "add.int8": 2})
+    assert hash(events) == hash(Events({"mul.fp16": 1, "add.int8": 2}))
+    for other in ({"add.int8": 2}, {"add.int8": 2, "mul.fp16": 2}, {"add.int8": 2, "mul.fp16": 1, "overflow.x": 1}, {}):
+        assert events != Events(other)
+    assert events != {"add.int8": 2, "mul.fp16": 1}  # a plain dict is not checked
+
+
+@pytest.mark.parametrize("n", [-1, 0.5, -0.5])
+def test_events_are_multiplied_by_integers_from_zero(n: float) -> None:
+    with pytest.raises(EventCountError, match=f"by an integer >= 0, got {n}"):
+        Events({"add.int8": 2}) * n  # type: ignore[operator]
+    assert Events({"add.int8": 2}) * 0 == Events() == Events(None)
+    assert len(Events({"add.int8": 0})) == 0
+
+
+def test_what_was_not_counted_is_zero_and_what_is_no_event_an_error() -> None:
+    events = Events({"add.int8": 2})
+    assert (events["add.int8"], events["mul.fp16"]) == (2, 0)
+    assert ("add.int8" in events, "mul.fp16" in events) == (True, False)
+    assert (list(events), len(events), repr(events)) == (["add.int8"], 1, "Events({'add.int8': 2})")
+    with pytest.raises(UnknownNameError):
+        events["add"]
+
+
+def test_events_are_chosen_by_unit() -> None:
+    events = Events({"dram.weights.read_bits": 5, "dram.kv.write_bits": 7, "overflow.psum": 1, "add.int8": 2})
+    assert events.of_unit("dram") == Events({"dram.weights.read_bits": 5, "dram.kv.write_bits": 7})
+    assert events.of_unit("dram", "add").count() == 14
+    assert events.apart_from("dram", "add") == Events({"overflow.psum": 1})
+    assert events.count() == 15

@@ -1,48 +1,35 @@
 """`make mutants`: put errors into the code one by one and count how many the tests notice.
 
-    python tools/mutants.py [--seed N] [--number N] [--only PACKAGE ...] [--list-survivors] [--json FILE]
+    python -m tools.mutants [--seed N] [--number N] [--only PACKAGE ...] [--list-survivors] [--json FILE]
 
 Errors are drawn by a seed, as many of every package, and put one at a time into copies of the working tree that are
-thrown away. The tests of the file's own package run until one fails (tools/mutants.yaml says which those are). Before
-any error is put in, the same tests must pass without one. Tests that take far longer with an error than without it are
-stopped, and the error counts as caught.
+thrown away. The tests of the file's own package run until one fails (tools/mutants.yaml says which those are), those
+first that are named after the file or import it. Before any error is put in, the same tests must pass without one.
+Tests that take far longer with an error than without it are stopped, and the error counts as caught.
 """
 
 import argparse
 import json
-import os
 import random
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
-try:
-    from tools.mutations import Mutation, mutations_of
-except ImportError:  # run as a script
-    from mutations import Mutation, mutations_of  # type: ignore[no-redef]
+from tools.imports import files_of_tests, imports, likeliest_first
+from tools.mutant_tree import OUTCOMES, MutantsError, Outcome, Tree
+from tools.mutations import Mutation, mutations_of
 
 ROOT = Path(__file__).parent.parent
 ROOTS = ("bitsim", "reports")
-OUTCOMES = ("caught", "timeout", "survived", "equivalent")
-Outcome = Literal["caught", "timeout", "survived", "equivalent"]
-KERNELS = "__pycache__/*.nb[ic]"  # compiled ones
-PYTEST_FAILED = (1, 2)  # tests failed, or could not be collected; everything else is no answer
-
-
-class MutantsError(Exception):
-    """The run says nothing about the tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,19 +116,29 @@ def sites(root: Path, settings: Settings, only: Sequence[str] = ()) -> dict[str,
 def drawn(by_package: Mapping[str, Sequence[Mutant]], number: int, seed: int) -> list[Mutant]:
     """`number` errors, none twice: package by package in turn, of a kind that is drawn first, then a place for it.
 
-    So that small packages and rare kinds count as much as large ones: most places are constants.
+    So that small packages and rare kinds count as much as large ones: most places are constants. Those of a package do
+    not depend on the other packages: runs of some packages each (`--only`) can make up a run of all.
     """
-    rng = random.Random(seed)
-    left = {package: _by_kind(found) for package, found in sorted(by_package.items())}
+    left = {package: _in_turn(found, f"{seed} {package}") for package, found in sorted(by_package.items())}
     chosen: list[Mutant] = []
-    while len(chosen) < number and any(left.values()):
-        for kinds in left.values():
-            if kinds and len(chosen) < number:
-                kind = rng.choice(sorted(kinds))
-                chosen.append(kinds[kind].pop(rng.randrange(len(kinds[kind]))))
-                if not kinds[kind]:
-                    del kinds[kind]
+    while len(chosen) < number and left:
+        for package in list(left):
+            mutant = next(left[package], None)
+            if mutant is None:
+                del left[package]
+            elif len(chosen) < number:
+                chosen.append(mutant)
     return chosen
+
+
+def _in_turn(mutants: Sequence[Mutant], seed: str) -> Iterator[Mutant]:
+    """All of them, each once, in the order in which they are drawn."""
+    rng, kinds = random.Random(seed), _by_kind(mutants)
+    while kinds:
+        kind = rng.choice(sorted(kinds))
+        yield kinds[kind].pop(rng.randrange(len(kinds[kind])))
+        if not kinds[kind]:
+            del kinds[kind]
 
 
 def _by_kind(mutants: Sequence[Mutant]) -> dict[str, list[Mutant]]:
@@ -151,70 +148,14 @@ def _by_kind(mutants: Sequence[Mutant]) -> dict[str, list[Mutant]]:
     return kinds
 
 
-class Tree:
-    """A copy of the working tree in which tests run, with at most one error at a time."""
-
-    def __init__(self, root: Path, place: Path) -> None:
-        self.path = place
-        self.said = place.with_suffix(".txt")  # by pytest, at last
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=root, check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        compiled = [path.relative_to(root).as_posix() for path in (root / "bitsim").rglob(KERNELS)]
-        for name in filter(None, [*listed.stdout.split("\0"), *compiled]):
-            if (root / name).is_file():
-                (place / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(root / name, place / name)  # with its time, by which compiled kernels are found again
-
-    def pytest(self, tests: Sequence[str], seed: int, limit_s: float | None) -> int | None:
-        """The exit code of the tests, None if they took longer than `limit_s`."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
-                   "--laws-seed", str(seed), f"--hypothesis-seed={seed}", *tests]  # fmt: skip
-        environment = os.environ | {"PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
-        with self.said.open("wb") as said:
-            process = subprocess.Popen(
-                command, cwd=self.path, env=environment, stdout=said, stderr=said, start_new_session=True
-            )
-            try:
-                return process.wait(timeout=limit_s)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                return None
-
-    def outcome(self, mutant: Mutant, tests: Sequence[str], seed: int, limit_s: float) -> Outcome:
-        """What the tests say of one error; raises `MutantsError` if pytest itself fails."""
-        path = self.path / mutant.file
-        before, times = path.read_bytes(), path.stat()
-        try:
-            path.write_text(mutant.mutation.apply(before.decode("utf-8")), encoding="utf-8")
-            if b"bitsim._jit" in before:
-                self._forget_kernels()
-            code = self.pytest(tests, seed, limit_s)
-        finally:
-            path.write_bytes(before)
-            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-        if b"bitsim._jit" in before:
-            self._forget_kernels()
-        if code is None:
-            return "timeout"
-        if code and code not in PYTEST_FAILED and code > 0:
-            raise MutantsError(f"{mutant.file}: {mutant.change}: pytest ended with {code}")
-        return "caught" if code else "survived"
-
-    def _forget_kernels(self) -> None:
-        """Kernels that call the changed one were compiled with it, and are not compiled anew by themselves."""
-        for kept in (self.path / "bitsim").rglob(KERNELS):
-            kept.unlink()
-
-
 def run(
     root: Path, settings: Settings, mutants: Sequence[Mutant], *, seed: int, processes: int, say: Any
 ) -> list[tuple[Mutant, Outcome]]:
     """What becomes of every error, in order. Raises `MutantsError` where tests fail without one."""
     known = [m.key in settings.equivalent for m in mutants]
     packages = sorted({m.package for m, skip in zip(mutants, known, strict=True) if not skip})
+    tests = {package: files_of_tests(root, settings.tests[package]) for package in packages}
+    graph = imports(root, {*ROOTS, *(Path(file).parts[0] for files in tests.values() for file in files)})
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(processes) as pool:
         free: SimpleQueue[Tree] = SimpleQueue()
         for i in range(processes):
@@ -224,7 +165,7 @@ def run(
         def without_error(package: str) -> float:
             tree, start = free.get(), time.monotonic()
             try:
-                code, said = tree.pytest(settings.tests[package], seed, None), tree.said.read_text(errors="replace")
+                code, said = tree.pytest(tests[package], seed, None), tree.said.read_text(errors="replace")
             finally:
                 free.put(tree)
             if code:
@@ -241,8 +182,9 @@ def run(
                 return "equivalent"
             tree = free.get()
             try:
+                ordered = likeliest_first(tests[mutant.package], mutant.file, graph)
                 limit_s = 120 + 4 * limits[mutant.package]
-                found = tree.outcome(mutant, settings.tests[mutant.package], seed, limit_s)
+                found = tree.outcome(mutant.file, mutant.mutation, ordered, graph, seed=seed, limit_s=limit_s)
             finally:
                 free.put(tree)
             say(f"{found}: {mutant.file}:{mutant.mutation.line}: {mutant.change}")

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+
+from bitsim.cli.leaving import Left, leaving
 
 BITSIM = [sys.executable, "-m", "bitsim.cli.main"]
 RUN = ["run", "tiny-b158", "--prompt", "In the beginning", "--new-tokens", "230", "--toggles", "exact"]
@@ -50,3 +53,19 @@ def test_commands_work_without_stdout_and_stderr() -> None:
     for closed, words, code in ((">&-", "list", 0), ("2>&-", "show 8nm", 2), (">&- 2>&-", "show 7nm", 0)):
         line = f"{sys.executable} -m bitsim.cli.main {words} {closed}"
         assert subprocess.run(["bash", "-c", line], capture_output=True, timeout=300).returncode == code
+
+
+def test_an_interruption_names_the_command_if_one_is_running() -> None:
+    group = click.Group("bitsim")
+    context = click.Context(group)
+    for running, invoked, words in (
+        (None, None, "bitsim"),
+        (context, None, "bitsim"),
+        (context, "serve", "bitsim serve"),
+    ):
+        if running is not None:
+            running.invoked_subcommand = invoked
+        with pytest.raises(Left) as left, leaving(running):
+            raise KeyboardInterrupt
+        assert left.value.code == 130
+        assert left.value.says.startswith(f"interrupted: {words} did not finish")

@@ -11,7 +11,7 @@ import bitsim
 import hw_models
 from bitsim.cli.calibrate_command import view_calibration
 from bitsim.cli.main import main
-from bitsim.cli.output import si
+from bitsim.cli.output import print_table, si
 from bitsim.cli.present import joules, view_result, view_sparsity
 from bitsim.cli.serve_command import view_serving
 from bitsim.hw import load_chip, load_link
@@ -20,9 +20,9 @@ from bitsim.measure.points import MeasuredPoint, MeasuredPoints
 from bitsim.quant.recipes import NUMERICS
 from tests.by_hand import chip, result, row, serving_by_hand
 from tests.chips import amount
+from tests.cli.conftest import Lines
 
 HARDWARE = Path(hw_models.__file__).parent
-Lines = Callable[..., list[str]]
 LINK = """kind: link
 name: mine
 summary: two wires
@@ -32,23 +32,6 @@ latency: {value: 400, unit: ns, evidence: measured, source: a clock}
 startup: {value: 3.5, unit: us, evidence: derived, source: sums}
 energy: {low: 1, nominal: 2, high: 3, unit: pJ/bit, evidence: assumed, source: guessed}
 """
-
-
-@pytest.fixture
-def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
-    """What a view, or a command line, prints: the lines that hold words, with one space where there are several."""
-
-    def printed(what: Any, *arguments: Any) -> list[str]:
-        if callable(what):
-            what(*arguments)
-        else:
-            main([what, *arguments])
-        captured = capsys.readouterr()
-        assert captured.err == ""
-        found = [" ".join(line.split()) for line in captured.out.splitlines()]
-        return [line for line in found if line.strip("─ ")]
-
-    return printed
 
 
 def test_show_gives_every_constant_with_its_evidence_and_source(lines: Lines, tmp_path: Path) -> None:
@@ -262,12 +245,15 @@ def test_a_result_prints_phases_kinds_components_and_what_it_does_not_count(line
 
 def test_what_has_no_price_is_said_to_be_unpriced_and_why(lines: Lines) -> None:
     unpriced = {"pe.ternary_a8_acc17.add": 3}
-    shown = lines(view_result, result(row("prefill", "q", "linear", 0, cycles=2, events=unpriced), decode=0))
+    made = result(row("prefill", "q", "linear", 0, cycles=2, events=unpriced), decode=0)
+    shown = lines(view_result, made)
     assert "prefill 2 2 1 ns 0 J unpriced unpriced" in shown
     assert "total 0 J unpriced unpriced" in shown
     reasons = [line for line in shown if ": no energy: " in line]
     assert [line.partition(":")[0] for line in reasons] == ["datapath", "system"]
     assert "pe.ternary_a8_acc17.add" in reasons[0]
+    (system,) = [r for r in made.records("conventions") if r["convention"] == "system"]
+    assert reasons[1] == f"system: no energy: {' '.join(system['unpriced'].split())}"
 
 
 def test_sparsity_is_in_percent_and_not_shown_where_nothing_was_executed(lines: Lines) -> None:
@@ -300,3 +286,24 @@ def test_an_assumed_clock_is_among_the_assumed_constants_and_a_measured_one_is_n
         return {constant["constant"] for constant in result(row("prefill", "n", "norm", 0), on=on).assumed()}
 
     assert names("assumed") - names("measured") == {"ternary-ws-64x64: clock"}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [(("--prompt", "In the"), "In the5 end\n\n"), (("--tokens", "1,2"), "5 end\n\n")]
+)
+def test_a_run_prints_its_prompt_then_new_tokens_as_text_or_else_as_numbers(
+    given: tuple[str, ...], shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any, on_token: Callable[[int, str], None], **__: Any) -> Any:
+        on_token(5, "")
+        on_token(7, "end")
+        return result(row("prefill", "q", "linear", 0, cycles=2), decode=0)
+
+    monkeypatch.setattr("bitsim.study.run", run)
+    main(["run", "tiny-b158", *given])
+    assert capsys.readouterr().out.startswith(f"{shown}by hand on ternary-ws-64x64 (7nm)")
+
+
+def test_tables_fill_160_columns_at_most(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("t", ["words", "n"], [["x" * 1000, 1]])
+    assert max(map(len, capsys.readouterr().out.splitlines())) == 160

@@ -12,7 +12,7 @@ import bitsim
 from bitsim.figures import result_figures
 from bitsim.figures.energy import UNITS, energy_figure, energy_parts
 from bitsim.figures.roofline import OPS_PER_MAC, roofline_figure, roofline_points, roofs_of
-from bitsim.figures.style import merged, percent
+from bitsim.figures.style import merged, percent, saved
 from bitsim.figures.time import OUTSIDE, time_bars, time_figure
 from bitsim.hw import load_chip
 from bitsim.model.operators import Phase
@@ -150,3 +150,17 @@ def test_a_chip_without_prices_still_gets_its_other_figures() -> None:
     assert "arithmetic" in result.priced
     assert "system" not in result.priced
     assert len(result_figures(result)) == 6
+
+
+def test_files_of_figures_do_not_say_when_they_were_made_and_have_the_resolution_that_is_asked_for() -> None:
+    def drawn() -> Figure:
+        return Figure(figsize=(2, 1))
+
+    document = saved(drawn(), "pdf")
+    assert document.startswith(b"%PDF")
+    assert b"CreationDate" not in document
+    for dpi in (50, 100):
+        image = saved(drawn(), "png", dpi=dpi)
+        width, height = (int.from_bytes(image[at : at + 4], "big") for at in (16, 20))  # of its header
+        assert (width, height) == (2 * dpi, dpi)
+        assert b"CreationDate" not in image

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bitsim
+from bitsim.errors import ConfigError
 from bitsim.figures.estimate_timeline import estimate_timeline
-from bitsim.figures.timeline import BITLINEAR, LAYERS, OPERATORS, STEPS, VECTOR, WIDE, Timeline
+from bitsim.figures.timeline import BITLINEAR, LAYERS, OPERATORS, STEPS, VECTOR, WIDE, Step, Timeline
 from bitsim.hw import load_chip
 from bitsim.results import Result
 from bitsim.results.rows import memory_bytes
+from bitsim.study import MatmulShape
 from tests.chips import chips_that_take
 
 Event = dict[str, Any]
@@ -169,3 +171,33 @@ def test_a_prompt_in_chunks_is_drawn_chunk_by_chunk() -> None:
     first = [event["args"]["shape"] for event in on(OPERATORS, events) if event["name"] == "q_proj"][::6]
     assert [shape.split()[0] for shape in first] == ["2", "2", "1"]
     assert sum(event["args"]["cycles"] for event in on(OPERATORS, events)) == result.cycles
+
+
+def test_half_of_the_events_draw_the_first_steps_and_half_the_last_whole_steps_each() -> None:
+    """Ten steps of 4 ns at 1 GHz, of 10 events each; 65 events: 32 for three of the first, 32 for three of the last."""
+    chip = load_chip(CHIP)
+    clock = chip.clock.model_copy(update=dict.fromkeys(("value", "low", "nominal", "high"), 1.0))
+    timeline = Timeline(chip.model_copy(update={"clock": clock}), most_events=65)
+    for _ in range(10):
+        timeline.add_step(Step("decode", cycles=4, events=10))
+    _, events = parsed(timeline)
+    assert [(event["name"], event["ts"], event["dur"]) for event in events] == [
+        ("decode 1", 0.0, 0.004), ("decode 2", 0.004, 0.004), ("decode 3", 0.008, 0.004),
+        ("4 decode steps not drawn", 0.012, 0.016),
+        ("decode 8", 0.028, 0.004), ("decode 9", 0.032, 0.004), ("decode 10", 0.036, 0.004),
+    ]  # fmt: skip
+    assert timeline.left_out == "4 of 10 decode steps between the first and the last ones are not drawn"
+
+
+def test_a_first_step_is_drawn_even_if_it_has_more_events_than_there_may_be() -> None:
+    timeline = Timeline(load_chip(CHIP), most_events=4)
+    for _ in range(2):
+        timeline.add_step(Step("decode", cycles=4, events=10))
+    _, events = parsed(timeline)
+    assert [event["name"] for event in events] == ["decode 1", "1 decode steps not drawn"]
+
+
+def test_matmuls_by_themselves_have_no_timeline() -> None:
+    matmuls = bitsim.estimate_matmuls([MatmulShape(name="a", m=1, k=8, n=8)], CHIP)
+    with pytest.raises(ConfigError, match=r"timeline of .*: expected an estimate, got a estimate without numerics"):
+        estimate_timeline("tiny-b158", matmuls)

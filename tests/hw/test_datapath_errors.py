@@ -7,6 +7,7 @@ import pytest
 from bitsim.datapath.registry import DATAPATHS
 from bitsim.errors import ConfigError
 from bitsim.hw import load_chip
+from bitsim.hw.datapaths.base import DatapathDescription
 from tests.hw.datapath_templates import CHIPS, TENSOR, TREE
 from tests.hw.impossible_datapaths import IMPOSSIBLE
 
@@ -139,3 +140,10 @@ def test_problems_are_reported_in_the_file_that_has_them(here: Path) -> None:
     missing = message(here, TREE.replace("like: ternary-ws-64x64\n", ""))
     keys = ("summary", "technology", "clock", "wide", "vector", "memory")
     assert missing == "\n".join(f"x.yaml:1: {key}: required key is missing" for key in keys)
+
+
+@pytest.mark.parametrize("name", ["unit", "macs_per_cycle", "text"])
+def test_a_kind_that_does_not_say_what_it_is_has_no_silent_answer(name: str) -> None:
+    bare = DatapathDescription(kind="bare", acc_bits=8)
+    with pytest.raises(NotImplementedError):
+        getattr(bare, name)()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bitsim.errors import ConfigError
-from bitsim.hw import load_chip, load_dram, load_technology
+from bitsim.hw import load_chip, load_dram, load_link, load_technology
 from bitsim.hw.gpu import load_gpu
 from bitsim.hw.source import Source
 
@@ -120,3 +120,13 @@ def test_a_technology_beside_a_parent_is_found_from_the_childs_folder_too(here: 
     (here / "base" / "tech.yaml").unlink()
     with pytest.raises(ConfigError, match=r"^child/\.\./base/chip\.yaml:3: technology: file not found"):
         load_chip("child/chip.yaml")
+
+
+def test_thirty_two_files_may_be_like_one_another(here: Path) -> None:
+    """nvlink, which is like no other, and files 1 to 31; one more is refused."""
+    for number in range(1, 33):
+        like = f"{number - 1}.yaml" if number > 1 else "nvlink"
+        (here / f"{number}.yaml").write_text(f"kind: link\nname: link{number}\nlike: {like}\n")
+    assert load_link("31.yaml").bandwidth == load_link("nvlink").bandwidth
+    with pytest.raises(ConfigError, match="expected at most 32 files that are like one another"):
+        load_link("32.yaml")

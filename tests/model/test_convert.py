@@ -20,7 +20,7 @@ from bitsim.model.footprint import linear_bits
 from bitsim.quant.layouts import packing
 from bitsim.quant.packing import pack_hf
 from tests.model.files.gguf_bytes import gguf_bytes, metadata, model_codes, model_tensors
-from tests.model.tiny_models import FLOAT_CONFIG, TINY, tiny_config, write_checkpoint
+from tests.model.tiny_models import CONFIG, FLOAT_CONFIG, TINY, tiny_config, write_checkpoint
 
 WAYS = [(file_format, name) for file_format, names in PACKINGS_OF.items() for name in names if name != "1bit"]
 RAGGED = {"linear_class": "bitlinear", "hidden_size": 5, "num_heads": 3, "num_kv_heads": 1, "head_dim": 2}
@@ -225,3 +225,16 @@ def test_gguf_py_reads_our_files(source, tmp_path):
                 values = gguf.dequantize(tensor.data, tensor.tensor_type)
                 np.testing.assert_array_equal(np.sign(values), model_codes()[tensor.name])
         assert reader.fields["general.architecture"].contents() == "bitnet-b1.58"
+
+
+@pytest.mark.parametrize(
+    ("linear_class", "scale"),
+    [("autobitlinear", 0.216796875), ("bitlinear", 1 / 0.216796875), ("b1", 0.1767578125)],
+)
+def test_random_linears_keep_the_variance_of_their_inputs(linear_class, scale):
+    """K = 32: two thirds of ternary codes are not 0, so that 1 / sqrt(32 x 2 / 3) keeps it; of binary ones all.
+
+    0.21651 and 0.17678, rounded to bfloat16, whose step is 2^-10 there: 222 and 181 steps. One class stores 1 / mean.
+    """
+    q = random_model(replace(CONFIG, linear_class=linear_class), 1).weights.layers[0].q
+    assert q.scale == np.float32(scale)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bitsim.errors import OperandError
+from bitsim.quant import repack
 from bitsim.quant.packing import TernaryWeight, bf16_to_f32, f32_to_bf16, pack_hf, unpack_hf
 
 shapes = st.tuples(st.integers(1, 21), st.integers(1, 13))
@@ -32,6 +33,28 @@ def test_all_81_bytes():
     for byte in set(range(256)) - set(valid):
         with pytest.raises(OperandError, match=rf"\[1, 2\].*code 3 in byte {byte:#04x}"):
             unpack_hf(np.array([[0, 0, 0], [0, 0, byte]], np.uint8), 8)
+
+
+@pytest.mark.parametrize("row", [0, 255, 256, 511, 512, 699])
+def test_code_3_is_found_in_the_first_and_the_last_row_of_many(row):
+    packed = np.zeros((700, 2), np.uint8)
+    packed[row, 1] = 0x30
+    with pytest.raises(OperandError, match=rf"\[{row}, 1\].*code 3 in byte 0x30"):
+        unpack_hf(packed, 2800)
+
+
+@pytest.mark.parametrize("block", [1, 20, 10**6])
+@pytest.mark.parametrize("n", [1, 3, 4, 5, 8, 11, 42])
+def test_rows_that_come_a_few_at_a_time_are_packed_as_the_whole_and_asked_for_once(n, block, monkeypatch):
+    monkeypatch.setattr(repack, "_BLOCK_CODES", block)
+    codes, asked = np.random.default_rng(n).integers(-1, 2, (n, 7)).astype(np.int8), []
+
+    def rows(low, high):
+        asked.extend(range(low, high))
+        return codes[low:high]
+
+    np.testing.assert_array_equal(repack.pack_hf_rows(rows, n, 7), pack_hf(codes))
+    assert sorted(asked) == list(range(n))
 
 
 def test_bytes_equal_transformers(layer):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reports.comparison import Row, RowError, labels_summary
+from reports.comparison import Row, RowError, labels_summary, notes, prints_as, worst_residual
 
 SHARED: dict[str, Any] = {"paper": "p", "location": "l", "unit": "J"}
 
@@ -76,3 +76,19 @@ def test_the_summary_counts_labels_and_names_the_worst_residual_of_each() -> Non
 def test_records_name_label_parameters_and_whether_the_row_is_reproduced() -> None:
     record = row("predicted", 2.0, 2.0, parameters=("a", "b")).record()
     assert (record["label"], record["parameters"], record["reproduced"]) == ("predicted", "a; b", True)
+
+
+def test_notes_are_joined_and_empty_ones_left_out() -> None:
+    assert notes("a", "", "b") == "a; b"
+    assert notes("", "") == ""
+
+
+def test_a_number_prints_as_another_if_it_rounds_to_its_digits() -> None:
+    assert prints_as(2.449, 2.4, 1)
+    assert not prints_as(2.451, 2.4, 1)
+
+
+def test_the_worst_residual_is_the_furthest_above_or_below_of_rows_that_have_both_numbers() -> None:
+    rows = [row("derived", 100.0, 103.0), row("derived", 100.0, 95.0), row("derived", None, 1.0)]
+    assert worst_residual(rows) is rows[1]
+    assert worst_residual(rows[2:]) is None

@@ -1,9 +1,17 @@
 """Memory, latency and throughput of b1.58: what is fitted, what is predicted, and what the paper's claims come to."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
 
+from bitsim.hw.gpu import load_gpu
+from bitsim.model.zoo import zoo_config
+from bitsim.parallel.devices import EVEN
+from bitsim.quant.recipes import recipe_named
+from bitsim.serving.roofline import Hosted, decode_time, prompt_time
 from reports.comparison import EARNED, labels_summary
-from reports.latency_2402_17764 import kernel_rows, latency_rows
+from reports.latency_2402_17764 import ONE, end_to_end_ms, kernel_rows, latency_rows
 from reports.memory_2402_17764 import memory_gb, memory_rows, runtime_gb_per_hidden
 from reports.throughput_2402_17764 import largest_batch, throughput_rows
 
@@ -63,3 +71,18 @@ def test_summaries_count_what_is_predicted_apart_from_what_is_fitted() -> None:
     counts = f"published rows: {labels.count('predicted')} predicted, {labels.count('fitted')} fitted\n"
     assert set(labels) == {"predicted", "fitted"}
     assert labels_summary(ROWS["memory"]).startswith(counts)
+
+
+@pytest.mark.parametrize("kind", ["bf16", "w2a8"])
+def test_a_published_run_is_a_prompt_and_64_tokens_each_with_the_context_that_it_has(kind: str) -> None:
+    config = zoo_config("bitnet-b158-2b4t")
+    if kind == "bf16":
+        config = replace(config, linear_class=None, weight_bits_per_weight=Fraction(16))
+    recipe = recipe_named(config.default_numerics)
+    hosted = Hosted(config=config, recipe=recipe, gpu=load_gpu("a100-40gb"), split=EVEN)
+
+    def token_s(context: int) -> float:
+        return float(decode_time(hosted, devices=ONE, batch=ONE, storage=16, first=context, last=context).total)
+
+    tokens_s = sum(token_s(512 + new) for new in range(1, 65))
+    assert end_to_end_ms(kind) == pytest.approx(1e3 * (float(prompt_time(hosted, ONE, 512).total) + tokens_s))

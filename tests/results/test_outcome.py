@@ -88,6 +88,40 @@ def test_a_repr_has_at_most_fifteen_lines_and_a_notebook_sees_a_table(kind: str)
     assert len(html) < 100_000
 
 
+def stored(headline: dict[str, Any], rows: int) -> StoredOutcome:
+    return StoredOutcome(
+        inputs={}, notes=("a note",), written_kind="run", written_title="a title", version="0",
+        written_headline=headline, written_assumed=({"constant": "c", "value": "1", "source": "s"},),
+        content={"t": [{"a": i} for i in range(rows)], "u": []},
+    )  # fmt: skip
+
+
+def test_a_repr_shows_the_first_eight_numbers_that_are_known() -> None:
+    headline = {"unknown": None} | {f"n{i}": i for i in range(12)}
+    assert repr(stored(headline, 0)).splitlines() == [
+        "<bitsim run: a title>",
+        *(f"  n{i}: {i}" for i in range(8)),
+        "  tables: t, u",
+        "  1 notes, 1 assumed constants",
+    ]
+    (title, *_) = repr(StoredOutcome(
+        inputs={}, notes=(), written_kind="run", written_title="x" * 200, version="0", written_headline={},
+        written_assumed=(), content={},
+    )).splitlines()  # fmt: skip
+    assert title == f"<bitsim run: {'x' * 93} ..."  # 110 characters
+    assert len(title) == 110
+
+
+def test_a_notebook_sees_twenty_rows_of_the_first_table_and_how_many_there_are() -> None:
+    html = stored({"n": 1, "unknown": None}, 25)._repr_html_()
+    assert "<summary>t: 20 of 25 rows; tables: t, u</summary>" in html
+    assert re.findall(r"<tr><td>(\d+)</td></tr>", html) == [str(i) for i in range(20)]
+    assert "<tr><th>n</th><td>1</td></tr>" in html
+    assert "unknown" not in html
+    assert "<summary>1 notes</summary><ul><li>a note</li></ul>" in html
+    assert "<summary>t: 3 of 3 rows" in stored({}, 3)._repr_html_()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_units_are_in_the_names_of_columns_and_headlines(kind: str) -> None:
     made = outcome(kind)

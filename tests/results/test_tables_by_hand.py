@@ -121,3 +121,16 @@ def test_counts_are_integers_and_no_booleans(value: object) -> None:
 
     with pytest.raises(ConfigError, match=f"n: expected an integer >= 1, got {value!r}"):
         check_count("n", value, 1)
+
+
+def test_what_is_assumed_of_leakage_is_listed_even_if_nothing_was_counted() -> None:
+    base = chip()
+    guessed = tuple(
+        row.model_copy(update={"leakage": row.leakage.model_copy(update={"evidence": "assumed", "source": "a guess"})})
+        for row in base.tech.sram
+    )
+    on = base.with_technology(base.tech.model_copy(update={"sram": guessed}))
+    quiet = row("prefill", "n", "norm", 0, cycles=2)
+    found = [constant for constant in result(quiet, on=on).assumed() if constant["source"] == "a guess"]
+    assert found
+    assert {constant["constant"].rpartition(".")[2] for constant in found} == {"leakage"}

@@ -62,14 +62,25 @@ def test_a_kernel_nobody_measured_borrows_and_says_that_it_is_assumed() -> None:
     assert borrowed.times == ()
 
 
-def test_times_faster_than_the_memory_are_refused_with_the_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("overhead_us", "us_per_row", "got"),
+    [(1.0, 1 / 4096, r"got 0\.999 us and 2\.7$"), (-5.0, 1 / 400, r"got -5\.01 us and 0\.264$")],
+)
+def test_times_faster_than_the_memory_and_negative_overheads_are_refused_with_the_numbers(
+    overhead_us: float, us_per_row: float, got: str, tmp_path: Path
+) -> None:
+    """4096 activations, and 1026 bytes for a row of two-bit weights with its output: 1555 bytes take 1 ns.
+
+    1 / 4096 us per row are 4202 bytes per ns, 2.7 times as fast, and 4096 bytes 0.001 us; 1 / 400 us: 410, and 0.01 us.
+    """
     file = tmp_path / "fast.yaml"
-    rows = "\n".join(f"    - {{n: {n}, k: 4096, time_us: {n / 4096}}}" for n in (4096, 8192, 16384))
+    sizes = (4096, 8192, 16384)
+    rows = "\n".join(f"    - {{n: {n}, k: 4096, time_us: {overhead_us + n * us_per_row}}}" for n in sizes)
     file.write_text(
         "kind: gpu_kernel\nname: fast\nlike: w2a8\n"
         f"calibration:\n  gpu: a100-40gb\n  source: s\n  evidence: assumed\n  rows:\n{rows}\n"
     )
-    with pytest.raises(ConfigError, match=r"fast\.yaml: calibration\.rows: .*efficiency <= 1 at 1555 GB/s, got"):
+    with pytest.raises(ConfigError, match=rf"fast\.yaml: calibration\.rows: .*efficiency <= 1 at 1555 GB/s, {got}"):
         calibrate(load_gpu_kernel(file))
 
 

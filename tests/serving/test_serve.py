@@ -1,6 +1,8 @@
 """Serving on GPUs against formulas written out by hand."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from bitsim.quant.recipes import recipe_named
 from bitsim.serving.hardware import room_of
 from bitsim.serving.kernels import calibrated
 from bitsim.serving.memory import kv_storage, needs_of
-from bitsim.serving.roofline import Hosted, decode_time, kernel_calls, overhead_s, prompt_time
+from bitsim.serving.roofline import Hosted, decode_time, kernel_calls, kernel_for, overhead_s, prompt_time
 from bitsim.serving.serve import ServeError, serve, serving_grid
 
 ONE = np.asarray(1.0)
@@ -96,6 +98,35 @@ def test_the_average_over_growing_contexts_is_the_mean_of_all_steps() -> None:
         return float(found.total)
 
     assert step(5, 24) == pytest.approx(sum(step(context, context) for context in range(5, 25)) / 20)
+
+
+def test_new_tokens_attend_the_whole_prompt_and_the_tokens_before_them() -> None:
+    """100 prompt and 3 new tokens: 101, 102 and 103 positions, 102 on average, of 2 x 4096 FP16 values in 32 layers."""
+    grid = serving_grid("llama-7b", "a100-80gb", devices=[1], batches=[1, 5], prompt=100, new_tokens=3)
+    moved = 2 * 2 * 32 * 4096 * 102
+    expected = moved / (calibrated("fp16").bandwidth_efficiency * 2039e9)
+    np.testing.assert_allclose(grid.parts_s["attention"], [[expected, 5 * expected]])
+
+
+def test_attention_of_new_tokens_takes_its_operations_where_arithmetic_is_slow() -> None:
+    """4 x 4096 operations per layer and attended position, of which there are 102 on average; 0.7 of the peak."""
+    gpu = load_gpu("a100-80gb")
+    slow = gpu.peaks["fp16"].model_copy(update={"nominal": 1e-3})  # 1e9 operations per second
+    gpu = gpu.model_copy(update={"peaks": gpu.peaks | {"fp16": slow}})
+    grid = serving_grid("llama-7b", gpu, devices=[1], batches=[1, 5], prompt=100, new_tokens=3)
+    expected = 4 * 4096 * 32 * 102 / (0.7 * 1e9)
+    np.testing.assert_allclose(grid.parts_s["attention"], [[expected, 5 * expected]])
+
+
+@pytest.mark.parametrize(
+    ("bits", "codes", "kernel"),
+    [(8, (-128, 127), "w2a8"), (5, (-8, 7), "w2a8"), (4, (-8, 7), "w2a4"), (4, (-7, 7), "w2a4"), (4, (0, 7), "w2a4"),
+     (4, (-9, 7), "fp4"), (4, (-8, 8), "fp4"), (4, (-12, 12), "fp4")],
+)  # fmt: skip
+def test_codes_that_four_bit_integers_have_run_on_their_kernel(bits: int, codes: tuple[int, int], kernel: str) -> None:
+    contract: Any = SimpleNamespace(activation_bits=bits, code_range=codes)
+    assert kernel_for(contract, zoo_config("bitnet-a48-7b")) == kernel
+    assert kernel_for(contract, zoo_config("llama-7b")) == "fp16"
 
 
 def test_time_is_never_below_bandwidth_or_peak_rate() -> None:

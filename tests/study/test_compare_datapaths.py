@@ -142,6 +142,14 @@ def test_narrowed_operands_are_legal_and_keep_their_order(
     assert rule == ""
 
 
+@pytest.mark.parametrize("values", [[-9, 0, 7], [-8, 0, 8], [-9, 8, 1]])
+def test_one_value_outside_of_what_is_legal_narrows_them_all(values: list[int]) -> None:
+    """Four bits: the upper ones of eight, so that -9 becomes -1 and 8 becomes 0."""
+    made, rule = narrowed(np.array([values], np.int8), (-8, 7), zero=True)
+    np.testing.assert_array_equal(made, [[value // 16 for value in values]])
+    assert rule == "upper 4 of 8 bits"
+
+
 def test_the_figure_is_png_and_pdf_and_repeatable() -> None:
     figures = comparison_figure(compared())
     assert figures["compare.png"].startswith(b"\x89PNG")

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import find, settings
+from hypothesis.errors import NoSuchExample
 
 import bitsim
 from bitsim.datapath.registry import build_datapath
@@ -67,6 +69,28 @@ def test_a_plan_of_many_tiles_that_reports_other_numbers_breaks_replay(between_t
     with pytest.raises(LawError, match="law 'replay'") as found:
         laws.replay(design_of(lambda *_: other), x, w, replayed=replayed)
     assert what in found.value.what
+
+
+def test_laws_of_a_chip_are_tried_up_to_three_more_than_twice_what_fills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 lanes and 256 trees: K up to 2 x 16 + 3; N only up to 17, for the sake of twins in Python; M up to 3."""
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "bitsim.testing.chips.hold", lambda law, operands, examples, always=(): drawn.update(x=operands)
+    )
+    for check in laws_of_chip("adder-tree-16x256", examples=1):
+        if check.name == laws.TWIN:
+            check.run()
+
+    def has(condition: Any) -> bool:
+        try:
+            find(drawn["x"], lambda pair: condition(*pair[0].shape, len(pair[1])), settings=settings(max_examples=400))
+        except NoSuchExample:
+            return False
+        return True
+
+    assert [has(lambda m, k, n, size=size: k == size) for size in (1, 33, 35, 36)] == [True] * 3 + [False]
+    assert [has(lambda m, k, n, size=size: n == size) for size in (1, 17, 18)] == [True, True, False]
+    assert [has(lambda m, k, n, size=size: m == size) for size in (1, 3, 4)] == [True, True, False]
 
 
 def test_what_says_nothing_about_a_chip_says_why() -> None:

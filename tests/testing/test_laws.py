@@ -138,3 +138,26 @@ def test_a_law_that_breaks_now_and_then_is_reported_as_such() -> None:
     moody = spoil("y", lambda y, x, w: calls.append(1) or y + (len(calls) % 7 == 3))
     with pytest.raises(LawError, match="not on every execution: check the law 'determinism'"):
         hold(law_of("exactness", moody), Takes(), examples=30)
+
+
+def test_what_is_not_a_number_equals_what_is_not_a_number_and_nothing_else() -> None:
+    def giving(*numbers: float) -> Any:
+        return design_of(lambda x_q, w: np.array(numbers).reshape(2, 2))
+
+    nan = float("nan")
+    laws.kernel_equals_twin(giving(1, nan, 3, 4), X, W, twin=giving(1, nan, 3, 4))
+    for got, expected in ((giving(1, nan, 3, 4), giving(1, 2, 3, 4)), (giving(1, 2, 3, 4), giving(1, nan, 3, 4))):
+        with pytest.raises(LawError, match=r"y\[0, 1\] \(1 of 4 outputs differ\)"):
+            laws.kernel_equals_twin(got, X, W, twin=expected)
+
+
+def test_both_first_overflows_must_be_told_and_be_the_same() -> None:
+    def at(first: Any) -> Any:
+        return spoil("first_overflow", lambda f, x, w: first)
+
+    law = laws.overflow_position
+    law(at((0, 1, 1)), X, W, reference=at((0, 1, 1)))
+    for got, expected in (((0, 1, 0), (0, 1, 1)), (None, (0, 1, 1)), ((0, 1, 1), None)):
+        with pytest.raises(LawError) as found:
+            law(at(got), X, W, reference=at(expected))
+        assert (found.value.expected, found.value.got) == (expected, got)

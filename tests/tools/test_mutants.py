@@ -1,12 +1,15 @@
 """`make mutants` on a toy package: what its tests check is caught, what they look away from survives."""
 
+import os
 import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tools.mutants import Mutant, MutantsError, Settings, drawn, run, score, sites
+from tools.imports import distances, files_of_tests, imports, likeliest_first
+from tools.mutant_tree import MutantsError, Tree
+from tools.mutants import Mutant, Settings, drawn, run, score, sites
 from tools.mutations import Mutation, mutations_of
 
 TOY = """def total(price: int = 2, pieces: int = 3) -> int:
@@ -34,6 +37,19 @@ def test_total():
 
 def test_forever():
     assert forever(2) == 0
+"""
+COMPILING = """from inspect import signature
+from pathlib import Path
+
+from reports.toy import prices
+
+
+def test_total():
+    kept = Path(prices.__file__).parent / "__pycache__/user.f.nbc"
+    made = " ".join(str(p.default) for p in signature(prices.total).parameters.values())
+    if not kept.exists():
+        kept.write_text(made)
+    assert kept.read_text() == "2 3"
 """
 SETTINGS = """tests:
   reports/toy: [toy_tests]
@@ -92,6 +108,22 @@ def test_errors_are_caught_survive_or_are_known_and_the_tree_is_as_before(toy: P
     assert len(said) == 1 + 3  # the tests without an error, then one line for each that was tried
 
 
+def test_errors_of_one_second_and_one_size_are_told_apart(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`* -> +` and `+ -> -` leave files of the same size, here also written at the same time."""
+    settings = Settings.read(toy / "mutants.yaml")
+    write = Path.write_text
+
+    def at_once(path: Path, text: str, **how: str) -> int:
+        size = write(path, text, **how)
+        os.utime(path, (10**9, 10**9))
+        return size
+
+    monkeypatch.setattr(Path, "write_text", at_once)
+    both = [mutant("price + 1 -> (1)", toy), mutant("* -> +", toy), mutant("+ -> -", toy)]
+    results = run(toy, settings, both, seed=1, processes=1, say=lambda line: None)
+    assert [outcome for _, outcome in results] == ["survived", "caught", "survived"]
+
+
 def test_tests_that_fail_without_an_error_say_nothing_about_one(toy: Path) -> None:
     (toy / "toy_tests/test_prices.py").write_text("def test_it():\n    assert False\n")
     with pytest.raises(MutantsError, match="reports/toy: toy_tests fail without any error"):
@@ -116,6 +148,49 @@ def test_a_seed_draws_the_same_errors_and_as_many_of_every_package() -> None:
     assert Counter(m.package for m in first) == {"large": 7, "small": 3}
     assert len(set(map(str, first))) == 10
     assert len(drawn(all_, 100, 7)) == 53
+    assert drawn({"large": all_["large"]}, 7, 7) == [m for m in first if m.package == "large"]
+
+
+def test_the_fewer_imports_lead_to_a_file_the_earlier_its_tests_run(tmp_path: Path) -> None:
+    for name, text in {
+        "a/__init__.py": "from a.core import sum_up\n",
+        "a/core.py": "",
+        "a/user.py": "def f():\n    from a import core\n",
+        "b/test_apart.py": "import json\n",
+        "b/test_by_two.py": "import a.user\n",
+        "b/test_package.py": "from a import sum_up\n",
+        "b/test_the_core.py": "",
+        "b/test_user.py": "from a.core import x\nfrom a.user import f\n",
+        "b/helpers.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    graph = imports(tmp_path, ["a", "b"])
+    assert distances(graph, "a/core.py") == {
+        "a/core.py": 0, "a/__init__.py": 1, "a/user.py": 1,
+        "b/test_user.py": 1, "b/test_package.py": 2, "b/test_by_two.py": 2,
+    }  # fmt: skip
+    tests = files_of_tests(tmp_path, ["b/test_by_two.py", "b"])
+    assert tests == [f"b/test_{name}.py" for name in ("by_two", "apart", "package", "the_core", "user")]
+    ordered = likeliest_first(tests, "a/core.py", graph)
+    assert ordered == [f"b/test_{name}.py" for name in ("the_core", "user", "by_two", "package", "apart")]
+
+
+def test_kernels_compiled_with_an_error_are_gone_after_it_and_the_others_are_back(toy: Path) -> None:
+    """The toy's kernel is a file that its test writes where there is none, and that must not say otherwise."""
+    cache = toy / "reports/toy/__pycache__"
+    (toy / "toy_tests/test_prices.py").write_text(COMPILING)
+    cache.mkdir()
+    (cache / "user.f.nbc").write_text("2 3")
+    (cache / "other.f.nbc").write_text("other")
+    (toy / "reports/toy/user.py").write_text("from reports.toy import prices\n")
+    tree = Tree(toy, toy.parent / "copy")
+    graph = imports(toy, ["reports", "toy_tests"])
+    mutation = mutant("2 -> (3)", toy).mutation
+    assert tree.outcome("reports/toy/prices.py", mutation, ["toy_tests"], graph, seed=1, limit_s=60) == "caught"
+    assert sorted((kept.name, kept.read_text()) for kept in (tree.path / cache.relative_to(toy)).glob("*.nbc")) == [
+        ("other.f.nbc", "other"), ("user.f.nbc", "2 3"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tools import derive_areas, derive_prices, measure_statistics
 TOOLS = Path(measure_statistics.__file__).parent
 RUN_HERE = {"derive_prices", "derive_areas", "measure_statistics"}
 PARTS_OF_TOOLS = {"study_units", "derive_tensor_cores"}  # imported by those above
-HERE_TOO = {"mutants", "mutations"}  # test_mutants.py
+HERE_TOO = {"mutants", "mutant_tree", "mutations", "imports"}  # test_mutants.py
 FOR_DOCS = {"write_reference", "draw_readme", "follow_guide"}  # tests/docs
 RUN_BY_MAKE = {"check_wheel", "smoke_versions"}  # `make wheel-check` and `make smoke-versions`, in .ci/run
 WITH_TORCH = {

@@ -197,6 +197,8 @@ def test_damaged_tensors_are_named(tmp_path):
     refused_with(rf"{Q}: type: expected ternary .* got Q4_0.*no multiple", random_blocks("Q4_0", shape))
     refused_with(f"{Q}: TQ2_0: expected K to be a multiple of 256, got 128", (kind, (9, 128), raw))
     refused_with(f"{Q}: expected sizes >= 1 and less", (kind, (1 << 30, 1 << 30), raw))
+    for shape_of_none in ((0, D), (D, 0)):
+        refused_with(f"{Q}: expected sizes >= 1 and less", (kind, shape_of_none, raw))
     refused_with(f"{Q}: expected 1 to 4 dimensions, got 0", (kind, (), raw))
     refused_with(rf"{Q}: block scales: expected finite numbers >= 0, got -0.5", linear(codes, "TQ2_0", -0.5))
     refused_with(rf"{Q}: block scales: expected finite numbers >= 0, got inf", linear(codes, "TQ2_0", np.inf))
