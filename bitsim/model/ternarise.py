@@ -20,6 +20,7 @@ from bitsim.quant.packing import Float32, Int8, unpack_hf_rows
 from bitsim.quant.repack import pack_hf_rows
 
 Ternarise = Literal["exact", "absmean"]
+_MAYBE_MASTER = "; master weights of BitLinear, which no file tells from others, need --ternarise absmean"
 _LOOKED_AT = 16  # rows of each matrix, before it is noticed
 _LEAST_BLOCK = 32  # of K: with shorter ones chance would do
 _BLOCK_VALUES = 1 << 17  # looked at together, so that they stay in a cache
@@ -33,11 +34,12 @@ def notes_on_floats(checkpoint: Checkpoint) -> tuple[str, ...]:
         return ()
     notes = (
         f"no quantised linears: the files' {checkpoint.packing} values are executed as floats, without quantisation of "
-        "activations",
+        "activations" + (_MAYBE_MASTER if checkpoint.path.is_dir() else ""),
     )
     weights = [weight for layer in checkpoint.weights.layers for weight in layer.linears()]
     floats = [weight for weight in weights if isinstance(weight, FloatWeight)]
-    if not all(_Patterns(one.stored, one.dtype).block_of(_LOOKED_AT, below=one.k + 1) for one in floats):
+    looked_at = (_Patterns(one.rows(0, _LOOKED_AT), "float32") for one in floats)
+    if not all(rows.block_of(_LOOKED_AT, below=rows.stored.shape[1] + 1) for rows in looked_at):
         return notes
     return (
         *notes,

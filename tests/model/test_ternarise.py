@@ -163,7 +163,8 @@ def test_what_is_ternary_is_not_ternarised(name, how, message):
 def test_floats_are_refused_by_name_and_shapes_have_nothing_to_ternarise(tmp_path):
     with pytest.raises(CheckpointError, match=r"--ternarise exact: layer 0, self_attn.q_proj: expected -s, 0 and \+s"):
         load_model("tiny-fp16", ternarise="exact")
-    assert not any("--ternarise" in note for note in load_model("tiny-fp16").notes)
+    assert not any("--ternarise exact" in note for note in load_model("tiny-fp16").notes)
+    assert any("need --ternarise absmean" in note for note in load_model("tiny-fp16").notes)
     assert any("executed as floats" in note for note in load_model("tiny-fp16").notes)
     with pytest.raises(ConfigError, match="--ternarise exact: a shape has no weights"):
         load_model("bitnet-b158-700m", ternarise="exact")

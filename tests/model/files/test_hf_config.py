@@ -167,6 +167,16 @@ def test_a_pattern_is_a_beginning_a_regex_or_an_end(module, pattern, kept):
     assert is_kept(module, [pattern]) is (module in kept)
 
 
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [("gemma3_text", "Gemma 3"), ("hgrn_bit", "HGRN"), ("hunyuan_v1_dense", "levels"), ("maple", "experts"),
+     ("minicpm4", "LongRoPE"), ("olmo", "custom code"), ("qwen3_5", "gated delta nets")],
+)  # fmt: skip
+def test_other_ternary_models_are_refused_in_words(kind, word):
+    with pytest.raises(CheckpointError, match=f"model_type: {kind}: a graph that is not executed .*{word}"):
+        from_hf({"model_type": kind}, PATH)
+
+
 def test_keys_that_change_no_number_are_listed():
     values = tiny_config() | {"is_bitnet_config": True, "rope_interleaved": False, "pretraining_tp": 1}
     values["quantization_config"] |= {"bits": 2, "rms_norm_eps": 1e-6, "group_size": 128}
