@@ -17,6 +17,7 @@ from bitsim.hw import load_chip
 from bitsim.results import Result
 from bitsim.results.rows import memory_bytes
 from bitsim.study import MatmulShape
+from bitsim.study.steps import Steps
 from tests.chips import chips_that_take
 
 Event = dict[str, Any]
@@ -201,3 +202,20 @@ def test_matmuls_by_themselves_have_no_timeline() -> None:
     matmuls = bitsim.estimate_matmuls([MatmulShape(name="a", m=1, k=8, n=8)], CHIP)
     with pytest.raises(ConfigError, match=r"timeline of .*: expected an estimate, got a estimate without numerics"):
         estimate_timeline("tiny-b158", matmuls)
+
+
+def test_decode_steps_that_are_not_drawn_are_not_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    placed: list[int] = []
+    operators = Steps.operators
+
+    def counted(self: Steps, phase: Any, tokens: int, context: int, *more: Any) -> Any:
+        placed.extend([context] * (phase == "decode"))
+        return operators(self, phase, tokens, context, *more)
+
+    result = bitsim.estimate("tiny-b158", CHIP, prefill=5, decode=40)
+    monkeypatch.setattr(Steps, "operators", counted)
+    _, events = parsed(estimate_timeline("tiny-b158", result, most_events=3000))
+    drawn = [int(e["name"].split()[1]) for e in on(STEPS, events) if e["name"].startswith("decode ")]
+    assert 2 <= len(drawn) < 40
+    assert (drawn[0], drawn[-1]) == (1, 40)
+    assert sorted(set(placed)) == [5 + number for number in drawn]
