@@ -44,9 +44,13 @@ def printed_by(script: str, *words: str) -> list[float]:
     return [float(word) for word in done.stdout.split()]
 
 
-def bench_file(path: Path) -> None:
+def bench_opening(path: Path) -> None:
     walls, cpus = zip(*(printed_by(OPEN, str(path)) for _ in range(3)), strict=True)
     print(f"{path.name:12} opens in     {min(walls):6.2f} s, {min(cpus):.2f} s of CPU on two threads (target 2 s)")
+
+
+def bench_file(path: Path) -> None:
+    bench_opening(path)
     (peak,) = printed_by(PEAK, str(path), CHIP)
     print(f"{path.name:12} decodes in   {peak / 2**20:6.2f} GiB at most (target 2 GB)")
 
@@ -122,6 +126,12 @@ def main() -> None:
             words = ["convert", MODEL, str(path), "--format", file_format, "--random-weights", "1"]
             subprocess.run([*BITSIM, *words], check=True)
             bench_file(path)
+        for packing in ("tq1_0", "i2_s"):
+            path = Path(folder) / f"{packing}.gguf"
+            words = ["convert", MODEL, str(path), "--format", "gguf", "--packing", packing, "--random-weights", "1"]
+            subprocess.run([*BITSIM, *words], check=True)
+            bench_opening(path)
+            path.unlink()
         bench_decode(files["hf"])
 
 

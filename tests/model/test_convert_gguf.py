@@ -61,12 +61,31 @@ def test_what_seldom_models_have_comes_back(tmp_path, changes):
             "no key of a GGUF file holds Yarn",
         ),
         ({"hidden_act": "gelu"}, "hidden_act: no key of a GGUF file holds gelu"),
-        ({"linear_norm_eps": 1e-6}, "norms in front of each linear"),
+        ({"linear_norm_eps": 1e-7}, r"norms in front of each linear .*one eps, 1e-05 .*these have 1e-07"),
     ],
 )
 def test_what_a_file_cannot_hold_is_refused(tmp_path, changes, match):
     with pytest.raises(CheckpointError, match=match):
         convert(source(tmp_path, **changes), tmp_path / "target.gguf", "gguf", "tq1_0")
+
+
+def test_norms_in_front_of_linears_come_back_and_change_the_logits(tmp_path):
+    model, rng = source(tmp_path, linear_norm_eps=1e-5), np.random.default_rng(4)
+    norms = [
+        {name: rng.uniform(0.5, 2, k).astype(np.float32) for name, _, k in model.config.linear_shapes()}
+        for _ in model.weights.layers
+    ]
+    layers = tuple(replace(layer, linear_norms=own) for layer, own in zip(model.weights.layers, norms, strict=True))
+    model = replace(model, weights=replace(model.weights, layers=layers))
+    convert(model, tmp_path / "target.gguf", "gguf", "i2_s")
+    there = load_checkpoint(tmp_path / "target.gguf")
+    assert there.config.linear_norm_eps == 1e-5
+    for layer, own in zip(there.weights.layers, norms, strict=True):
+        for name, values in own.items():
+            np.testing.assert_array_equal(layer.linear_norms[name], values)
+    got = logits_of(there, TOKENS)
+    np.testing.assert_array_equal(got, logits_of(model, TOKENS))
+    assert np.abs(got - logits_of(source(tmp_path), TOKENS)).max() > 1e-2
 
 
 def test_decoded_embeddings_are_written_as_floats(tmp_path):

@@ -14,9 +14,11 @@ Keys, after `<architecture>.`; all others with that prefix are refused, because 
 | `hidden_activation` | relu2 or silu |
 | `vocab_size` | must equal the rows of token_embd.weight |
 | `rope.scaling.finetuned`, `tensor_data_layout` | change nothing |
+| `pooling_type` | of an embedding model: pooling is not done, a note says so |
 
-Tensors say whether the head is tied (no output.weight), sub norms, norms of queries and keys and biases exist, and how
-the frequencies of RoPE are divided (rope_freqs.weight). Not in such a file, and decided as follows:
+Tensors say whether the head is tied (no output.weight), sub norms, norms of queries and keys and of each linear's input
+(attn_q_norm_in, ...) and biases exist, and how the frequencies of RoPE are divided (rope_freqs.weight). Not in such a
+file, and decided as follows:
 
 * **FFN activation**: `bitsim.hidden_act`, else `hidden_activation`, else what llama.cpp and its forks compute for the
   architecture: SILU, but squared ReLU for `bitnet-25` and `bitnet-b1.58`. For `bitnet` the caller may say otherwise:
@@ -99,9 +101,10 @@ _KNOWN = frozenset(
         "rope.scaling.finetuned",
         "hidden_activation",
         "tensor_data_layout",
+        "pooling_type",
     }
 )
-_IGNORED = ("rope.scaling.finetuned", "tensor_data_layout")
+_IGNORED = ("rope.scaling.finetuned", "tensor_data_layout", "pooling_type")
 _ROTATED = "its matmuls need a Hadamard transform and signs in front of them, which bitsim does not apply"
 
 
@@ -204,7 +207,7 @@ def from_gguf(file: GgufFile, hidden_act: HiddenAct | None = None) -> ModelConfi
     for key in ("attention.value_length", "rope.dimension_count"):
         if keys.integer(key, head_dim) != head_dim:
             raise keys.fail(keys.prefix + key, f"head_dim = {head_dim}")
-    vocab_size = embedding.shape[0]
+    vocab_size, eps = embedding.shape[0], keys.number("attention.layer_norm_rms_epsilon")
     if keys.integer("vocab_size", vocab_size) != vocab_size:
         raise keys.fail(f"{keys.prefix}vocab_size", f"the {vocab_size} rows of token_embd.weight")
     try:
@@ -219,7 +222,7 @@ def from_gguf(file: GgufFile, hidden_act: HiddenAct | None = None) -> ModelConfi
             vocab_size=vocab_size,
             max_position_embeddings=keys.integer("context_length", most=MAX_POSITIONS),
             rope_theta=keys.number("rope.freq_base", _USUAL_THETA),
-            rms_norm_eps=keys.number("attention.layer_norm_rms_epsilon"),
+            rms_norm_eps=eps,
             hidden_act=_hidden_act(keys, hidden_act),
             ffn="glu",
             sub_norms="blk.0.attn_sub_norm.weight" in tensors,
@@ -231,6 +234,7 @@ def from_gguf(file: GgufFile, hidden_act: HiddenAct | None = None) -> ModelConfi
             qk_norm="blk.0.attn_q_norm.weight" in tensors,
             attention_bias=_biases(file),
             mlp_bias="blk.0.ffn_down.bias" in tensors,
+            linear_norm_eps=eps if "blk.0.attn_q_norm_in.weight" in tensors else None,
             sliding_window=keys.integer("attention.sliding_window") if keys.has("attention.sliding_window") else None,
         )
     except ConfigError as error:
@@ -283,6 +287,13 @@ def _hidden_act(keys: _Keys, given: HiddenAct | None) -> HiddenAct:
     if own is not None and given not in (None, own):
         raise CheckpointError(f"{keys.file.path}: --hidden-act {given}: the file says {own}")
     return own or given or keys.architecture.act
+
+
+def pooling_note(file: GgufFile) -> tuple[str, ...]:
+    """What to know about an embedding model; nothing about others."""
+    if not _Keys(file).has("pooling_type"):
+        return ()
+    return ("an embedding model: its result is pooled from the last norm's outputs, which is not done here",)
 
 
 def activation_note(file: GgufFile, given: HiddenAct | None) -> tuple[str, ...]:

@@ -63,6 +63,8 @@ def norm_tensors(config: ModelConfig) -> list[tuple[str, int]]:
         names += [("attn_sub_norm", config.q_size), ("ffn_sub_norm", config.intermediate_size)]
     if config.qk_norm:
         names += [("attn_q_norm", config.head_dim), ("attn_k_norm", config.head_dim)]
+    if config.linear_norm_eps is not None:
+        names += [(f"{LINEARS[name]}_norm_in", k) for name, _, k in config.linear_shapes()]
     blocks = [(f"blk.{i}.{name}.weight", size) for i in range(config.num_layers) for name, size in names]
     return [*blocks, ("output_norm.weight", config.hidden_size)]
 
@@ -115,6 +117,9 @@ class _Reader:
             raise forced[0].fail(
                 f"expected one scale, as {CLASS_KEY} or {SCALES_KEY} says, got type {forced[0].kind} or several"
             )
+        if weight_only and CLASS_KEY in file.metadata:
+            said = file.metadata[CLASS_KEY]
+            raise CheckpointError(f"{file.path}: --ternarise exact: {CLASS_KEY}: the file says BitLinear ({said})")
         zeros = [
             name for name, linear in self._linears.items() if linear.scales.one is None and not linear.scales.several
         ]
@@ -219,6 +224,9 @@ class _Reader:
             down=linears["mlp.down_proj"],
             q_norm=self.vector(f"{at}attn_q_norm.weight") if config.qk_norm else None,
             k_norm=self.vector(f"{at}attn_k_norm.weight") if config.qk_norm else None,
+            linear_norms={}
+            if config.linear_norm_eps is None
+            else {name: self.vector(f"{at}{gguf}_norm_in.weight") for name, gguf in LINEARS.items()},
             biases={name: self.bias(f"{at}{gguf}.bias") for name, gguf in LINEARS.items() if config.biased(name)},
         )
 

@@ -156,8 +156,11 @@ def _check(config: ModelConfig) -> None:
         raise CheckpointError(f"rope_scaling: no key of a GGUF file holds {scaling}")
     if config.hidden_act not in ACTS:
         raise CheckpointError(f"hidden_act: no key of a GGUF file holds {config.hidden_act}")
-    if config.linear_norm_eps is not None:
-        raise CheckpointError("norms in front of each linear (use_rms_norm): no GGUF file holds them")
+    if config.linear_norm_eps not in (None, config.rms_norm_eps):
+        raise CheckpointError(
+            f"norms in front of each linear (use_rms_norm): a GGUF file has one eps, {config.rms_norm_eps} of all "
+            f"norms, these have {config.linear_norm_eps}"
+        )
 
 
 def _check_upstream(config: ModelConfig, packing: Packing) -> None:
@@ -192,6 +195,8 @@ def _tensors(config: ModelConfig, weights: ModelWeights, packing: Packing) -> It
         for name, norm in norms.items():
             if norm is not None:
                 yield _vector(f"blk.{i}.{name}.weight", norm)
+        for name, norm in layer.linear_norms.items():
+            yield _vector(f"blk.{i}.{LINEARS[name]}_norm_in.weight", norm)
         for name, bias in layer.biases.items():
             yield _vector(f"blk.{i}.{LINEARS[name]}.bias", bias)
     if weights.norm is not None:

@@ -279,6 +279,20 @@ def test_rope_scaling(tmp_path):
     refused(tmp_path, r"factors\[3\]", tensors=tensors | {"rope_freqs.weight": float_tensor(factors, "F32")})
 
 
+def test_a_file_that_says_bitlinear_is_not_taken_for_weight_only(tmp_path):
+    path = write(tmp_path, metadata(bitsim__linear_class="autobitlinear"))
+    with pytest.raises(CheckpointError, match=r"--ternarise exact: bitsim\.linear_class: the file says BitLinear"):
+        load_checkpoint(path, ternarise="exact")
+    with pytest.raises(CheckpointError, match=r"--ternarise absmean: expected a Hugging Face directory"):
+        load_checkpoint(path, ternarise="absmean")
+
+
+def test_embedding_models_say_what_is_not_done(tmp_path):
+    checkpoint = load_checkpoint(write(tmp_path, metadata(**{"bitnet-b1.58.pooling_type": 3})))
+    assert "bitnet-b1.58.pooling_type" in checkpoint.ignored
+    assert "pooled" in checkpoint.notes[0]
+
+
 def test_defaults_of_absent_keys(tmp_path):
     absent = {f"bitnet-b1.58.{key}": None for key in ("rope.freq_base", "attention.head_count_kv", "vocab_size")}
     tensors = model_tensors()

@@ -102,6 +102,8 @@ def test_embeddings_and_heads_of_float_blocks_are_decoded_by_rows(tmp_path, kind
         np.testing.assert_array_equal(matrix.rows(3, 11), want[3:11])
         np.testing.assert_array_equal(matrix.take(np.array([39, 0, 7])), want[[39, 0, 7]])
         assert matrix.bits == 8 * raw.size
+    note = load_checkpoint(write(tmp_path, tensors)).notes[-1]
+    assert note.startswith(f"values of token_embd.weight ({kind}) and output.weight ({kind}) are the file's; footprint")
     for at in (0, 2) if kind in ("Q4_K", "Q5_K") else (-2 if kind == "Q6_K" else 0,):
         bad = bytearray(tensors["output.weight"][2])
         bad[at : at + 2 if at != -2 else None] = struct.pack("<e", np.nan)
