@@ -209,7 +209,8 @@ def test_missing_and_sharded_files(tmp_path):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(tiny_config()))
     with pytest.raises(CheckpointError, match=r"model\.safetensors: can't be read"):
-        load_model(tmp_path)
+        load_checkpoint(tmp_path)
+    assert load_model(tmp_path).origin == "shape"
     (tmp_path / "model.safetensors.index.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"index\.json: weight_map"):
         load_model(tmp_path)

@@ -117,7 +117,15 @@ def expected() -> dict[str, Numbers]:
         "2402.17764": sizes("memory", 0) | sizes("latency", 1) | throughput,
         "2410.16144": cpu,
         "2411.04965": a48,
-        "2504.12285": {"cpu_time/value": 29},
+        "2504.12285": {
+            "cpu_time/value": 29,
+            "energy/rows/LLaMA 3.2 1B": 0.258,
+            "energy/rows/Gemma-3 1B": 0.186,
+            "energy/rows/Qwen2.5 1.5B": 0.347,
+            "energy/rows/SmolLM2 1.7B": 0.425,
+            "energy/rows/MiniCPM 2B": 0.649,
+            "energy/rows/BitNet b1.58 2B": 0.028,
+        },
         "bitnet-gpu": gpu,
         "hardware": {f"values/{key}/value": value for key, value in HARDWARE.items()},
     }
@@ -153,6 +161,7 @@ def test_published_numbers_have_their_unit_place_and_paper() -> None:
         ("2410.16144", "energy"): "J/token",
         ("2411.04965", "claims"): "ratio",
         ("2504.12285", "cpu_time"): "ms",
+        ("2504.12285", "energy"): "J",
     }
     table = published("2310.11453")["table_1"]
     assert table["columns"] == ["7nm MUL", "7nm ADD", "45nm MUL", "45nm ADD"]
