@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import numerics_option, output_options
+from bitsim.cli.options import numerics_option, output_options, storage_options
 from bitsim.cli.output import print_table, si
 from bitsim.cli.present import view_assumed_and_notes
 from bitsim.cli.terminal import echo
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 @click.option("--prompt", type=int, default=512, show_default=True, help="Prompt tokens per sequence.")
 @click.option("--new-tokens", type=int, default=512, show_default=True, help="New tokens per sequence.")
 @click.option("--batch", type=int, help="Sequences (default: the largest number that fits).")
-@click.option("--kv-bits", type=int, help="16, 8, 4 or 3 bits per key and value (default: the numerics', else 16).")
 @click.option("--link", help="What joins the devices, by name or YAML file (default: they wait for nothing, a bound).")
 @numerics_option
+@storage_options
 @output_options
 def command(model: str, link: str | None, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Serve MODEL: largest batch, tokens per second, latency and energy per token, and what limits them."""

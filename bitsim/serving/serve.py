@@ -14,8 +14,10 @@ from bitsim.hw.cpu import Cpu
 from bitsim.hw.gpu import Gpu, load_gpu
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.config import ModelConfig, Rounded
+from bitsim.model.footprint import FP16_BITS
 from bitsim.model.forward import check_numerics
 from bitsim.model.rounded import rounded
+from bitsim.model.variants import stored_as
 from bitsim.parallel.devices import EVEN, DeviceSplit
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import Recipe, recipe_named, with_kv
@@ -118,15 +120,19 @@ def serve(
     prompt: int = 512,
     new_tokens: int = 512,
     batch: int | None = None,
+    packing: str | None = None,
     kv_bits: int | None = None,
+    head_bits: int | None = None,
+    embedding_bits: int | None = None,
     numerics: str | None = None,
     split: DeviceSplit = EVEN,
 ) -> Serving:
     """Serve sequences of `prompt` and `new_tokens` tokens at `batch` (None: the largest that fits).
 
     `hardware`: GPUs, one CPU, or one chip, each with its own model of time: a roofline per kernel, one of the whole
-    token, or an estimate for each batch. `kv_bits`: 16, 8, 4 or 3; None takes what the numerics say, else 16. `split`:
-    how GPUs share the model. Raises `ConfigError` with the numbers if the model, or the batch, has no room.
+    token, or an estimate for each batch. `kv_bits`: 16, 8, 4 or 3; None takes what the numerics say, else 16.
+    `packing`, `head_bits`, `embedding_bits`: see `bitsim.model.variants`. `split`: how GPUs share the model. Raises
+    `ConfigError` with the numbers if the model, or the batch, has no room.
     """
     numbers = {"devices": devices, "prompt": prompt, "new_tokens": new_tokens, "batch": 1 if batch is None else batch}
     for name, value in numbers.items():
@@ -137,9 +143,12 @@ def serve(
         raise ServeError(f"{hardware.name}: expected one device without links; for several chips: bitsim parallel")
     recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
     model = rounded(model, recipe)
+    model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits)
     check_numerics(model.config, recipe)
     if isinstance(hardware, Gpu) and model.config.linear_class in get_args(Rounded):
         raise ServeError(f"numerics {recipe.name}: no GPU kernel with such weights is known; choose a CPU or a chip")
+    if isinstance(hardware, Gpu) and model.config.head_bits != FP16_BITS:
+        raise ServeError(f"head_bits {head_bits}: no GPU kernel with such a head is known; choose a CPU or a chip")
     storage, room = recipe.kv or 16, room_of(hardware)
     asked = _Asked(
         model=model, hardware=hardware, recipe=recipe, storage=storage, devices=devices, prompt=prompt,

@@ -163,3 +163,15 @@ def test_law_a_rounded_model_is_served_on_a_chip_as_it_is_estimated_and_on_no_gp
     assert found.inputs["model_sha256"] == whole.inputs["model_sha256"]
     with pytest.raises(ServeError, match="numerics w8a8: no GPU kernel with such weights is known"):
         serve("fp16-125m", "a100-80gb", numerics="w8a8")
+
+
+def test_narrower_heads_and_packings_leave_more_room_on_a_chip_and_are_unknown_to_gpus() -> None:
+    fewer = {"head_bits": 8, "embedding_bits": 8, "packing": "trits5_offset"}
+    plain, narrow = (serve("bitnet-b158-2b4t", "ternary-ws-64x64", batch=1, **more) for more in ({}, fewer))
+    config = zoo_config("bitnet-b158-2b4t")
+    assert plain.needs.embedding - narrow.needs.embedding == config.vocab_size * config.hidden_size
+    assert plain.needs.linears == config.linear_weights // 4
+    rows = sum(n * -(-k // 5) for _, n, k in config.linear_shapes())
+    assert narrow.needs.linears == config.num_layers * rows
+    with pytest.raises(ServeError, match="head_bits 8: no GPU kernel with such a head is known"):
+        serve("bitnet-b158-2b4t", "a100-80gb", head_bits=8)
