@@ -1,6 +1,6 @@
 """Text through the library `tokenizers`, which is imported when text is: an extra, for real models' vocabularies."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ MAX_TOKENIZER_BYTES = 1 << 28
 
 
 class LibraryTokenizer:
-    """Wraps a `tokenizers.Tokenizer`: `first` and `last` are ids that it does not add itself."""
+    """Wraps a `tokenizers.Tokenizer` of the file `path`: `first` and `last` are ids that it does not add itself."""
 
-    def __init__(self, inner: Any, *, first: Sequence[int] = (), last: Sequence[int] = ()) -> None:
-        self._inner, self._first, self._last = inner, list(first), list(last)
+    def __init__(self, inner: Any, path: Path, *, first: Sequence[int] = (), last: Sequence[int] = ()) -> None:
+        self._inner, self._path, self._first, self._last = inner, path, list(first), list(last)
 
     def encode(self, text: str) -> Tokens:
         """int64 ids of `text`, with the special tokens that the vocabulary's own rule adds.
@@ -28,7 +28,7 @@ class LibraryTokenizer:
             if not character.isspace() and not self._has(character):
                 at = text.index(character)
                 raise PromptError(f"prompt: character {at}, {character!r}: the vocabulary has no token for it")
-        return np.array([*self._first, *self._inner.encode(text).ids, *self._last], dtype=np.int64)
+        return np.array([*self._first, *self._ids(text), *self._last], dtype=np.int64)
 
     def _ordinary(self, text: str) -> str:
         """`text` without the tokens that are matched whole."""
@@ -39,13 +39,17 @@ class LibraryTokenizer:
 
     def _has(self, character: str) -> bool:
         """Whether all bytes of a character have tokens: the library leaves out those that have none."""
-        ids = self._inner.encode(character, add_special_tokens=False).ids
+        ids = self._ids(character, special=False)
         return bool(ids) and (character == "\ufffd" or "\ufffd" not in self.decode(ids))
 
     def decode(self, tokens: Tokens | list[int]) -> str:
         """The text of `tokens`, without special ones; bytes that are not UTF-8 become U+FFFD."""
-        text: str = self._inner.decode([int(token) for token in tokens])
+        text: str = asked(self._path, lambda: self._inner.decode([int(token) for token in tokens]))
         return text
+
+    def _ids(self, text: str, *, special: bool = True) -> list[int]:
+        ids: list[int] = asked(self._path, lambda: self._inner.encode(text, add_special_tokens=special).ids)
+        return ids
 
 
 def library() -> Any:
@@ -71,12 +75,17 @@ def from_json_file(path: Path) -> LibraryTokenizer:
         raise CheckpointError(f"{path}: {error}") from None
     except UnicodeDecodeError:
         raise CheckpointError(f"{path}: expected UTF-8 text") from None
-    return LibraryTokenizer(built(path, lambda: module.Tokenizer.from_str(text)))
+    return LibraryTokenizer(asked(path, lambda: module.Tokenizer.from_str(text)), path)
 
 
-def built(where: object, build: Any) -> Any:
-    """What `build()` returns. The library tells of bad input by plain exceptions; here they name the file."""
+def asked(path: Path, call: Callable[[], Any]) -> Any:
+    """What `call()` of the library returns; whatever it raises for a bad vocabulary is a `CheckpointError` of `path`.
+
+    It is written in Rust, whose panics come as an exception of their own beside Python's `Exception`.
+    """
     try:
-        return build()
-    except Exception as error:
-        raise CheckpointError(f"{where}: expected a vocabulary of the library tokenizers: {str(error)[:200]}") from None
+        return call()
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise CheckpointError(f"{path}: expected a vocabulary of the library tokenizers: {str(error)[:200]}") from None

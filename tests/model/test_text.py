@@ -12,6 +12,7 @@ import bitsim
 from bitsim.errors import BitsimError, CheckpointError, PromptError
 from bitsim.model.checkpoint import load_checkpoint, load_model
 from bitsim.model.files.gguf_vocabulary import GPT2_SPLIT, LLAMA3_SPLIT, QWEN2_SPLIT
+from bitsim.model.library_tokenizer import asked
 from bitsim.model.tokenizer import json_vocabulary, tokenizer
 from tests.model.files.gguf_bytes import VOCAB, gguf_bytes, key_value, metadata, model_tensors, text
 from tests.model.tiny_models import tiny_config, write_checkpoint
@@ -228,6 +229,29 @@ def test_damaged_vocabularies_are_read_or_refused(tmp_path, data):
         opened = load_checkpoint(path)
         if opened.vocabulary is not None:
             opened.vocabulary().decode(opened.vocabulary().encode("abc 12"))
+
+
+def test_panics_of_the_library_are_errors_of_the_file_and_nothing_else_is_caught(tmp_path):
+    def raising(error):
+        raise error
+
+    panic = type("PanicException", (BaseException,), {})  # as the library's Rust raises it
+    with pytest.raises(CheckpointError, match=r"x\.json: expected a vocabulary .*: no entry"):
+        asked(tmp_path / "x.json", lambda: raising(panic("no entry")))
+    for error in (KeyboardInterrupt, SystemExit):
+        with pytest.raises(error):
+            asked(tmp_path / "x.json", lambda error=error: raising(error()))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_damaged_tokenizer_json_is_read_or_refused(tmp_path, data):
+    raw = library_json().encode()
+    position, byte = data.draw(st.integers(0, len(raw) - 1)), data.draw(st.integers(0, 255))
+    (tmp_path / "tokenizer.json").write_bytes(raw[:position] + bytes([byte]) + raw[position + 1 :])
+    with suppress(BitsimError):
+        own = json_vocabulary(tmp_path)()
+        own.decode(own.encode("abc 12<bos>"))
 
 
 def test_empty_text_is_refused(tmp_path):

@@ -20,7 +20,7 @@ import numpy as np
 
 from bitsim.errors import CheckpointError
 from bitsim.model.files.gguf_file import GgufFile
-from bitsim.model.library_tokenizer import LibraryTokenizer, built, library
+from bitsim.model.library_tokenizer import LibraryTokenizer, asked, library
 from bitsim.model.tokenizer import Vocabulary
 
 _AT = "tokenizer.ggml."
@@ -80,12 +80,12 @@ def _tokenizer(file: GgufFile) -> LibraryTokenizer:
         if len(merge) != 2:
             raise CheckpointError(f"{file.path}: {_AT}merges[{i}]: expected two tokens, got {' '.join(merge)[:60]!r}")
     types = _types(file, len(tokens))
-    inner = built(file.path, lambda: _byte_level(module, ids, merges, splitting))
+    inner = asked(file.path, lambda: _byte_level(module, ids, merges, splitting))
     for kind, special in ((_CONTROL, True), (_USER_DEFINED, False)):
         some = [module.AddedToken(tokens[i], normalized=False, special=special) for i in np.flatnonzero(types == kind)]
         (inner.add_special_tokens if special else inner.add_tokens)(some)
     first = _added(file, "bos", len(tokens), default=splitting.bos)
-    return LibraryTokenizer(inner, first=first, last=_added(file, "eos", len(tokens), default=False))
+    return LibraryTokenizer(inner, file.path, first=first, last=_added(file, "eos", len(tokens), default=False))
 
 
 def _byte_level(module: Any, ids: dict[str, int], merges: list[tuple[str, ...]], splitting: Splitting) -> Any:
