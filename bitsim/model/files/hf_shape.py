@@ -113,8 +113,6 @@ def _sizes_only(values: Mapping[str, Any], path: Path, name: str) -> tuple[Model
         notes.append(f"model shape, assumed: hidden_act: {act} is counted as its tanh form")
         act = "gelu_pytorch_tanh"
     sizes["hidden_act"] = act
-    if not isinstance(values.get("sliding_window") or 1, int):
-        raise CheckpointError(f"{path}: sliding_window: expected null or an integer, got {values['sliding_window']!r}")
     sizes["rope_theta"] = _rope_theta(values)
     for key, default in (("tie_word_embeddings", TIED_BY_DEFAULT[kind]), ("head_dim", HEAD_DIM.get(kind))):
         if sizes.get(key) is None and default is not None:
@@ -126,9 +124,18 @@ def _sizes_only(values: Mapping[str, Any], path: Path, name: str) -> tuple[Model
         notes.append(f"model shape, not modelled: {kind}: {_IMPLIED[kind]}")
     aside = [key for key in values if key not in (*_SIZES, *_NO_WORK) and not key.endswith("_token_id")]
     notes += [f"model shape, not modelled: {key} = {str(values[key])[:80]}" for key in aside if values[key]]
-    window = values.get("sliding_window") if values.get("use_sliding_window") is not False else None
     config = from_hf(sizes, path, name)
-    return replace(config, sliding_window=window, qk_norm=kind in _QK_NORM), tuple(notes)
+    return replace(config, sliding_window=_window(values, path), qk_norm=kind in _QK_NORM), tuple(notes)
+
+
+def _window(values: Mapping[str, Any], path: Path) -> int | None:
+    """The sliding window, unless it is switched off."""
+    window = values.get("sliding_window")
+    if window is None or values.get("use_sliding_window") is False:
+        return None
+    if not isinstance(window, int) or isinstance(window, bool) or not 0 < window < 1 << 31:
+        raise CheckpointError(f"{path}: sliding_window: expected null or a positive integer, got {str(window)[:60]}")
+    return window
 
 
 def _rope_theta(values: Mapping[str, Any]) -> Any:

@@ -1,10 +1,13 @@
 """Shapes from a config.json alone: the sizes are those of the published model, and what is set aside is said."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bitsim.errors import CheckpointError, ConfigError
 from bitsim.model.checkpoint import Model, load_model
@@ -67,8 +70,8 @@ def test_a_config_json_is_the_published_shape_under_its_own_name(tmp_path: Path)
     for values, name in ((FALCON, "falcon3-3b"), (LLAMA_3_2, "llama-3.2-1b"), (QWEN, "qwen2.5-1.5b")):
         assert load_model(written(tmp_path / "own", values)).config.digest == zoo_config(name).digest
     path = written(tmp_path / "my-falcon", FALCON)
-    for given in (path, str(path), path.parent, f"{path.parent}/"):
-        model = load_model(given)
+    for place in (path, str(path), path.parent, f"{path.parent}/"):
+        model = load_model(place)
         assert (model.name, model.weights, model.origin) == ("my-falcon", None, "shape")
         assert model.config.digest == zoo_config("falcon3-3b").digest
         assert model.notes == (f"model shape from {path}; the model has no weights",)
@@ -116,6 +119,7 @@ def test_every_type_that_is_listed_can_be_read(tmp_path: Path) -> None:
     [
         ({"model_type": "gpt2", "n_embd": 768}, "model_type: expected one of "),
         (QWEN | {"hidden_size": 1.5}, "hidden_size: expected a positive integer, got 1.5"),
+        (GEMMA | {"sliding_window": False}, "sliding_window: expected null or a positive integer, got False"),
         (QWEN | {"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantization_config"),
         ({"text_config": {"model_type": "t5"}}, "model_type: expected one of .*, got 't5'; or write a YAML shape"),
         ({"text_config": 5}, "model_type: expected one of .*, got None"),
@@ -159,3 +163,21 @@ def test_a_yaml_shape_like_one_of_the_zoo_has_its_own_name_and_hash(tmp_path: Pa
     assert isinstance(deep, Model)
     assert (deep.name, deep.config.num_layers, base.config.num_layers) == ("deep", 20, 16)
     assert deep.digest != base.digest
+
+
+KEYS = (*GEMMA, *QWEN, "rope_scaling", "layer_norm_eps", "text_config", "head_dim")
+ODD = st.one_of(
+    *(st.none(), st.booleans(), st.integers(-3, 1 << 40), st.floats(allow_nan=False, allow_infinity=False)),
+    *(st.text(max_size=6), st.lists(st.integers(0, 3), max_size=2)),
+    st.dictionaries(st.sampled_from(["rope_theta", "full_attention"]), st.integers(0, 9)),
+)
+
+
+@given(
+    base=st.sampled_from([GEMMA, QWEN, FALCON, {"text_config": GEMMA}]),
+    changes=st.dictionaries(st.sampled_from(KEYS), ODD, max_size=3),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_law_no_config_json_is_a_traceback(tmp_path: Path, base: dict[str, Any], changes: dict[str, Any]) -> None:
+    with suppress(CheckpointError):
+        assert load_model(written(tmp_path / "own", base | changes)).weights is None
