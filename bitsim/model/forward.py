@@ -221,8 +221,9 @@ class _Step:
         q, k = rotate(q, self._cos, self._sin), rotate(k, self._cos, self._sin)
         self.vector("kv_write")
         keys, values = self.cache.append(layer, k, v)
-        blocks = range(0, self.tokens, self._block)
-        y = np.concatenate([self._attend(q[:, i : i + self._block], keys, values, self._past + i) for i in blocks], 1)
+        starts = range(0, self.tokens, self._block)
+        blocks = [self._attend(q[:, i : i + self._block], keys, values, self._past + i) for i in starts]
+        y = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
         y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
         if config.sub_norms:
             y = self.norm("attn_sub_norm", y, w.attn_sub_norm)

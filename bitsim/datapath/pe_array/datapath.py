@@ -254,7 +254,8 @@ class PEArray(CountedDatapath[PEArraySpec]):
         tiling = self.tiling(m, weights.k, weights.n)
         bits = acts if acts.dtype == np.uint16 else acts.view(np.uint8)
         axis = -2 if tiling.weight_stationary else -1
-        passing = sum(stream_toggles(bits[..., piece], axis) for piece in slices(weights.pieces))
+        pieces = [bits] if len(weights.pieces) == 1 else [bits[..., piece] for piece in slices(weights.pieces)]
+        passing = sum(stream_toggles(piece, axis) for piece in pieces)
         passes = 1 if tiling.weight_stationary else self.spec.rows * tiling.m_tiles
         counts = {
             "reg.act.toggle": self.spec.cols * tiling.n_tiles * passing,
