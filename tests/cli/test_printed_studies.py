@@ -202,7 +202,7 @@ def test_steps_on_devices_are_printed_with_units_and_those_without_room_are_name
         rest |= {"devices": devices, "tensor": 2, "pipeline": devices // 2, "sync": sync, "time_s": 5e-3}
         rest |= {"speed_up": 1.625, "compute_s": 4e-3, "communication_s": 1e-3, "bubble_share": 0.254, "messages": 1200}
         rest |= {"bytes": 34_560_000, "communication_j": 2e-6, "sync_calls": 4800, "sync_s": 7e-6, "layers": (3, 3)}
-        return Step(**(rest | {"stored_bytes": stored, "dram_bytes": 1_000_000}))
+        return Step(**(rest | {"stored_bytes": stored, "dram_bytes": 1_000_000, "layers": (12,)}))
 
     study = Parallel(
         inputs={"model": "m"}, notes=("a note",), chip=chip(), link=load_link("nvlink"), phase="decode", tokens=1,

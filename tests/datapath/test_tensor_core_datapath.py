@@ -61,6 +61,12 @@ def test_row_tiles_share_each_dequantisation_and_units_each_fetch_of_activations
     assert events["regfile.read_bits"] == instructions * fragments + 2 * events["dequant.int8"]
 
 
+def test_a_unit_holds_its_row_tiles_their_sums_and_weights_packed_and_dequantised() -> None:
+    """Two tiles of 16 x 32 int8 and 16 x 8 int32 are 16 384 bits; 32 x 8 weights of 8 bits, and of 2 if ternary."""
+    assert cores(INT8).parts() == {"mma.ampere_int8_acc32.mac": 3 * 512, "regfile.bit": 3 * (16_384 + 256 * (8 + 2))}
+    assert cores(INT8, weights="full").parts()["regfile.bit"] == 3 * (16_384 + 256 * 8)
+
+
 def test_weights_in_the_format_are_not_dequantised() -> None:
     datapath = cores(INT8, weights="full")
     assert datapath.weight_range == (-128, 127)

@@ -8,6 +8,7 @@ import pytest
 
 import bitsim
 from bitsim.datapath.tensor_core import float_formats
+from bitsim.datapath.tensor_core.blocks import codes_and_scales, scaled_words
 from bitsim.datapath.tensor_core.float_formats import BF16, E2M1, E4M3, E5M2, FP16, FP32, TF32, UE4M3, UE8M0, decode
 from bitsim.datapath.tensor_core.reference import unpack
 
@@ -110,3 +111,16 @@ def test_every_pair_of_scales(fmt: str, scale_format: float_formats.FloatFormat,
     want = np.where(too_large, np.nextafter(nearest, np.float32(0)), nearest) + np.float32(0)
     got = bitsim.mma(a, b, np.zeros((256, 256), np.uint32), "blackwell", fmt, scale_a=scale_a, scale_b=scale_b)
     np.testing.assert_array_equal(got, np.where(np.isnan(want), np.uint32(0x7FFFFFFF), want.view(np.uint32)))
+
+
+@pytest.mark.parametrize(("name", "code"), [("mxe4m3", 0xFF), ("mxe5m2", 0xFF), ("mxf4", 0xFF), ("nvf4", 0x7F)])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_block_with_a_number_that_is_not_finite_has_the_scale_nan(name: str, code: int, value: float) -> None:
+    """NaN is 0xFF in UE8M0 (OCP MX 1.0) and 0x7F in UE4M3, whose sign bit is unused."""
+    fmt = float_formats.OPERAND_FORMATS[name]
+    assert fmt.scale is not None
+    values = np.ones((2, 2 * fmt.scale_block), np.float32)
+    values[1, 3] = value
+    _, scales = codes_and_scales(scaled_words(values, fmt), fmt)
+    assert scales[1, 0] == code
+    assert np.isnan(decode(scales, fmt.scale).value).tolist() == [[False, False], [True, False]]

@@ -72,6 +72,7 @@ def test_exp_of_nan_is_nan() -> None:
 @given(st.floats(2.0**-1022, 2.0**1023))
 @example(1.0)
 @example(math.sqrt(0.5))
+@example(math.sqrt(0.5) * 2.0**32)  # of all such powers the one at which both sides of the seam differ
 @example(math.nextafter(math.sqrt(0.5), 0))
 @example(math.nextafter(1, 2))
 @example(math.nextafter(1, 0))

@@ -14,7 +14,7 @@ SMALL, CHIP = "bitnet-125m", "ternary-ws-64x64"
 def step(devices: int, time_s: float, stored: int) -> Step:
     rest: dict[str, Any] = dict.fromkeys(Step.__dataclass_fields__, 0)
     rest |= {"devices": devices, "sync": "grouped", "time_s": time_s, "speed_up": 8 / time_s}
-    return Step(**(rest | {"stored_bytes": stored, "dram_bytes": 100}))
+    return Step(**(rest | {"stored_bytes": stored, "dram_bytes": 100, "layers": (12,)}))
 
 
 def study(*steps: Step) -> Parallel:

@@ -95,6 +95,7 @@ def test_lists_are_thinned_to_a_number_of_shapes_and_say_so(lengths: list[int], 
     assert shapes <= most_shapes or [len(sizes) for sizes, _ in found] == [1, 1, 1]
     for length, (sizes, cut) in zip(lengths, found, strict=True):
         assert (cut == "") == (len(sizes) == length)
+        assert sizes[0] == length  # the largest one, of at least one
 
 
 HUGE = [
