@@ -103,7 +103,7 @@ HUGE = [
     (("estimate", "tiny-b158", "--prefill", "1000000000000", "--beyond-capacity"), "counts beyond 63 bits"),
     (("estimate", "tiny-b158", "--batch", "1000000000000", "--beyond-capacity"), "counts beyond 63 bits"),
     (("estimate", "tiny-b158", "--prefill", "1000000000", "--chunk", "1", "--beyond-capacity"), "1,000,000,000 steps"),
-    (("parallel", "bitnet-125m", "--devices", "1000000007"), "no tensor x pipeline = 1000000007 divides"),
+    (("parallel", "bitnet-125m", "--devices", "1000000007"), "no tensor x pipeline = 1000000007 has a tensor degree"),
     (("parallel", "bitnet-125m", "--devices", "2", "--batch", "1000000000000000"), "counts beyond 63 bits"),
 ]
 
