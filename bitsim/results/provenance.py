@@ -60,6 +60,11 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
         in_papers = " by the arithmetic convention" if narrow else ""
         notes.append(f"4-bit activation codes {occupied}are priced as INT8{in_papers}")
     notes += [f"vector unit, assumed: {what}" for what in sorted({c.assumed for c in recipe.contracts} - {""})]
+    if recipe.wide is not None:
+        notes.append(
+            f"attention and head on the wide datapath in integers of {recipe.wide.bits} bits ({recipe.wide.name}): "
+            f"keys and values {recipe.kv.name if recipe.kv else 'none'}, head in {config.head_bits} bits"
+        )
     if recipe.kv is not None:
         notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
     if model.origin == "random":
