@@ -17,10 +17,11 @@ from bitsim.quant.recipes import recipe_named
 
 @cache
 def takes(chip: str, model: str) -> bool:
-    """Whether the chip's BitLinear has codes for the model's weights and activations, by what both declare."""
-    spec, config = load_chip(chip).bitlinear, load_model(model).config
+    """Whether the chip's datapaths have codes for the model's weights and activations, by what both declare."""
+    loaded, config = load_chip(chip), load_model(model).config
+    spec = loaded.bitlinear
     if not config.quantised:
-        return True
+        return loaded.wide.wide_bits is None
     widest = max(contract.activation_bits for contract in recipe_named(config.default_numerics).contracts)
     return widest <= spec.widest_act and (config.binary or spec.zero_weights)
 

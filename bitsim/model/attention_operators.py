@@ -16,8 +16,7 @@ QUERY_CODES, SHARE_CODES = "self_attn.q_codes", "self_attn.share_codes"
 def attend(step: Step, layer: int) -> Iterator[Operator]:
     """Keys and values are stored, then each block of new tokens attends all positions up to its own last one.
 
-    With an integer wide datapath, queries and probabilities are quantised for it; keys and values are the cache's codes.
-
+    For an integer wide datapath, queries and probabilities are quantised; keys and values are the cache's codes.
     Products of a token with later tokens of its own block are computed, and masked.
     """
     yield _kv_write(step, layer)

@@ -31,7 +31,7 @@ class Executor(Protocol):
         """
 
     def wide_codes(self, op: Operator, a: Int8, b: Int8 | ScaledIntegers) -> Sums:
-        """As `wide` of codes: int8 `a` (R, M, K) times int8 (S, N, K) or the head's integers -> their sums (R, M, N)."""
+        """As `wide` of codes: int8 `a` (R, M, K) times int8 (S, N, K) or a head's integers -> sums (R, M, N)."""
 
     def vector(self, op: Operator) -> None:
         """Every operator that is not a matmul: vector unit, KV cache, embedding. The model computes its values."""

@@ -8,7 +8,6 @@ rows or masked positions stand beside it.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -297,4 +296,3 @@ def activate(x: Float32, act: HiddenAct) -> Float32:
     if act == "gelu_tanh":
         return gelu_tanh(x)
     return gated(x, np.float32(1 if act == "silu" else 1.702))
-

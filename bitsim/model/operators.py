@@ -41,8 +41,8 @@ class Tensor:
     * `values`: how many this operator reads or writes. `alive`: how many of them exist at a time, which decides where
       they are kept: all of a tensor that is read after it is complete, one head's of those that are made and used up
       head by head.
-    * `form`: "codes" as the BitLinear datapath takes them, "wide_codes" as an integer wide datapath does, or "values" of
-      the vector unit.
+    * `form`: "codes" as the BitLinear datapath takes them, "wide_codes" as an integer wide datapath does, or "values"
+      of the vector unit.
     """
 
     name: str

@@ -92,7 +92,8 @@ class IntegerProducts:
     def head(self, x: Float32, weight: FloatWeight) -> Float32:
         assert isinstance(weight, ScaledIntegers)
         codes, s = self._quantise("lm_head.quantise", x)
-        return self._product("lm_head", codes[None], weight)[0] * (s * weight.scales[:, 0])
+        logits: Float32 = self._product("lm_head", codes[None], weight)[0] * (s * weight.scales[:, 0])
+        return logits
 
     def _by_position(self, steps: Float32, context: int, heads: int) -> Float32:
         """Of each query head, the steps of the keys or values that it attends: (heads, 1, context)."""

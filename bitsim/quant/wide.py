@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitsim.errors import OperandError
 from bitsim.quant.base import Float32, Int8, check_activations
 from bitsim.quant.kv import KV_FORMATS, KVFormat
 
@@ -55,7 +54,8 @@ class WideContract:
 
 def codes_of(values: Float32, steps: Float32) -> Int8:
     """The codes that `values` were read back from: `f32(code * step)`, "centred"; exact, int8 of the same shape."""
-    return np.rint(values / steps).astype(np.int8)
+    codes: Int8 = np.rint(values / steps).astype(np.int8)
+    return codes
 
 
 _SOURCE = (

@@ -105,9 +105,7 @@ class Placement:
         self.chip = chip
         self.bitlinear: Datapath = build_datapath(chip.bitlinear)
         self.wide: Datapath = build_datapath(chip.wide)
-        self.homes = Homes(
-            memory=chip.memory, code_bits=self.bitlinear.act_bits, wide_bits=self.wide.act_bits
-        )
+        self.homes = Homes(memory=chip.memory, code_bits=self.bitlinear.act_bits, wide_bits=self.wide.act_bits)
         calls = None if chip.host is None or chip.host.calls is None else Calls(chip, chip.host.calls)
         self.goal = plain_goal(chip) if goal is None else goal
         self._places: dict[tuple[object, ...], Placed] = {}

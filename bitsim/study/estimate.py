@@ -13,7 +13,7 @@ from bitsim.model.footprint import Footprint, footprint
 from bitsim.model.forward import check_numerics
 from bitsim.model.generate import chunks
 from bitsim.results.ledger import OperatorLedger
-from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
+from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on, wide_inputs
 from bitsim.results.result import Result
 from bitsim.results.setup import Causal, PromptLogits, Scheduling, Workload
 from bitsim.schedule import ASSUMPTIONS, Objective, Placement
@@ -96,6 +96,7 @@ def estimate(
         chip=chip,
         rows=tuple(at_layer(row, i) for row, i in all_layers(ledger.rows(), config.num_layers, lambda row: row.layer)),
         inputs=inputs_of(model, chip, numerics=recipe.name)
+        | wide_inputs(recipe)
         | {"prefill": prefill, "decode": decode, "batch": batch, "merge_heads": merge_heads}
         | {"causal": workload.causal, "logits": logits}
         | {"packing": packing, "kv_bits": kv_bits, "head_bits": head_bits, "embedding_bits": embedding_bits}

@@ -37,8 +37,9 @@ class ChipExecutor:
     by kind of operator whose dear toggles were not counted on all output columns, on how many they were, of how many.
     `deviations`: by kind of operator, how far the sums of a BitLinear datapath that is not exact were off.
 
-    Values of BitLinear, and of an integer wide datapath, are always the datapath's. Values of other wide matmuls are the contract's float32 (`wide="float32"`) or
-    the wide datapath's (`wide="datapath"`); their events are those of the datapath on the real operands either way.
+    Values of BitLinear, and of an integer wide datapath, are always the datapath's. Values of other wide matmuls are
+    the contract's float32 (`wide="float32"`) or the wide datapath's (`wide="datapath"`); their events are those of the
+    datapath on the real operands either way.
     `on_operator` is called with each execution of an operator and its place.
     """
 

@@ -14,7 +14,7 @@ from bitsim.quant.wide import WIDE_CONTRACTS
 
 def executed_as(
     model: Model,
-    chip: Chip,
+    chip: Chip | None,
     *,
     numerics: str | None = None,
     packing: str | None = None,
@@ -23,7 +23,7 @@ def executed_as(
     embedding_bits: int | None = None,
     experts: Experts | None = None,
 ) -> tuple[Model, Recipe]:
-    """`model` and the recipe that executes it; None: as the model's own numerics and storage say.
+    """`model` and the recipe that executes it; None: as the model's own numerics and storage say, and on no chip.
 
     On a chip whose wide datapath multiplies integers, attention and head become codes of its width: the recipe names
     the contract, keys and values are kept in its format and the head in its bits unless fewer are asked for. Raises
@@ -31,7 +31,7 @@ def executed_as(
     """
     recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
     model = rounded(model, recipe)
-    if chip.wide.wide_bits is not None:
+    if chip is not None and chip.wide.wide_bits is not None:
         recipe = _in_integers(model, chip, recipe, kv_bits, experts)
         head_bits = _head_bits(model, chip, head_bits)
     model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits)

@@ -12,7 +12,7 @@ from bitsim.model.footprint import footprint
 from bitsim.model.generate import chunks, generate
 from bitsim.model.tokenizer import ByteTokenizer, Tokenizer, tokenizer
 from bitsim.quant.kv import KVStorage
-from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
+from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on, wide_inputs
 from bitsim.results.result import Result
 from bitsim.results.setup import Causal, Execution, PromptLogits, Scheduling, Wide, Workload, check_count
 from bitsim.schedule import Objective
@@ -128,6 +128,7 @@ def run(
         chip=chip,
         rows=executor.ledger.rows(),
         inputs=inputs_of(model, chip, numerics=recipe.name)
+        | wide_inputs(recipe)
         | {"wide": wide, "toggles": toggles, "seed": seed, "temperature": temperature, "objective": objective}
         | {"packing": packing, "kv_bits": kv_bits, "head_bits": head_bits, "embedding_bits": embedding_bits}
         | {"chunk": chunk, "causal": causal, "logits": logits, "random_weights": random_weights},

@@ -114,7 +114,7 @@ class DatapathDescription(Described):
     def not_wide(self) -> PydanticCustomError:
         """Why this description can't be a chip's `wide`."""
         return problem(
-            "must multiply floating-point numbers or wide integers, as pe_array and tensor_core do: attention multiplies "
+            "must multiply floats or integers of several bits, as pe_array and tensor_core can: attention multiplies "
             f"activations by activations (got {self.kind!r})",
             key="kind",
         )
