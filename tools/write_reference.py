@@ -173,7 +173,7 @@ def chip_page() -> str:
     for path, model in below(Chip, ""):
         parts += [f"## `{path}`", first_line(model), keys(model)]
     parts += ["## Constants", first_line(Constant), keys(Constant)]
-    parts += ["## Datapaths", "`wide` must compute in floating point."]
+    parts += ["## Datapaths", "`wide` multiplies floats, or integers of several bits: PE arrays of INT8, tensor cores of INT8 or INT4 with full weights ([numerics](../numerics.md#attention-and-head-in-integers))."]
     for kind in sorted(kinds, key=lambda model: str(get_args(model.model_fields["kind"].annotation)[0])):
         (name,) = get_args(kind.model_fields["kind"].annotation)
         parts += [f"### `{name}`", first_line(kind), keys(kind)]
