@@ -23,7 +23,14 @@ from bitsim.model.operators import Operator, Phase
 from bitsim.model.rotary import rotary_table, rotate
 from bitsim.model.step import Logits
 from bitsim.model.weights import FloatWeight, IntegerWeight, LayerWeights, LinearWeight, ModelWeights
-from bitsim.model.wide_products import FloatProducts, IntegerProducts, WideProducts, check_operands, check_result
+from bitsim.model.wide_products import (
+    Attention,
+    FloatProducts,
+    IntegerProducts,
+    WideProducts,
+    check_operands,
+    check_result,
+)
 from bitsim.quant.base import Contract
 from bitsim.quant.exact_means import layer_norm
 from bitsim.quant.kv import KVFormat
@@ -241,8 +248,8 @@ class _Step:
         q, k = rotate(q, self._cos, self._sin), rotate(k, self._cos, self._sin)
         self.vector("kv_write")
         keys, values = self.cache.append(layer, k, v)
-        self._products.attend(layer, q, keys, values)
-        blocks = [self._attend(first) for first in range(0, self.tokens, self._block)]
+        attention = self._products.attention(layer, q, keys, values)
+        blocks = [self._attend(attention, first) for first in range(0, self.tokens, self._block)]
         y = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
         y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
         if config.sub_norms:
@@ -251,12 +258,12 @@ class _Step:
         self.vector("residual")
         return h + y
 
-    def _attend(self, first: int) -> Float32:
+    def _attend(self, attention: Attention, first: int) -> Float32:
         """A block of new tokens, the `first` on, attends all positions up to its last -> (heads, T, head_dim)."""
         last = min(first + self._block, self.tokens)
-        scores = self._products.scores(slice(first, last), self._past + last)
+        scores = attention.scores(slice(first, last), self._past + last)
         self.vector("softmax")
-        return self._products.mixed(softmax(scores, self._scale, self._past + first))
+        return attention.mixed(softmax(scores, self._scale, self._past + first))
 
     def _heads(self, x: Float32, heads: int) -> Float32:
         """(T, heads * head_dim) -> (heads, T, head_dim)."""

@@ -1,6 +1,7 @@
 """The matmuls that stay wide, QK^T, PV and head: of float32 numbers, or of codes where a recipe says how."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,17 +19,21 @@ from bitsim.quant.wide import WideContract, codes_of
 Listed = Callable[[str], Operator]  # the next operator of the step, whose name ends so
 
 
-class WideProducts(Protocol):
-    """What one layer's attention and the head multiply. Heads are (heads, T, width), those that share keys in a row."""
-
-    def attend(self, layer: int, q: Float32, keys: Float32, values: Float32) -> None:
-        """Queries of all new tokens, keys and values of all positions, of the layer whose products come next."""
+class Attention(Protocol):
+    """One layer's products in one step. Heads are (heads, T, width), those that share keys in a row."""
 
     def scores(self, new: slice, context: int) -> Float32:
         """QK^T of the new tokens `new` with the first `context` positions, (heads, T, context)."""
 
     def mixed(self, p: Float32) -> Float32:
         """PV: probabilities (heads, T, context) times values -> (heads, T, head_dim)."""
+
+
+class WideProducts(Protocol):
+    """What attention and head of one step multiply."""
+
+    def attention(self, layer: int, q: Float32, keys: Float32, values: Float32) -> Attention:
+        """Of the queries of all new tokens with keys and values of all positions, as `KVCache.append` gave them."""
 
     def head(self, x: Float32, weight: FloatWeight) -> Float32:
         """(T, K) -> (T, vocabulary)."""
@@ -40,27 +45,38 @@ class FloatProducts:
     def __init__(self, executor: Executor, listed: Listed) -> None:
         self._executor, self._listed = executor, listed
 
-    def attend(self, layer: int, q: Float32, keys: Float32, values: Float32) -> None:
-        self._q, self._keys, self._values = q, keys, values
-
-    def scores(self, new: slice, context: int) -> Float32:
-        q = self._q[:, new]
-        return self.product("qk", _sharing(q, self._keys), self._keys[:, :context]).reshape(*q.shape[:2], context)
-
-    def mixed(self, p: Float32) -> Float32:
-        values = self._values[:, : p.shape[2]]
-        return self.product("pv", _sharing(p, values), values.swapaxes(1, 2)).reshape(*p.shape[:2], -1)
+    def attention(self, layer: int, q: Float32, keys: Float32, values: Float32) -> Attention:
+        return FloatAttention(products=self, q=q, keys=keys, values=values)
 
     def head(self, x: Float32, weight: FloatWeight) -> Float32:
-        y: Float32 = self.product("lm_head", x[None], weight)[0]
-        return y
+        logits: Float32 = self.product("lm_head", x[None], weight)[0]
+        return logits
 
     def product(self, name: str, a: Float32, b: Float32 | FloatWeight) -> Float32:
+        """The next matmul: `a` (R, M, K) times `b` (S, N, K), or a stored weight, see `Executor.wide`."""
         op = self._listed(name)
         check_operands(op, a.shape, (b.n, b.k) if isinstance(b, FloatWeight) else b.shape[1:])
         y = self._executor.wide(op, a, b)
         check_result(op, y, (op.repeat, op.m, op.n))
         return y
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FloatAttention:
+    """`q` (heads, T, head_dim), `keys` and `values` (KV heads, positions, head_dim)."""
+
+    products: FloatProducts
+    q: Float32
+    keys: Float32
+    values: Float32
+
+    def scores(self, new: slice, context: int) -> Float32:
+        q, keys = self.q[:, new], self.keys[:, :context]
+        return self.products.product("qk", _sharing(q, keys), keys).reshape(*q.shape[:2], context)
+
+    def mixed(self, p: Float32) -> Float32:
+        values = self.values[:, : p.shape[2]]
+        return self.products.product("pv", _sharing(p, values), values.swapaxes(1, 2)).reshape(*p.shape[:2], -1)
 
 
 class IntegerProducts:
@@ -72,34 +88,26 @@ class IntegerProducts:
     def __init__(self, contract: WideContract, executor: Executor, listed: Listed, cache: KVCache) -> None:
         self._contract, self._executor, self._listed, self._cache = contract, executor, listed, cache
 
-    def attend(self, layer: int, q: Float32, keys: Float32, values: Float32) -> None:
-        self._q, self._q_scales = self._quantise("q_quantise", q)
-        self._key_steps, self._value_steps = self._cache.steps(layer, keys.shape[1])
-        self._keys, self._values = codes_of(keys, self._key_steps), codes_of(values, self._value_steps)
-
-    def scores(self, new: slice, context: int) -> Float32:
-        q, keys = self._q[:, new], self._keys[:, :context]
-        sums = self._product("qk", _sharing(q, keys), keys).reshape(*q.shape[:2], context)
-        return sums * (self._q_scales[:, new] * self._by_position(self._key_steps, context, len(q)))
-
-    def mixed(self, p: Float32) -> Float32:
-        context = p.shape[2]
-        scaled = p * self._by_position(self._value_steps, context, len(p))
-        codes, s = self._quantise("p_quantise", scaled)
-        values = self._values[:, :context]
-        return self._product("pv", _sharing(codes, values), values.swapaxes(1, 2)).reshape(*p.shape[:2], -1) * s
+    def attention(self, layer: int, q: Float32, keys: Float32, values: Float32) -> Attention:
+        codes, scales = self.quantise("q_quantise", q)
+        key_steps, value_steps = self._cache.steps(layer, keys.shape[1])
+        return IntegerAttention(
+            products=self,
+            q=codes,
+            q_scales=scales,
+            keys=codes_of(keys, key_steps),
+            key_steps=key_steps,
+            values=codes_of(values, value_steps),
+            value_steps=value_steps,
+        )
 
     def head(self, x: Float32, weight: FloatWeight) -> Float32:
         assert isinstance(weight, ScaledIntegers)
-        codes, s = self._quantise("lm_head.quantise", x)
-        logits: Float32 = self._product("lm_head", codes[None], weight)[0] * (s * weight.scales[:, 0])
+        codes, s = self.quantise("lm_head.quantise", x)
+        logits: Float32 = self.product("lm_head", codes[None], weight)[0] * (s * weight.scales[:, 0])
         return logits
 
-    def _by_position(self, steps: Float32, context: int, heads: int) -> Float32:
-        """Of each query head, the steps of the keys or values that it attends: (heads, 1, context)."""
-        return np.repeat(steps[:, :context].swapaxes(1, 2), heads // len(steps), axis=0)
-
-    def _quantise(self, name: str, x: Float32) -> tuple[Int8, Float32]:
+    def quantise(self, name: str, x: Float32) -> tuple[Int8, Float32]:
         """Rows of the last axis: codes of the same shape, and their scales."""
         op = self._listed(name)
         self._executor.vector(op)
@@ -109,13 +117,43 @@ class IntegerProducts:
             raise OperandError(f"{op.name}: {error}") from None
         return codes.reshape(x.shape), s.reshape(*x.shape[:-1], 1)
 
-    def _product(self, name: str, a: Int8, b: Int8 | ScaledIntegers) -> Float32:
-        """The integer sums, rounded to float32."""
+    def product(self, name: str, a: Int8, b: Int8 | ScaledIntegers) -> Float32:
+        """The integer sums of the next matmul, rounded to float32."""
         op = self._listed(name)
         check_operands(op, a.shape, (b.n, b.k) if isinstance(b, ScaledIntegers) else b.shape[1:])
         y = self._executor.wide_codes(op, a, b)
         check_result(op, y, (op.repeat, op.m, op.n))
         return y.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IntegerAttention:
+    """As `FloatAttention` in codes, with the scale of each query and the step of each key and value (..., 1)."""
+
+    products: IntegerProducts
+    q: Int8
+    q_scales: Float32
+    keys: Int8
+    key_steps: Float32
+    values: Int8
+    value_steps: Float32
+
+    def scores(self, new: slice, context: int) -> Float32:
+        q, keys = self.q[:, new], self.keys[:, :context]
+        sums = self.products.product("qk", _sharing(q, keys), keys).reshape(*q.shape[:2], context)
+        return sums * (self.q_scales[:, new] * _by_position(self.key_steps, context, len(q)))
+
+    def mixed(self, p: Float32) -> Float32:
+        context = p.shape[2]
+        codes, s = self.products.quantise("p_quantise", p * _by_position(self.value_steps, context, len(p)))
+        values = self.values[:, :context]
+        sums = self.products.product("pv", _sharing(codes, values), values.swapaxes(1, 2))
+        return sums.reshape(*p.shape[:2], -1) * s
+
+
+def _by_position(steps: Float32, context: int, heads: int) -> Float32:
+    """Of each query head, the steps of the keys or values that it attends: (heads, 1, context)."""
+    return np.repeat(steps[:, :context].swapaxes(1, 2), heads // len(steps), axis=0)
 
 
 def _sharing(x: npt.NDArray[Any], kept: npt.NDArray[Any]) -> npt.NDArray[Any]:

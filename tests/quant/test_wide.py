@@ -81,8 +81,8 @@ def test_attention_and_head_equal_the_twin(bits: int, new: int, past: int, seed:
     steps = cache.steps(0, context)
     q, p = (rng.normal(0, 3, (HEADS, new, size)).astype(np.float32) for size in (WIDTH, context))
     made = products(bits, new, context, cache)
-    made.attend(0, q, *stored)
-    scores, mixed = made.scores(slice(0, new), context), made.mixed(np.abs(p))
+    attention = made.attention(0, q, *stored)
+    scores, mixed = attention.scores(slice(0, new), context), attention.mixed(np.abs(p))
     for head in range(HEADS):
         shared = head // (HEADS // KV_HEADS)
         codes = [codes_of(x, s)[shared].tolist() for x, s in zip(stored, steps, strict=True)]
@@ -111,4 +111,4 @@ def test_numbers_that_are_not_finite_are_named() -> None:
     cache.append(0, *np.ones((2, KV_HEADS, 1, WIDTH), np.float32))
     q = np.full((HEADS, 1, WIDTH), np.nan, np.float32)
     with pytest.raises(OperandError, match=r"layers\.0\.self_attn\.q_quantise: activations\[0, 0\]: expected a finite"):
-        products(8, 1, 1, cache).attend(0, q, *np.ones((2, KV_HEADS, 1, WIDTH), np.float32))
+        products(8, 1, 1, cache).attention(0, q, *np.ones((2, KV_HEADS, 1, WIDTH), np.float32))
