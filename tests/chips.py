@@ -12,17 +12,26 @@ from bitsim.hw.constants import Constant
 from bitsim.hw.datapaths import DatapathDescription, TensorCoreSpec
 from bitsim.model.catalogue import SHIPPED
 from bitsim.model.checkpoint import load_model
-from bitsim.quant.recipes import recipe_named
+from bitsim.model.config import ModelConfig
+from bitsim.quant.recipes import Recipe, recipe_named
+from bitsim.study.numerics import executed_as
 
 
 @cache
 def takes(chip: str, model: str) -> bool:
-    """Whether the chip's BitLinear has codes for the model's weights and activations, by what both declare."""
-    spec, config = load_chip(chip).bitlinear, load_model(model).config
+    """Whether the chip's datapaths have codes for the model's weights and activations, by what both declare."""
+    loaded, config = load_chip(chip), load_model(model).config
+    spec = loaded.bitlinear
     if not config.quantised:
-        return True
+        return loaded.wide.wide_bits is None
     widest = max(contract.activation_bits for contract in recipe_named(config.default_numerics).contracts)
     return widest <= spec.widest_act and (config.binary or spec.zero_weights)
+
+
+def executed_on(chip: Chip | str, model: str, numerics: str | None = None) -> tuple[ModelConfig, Recipe]:
+    """The model's config and recipe as the chip executes it."""
+    executed, recipe = executed_as(load_model(model), load_chip(chip), numerics=numerics)
+    return executed.config, recipe
 
 
 def chips_that_take(model: str) -> list[str]:

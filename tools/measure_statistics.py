@@ -8,7 +8,7 @@ only the rates that this chip gives are measured, added or replaced: those of th
 
 Runs a prompt of 256 held-out bytes with exact toggles on one chip per kind of datapath: a model's BitLinear layers on
 the ternary and the INT8 array, the adder trees and so on, its attention matmuls (in blocks of 64 tokens, as causality
-allows) and head, of all positions, on the FP16 array. A rate is
+allows) and head, of all positions, on the FP16 array, and in integers on arrays that multiply these. A rate is
 what was counted over what could have happened (`chances`), so that `expect` on the same operators gives the measured
 totals back. Every matmul is one call of its datapath, whatever its plan is: rates are those of a structure, and do not
 depend on memories.
@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import yaml
 
+from bitsim.datapath.base import WIDE
 from bitsim.datapath.registry import build_datapath
 from bitsim.datapath.template import CountedDatapath
 from bitsim.datapath.tiles import Tiles
@@ -41,6 +42,7 @@ from bitsim.results.setup import Execution
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import text_tokens
+from bitsim.study.numerics import executed_as
 from bitsim.study.statistics import MEASURED_ON
 
 Rates = dict[str, dict[str, float]]  # kind of datapath -> event -> fraction of its chances
@@ -52,6 +54,7 @@ HEADER = """\
 # fraction of its chances that it takes (of a toggle: the flipped fraction of register bits per update).
 """
 FIRST = ("ternary-ws-64x64", "int8-ws-64x64")  # chips that give the rates of the kinds that they share with others
+INTEGER_WIDE = "ternary-ws-64x64-int8"
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("adder-tree-64x64-pipelined", {"lanes": 128, "trees": 32, "pipeline": 7}),
     *(("ternary-lut-g3", {"g": g, "table": table}) for g in range(2, 6) for table in ("half", "full")),
@@ -71,7 +74,7 @@ def numerics_on(model: Model, chip: Chip) -> str | None:
     """The numerics under which `model` is measured on `chip`, None if the chip can't compute its linears."""
     own = model.config.default_numerics
     if not model.config.quantised:
-        return own
+        return own if chip.wide.wide_bits is None else None
     if model.config.wide_weights and build_datapath(chip.bitlinear).weight_range == (-1, 1):
         return None
     if not model.config.binary and not chip.bitlinear.zero_weights:
@@ -82,8 +85,17 @@ def numerics_on(model: Model, chip: Chip) -> str | None:
 
 def matmuls(model: Model, chip: Chip, kind: str) -> list[Operator]:
     """The matmuls of the prompt that this chip computes on a datapath with the rates of `kind`."""
-    operators = forward_operators(model.config, phase="prefill", tokens=TOKENS, context=TOKENS, query_block=QUERY_BLOCK)
-    on = {True: chip.bitlinear.rates, False: chip.wide.rates}
+    model, recipe = executed_as(model, chip)
+    operators = forward_operators(
+        model.config,
+        phase="prefill",
+        tokens=TOKENS,
+        context=TOKENS,
+        recipe=recipe,
+        kv=recipe.kv or 16,
+        query_block=QUERY_BLOCK,
+    )
+    on = {True: chip.bitlinear.rates, False: wide_kind(chip)}
     return [op for op in operators if op.is_matmul and on[op.is_bitlinear] == kind]
 
 
@@ -96,9 +108,9 @@ class WholeCalls(ChipExecutor):
 
 def executed(model: Model, chip: Chip, numerics: str, toggles: Literal["exact", "off"]) -> tuple[OperatorRow, ...]:
     """The prompt on this chip. Raises `OperandError` where its datapath does not take the codes."""
-    assert model.weights is not None
     text, _ = text_tokens(limit=TOKENS)
-    recipe = recipe_named(numerics)
+    model, recipe = executed_as(model, chip, numerics=numerics)
+    assert model.weights is not None
     executor = WholeCalls(Placement(chip), Execution(recipe=recipe, toggles=toggles))
     cache = KVCache(model.config, recipe.kv or 32)
     forward(model.config, model.weights, text, cache, executor, recipe, query_block=QUERY_BLOCK)
@@ -129,7 +141,12 @@ def zeros(model: Model, chip: Chip, events: Events) -> float:
 
 def kinds_of(chip: Chip) -> list[str]:
     """The kinds of rates of its datapaths, BitLinear's first."""
-    return list(dict.fromkeys((chip.bitlinear.rates, chip.wide.rates)))
+    return list(dict.fromkeys((chip.bitlinear.rates, wide_kind(chip))))
+
+
+def wide_kind(chip: Chip) -> str:
+    """The kind of rates of its wide datapath, see `Statistics.rates`."""
+    return chip.wide.rates if chip.wide.wide_bits is None else f"{WIDE}{chip.wide.rates}"
 
 
 def measured_chips() -> list[Chip]:
@@ -139,8 +156,11 @@ def measured_chips() -> list[Chip]:
         chip = load_chip(name)
         spec = type(chip.bitlinear).model_validate(chip.bitlinear.model_dump() | changes)
         chips.append(chip.model_copy(update={"bitlinear": spec}))
-    chip = load_chip(FIRST[0])
-    chips.append(chip.model_copy(update={"wide": chip.wide.model_copy(update={"between_tiles": "keep"})}))
+    integers = load_chip(INTEGER_WIDE)
+    both = load_chip(FIRST[1]).model_copy(update={"wide": integers.wide})  # of models that need INT8 weights
+    chips.append(both)
+    for chip in (load_chip(FIRST[0]), integers, both):
+        chips.append(chip.model_copy(update={"wide": chip.wide.model_copy(update={"between_tiles": "keep"})}))
     return chips
 
 
@@ -150,7 +170,7 @@ def rates_of(model: Model, chips: list[Chip]) -> tuple[Rates, float | None]:
     weight_zeros = None
     for chip in chips:
         numerics = numerics_on(model, chip)
-        if numerics is None or (not model.config.quantised and chip.wide.rates in rates):
+        if numerics is None or (not model.config.quantised and wide_kind(chip) in rates):
             continue
         try:
             found = measure(model, chip, numerics)

@@ -48,6 +48,12 @@ class Key:
     inside: tuple[type[BaseModel], ...] = ()
 
 
+WIDE = (
+    "`wide` multiplies floats, or integers of several bits: PE arrays of INT8, tensor cores of INT8 or INT4 with full "
+    "weights ([numerics](../numerics.md#attention-and-head-in-integers))."
+)
+
+
 def meanings(model: type[BaseModel]) -> dict[str, str]:
     """What the lists in the docstrings of a model and its bases say behind names of fields, nearest class first."""
     found: dict[str, str] = {}
@@ -173,7 +179,7 @@ def chip_page() -> str:
     for path, model in below(Chip, ""):
         parts += [f"## `{path}`", first_line(model), keys(model)]
     parts += ["## Constants", first_line(Constant), keys(Constant)]
-    parts += ["## Datapaths", "`wide` must compute in floating point."]
+    parts += ["## Datapaths", WIDE]
     for kind in sorted(kinds, key=lambda model: str(get_args(model.model_fields["kind"].annotation)[0])):
         (name,) = get_args(kind.model_fields["kind"].annotation)
         parts += [f"### `{name}`", first_line(kind), keys(kind)]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bitsim.hw.library import Kind
 
 Listed = list[dict[str, str]]
+_ONLY_BY_NAME = ("numerics", "wide_numerics", "shapes")
 
 
 @click.command("list")
@@ -23,17 +24,18 @@ def command(what: str, as_json: bool, out: Path | None) -> None:
     """List what comes with bitsim.
 
     WHAT is chips, gpus, cpus, links, technologies, dram, tensor_cores, gpu_kernels or shapes; models (trained ones,
-    then shapes); numerics of models; or all, which is everything but numerics and, as they are models, shapes.
+    then shapes); numerics of models, or wide_numerics of attention and head on chips that multiply them in integers; or
+    all, which is everything but numerics and, as they are models, shapes.
     """
     from bitsim.cli.emit import emit_description
     from bitsim.model.kinds import KINDS
 
     lists: dict[str, Callable[[], Listed]] = {kind.plural: partial(_described, kind) for kind in KINDS}
-    lists |= {"models": _models, "numerics": _numerics}
+    lists |= {"models": _models, "numerics": _numerics, "wide_numerics": _wide_numerics}
     if what != "all" and what not in lists:
         expected = ", ".join(repr(name) for name in ("all", *lists))
         raise click.BadParameter(f"{what!r} is not one of {expected}.", param_hint="'[WHAT]'")
-    chosen = [name for name in lists if name not in ("numerics", "shapes")] if what == "all" else [what]
+    chosen = [name for name in lists if name not in _ONLY_BY_NAME] if what == "all" else [what]
     found = {name: lists[name]() for name in chosen}
 
     def view() -> None:
@@ -72,4 +74,19 @@ def _numerics() -> Listed:
             "evidence": entry.evidence,
         }
         for name, entry in NUMERICS.items()
+    ]
+
+
+def _wide_numerics() -> Listed:
+    from bitsim.quant.wide import WIDE_CONTRACTS
+
+    return [
+        {
+            "name": contract.name,
+            "wide datapath": f"integers of {contract.bits} bits",
+            "kv": contract.kv.name,
+            "source": contract.source,
+            "evidence": contract.evidence,
+        }
+        for contract in WIDE_CONTRACTS.values()
     ]

@@ -11,6 +11,7 @@ from bitsim.errors import ConfigError, OperandError, UnknownNameError
 from bitsim.events import Events
 from bitsim.model.operators import Operator
 
+WIDE = "wide_"
 Toggles = Literal["exact", "sample", "off"]
 Array = npt.NDArray[Any]
 
@@ -20,14 +21,21 @@ class Statistics:
     """Averages of real operands, from which `expect` estimates the data-dependent events.
 
     * `weight_zeros`: fraction of ternary weights that are 0; the signs are taken as equally frequent.
-    * `rates`: by kind of datapath (a description's `rates`) and event, the fraction of the chances to happen that it
-      takes: of a toggle, the flipped fraction of a register's bits at each of its updates.
+    * `rates`: by kind of datapath (a description's `rates`, behind "wide_" where it multiplies attention and head in
+      integers) and event, the fraction of the chances to happen that it takes: of a toggle, the flipped fraction of a
+      register's bits at each of its updates.
     * `source`: on what they were measured.
     """
 
     weight_zeros: float
     rates: Mapping[str, Mapping[str, float]]
     source: str
+
+    @property
+    def of_wide_integers(self) -> "Statistics":
+        """Those of attention and head in integers; their weights are not ternary."""
+        rates = {kind.removeprefix(WIDE): rates for kind, rates in self.rates.items() if kind.startswith(WIDE)}
+        return Statistics(weight_zeros=0.0, rates=rates, source=self.source)
 
     def expected(self, kind: str, chances: Mapping[str, int]) -> dict[str, int]:
         """The events of a datapath with the rates of `kind`, from how often each of them could happen."""
@@ -94,12 +102,12 @@ class Range:
 
 
 def scale_events(op: Operator) -> Events:
-    """Scale multiplications of a quantised linear: K per token before it and N per token after it.
+    """Scale multiplications of a matmul of codes: K per token before it and N per token after it.
 
     Source: arXiv 2310.11453 eq. 18 (`m p + m n`), counted for every linear on its own even where q, k and v share
     their quantised input. The paper prices them at FP16, and so does every convention here.
     """
-    if not op.is_bitlinear:
+    if not (op.is_bitlinear or op.is_wide_integer):
         return Events()
     count = op.m * (op.k + op.n) * op.repeat
     return Events({"mul.fp16": count, "scale.mul.fp16": count})

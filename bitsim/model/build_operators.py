@@ -43,7 +43,7 @@ def forward_operators(
     * `merge_heads`: count QK^T as one (s, d, s) and PV as one (s, s, d) matmul per sequence, as arXiv 2310.11453
       does in its energy table; the MACs are the same.
     * `logits`: positions for which last norm and head are computed: the last one of each sequence, all, or none (of a
-      prompt that goes on). Embedding and head are FP16.
+      prompt that goes on). Embedding and head are FP16, unless the config stores them in fewer bits.
 
     KV traffic: a step writes the keys and values of its `tokens`; each block's QK^T and PV read those of all positions
     that it attends. Vector operators read their inputs once and write their outputs once, norm weights apart.
@@ -170,6 +170,10 @@ def _head(step: Step) -> Iterator[Operator]:
     normed = Tensor(name="normed", values=rows * d, alive=rows * d)
     logits = Tensor(name="logits", values=rows * vocab, alive=rows * vocab)
     yield step.norm("norm", None, d, hidden, normed, rows)
+    if step.recipe.wide is not None:
+        codes = replace(normed, name="normed_codes", form="wide_codes")
+        yield step.wide_codes("lm_head.quantise", None, d, normed, codes, rows)
+        normed = codes
     yield Operator(
         name="lm_head",
         kind="head",

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bitsim.model.decoded import ScaledIntegers
 from bitsim.model.float_matmul import float_matmul
 from bitsim.model.operators import Operator
 from bitsim.model.weights import CodedWeight, FloatWeight
@@ -29,6 +30,9 @@ class Executor(Protocol):
         Each of the S matrices serves R / S of `a` in a row: the query heads that share a KV head.
         """
 
+    def wide_codes(self, op: Operator, a: Int8, b: Int8 | ScaledIntegers) -> Sums:
+        """As `wide` of codes: int8 `a` (R, M, K) times int8 (S, N, K) or a head's integers -> sums (R, M, N)."""
+
     def vector(self, op: Operator) -> None:
         """Every operator that is not a matmul: vector unit, KV cache, embedding. The model computes its values."""
 
@@ -41,6 +45,11 @@ class ReferenceExecutor:
 
     def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
         return float_matmul(a, b)
+
+    def wide_codes(self, op: Operator, a: Int8, b: Int8 | ScaledIntegers) -> Sums:
+        matrices = b.values[None] if isinstance(b, ScaledIntegers) else b
+        sharing = len(a) // len(matrices)
+        return np.stack([exact_matmul(x, matrices[i // sharing]) for i, x in enumerate(a)])
 
     def vector(self, op: Operator) -> None:
         pass

@@ -8,7 +8,6 @@ rows or masked positions stand beside it.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +16,24 @@ from bitsim.errors import ConfigError, OperandError
 from bitsim.floats.rows import gated, gelu_tanh, softmax, square_sums
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.config import HiddenAct, ModelConfig
+from bitsim.model.decoded import ScaledIntegers
 from bitsim.model.executor import Executor
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator, Phase
 from bitsim.model.rotary import rotary_table, rotate
 from bitsim.model.step import Logits
 from bitsim.model.weights import FloatWeight, IntegerWeight, LayerWeights, LinearWeight, ModelWeights
+from bitsim.model.wide_products import (
+    Attention,
+    FloatProducts,
+    IntegerProducts,
+    WideProducts,
+    check_operands,
+    check_result,
+)
 from bitsim.quant.base import Contract
 from bitsim.quant.exact_means import layer_norm
+from bitsim.quant.kv import KVFormat
 from bitsim.quant.packing import Float32, Int8, TernaryWeight
 from bitsim.quant.recipes import Recipe, recipe_named
 
@@ -52,6 +61,7 @@ def forward(
     see `forward_operators`. Raises `ConfigError` for numerics that the model's weights are not made for.
     """
     check_numerics(config, recipe)
+    check_wide(weights.head, cache, recipe)
     step = _Step(config, tokens, cache, executor, recipe, phase, query_block, logits)
     # Values that leave float32 become infinite or NaN silently: the next quantiser refuses them by name, and so does
     # `generate` when they reach the logits.
@@ -79,12 +89,31 @@ def check_numerics(config: ModelConfig, recipe: Recipe) -> None:
             f"{config.name}: numerics {recipe.name!r} is for linear_class {given.linear_class}, "
             f"the model has {config.linear_class} (use {config.default_numerics!r})"
         )
+    if recipe.wide is not None and not config.quantised:
+        raise ConfigError(
+            f"{config.name}: {recipe.wide.name}: the linears are floats, which an integer wide datapath does not take "
+            "(choose a chip whose wide datapath is FP16, or a model with quantised linears)"
+        )
     for name, _, k in config.linear_shapes():
         if recipe.of(name).power_of_two and k & (k - 1):
             raise ConfigError(
                 f"{config.name}: {name}: numerics {recipe.name!r} transform its input: expected a power of two of "
                 f"values, got {k}"
             )
+
+
+def check_wide(head: FloatWeight, cache: KVCache, recipe: Recipe) -> None:
+    """Raise `ConfigError` unless head and cache hold the codes that `recipe.wide` multiplies."""
+    wide = recipe.wide
+    if wide is None:
+        return
+    if not isinstance(cache.stored_as, KVFormat) or not wide.takes(cache.stored_as):
+        raise ConfigError(
+            f"numerics {recipe.name}, {wide.name}: expected a KV cache of codes of at most {wide.bits} bits around "
+            f"zero, got {cache.name}"
+        )
+    if not isinstance(head, ScaledIntegers):
+        raise ConfigError(f"numerics {recipe.name}, {wide.name}: expected a head of integers (head_bits {wide.bits})")
 
 
 class _Activations:
@@ -140,6 +169,10 @@ class _Step:
         self._past = cache.length
         self._scale = np.float32(1 / math.sqrt(config.head_dim))
         self._eps = np.float32(config.rms_norm_eps)
+        self._floats = FloatProducts(executor, self._next)
+        self._products: WideProducts = self._floats
+        if recipe.wide is not None:
+            self._products = IntegerProducts(recipe.wide, executor, self._next, cache)
 
     def _next(self, name: str) -> Operator:
         op = next(self._operators)
@@ -193,21 +226,15 @@ class _Step:
         return y + w.biases[name]
 
     def _product(self, name: str, x: _Activations, weight: LinearWeight, live: Bool | None) -> Float32:
-        op = self._next(name)
-        _check(op, (1, *x.x.shape), (weight.n, weight.k))
         if isinstance(weight, TernaryWeight | IntegerWeight):
+            op = self._next(name)
+            check_operands(op, (1, *x.x.shape), (weight.n, weight.k))
             if x.contract is None or x.q is None or x.s is None:
                 raise OperandError(f"{op.name}: integer weights in a model whose activations are not quantised")
             sums = self.executor.bitlinear(op, x.q, weight, live)
-            _check_result(op, sums, (op.m, op.n))
+            check_result(op, sums, (op.m, op.n))
             return x.contract.rescale(sums, x.s, weight.scale)
-        y: Float32 = self._wide(op, x.x[None], weight)[0]
-        return y
-
-    def _wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
-        _check(op, a.shape, (b.n, b.k) if isinstance(b, FloatWeight) else b.shape[1:])
-        y = self.executor.wide(op, a, b)
-        _check_result(op, y, (op.repeat, op.m, op.n))
+        y: Float32 = self._floats.product(name, x.x[None], weight)[0]
         return y
 
     def attention(self, layer: int, w: LayerWeights, h: Float32) -> Float32:
@@ -221,8 +248,8 @@ class _Step:
         q, k = rotate(q, self._cos, self._sin), rotate(k, self._cos, self._sin)
         self.vector("kv_write")
         keys, values = self.cache.append(layer, k, v)
-        starts = range(0, self.tokens, self._block)
-        blocks = [self._attend(q[:, i : i + self._block], keys, values, self._past + i) for i in starts]
+        attention = self._products.attention(layer, q, keys, values)
+        blocks = [self._attend(attention, first) for first in range(0, self.tokens, self._block)]
         y = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
         y = y.swapaxes(0, 1).reshape(self.tokens, config.q_size)
         if config.sub_norms:
@@ -231,23 +258,16 @@ class _Step:
         self.vector("residual")
         return h + y
 
-    def _attend(self, q: Float32, keys: Float32, values: Float32, past: int) -> Float32:
-        """Queries (heads, T, head_dim) behind `past` positions attend these and themselves -> (heads, T, head_dim)."""
-        heads, tokens, width = q.shape
-        keys, values = keys[:, : past + tokens], values[:, : past + tokens]
-        scores = self._wide(self._next("qk"), self._sharing(q), keys)
+    def _attend(self, attention: Attention, first: int) -> Float32:
+        """A block of new tokens, the `first` on, attends all positions up to its last -> (heads, T, head_dim)."""
+        last = min(first + self._block, self.tokens)
+        scores = attention.scores(slice(first, last), self._past + last)
         self.vector("softmax")
-        p = softmax(scores.reshape(heads, tokens, -1), self._scale, past)
-        y = self._wide(self._next("pv"), self._sharing(p), values.swapaxes(1, 2))
-        return y.reshape(heads, tokens, width)
+        return attention.mixed(softmax(scores, self._scale, self._past + first))
 
     def _heads(self, x: Float32, heads: int) -> Float32:
         """(T, heads * head_dim) -> (heads, T, head_dim)."""
         return x.reshape(self.tokens, heads, self.config.head_dim).swapaxes(0, 1)
-
-    def _sharing(self, x: Float32) -> Float32:
-        """(heads, T, width) -> (KV heads, T of all heads that share one, width)."""
-        return x.reshape(self.config.num_kv_heads, -1, x.shape[-1])
 
     def mlp(self, w: LayerWeights, h: Float32) -> Float32:
         normed = self.norm("post_attention_layernorm", h, w.post_attention_norm)
@@ -265,8 +285,7 @@ class _Step:
         return h + y
 
     def head(self, x: Float32, weight: FloatWeight) -> Float32:
-        logits: Float32 = self._wide(self._next("lm_head"), x[None], weight)[0]
-        return logits
+        return self._products.head(x, weight)
 
 
 def rms_norm(x: Float32, weight: Float32, eps: np.float32) -> Float32:
@@ -284,16 +303,3 @@ def activate(x: Float32, act: HiddenAct) -> Float32:
     if act == "gelu_tanh":
         return gelu_tanh(x)
     return gated(x, np.float32(1 if act == "silu" else 1.702))
-
-
-def _check(op: Operator, a: tuple[int, ...], b: tuple[int, ...]) -> None:
-    """Raise unless the operands' shapes, (R, M, K) and (N, K), are those that the operator lists."""
-    if a != (op.repeat, op.m, op.k) or b != (op.n, op.k):
-        raise OperandError(
-            f"{op.name}: expected (R, M, K) = {(op.repeat, op.m, op.k)} and (N, K) = {(op.n, op.k)}, got {a} and {b}"
-        )
-
-
-def _check_result(op: Operator, y: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
-    if y.shape != shape:
-        raise OperandError(f"{op.name}: the executor was to return {shape}, got {y.shape}")

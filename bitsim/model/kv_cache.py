@@ -37,11 +37,13 @@ class KVCache:
         self.length = 0
         self._config = config
         self.capacity = min(_FIRST_CAPACITY, config.max_position_embeddings)
-        self._stores = [(self._empty(), self._empty()) for _ in range(config.num_layers)]
+        self._stores = [self._empty() for _ in range(config.num_layers)]
 
-    def _empty(self) -> npt.NDArray[Any]:
+    def _empty(self) -> tuple[npt.NDArray[Any], ...]:
+        """Keys and values, then of a format the step of each head and position."""
         shape = (self._config.num_kv_heads, self.capacity, self._config.head_dim)
-        return np.empty(shape, dtype=np.float16 if self._half else np.float32)
+        sizes = (shape, shape) if self._format is None else (shape, shape, (*shape[:2], 1), (*shape[:2], 1))
+        return tuple(np.empty(size, dtype=np.float16 if self._half else np.float32) for size in sizes)
 
     def reserve(self, positions: int) -> None:
         """Make room for `positions` in total; at most the model's `max_position_embeddings`."""
@@ -51,7 +53,7 @@ class KVCache:
         if positions <= self.capacity:
             return
         self.capacity = min(max(positions, 2 * self.capacity), limit)
-        grown = [(self._empty(), self._empty()) for _ in self._stores]
+        grown = [self._empty() for _ in self._stores]
         for old_pair, new_pair in zip(self._stores, grown, strict=True):
             for old, new in zip(old_pair, new_pair, strict=True):
                 new[:, : self.length] = old[:, : self.length]
@@ -61,15 +63,22 @@ class KVCache:
         """Store new `keys` and `values`, (kv_heads, T, head_dim); return all of them, as stored, in float32."""
         end = self.length + keys.shape[1]
         stored = []
-        for store, new, what in zip(self._stores[layer], (keys, values), ("keys", "values"), strict=True):
+        stores, steps = self._stores[layer][:2], self._stores[layer][2:]
+        for i, (store, new, what) in enumerate(zip(stores, (keys, values), ("keys", "values"), strict=True)):
             if self._format is not None:
-                new = self._format.quantise(np.ascontiguousarray(new), self.length).values()
+                codes = self._format.quantise(np.ascontiguousarray(new), self.length)
+                new, steps[i][:, self.length : end] = codes.values(), codes.step
             with np.errstate(over="ignore"):
                 store[:, self.length : end] = new
             if self._half and not np.isfinite(store[:, self.length : end]).all():
                 raise OperandError(f"layers.{layer}: {what} leave the range of float16; use a 32-bit KV cache")
             stored.append(store[:, :end].astype(np.float32, copy=False))
         return stored[0], stored[1]
+
+    def steps(self, layer: int, positions: int) -> tuple[Float32, Float32]:
+        """The steps of keys and values at the first `positions`, (kv_heads, positions, 1); only of a format's."""
+        keys, values = self._stores[layer][2:]
+        return keys[:, :positions], values[:, :positions]
 
     def advance(self, tokens: int) -> None:
         """All layers have appended `tokens` positions."""

@@ -31,7 +31,7 @@ VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]
 VECTOR_OPS: tuple[VectorOp, ...] = get_args(VectorOp)
 
 MATMUL_KINDS: frozenset[str] = frozenset({"linear", "qk", "pv", "head"})
-Form = Literal["values", "codes"]
+Form = Literal["values", "codes", "wide_codes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,8 @@ class Tensor:
     * `values`: how many this operator reads or writes. `alive`: how many of them exist at a time, which decides where
       they are kept: all of a tensor that is read after it is complete, one head's of those that are made and used up
       head by head.
-    * `form`: "codes" as the BitLinear datapath takes them, or "values" of the vector unit.
+    * `form`: "codes" as the BitLinear datapath takes them, "wide_codes" as an integer wide datapath does, or "values"
+      of the vector unit.
     """
 
     name: str
@@ -97,6 +98,11 @@ class Operator:
     @property
     def is_bitlinear(self) -> bool:
         return self.weight_format == "ternary"
+
+    @property
+    def is_wide_integer(self) -> bool:
+        """Whether it multiplies codes on the wide datapath."""
+        return self.is_matmul and any(tensor.form == "wide_codes" for tensor in self.reads)
 
     @property
     def shape(self) -> tuple[object, ...]:

@@ -1,13 +1,13 @@
 """What all operators of one step of a model have in common: its sizes, and how single operators are made from them."""
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bitsim.model.config import ModelConfig
 from bitsim.model.footprint import linear_bits
 from bitsim.model.operators import VECTOR_OPS, Form, Kind, Operator, Phase, Tensor, VectorOp, WeightFormat
-from bitsim.quant.base import Contract
+from bitsim.quant.base import Contract, absmax_work
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import Recipe
 
@@ -97,6 +97,14 @@ class Step:
         codes = self.tensor(name.rpartition("layers.")[2].partition(".")[2], size, "codes")
         yield self.vector("quantise", name, layer, work, (read,), (codes,))
         return codes
+
+    def wide_codes(
+        self, name: str, layer: int | None, size: int, read: Tensor, codes: Tensor, rows: int, *, scaled: bool = False
+    ) -> Operator:
+        """Quantises `rows` of `size` for the wide datapath; `scaled`: after a product with a scale for each of them."""
+        work: Vector = {"mul": size} if scaled else {}
+        work |= {op: n for op in VECTOR_OPS if (n := absmax_work(size).get(op, 0))}
+        return self.vector("quantise", name, layer, work, (read,), (replace(codes, form="wide_codes"),), rows)
 
     def linear(self, name: str, layer: int, n: int, k: int, read: Tensor) -> Iterator[Operator]:
         """A linear, after its own norm and quantiser and before its bias where it has them."""

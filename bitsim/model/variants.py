@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from bitsim.errors import ConfigError
 from bitsim.model.checkpoint import Model
 from bitsim.model.config import ModelConfig
@@ -11,6 +13,7 @@ from bitsim.quant.layouts import packing as packing_named
 from bitsim.quant.rounding import WeightRounding
 
 TABLE_BITS = (16, 8, 4)
+_BLOCK_ROWS = 8192
 
 
 def stored_as(
@@ -34,8 +37,6 @@ def stored_as(
     changed = {"head_bits": head_bits or config.head_bits, "embedding_bits": embedding_bits or config.embedding_bits}
     if changed == {"head_bits": config.head_bits, "embedding_bits": config.embedding_bits}:
         return replace(model, config=config, notes=tuple(notes))
-    if model.origin == "random":
-        raise ConfigError(f"{model.name}: head_bits and embedding_bits are not for random weights")
     config = replace(config, **changed)  # type: ignore[arg-type]
     weights = model.weights
     if weights is not None:
@@ -62,5 +63,7 @@ def _packed(config: ModelConfig, name: str) -> ModelConfig:
 def _table(weight: FloatWeight, bits: int) -> FloatWeight:
     if bits == 16:
         return weight
-    codes, scales = WeightRounding(bits=bits).codes(weight.rows(0, weight.n))
+    rounding = WeightRounding(bits=bits)
+    blocks = [rounding.codes(weight.rows(low, low + _BLOCK_ROWS)) for low in range(0, weight.n, _BLOCK_ROWS)]
+    codes, scales = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     return ScaledIntegers(codes, scales, bits=8 * weight.n * -(-weight.k * bits // 8))

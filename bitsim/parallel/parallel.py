@@ -16,10 +16,10 @@ from bitsim.model.shard import degrees, shard, shared_heads
 from bitsim.parallel.allreduce import Algorithm
 from bitsim.parallel.communication import ASSUMPTIONS, SYNCS
 from bitsim.parallel.step import Refused, Split, Step, Work
-from bitsim.quant.recipes import recipe_named
 from bitsim.results.outcome import Makers, Outcome
-from bitsim.results.provenance import inputs_of, notes_on
+from bitsim.results.provenance import inputs_of, notes_on, wide_inputs
 from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
+from bitsim.study.numerics import executed_as
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -93,7 +93,7 @@ def parallel(
             raise ConfigError(f"{name}: expected an integer >= 1, got {number}")
     model = model if isinstance(model, Model) else load_model(model)
     chip, link = load_chip(chip), load_link(link)
-    recipe = recipe_named(model.config.default_numerics)
+    model, recipe = executed_as(model, chip)
     tokens = 1 if phase == "decode" else context
     work = Work(model.config, chip, link, recipe, phase, tokens, context, algorithm)
     steps, refused = list[Step](), list[Refused]()
@@ -113,7 +113,8 @@ def parallel(
     return Parallel(
         chip=chip,
         link=link,
-        inputs=inputs_of(model, chip, numerics=recipe.name) | {"link": link.name, "link_sha256": link.sha256}
+        inputs=inputs_of(model, chip, numerics=recipe.name) | wide_inputs(recipe)
+        | {"link": link.name, "link_sha256": link.sha256}
         | {"phase": phase, "batch": batch, "context": context, "algorithm": algorithm},
         phase=phase,
         tokens=tokens,

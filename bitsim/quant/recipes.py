@@ -11,6 +11,7 @@ from bitsim.quant import a48, b1, v2
 from bitsim.quant.base import Contract
 from bitsim.quant.contracts import CONTRACTS
 from bitsim.quant.kv import KV_FORMATS, KV_OF_BITS, KVFormat
+from bitsim.quant.wide import WideContract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Recipe:
 
     * `qkv`: q_proj, k_proj and v_proj; `o`: o_proj; `gate_up`: gate_proj and up_proj; `down`: down_proj.
     * `kv`: how keys and values are stored; None leaves them as they are.
+    * `wide`: how attention and head become integers; None: they are floats.
     * `gate_first`: the gate is computed before up_proj, which is needed only where the gate is not zero.
     """
 
@@ -28,6 +30,7 @@ class Recipe:
     gate_up: Contract
     down: Contract
     kv: KVFormat | None = None
+    wide: WideContract | None = None
     gate_first: bool = False
     source: str
 

@@ -188,6 +188,30 @@ def nearest_weights(w: Token, bits: int) -> Quantised:
     return [int(clip(round(f32(v / scale)), -most - 1, most)) for v in w], scale
 
 
+def wide_row(x: Token, bits: int) -> Quantised:
+    """A row for an integer wide datapath: a scale without a floor but for rows of zeros."""
+    most = 2 ** (bits - 1) - 1
+    step = f32(max(absmax(x), 2.0**-100) / most)
+    return [round(f32(v / step)) for v in x], step
+
+
+def wide_scores(q: Token, keys: Sequence[Sequence[int]], steps: Token, bits: int) -> list[float]:
+    """One query with the codes of keys, each of which has a step; a head's logits with its rows in their place."""
+    codes, s = wide_row(q, bits)
+    return [
+        f32(f32(sum(a * b for a, b in zip(codes, key, strict=True))) * f32(s * step))
+        for key, step in zip(keys, steps, strict=True)
+    ]
+
+
+def wide_mixed(p: Token, values: Sequence[Sequence[int]], steps: Token, bits: int) -> list[float]:
+    """One token's probabilities with the codes of values, whose steps are multiplied into the probabilities."""
+    codes, s = wide_row([f32(a * step) for a, step in zip(p, steps, strict=True)], bits)
+    return [
+        f32(f32(sum(a * b for a, b in zip(codes, column, strict=True))) * s) for column in zip(*values, strict=True)
+    ]
+
+
 def hadamard(x: Token) -> list[float]:
     """`H_m [a; b] = [H a + H b; H a - H b]`, then one multiplication by 1 / sqrt n."""
 

@@ -5,6 +5,7 @@ from typing import Any
 from bitsim._version import __version__
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
+from bitsim.model.config import ModelConfig
 from bitsim.quant.kv import STEP_BITS
 from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.schedule.place import Placement
@@ -60,6 +61,7 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
         in_papers = " by the arithmetic convention" if narrow else ""
         notes.append(f"4-bit activation codes {occupied}are priced as INT8{in_papers}")
     notes += [f"vector unit, assumed: {what}" for what in sorted({c.assumed for c in recipe.contracts} - {""})]
+    notes += notes_on_wide(config, recipe)
     if recipe.kv is not None:
         notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
     if model.origin == "random":
@@ -69,6 +71,22 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
     elif chip.host.energy is None:
         notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
     return (*notes, *notes_on_shape(model, positions=positions))
+
+
+def wide_inputs(recipe: Recipe) -> dict[str, str]:
+    """By which contract attention and head are integers, if they are."""
+    return {} if recipe.wide is None else {"wide_numerics": recipe.wide.name}
+
+
+def notes_on_wide(config: ModelConfig, recipe: Recipe) -> tuple[str, ...]:
+    """What attention and head multiply, if it is integers."""
+    wide, kv = recipe.wide, recipe.kv
+    if wide is None or kv is None:
+        return ()
+    return (
+        f"attention and head are integers of at most {wide.bits} bits on the wide datapath ({wide.name}): KV cache "
+        f"{kv.name}, head in {config.head_bits} bits",
+    )
 
 
 def notes_on_shape(model: Model, *, positions: int) -> tuple[str, ...]:

@@ -10,14 +10,15 @@ VALUE_BITS = 16  # the vector unit's FP16 values, and outputs behind the scale m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Homes:
-    """`code_bits`: width of an activation code, as the BitLinear datapath takes it."""
+    """`code_bits`, `wide_bits`: width of an activation code, as the BitLinear or the wide datapath takes it."""
 
     memory: MemorySpec
     code_bits: int
+    wide_bits: int = VALUE_BITS
 
     def bits(self, tensor: Tensor) -> int:
         """Of one value or code."""
-        return self.code_bits if tensor.form == "codes" else VALUE_BITS
+        return {"codes": self.code_bits, "wide_codes": self.wide_bits, "values": VALUE_BITS}[tensor.form]
 
     def inside(self, tensor: Tensor) -> bool:
         """Whether it lives on the chip: it may take half of the home of activations, as its consumer's result does."""

@@ -10,7 +10,7 @@ from bitsim.datapath.protocol import Datapath
 from bitsim.datapath.registry import build_datapath
 from bitsim.datapath.tiled import count_tiles
 from bitsim.datapath.tiles import Tiles
-from bitsim.errors import OperandError
+from bitsim.errors import ConfigError, OperandError
 from bitsim.events import Events, parsed
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
@@ -105,7 +105,7 @@ class Placement:
         self.chip = chip
         self.bitlinear: Datapath = build_datapath(chip.bitlinear)
         self.wide: Datapath = build_datapath(chip.wide)
-        self.homes = Homes(memory=chip.memory, code_bits=self.bitlinear.act_bits)
+        self.homes = Homes(memory=chip.memory, code_bits=self.bitlinear.act_bits, wide_bits=self.wide.act_bits)
         calls = None if chip.host is None or chip.host.calls is None else Calls(chip, chip.host.calls)
         self.goal = plain_goal(chip) if goal is None else goal
         self._places: dict[tuple[object, ...], Placed] = {}
@@ -123,9 +123,20 @@ class Placement:
 
     def schedule(self, op: Operator) -> tuple[Matmul, Plan, Schedule]:
         """A matmul operator as its mapper sees it, the plan that it has, and what evaluates plans."""
+        self._check_operands(op)
         mapper = self._mappers[id(self.datapath(op))]
         matmul = matmul_of(op, self.datapath(op), self.homes)
         return matmul, mapper.plan(representative(matmul, op)), mapper.schedule
+
+    def _check_operands(self, op: Operator) -> None:
+        """Raise `ConfigError` for a matmul of floats where the wide datapath sums integers, or the other way round."""
+        integers = self.chip.wide.wide_bits is not None
+        if not op.is_bitlinear and op.is_wide_integer != integers:
+            taken, given = ("integers", "floats") if integers else ("floats", "integers")
+            raise ConfigError(
+                f"{op.name}: {self.chip.name}: wide multiplies {taken}, these operands are {given} (choose "
+                f"{'a chip whose wide datapath is FP16' if integers else 'a chip with an integer wide datapath'})"
+            )
 
     def place(self, op: Operator) -> Placed:
         """Operators that differ in name and layer only share their place."""

@@ -16,11 +16,9 @@ from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.config import ModelConfig, Rounded
 from bitsim.model.footprint import FP16_BITS
 from bitsim.model.forward import check_numerics
-from bitsim.model.rounded import rounded
-from bitsim.model.variants import stored_as
 from bitsim.parallel.devices import EVEN, DeviceSplit
 from bitsim.quant.kv import KVStorage
-from bitsim.quant.recipes import Recipe, recipe_named, with_kv
+from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.provenance import notes_on, notes_on_shape
 from bitsim.schedule import ASSUMPTIONS as SCHEDULE_ASSUMPTIONS
@@ -40,6 +38,7 @@ from bitsim.serving.roofline import (
     kernel_calls,
     prompt_time,
 )
+from bitsim.study.numerics import executed_as
 
 Numbers = npt.NDArray[Any]
 POWER = "energy is board power x time of all devices: an upper bound, whatever they do meanwhile"
@@ -141,9 +140,10 @@ def serve(
     model, hardware = model if isinstance(model, Model) else load_model(model), load_hardware(hardware)
     if not isinstance(hardware, Gpu) and (devices > 1 or split is not EVEN):
         raise ServeError(f"{hardware.name}: expected one device without links; for several chips: bitsim parallel")
-    recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
-    model = rounded(model, recipe)
-    model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits)
+    model, recipe = executed_as(
+        model, hardware if isinstance(hardware, Chip) else None, numerics=numerics, packing=packing, kv_bits=kv_bits,
+        head_bits=head_bits, embedding_bits=embedding_bits,
+    )  # fmt: skip
     check_numerics(model.config, recipe)
     if isinstance(hardware, Gpu) and model.config.linear_class in get_args(Rounded):
         raise ServeError(f"numerics {recipe.name}: no GPU kernel with such weights is known; choose a CPU or a chip")

@@ -16,12 +16,12 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
 from bitsim.model.weights import CodedWeight
 from bitsim.quant.packing import TernaryWeight
-from bitsim.quant.recipes import recipe_named
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.setup import Execution, check_count
 from bitsim.schedule.place import Placement
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import HELD_OUT, byte_level_weights, first_window
+from bitsim.study.numerics import executed_as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +134,10 @@ def accumulator_bounds(
 
 def observed(chip: Chip, model: Model, limit: int) -> RangeExecutor:
     """An executor that has prefilled the beginning of the held-out text."""
+    model, recipe = executed_as(model, chip)
     weights, tokens = byte_level_weights(model, quantised=True), first_window(model.config, limit)
-    recipe = recipe_named(model.config.default_numerics)
     executor = RangeExecutor(Placement(chip), Execution(recipe=recipe, toggles="off"))
-    forward(model.config, weights, tokens, KVCache(model.config, 32), executor, recipe)
+    forward(model.config, weights, tokens, KVCache(model.config, recipe.kv or 32), executor, recipe)
     return executor
 
 

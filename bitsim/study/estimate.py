@@ -12,17 +12,15 @@ from bitsim.model.experts import Experts
 from bitsim.model.footprint import Footprint, footprint
 from bitsim.model.forward import check_numerics
 from bitsim.model.generate import chunks
-from bitsim.model.rounded import rounded
-from bitsim.model.variants import stored_as
-from bitsim.quant.recipes import recipe_named, with_kv
 from bitsim.results.ledger import OperatorLedger
-from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
+from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on, wide_inputs
 from bitsim.results.result import Result
 from bitsim.results.setup import Causal, PromptLogits, Scheduling, Workload
 from bitsim.schedule import ASSUMPTIONS, Objective, Placement
 from bitsim.study.capacity import check_capacity, longest_contexts
 from bitsim.study.codes import check_codes, check_weights
 from bitsim.study.goal import placement_for
+from bitsim.study.numerics import executed_as
 from bitsim.study.statistics import statistics_for
 from bitsim.study.steps import Steps, all_layers, at_layer, book_decode, book_prefill
 
@@ -77,9 +75,10 @@ def estimate(
     )
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
-    recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
-    model = rounded(model, recipe)
-    model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits)
+    model, recipe = executed_as(
+        model, chip, numerics=numerics, packing=packing, kv_bits=kv_bits, head_bits=head_bits,
+        embedding_bits=embedding_bits, experts=experts,
+    )  # fmt: skip
     config = model.config
     check_numerics(config, recipe)
     check_codes(config, chip, recipe)
@@ -97,6 +96,7 @@ def estimate(
         chip=chip,
         rows=tuple(at_layer(row, i) for row, i in all_layers(ledger.rows(), config.num_layers, lambda row: row.layer)),
         inputs=inputs_of(model, chip, numerics=recipe.name)
+        | wide_inputs(recipe)
         | {"prefill": prefill, "decode": decode, "batch": batch, "merge_heads": merge_heads}
         | {"causal": workload.causal, "logits": logits}
         | {"packing": packing, "kv_bits": kv_bits, "head_bits": head_bits, "embedding_bits": embedding_bits}

@@ -18,18 +18,17 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
-from bitsim.model.rounded import rounded
 from bitsim.model.weights import ModelWeights
 from bitsim.quant.kv import KVStorage
-from bitsim.quant.recipes import recipe_named
 from bitsim.results.outcome import Makers, Outcome
-from bitsim.results.provenance import inputs_of
+from bitsim.results.provenance import inputs_of, notes_on_wide, wide_inputs
 from bitsim.results.rows import SPARSITY_COLUMNS, sparsity
 from bitsim.results.setup import Execution, check_count
 from bitsim.schedule.place import Placement
 from bitsim.study.codes import check_weights
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import byte_level_weights, text_tokens
+from bitsim.study.numerics import executed_as
 
 _LN2 = 0.6931471805599453
 
@@ -127,9 +126,8 @@ def evaluate(
     Raises `ConfigError` for a model that is not byte-level, or for accumulators of a model without BitLinear.
     """
     model = model if isinstance(model, Model) else load_model(model)
-    recipe = recipe_named(numerics or model.config.default_numerics)
-    model = rounded(model, recipe)
     chip = load_chip(chip)
+    model, recipe = executed_as(model, chip, numerics=numerics)
     weights = byte_level_weights(model)
     widths, modes, kept = _listed(acc_bits, int), _listed(overflow, str), _listed(kv_bits, int)
     if not model.config.quantised and (widths != [None] or modes != [None]):
@@ -153,8 +151,12 @@ def evaluate(
         )
     return Evaluation(
         inputs=inputs_of(model, chip, numerics=execution.recipe.name)
+        | wide_inputs(recipe)
         | {"text": name, "toggles": execution.toggles, "bytes": int(data.size)},
-        notes=("toggles of registers that see running sums were not counted, since nothing of energy is reported",),
+        notes=(
+            *notes_on_wide(model.config, recipe),
+            "toggles of registers that see running sums were not counted, since nothing of energy is reported",
+        ),
         scores=tuple(scores),
     )
 

@@ -15,6 +15,7 @@ from bitsim.datapath.tiled import Layout, TiledWeights, layout_of, prepare_store
 from bitsim.datapath.tiled_execution import execute_tiles, observe_all_tiles, observe_tiles
 from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events, total
+from bitsim.model.decoded import ScaledIntegers
 from bitsim.model.float_matmul import float_matmul
 from bitsim.model.operators import Operator
 from bitsim.model.weights import CodedWeight, FloatWeight
@@ -36,8 +37,9 @@ class ChipExecutor:
     by kind of operator whose dear toggles were not counted on all output columns, on how many they were, of how many.
     `deviations`: by kind of operator, how far the sums of a BitLinear datapath that is not exact were off.
 
-    BitLinear values are always the datapath's. Values of wide matmuls are the contract's float32 (`wide="float32"`) or
-    the wide datapath's (`wide="datapath"`); their events are those of the datapath on the real operands either way.
+    Values of BitLinear, and of an integer wide datapath, are always the datapath's. Values of other wide matmuls are
+    the contract's float32 (`wide="float32"`) or the wide datapath's (`wide="datapath"`); their events are those of the
+    datapath on the real operands either way.
     `on_operator` is called with each execution of an operator and its place.
     """
 
@@ -100,6 +102,24 @@ class ChipExecutor:
             observed = observe_all_tiles(datapath, a, b, tiles, toggles=toggles, seed=seed)
         self._book(op, [observed])
         return float_matmul(a, b)
+
+    def wide_codes(self, op: Operator, a: Array, b: Array | ScaledIntegers) -> Array:
+        datapath, tiles = self.placement.wide, self.tiles(op)
+        layout = layout_of(datapath, tiles)
+        with naming(op):
+            if isinstance(b, ScaledIntegers):
+                if (op.name, layout) not in self._prepared:
+                    self._prepared[op.name, layout] = prepare_tiles(datapath, b.values, layout)
+                weights = [self._prepared[op.name, layout]]
+            else:
+                weights = [prepare_tiles(datapath, np.ascontiguousarray(w), layout) for w in b]
+            sharing = len(a) // len(weights)
+            done = [
+                execute_tiles(datapath, x, weights[i // sharing], tiles, toggles=self._toggles, seed=self._seed)
+                for i, x in enumerate(a)
+            ]
+        self._book(op, done)
+        return np.stack([one.y for one in done])
 
     def _stored(self, op: Operator, weight: FloatWeight, layout: Layout) -> TiledWeights:
         """A stored matrix as the wide datapath holds it, laid out at its first use."""

@@ -10,12 +10,9 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model, random_model
 from bitsim.model.footprint import footprint
 from bitsim.model.generate import chunks, generate
-from bitsim.model.rounded import rounded
 from bitsim.model.tokenizer import ByteTokenizer, Tokenizer, tokenizer
-from bitsim.model.variants import stored_as
 from bitsim.quant.kv import KVStorage
-from bitsim.quant.recipes import recipe_named, with_kv
-from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on
+from bitsim.results.provenance import inputs_of, notes_on, notes_on_plans, remarks_on, wide_inputs
 from bitsim.results.result import Result
 from bitsim.results.setup import Causal, Execution, PromptLogits, Scheduling, Wide, Workload, check_count
 from bitsim.schedule import Objective
@@ -25,6 +22,7 @@ from bitsim.study.capacity import check_capacity
 from bitsim.study.codes import check_weights
 from bitsim.study.executor import ChipExecutor, OnOperator
 from bitsim.study.goal import placement_for
+from bitsim.study.numerics import executed_as
 
 SHOWN_OVERFLOWS = 8  # operators whose first overflow is noted; the events of all are in the tables
 
@@ -61,6 +59,8 @@ def run(
     * `numerics`: a contract or recipe by name; None takes what the checkpoint's config says, in float32. `packing`,
       `head_bits`, `embedding_bits`: how linears, head and embedding are stored, see `bitsim.model.variants`; `kv_bits`:
       16, 8, 4 or 3 per key and value, None as the numerics say.
+    * On a chip with an integer wide datapath, attention and head are executed in codes, see
+      `bitsim.study.numerics.executed_as`.
     * `toggles`: those of registers that see running sums (partial sums, pipelines) counted on all output columns
       ("exact"), on an eighth of the column tiles (at most 8) scaled up ("sample") or not at all ("off"). `wide`: values
       of QK^T, PV and head in the contract's float32 or as the wide datapath rounds them; both are counted on the
@@ -88,9 +88,10 @@ def run(
     ids = prompt_tokens(model, prompt, tokens, as_bytes=random_weights is not None)
     if random_weights is not None:
         model = random_model(model.config, random_weights, notes=model.notes)
-    recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
-    model = rounded(model, recipe)
-    model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits)
+    model, recipe = executed_as(
+        model, chip, numerics=numerics, packing=packing, kv_bits=kv_bits, head_bits=head_bits,
+        embedding_bits=embedding_bits,
+    )  # fmt: skip
     workload = Workload(prefill=len(ids), decode=new_tokens, causal=causal, logits=logits)
     execution = Execution(recipe=recipe, toggles=toggles, wide=wide, seed=seed)
     placement = placement_for(chip, scheduling.objective)
@@ -127,6 +128,7 @@ def run(
         chip=chip,
         rows=executor.ledger.rows(),
         inputs=inputs_of(model, chip, numerics=recipe.name)
+        | wide_inputs(recipe)
         | {"wide": wide, "toggles": toggles, "seed": seed, "temperature": temperature, "objective": objective}
         | {"packing": packing, "kv_bits": kv_bits, "head_bits": head_bits, "embedding_bits": embedding_bits}
         | {"chunk": chunk, "causal": causal, "logits": logits, "random_weights": random_weights},
@@ -176,14 +178,16 @@ def notes_of(executor: ChipExecutor, model: Model, execution: Execution, kv: KVS
     """What a reader of the result must know about how it was counted; `kv`: how the cache keeps its values."""
     notes = [*executor.toggle_notes()]
     wide_kinds = "QK^T, PV and head" if model.config.quantised else "linears, QK^T, PV and head"
-    if execution.wide == "float32":
+    if execution.recipe.wide is not None:
+        notes.append(f"values of {wide_kinds} are exact sums of codes, as the wide datapath forms them")
+    elif execution.wide == "float32":
         notes.append(
             f"values of {wide_kinds} are float32 as the contract says; their events are those of the wide datapath on "
             "the same operands"
         )
         if kv == 32:
             notes.append("values of the KV cache are float32; KV traffic is counted at 16 bits per value")
-    if execution.wide == "datapath":
+    if execution.wide == "datapath" or execution.recipe.wide is not None:
         notes += [
             f"the wide datapath {executor.placement.wide!r} {remark}" for remark in executor.placement.wide.remarks
         ]

@@ -114,6 +114,7 @@ def expected_events(placement: Placement, op: Operator, placed: Placed, statisti
     events = Events()
     if op.is_matmul:
         assert placed.tiles is not None
+        statistics = statistics.of_wide_integers if op.is_wide_integer else statistics
         events = expect_tiles(placement.datapath(op), placed.tiles, statistics) * op.repeat
     return events
 

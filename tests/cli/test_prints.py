@@ -121,6 +121,12 @@ def test_list_of_everything_has_a_table_per_kind_but_no_numerics_nor_shapes_twic
     assert records[0].keys() == {"name", "linear class", "source", "evidence"}
     found = {record["name"]: record["linear class"] for record in records}
     assert (found["b1"], found["a48_kv3"], found["float"]) == ("b1", "a48", "-")
+    main(["list", "wide_numerics", "--json"])
+    records = bitsim_json(capsys)["wide_numerics"]
+    assert [(record["name"], record["kv"]) for record in records] == [
+        ("attention_int8", "kv8"),
+        ("attention_int4", "kv4"),
+    ]
 
 
 def calibration() -> Calibration:

@@ -87,29 +87,32 @@ def test_an_unknown_kind_is_told_all_kinds(here: Path) -> None:
     assert message(here, TREE.replace("adder_tree", "abacus")) == text
 
 
-@pytest.mark.parametrize("name", sorted(CHIPS.keys() - {"pe_array"}))
-def test_integer_datapaths_can_not_be_wide(here: Path, name: str) -> None:
+@pytest.mark.parametrize("name", sorted(CHIPS.keys() - {"pe_array", "tensor_core"}))
+def test_datapaths_of_narrow_weights_can_not_be_wide(here: Path, name: str) -> None:
     wide = CHIPS[name].replace("bitlinear:", "wide:")
     kind = next(line for line in wide.splitlines() if "  kind:" in line).split()[1]
     assert message(here, wide) == (
-        "x.yaml:5: wide.kind: must compute in floating point: attention multiplies activations, which are not "
-        f"quantised (got {kind!r}, which sums integers)"
+        "x.yaml:5: wide.kind: must multiply floats or integers of several bits, as pe_array and tensor_core can: "
+        f"attention multiplies activations by activations (got {kind!r})"
     )
 
 
-def test_integer_arrays_can_not_be_wide(here: Path) -> None:
+def test_ternary_arrays_can_not_be_wide(here: Path) -> None:
     assert message(here, CHIPS["pe_array"].replace("bitlinear:", "wide:")) == (
-        "x.yaml:6: wide.pe: must be 'fp16': attention multiplies activations, which are not quantised (got 'ternary')"
+        "x.yaml:6: wide.pe: must be 'fp16' or 'int8': attention multiplies activations by activations (got 'ternary')"
     )
 
 
 def test_wide_tensor_cores_take_any_weights(here: Path) -> None:
-    wide = TENSOR.replace("bitlinear:", "wide:").replace("format: int8", "format: fp16").replace("k32", "k16")
-    assert message(here, wide) == (
-        "x.yaml:11: wide.weights: must be 'full': attention and head have no ternary weights (got 'ternary')"
-    )
-    (here / "x.yaml").write_text(wide.replace("weights: ternary", "weights: full"))
-    assert load_chip("x.yaml").wide.unit == "ampere_fp16_acc32"
+    integers = TENSOR.replace("bitlinear:", "wide:")
+    floats = integers.replace("format: int8", "format: fp16").replace("k32", "k16")
+    for wide, bits in ((integers, 8), (floats, None)):
+        assert message(here, wide) == (
+            "x.yaml:11: wide.weights: must be 'full': attention and head have no ternary weights (got 'ternary')"
+        )
+        (here / "x.yaml").write_text(wide.replace("weights: ternary", "weights: full"))
+        spec = load_chip("x.yaml").wide
+        assert (spec.unit, spec.wide_bits) == (f"ampere_{'int8' if bits else 'fp16'}_acc32", bits)
 
 
 def test_a_chip_takes_what_it_leaves_out_from_the_one_that_it_is_like(here: Path) -> None:

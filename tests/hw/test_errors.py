@@ -270,7 +270,7 @@ def test_int8_needs_room_for_a_product(here: Path) -> None:
 def test_wide_is_not_ternary(here: Path) -> None:
     broken = replaced(CHIP, "  pe: fp16", "  pe: ternary\n  acc_bits: 24")
     text = (
-        "x.yaml:23: wide.pe: must be 'fp16': attention multiplies activations, which are not quantised (got 'ternary')"
+        "x.yaml:23: wide.pe: must be 'fp16' or 'int8': attention multiplies activations by activations (got 'ternary')"
     )
     assert message(load_chip, here, broken) == text
 

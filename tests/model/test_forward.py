@@ -12,8 +12,9 @@ from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.forward import activate, forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.rotary import rotary_table, rotate
+from bitsim.model.variants import stored_as
 from bitsim.quant.recipes import recipe_named
-from tests.model.tiny_models import A48_CONFIG, CONFIG, CONFIGS, FLOAT_CONFIG, Recorder
+from tests.model.tiny_models import A48_CONFIG, CONFIG, CONFIGS, FLOAT_CONFIG, Recorder, in_integers
 
 TOKENS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5])
 
@@ -50,6 +51,33 @@ def test_executes_what_is_listed(config):
     for name, (q, _) in recorder.linears.items():
         low, high = recipe_named(config.default_numerics).of(name).code_range
         assert low <= q.min() <= q.max() <= high
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("block", [None, 4])
+def test_executes_what_is_listed_in_integers(bits, block):
+    recipe, recorder = in_integers(CONFIG, bits), Recorder()
+    model, cache = stored_as(random_model(CONFIG, 2), head_bits=bits), KVCache(CONFIG, recipe.kv)
+    for tokens, phase in ((TOKENS, "prefill"), (TOKENS[:1], "decode")):
+        recorder.operators.clear()
+        forward(model.config, model.weights, tokens, cache, recorder, recipe, query_block=block)
+        assert recorder.operators == forward_operators(
+            model.config, phase=phase, tokens=len(tokens), context=cache.length, recipe=recipe, kv=recipe.kv,
+            query_block=block,
+        )  # fmt: skip
+
+
+def test_integers_that_nobody_gave_are_refused():
+    recipe = in_integers(CONFIG, 8)
+    model = random_model(CONFIG, 1)
+    with pytest.raises(ConfigError, match=r"attention_int8: expected a head of integers \(head_bits 8\)"):
+        forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG, 8), ReferenceExecutor(), recipe)
+    for bits in (32, 16):
+        with pytest.raises(ConfigError, match=f"a KV cache of codes of at most 8 bits around zero, got {bits}"):
+            forward(CONFIG, model.weights, TOKENS, KVCache(CONFIG, bits), ReferenceExecutor(), recipe)
+    floats, recipe = random_model(FLOAT_CONFIG, 1), in_integers(FLOAT_CONFIG, 8)
+    with pytest.raises(ConfigError, match="the linears are floats, which an integer wide datapath does not take"):
+        forward(FLOAT_CONFIG, floats.weights, TOKENS, KVCache(FLOAT_CONFIG, 8), ReferenceExecutor(), recipe)
 
 
 def test_every_linear_is_quantised_by_its_own_contract():

@@ -12,7 +12,8 @@ from bitsim.model.checkpoint import load_model, random_model
 from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.generate import generate
 from bitsim.model.tokenizer import ByteTokenizer, tokenizer, tokenizer_class
-from tests.model.tiny_models import CONFIG, CONFIGS, TINY, write_checkpoint
+from bitsim.model.variants import stored_as
+from tests.model.tiny_models import CONFIG, CONFIGS, TINY, in_integers, write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +39,19 @@ def test_no_new_tokens(model):
 
 @pytest.mark.parametrize("chunk", [None, 1, 2, 5])
 @pytest.mark.parametrize("block", [None, 1, 2, 3, 9])
-def test_neither_blocks_of_attention_nor_which_logits_are_wanted_change_a_value(model, chunk, block):
+@pytest.mark.parametrize("wide", [None, 8, 4])
+def test_neither_blocks_of_attention_nor_which_logits_are_wanted_change_a_value(model, chunk, block, wide):
     prompt, settings = [1, 2, 3, 4, 5, 6, 7], {"chunk": chunk}
-    tokens, wanted = generate(model, ReferenceExecutor(), prompt, 3, logits="all")
+    if wide:
+        model = stored_as(model, head_bits=wide)
+    recipe = in_integers(CONFIG, wide) if wide else None
+    tokens, wanted = generate(model, ReferenceExecutor(), prompt, 3, recipe, logits="all")
     in_blocks = (lambda tokens, context: block) if block else None
-    again, logits = generate(model, ReferenceExecutor(), prompt, 3, query_block=in_blocks, logits="all", **settings)
+    settings |= {"recipe": recipe, "query_block": in_blocks}
+    again, logits = generate(model, ReferenceExecutor(), prompt, 3, logits="all", **settings)
     np.testing.assert_array_equal(again, tokens)
     np.testing.assert_array_equal(logits, wanted)
-    again, logits = generate(model, ReferenceExecutor(), prompt, 3, query_block=in_blocks, **settings)
+    again, logits = generate(model, ReferenceExecutor(), prompt, 3, **settings)
     np.testing.assert_array_equal(again, tokens)
     np.testing.assert_array_equal(logits, wanted[6:])
 

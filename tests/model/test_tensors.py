@@ -1,6 +1,7 @@
 """Law 13 of the operators: what one writes is what others read, and nothing appears or vanishes in between."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,10 @@ from bitsim.model.build_operators import forward_operators
 from bitsim.model.config import ModelConfig
 from bitsim.model.experts import Experts
 from tests.model.tensors import Written, versions
-from tests.model.tiny_models import CONFIGS
+from tests.model.tiny_models import CONFIGS, in_integers
 
 configs = st.sampled_from(list(CONFIGS.values()))
+wide_bits = st.sampled_from([None, 8, 4])
 UNREAD = {"logits"}  # the answer
 
 
@@ -26,13 +28,23 @@ def keeps_law_13(written: Written) -> None:
         assert values == written.values, (name, tensor.name)
 
 
-@given(configs, st.integers(1, 40), st.integers(0, 30), st.integers(1, 3), st.none() | st.integers(1, 45))
+def settings_of(config: ModelConfig, wide: int | None) -> dict[str, Any]:
+    """Attention and head in integers of so many bits."""
+    if wide is None:
+        return {}
+    recipe = in_integers(config, wide)
+    return {"recipe": recipe, "kv": recipe.kv}
+
+
+@given(configs, st.integers(1, 40), st.integers(0, 30), st.integers(1, 3), st.none() | st.integers(1, 45), wide_bits)
 def test_law_13_every_reader_reads_all_that_was_written(
-    config: ModelConfig, tokens: int, past: int, batch: int, block: int | None
+    config: ModelConfig, tokens: int, past: int, batch: int, block: int | None, wide: int | None
 ) -> None:
-    operators = forward_operators(
-        config, phase="prefill", tokens=tokens, context=past + tokens, batch=batch, query_block=block, logits="all"
-    )
+    settings = {"phase": "prefill", "tokens": tokens, "context": past + tokens, "batch": batch, "query_block": block}
+    operators = forward_operators(config, logits="all", **settings, **settings_of(config, wide))
+    codes = {tensor.name for op in operators for tensor in op.writes if tensor.form == "wide_codes"}
+    assert codes == ({"self_attn.q_codes", "self_attn.share_codes", "normed_codes"} if wide else set())
+    assert all(op.is_wide_integer == bool(wide and op.kind != "linear") for op in operators if op.is_matmul)
     for written in versions(operators):
         keeps_law_13(written)
 

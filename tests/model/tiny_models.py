@@ -11,6 +11,8 @@ import numpy as np
 from bitsim.model.config import ModelConfig
 from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.rope_scaling import YarnScaling
+from bitsim.quant.recipes import Recipe, recipe_named
+from bitsim.quant.wide import WIDE_CONTRACTS
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny"
 
@@ -74,6 +76,12 @@ CONFIGS = {
 }
 
 
+def in_integers(config: ModelConfig, bits: int) -> Recipe:
+    """The model's own numerics, attention and head in integers of so many bits."""
+    contract = WIDE_CONTRACTS[bits]
+    return replace(recipe_named(config.default_numerics), wide=contract, kv=contract.kv)
+
+
 class Recorder(ReferenceExecutor):
     """Keeps the codes and sums of every quantised linear, and the operators in the order in which they came."""
 
@@ -89,6 +97,10 @@ class Recorder(ReferenceExecutor):
     def wide(self, op, a, b):
         self.operators.append(op)
         return super().wide(op, a, b)
+
+    def wide_codes(self, op, a, b):
+        self.operators.append(op)
+        return super().wide_codes(op, a, b)
 
     def vector(self, op):
         self.operators.append(op)

@@ -8,24 +8,24 @@ from hypothesis import strategies as st
 
 from bitsim.events import Events, total
 from bitsim.hw import chip_names, load_chip
-from bitsim.model.checkpoint import load_model
-from bitsim.quant.recipes import recipe_named
 from bitsim.results.setup import Workload
 from bitsim.schedule import Placed, Placement
 from bitsim.schedule.growth import grown
 from bitsim.study.steps import Steps
+from tests.chips import executed_on
 
-GROWING = ("kv", "qk", "softmax", "pv")
+GROWING = ("kv", "qk", "softmax", "quantise", "pv")
 
 
 def nothing(_op: object, _placed: Placed) -> Events:
     return Events()
 
 
-def steps(name: str = "tiny-b158", batch: int = 1, numerics: str | None = None) -> Steps:
-    config = load_model(name).config
-    recipe = recipe_named(numerics or config.default_numerics)
-    placement = Placement(load_chip("ternary-ws-64x64"))
+def steps(
+    name: str = "tiny-b158", batch: int = 1, numerics: str | None = None, chip: str = "ternary-ws-64x64"
+) -> Steps:
+    config, recipe = executed_on(chip, name, numerics)
+    placement = Placement(load_chip(chip))
     return Steps.of(config, recipe, Workload(prefill=0, decode=1, batch=batch, causal="full"), placement)
 
 
@@ -53,7 +53,7 @@ def check(chip: str, shape: Steps, first: int, number: int) -> None:
 @settings(max_examples=25)
 @given(st.sampled_from(chip_names()), st.integers(1, 700), st.integers(1, 200), st.integers(1, 3))
 def test_sums_over_contexts_equal_placing_every_context(chip: str, first: int, number: int, batch: int) -> None:
-    check(chip, steps(batch=batch), first, number)
+    check(chip, steps(batch=batch, chip=chip), first, number)
 
 
 @pytest.mark.parametrize(("first", "number"), [(1, 300), (120, 20), (1000, 1100)])
@@ -62,6 +62,7 @@ def test_sums_hold_with_shared_heads_and_a_quantised_cache_whose_first_position_
 ) -> None:
     check("ternary-os-64x64", steps("bitnet-a48-700m", 7, "a48_kv3"), first, number)
     check("ternary-ws-64x64", steps("bitnet-b158-2b4t", 2), first, number)
+    check("ternary-ws-64x64-int8", steps("bitnet-b158-2b4t", 2, chip="ternary-ws-64x64-int8"), first, number)
 
 
 def test_tensors_that_outgrow_the_chip_move_to_dram_on_the_way() -> None:

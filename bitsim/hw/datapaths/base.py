@@ -95,8 +95,13 @@ class DatapathDescription(Described):
 
     @property
     def can_be_wide(self) -> bool:
-        """Whether it can be a chip's `wide`: it multiplies floating-point numbers."""
+        """Whether it can be a chip's `wide`: both of its operands are numbers of more than a trit or a sign."""
         return not self.integer
+
+    @property
+    def wide_bits(self) -> int | None:
+        """As a chip's `wide`: bits of the codes that it multiplies; None: floating-point numbers."""
+        return self.widest_act if self.integer else None
 
     def text(self) -> str:
         """The structure in one line, for people."""
@@ -109,8 +114,8 @@ class DatapathDescription(Described):
     def not_wide(self) -> PydanticCustomError:
         """Why this description can't be a chip's `wide`."""
         return problem(
-            "must compute in floating point: attention multiplies activations, which are not quantised "
-            f"(got {self.kind!r}, which sums integers)",
+            "must multiply floats or integers of several bits, as pe_array and tensor_core can: attention multiplies "
+            f"activations by activations (got {self.kind!r})",
             key="kind",
         )
 

@@ -98,6 +98,10 @@ class PEArraySpec(DatapathDescription):
     def integer(self) -> bool:
         return self.pe != "fp16"
 
+    @property
+    def can_be_wide(self) -> bool:
+        return self.pe != "ternary"
+
     def text(self) -> str:
         columns = f", columns {self.column_format}" if self.dataflow == "weight_stationary" else ""
         return (
@@ -111,5 +115,5 @@ class PEArraySpec(DatapathDescription):
 
     def not_wide(self) -> PydanticCustomError:
         return problem(
-            f"must be 'fp16': attention multiplies activations, which are not quantised (got {self.pe!r})", key="pe"
+            f"must be 'fp16' or 'int8': attention multiplies activations by activations (got {self.pe!r})", key="pe"
         )

@@ -180,7 +180,7 @@ class TensorCoreSpec(DatapathDescription):
 
     @property
     def can_be_wide(self) -> bool:
-        return not self.integer and self.weights == "full"
+        return self.weights == "full"
 
     @property
     def unit(self) -> str:
@@ -199,6 +199,4 @@ class TensorCoreSpec(DatapathDescription):
         )
 
     def not_wide(self) -> PydanticCustomError:
-        if self.integer:
-            return super().not_wide()
         return problem("must be 'full': attention and head have no ternary weights (got 'ternary')", key="weights")

@@ -1,0 +1,66 @@
+"""A model as a chip executes it: under which numerics, with which linears, tables and cache."""
+
+from dataclasses import replace
+
+from bitsim.errors import ConfigError
+from bitsim.hw.chip import Chip
+from bitsim.model.checkpoint import Model
+from bitsim.model.experts import Experts
+from bitsim.model.rounded import rounded
+from bitsim.model.variants import stored_as
+from bitsim.quant.recipes import Recipe, recipe_named, with_kv
+from bitsim.quant.wide import WIDE_CONTRACTS
+
+
+def executed_as(
+    model: Model,
+    chip: Chip | None,
+    *,
+    numerics: str | None = None,
+    packing: str | None = None,
+    kv_bits: int | None = None,
+    head_bits: int | None = None,
+    embedding_bits: int | None = None,
+    experts: Experts | None = None,
+) -> tuple[Model, Recipe]:
+    """`model` and the recipe that executes it; None: as the model's own numerics and storage say, and on no chip.
+
+    On a chip whose wide datapath multiplies integers, attention and head become codes of its width: the recipe names
+    the contract, keys and values are kept in its format and the head in its bits unless fewer are asked for. Raises
+    `ConfigError` for models with linears of floats there, and for what is wider than the datapath.
+    """
+    recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
+    model = rounded(model, recipe)
+    if chip is not None and chip.wide.wide_bits is not None:
+        recipe = _in_integers(model, chip, recipe, kv_bits, experts)
+        head_bits = _head_bits(model, chip, head_bits)
+    model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits)
+    return model, recipe
+
+
+def _in_integers(model: Model, chip: Chip, recipe: Recipe, kv_bits: int | None, experts: Experts | None) -> Recipe:
+    contract = WIDE_CONTRACTS[chip.wide.wide_bits or 0]
+    if not model.config.quantised or experts is not None:
+        floats = "routers of experts are" if model.config.quantised else "the linears are"
+        raise ConfigError(
+            f"{model.name} on {chip.name}: {floats} floats, and its wide datapath multiplies integers of "
+            f"{contract.bits} bits (choose a chip whose wide datapath is FP16)"
+        )
+    kv = recipe.kv or (contract.kv if kv_bits is None else None)
+    if kv is None or not contract.takes(kv):
+        raise ConfigError(
+            f"{chip.name}: expected keys and values in codes of at most {contract.bits} bits around zero, which its "
+            f"wide datapath multiplies, got {kv.name if kv else kv_bits} (leave kv_bits out, or choose fewer)"
+        )
+    return replace(recipe, kv=kv, wide=contract)
+
+
+def _head_bits(model: Model, chip: Chip, asked: int | None) -> int:
+    """Bits of the head: as asked for or as it is, at most those of the wide datapath."""
+    most = chip.wide.wide_bits or 0
+    if asked is not None and asked > most:
+        raise ConfigError(
+            f"{chip.name}: expected a head of at most {most} bits, which its wide datapath multiplies, got {asked} "
+            "(leave head_bits out, or choose fewer)"
+        )
+    return asked or min(most, model.config.head_bits)
