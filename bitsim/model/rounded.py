@@ -36,6 +36,8 @@ def rounded(model: Model, recipe: Recipe) -> Model:
         layers = tuple(_layer(contract, layer, model.name, i) for i, layer in enumerate(weights.layers))
         weights = replace(weights, layers=layers)
     note = f"the linears are rounded to nearest, without calibration: {recipe.name}"
+    if rounding.group is None:
+        note += "; the scales of rows are not counted"
     return replace(model, config=config, weights=weights, notes=(*model.notes, note))
 
 

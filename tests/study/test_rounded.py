@@ -28,6 +28,7 @@ def test_law_3_estimate_equals_run(numerics: str) -> None:
     stored = 2 * load_model("tiny-fp16").config.linear_weights * BITS[numerics]
     assert sum(row.events["dram.weights.read_bits"] for row in linears) == stored
     assert any(f"rounded to nearest, without calibration: {numerics}" in note for note in ran.notes)
+    assert any("the scales of rows are not counted" in note for note in ran.notes) is ("_g" not in numerics)
 
 
 @pytest.mark.parametrize("numerics", NUMERICS)
