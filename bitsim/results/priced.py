@@ -6,6 +6,7 @@ from functools import cached_property
 
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList, price_operator
 from bitsim.cost.energy import total_energy
+from bitsim.cost.sram import assumed_flavours
 from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
 from bitsim.events import Events, total
 from bitsim.hw.chip import Chip, OpCost
@@ -140,4 +141,6 @@ class PricedRows:
             (f"{self.chip.name}: vector.costs.{op}", f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls", cost)
             for op, cost in self.chip.vector.costs.items()
         ]
-        return [{"constant": n, "value": v, "source": c.source} for n, v, c in stated if c.evidence == "assumed"]
+        assumed = [{"constant": n, "value": v, "source": c.source} for n, v, c in stated if c.evidence == "assumed"]
+        flavours = assumed_flavours(self.chip) if "system" in self.priced else []
+        return [*assumed, *flavours]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bitsim._version import __version__
+from bitsim.cost.sram import notes_on_sram
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
 from bitsim.model.config import ModelConfig
@@ -70,7 +71,7 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
         notes.append("host I/O is not modelled: the chip's description has no `host`")
     elif chip.host.energy is None:
         notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
-    return (*notes, *notes_on_shape(model, positions=positions))
+    return (*notes, *notes_on_sram(chip), *notes_on_shape(model, positions=positions))
 
 
 def wide_inputs(recipe: Recipe) -> dict[str, str]:
