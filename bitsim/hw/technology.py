@@ -10,6 +10,7 @@ from bitsim.events import event_kind, parsed
 from bitsim.hw.constants import AreaUm2, Constant, Described, EnergyPJ, Text, in_unit
 from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
 from bitsim.hw.source import problem
+from bitsim.hw.voltage import VoltageRule
 
 
 def _priced_here(event: str) -> str:
@@ -63,7 +64,8 @@ class Technology(FromFile):
     and stay as they are, and so do memory arrays (`lut.sram.*`, `regfile.*`, `rom.*`), here and in `areas`. An
     event without a price raises where it is priced (`bitsim.cost`).
 
-    `supply`: the voltage at which logic was priced; needed only to scale to another node.
+    `supply`: the voltage at which logic was priced; needed only to scale to another node or voltage. `voltage`: how
+    logic follows another one.
 
     `areas`: part of a datapath (`Datapath.parts`) -> cell area of one, before layout as well. What has no area here is
     reported as such where areas are added up. `unpriced`: why there are neither prices nor areas nor an SRAM grid.
@@ -72,6 +74,7 @@ class Technology(FromFile):
     kind: Literal["technology"]
     node_nm: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     supply: Annotated[Constant, in_unit("V", positive=True)] | None = None
+    voltage: VoltageRule | None = None
     layout_factor: Annotated[Constant, in_unit("ratio", positive=True)]
     prices: dict[EventName, EnergyPJ]
     areas: dict[Text, AreaUm2] = Field(default_factory=dict)
@@ -84,7 +87,18 @@ class Technology(FromFile):
             raise problem("expected at least one row of the SRAM grid (got none)", key="sram")
         if self.unpriced is not None and (self.prices or self.areas or self.sram):
             raise problem("expected neither prices nor areas nor sram beside it", key="unpriced")
+        if self.voltage is not None and self.supply is None:
+            raise problem("expected the supply that this starts from, as `supply`", key="voltage")
         return self
+
+    def bad_voltage(self, volts: float) -> str:
+        """Why logic can't be priced at a supply: the range and its source; empty if it can."""
+        if self.unpriced is not None or (self.supply is not None and volts == self.supply.nominal):
+            return ""
+        if self.voltage is None or self.supply is None:
+            return f"{self.path} has no `voltage`: it can't be priced at another supply than its own (got {volts:g} V)"
+        outside = self.voltage.outside(volts, self.supply.nominal)
+        return outside and f"logic of {self.name}: {outside}"
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
