@@ -13,6 +13,7 @@ from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
 from bitsim.hw.source import is_path, problem
 from bitsim.hw.sram import Sram
 from bitsim.hw.sram_nodes import load_sram
+from bitsim.hw.voltage import VoltageRule
 
 
 def _priced_here(event: str) -> str:
@@ -44,7 +45,8 @@ class Technology(FromFile):
     and stay as they are, and so do memory arrays (`lut.sram.*`, `regfile.*`, `rom.*`), here and in `areas`. An
     event without a price raises where it is priced (`bitsim.cost`).
 
-    `supply`: the voltage at which logic was priced; needed only to scale to another node.
+    `supply`: the voltage at which logic was priced; needed only to scale to another node or voltage. `voltage`: how
+    logic follows another one.
 
     `areas`: part of a datapath (`Datapath.parts`) -> cell area of one, before layout as well. What has no area here is
     reported as such where areas are added up.
@@ -56,6 +58,7 @@ class Technology(FromFile):
     kind: Literal["technology"]
     node_nm: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     supply: Annotated[Constant, in_unit("V", positive=True)] | None = None
+    voltage: VoltageRule | None = None
     layout_factor: Annotated[Constant, in_unit("ratio", positive=True)]
     prices: dict[EventName, EnergyPJ]
     areas: dict[Text, AreaUm2] = Field(default_factory=dict)
@@ -67,6 +70,8 @@ class Technology(FromFile):
     def _priced_or_not(self) -> "Technology":
         if self.unpriced is not None and (self.prices or self.areas or self.sram is not None):
             raise problem("expected neither prices nor areas nor sram beside it", key="unpriced")
+        if self.voltage is not None and self.supply is None:
+            raise problem("expected the supply that this starts from, as `supply`", key="voltage")
         return self
 
     def model_post_init(self, context: Any) -> None:
@@ -95,6 +100,15 @@ class Technology(FromFile):
         """Hash of what is described, its SRAM included."""
         mine = super().sha256
         return mine if self._arrays is None else sha256(f"{mine} {self._arrays.sha256}".encode()).hexdigest()
+
+    def bad_voltage(self, volts: float) -> str:
+        """Why logic can't be priced at a supply: the range and its source; empty if it can."""
+        if self.unpriced is not None or (self.supply is not None and volts == self.supply.nominal):
+            return ""
+        if self.voltage is None or self.supply is None:
+            return f"{self.path} has no `voltage`: it can't be priced at another supply than its own (got {volts:g} V)"
+        outside = self.voltage.outside(volts, self.supply.nominal)
+        return outside and f"logic of {self.name}: {outside}"
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
