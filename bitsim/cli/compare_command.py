@@ -33,10 +33,12 @@ def command(pairs: tuple[str, ...], random_seed: int | None, as_json: bool, out:
 
 def view_compared(compared: "PairComparison") -> None:
     """Cycles, time and energy of a new token, one row per pair."""
+    from bitsim.cli.present import energy_cell
+
     records = compared.records()
     rows = [
         [r["model"], r["chip"], f"{r['cycles']:,.0f}", si(r["time_s"], "s")]
-        + ["unpriced" if (e := r[f"energy_{name}_j"]) is None else si(e, "J") for name in CONVENTIONS]
+        + [energy_cell(r[f"energy_{name}_j"], r.get(f"energy_{name}_without")) for name in CONVENTIONS]
         for r in records
     ]
     columns = ["model", "chip", "cycles", "time", *(f"energy, {name}" for name in CONVENTIONS)]
@@ -44,5 +46,8 @@ def view_compared(compared: "PairComparison") -> None:
     for name, convention in CONVENTIONS.items():
         echo(f"{name}: {convention.includes}")
     for record in records:
+        for name in CONVENTIONS:
+            if missing := record.get(f"energy_{name}_without"):
+                echo(f"{record['model']}@{record['chip']}: {name}: {missing}")
         if record["overflows"]:
             echo(f"{record['model']}@{record['chip']}: {record['overflows']:,} overflows")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bitsim.cost import CONVENTIONS
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
@@ -31,10 +32,19 @@ class PairComparison(Outcome):
         return "; ".join(f"{result.inputs['model']} on {result.chip.name}" for result in self.results)
 
     def headline(self) -> dict[str, Any]:
-        """Time and energy of a new token of the last pair over those of the first; None where one is not known."""
+        """Time and energy of a new token of the last pair over those of the first; None where one is not known.
+
+        Where one of two energies is not whole, `energy_*_ratio_without` says what the last and the first are without.
+        """
         first, last = (self.results[i].per_token() for i in (0, -1))
-        names = [name for name in first if name == "time_s" or name.startswith("energy_")]
-        return {f"{name.rpartition('_')[0]}_ratio": _ratio(last[name], first[name]) for name in names}
+        found: dict[str, Any] = {"time_ratio": _ratio(last["time_s"], first["time_s"])}
+        for convention in CONVENTIONS:
+            name = f"energy_{convention}"
+            found[f"{name}_ratio"] = _ratio(last[f"{name}_j"], first[f"{name}_j"])
+            missing = {which: pair.get(f"{name}_without") for which, pair in (("last", last), ("first", first))}
+            if any(missing.values()):
+                found[f"{name}_ratio_without"] = "; ".join(f"{which} {text}" for which, text in missing.items() if text)
+        return found
 
     def makers(self) -> Makers:
         return {"per_token": lambda: [result.per_token() | dict(result.inputs) for result in self.results]}
