@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList, price_operator
+from bitsim.cost.area import PartArea, chip_area
 from bitsim.cost.energy import total_energy
 from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
 from bitsim.events import Events, total
@@ -37,6 +38,11 @@ class PricedRows:
     @cached_property
     def prices(self) -> PriceList:
         return PriceList(self.chip)
+
+    @cached_property
+    def areas(self) -> tuple[PartArea, ...]:
+        """The chip's parts with their areas, or why they have none."""
+        return chip_area(self.chip)
 
     @cached_property
     def events(self) -> Events:
