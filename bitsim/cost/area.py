@@ -1,6 +1,6 @@
 """Area of a chip: parts by count times a technology's areas. What has no area is listed with the reason, never zero."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from bitsim.hw.chip import Chip
 from bitsim.hw.technology import is_finished_array
 
 UM2_PER_MM2 = 1e6
+NOT_COUNTED = "control, wires beyond the layout factor, scale multipliers, pads, DRAM, host"
+DATAPATHS = ("bitlinear", "wide")
 
 
 class Area(Spread):
@@ -31,6 +33,11 @@ class PartArea:
     area: Area | None
     reason: str = ""
 
+    @property
+    def of_a_datapath(self) -> bool:
+        """Whether it belongs to one of the chip's two datapaths."""
+        return self.component in DATAPATHS
+
     def record(self) -> dict[str, Any]:
         """Plain values."""
         area = self.area
@@ -41,15 +48,23 @@ class PartArea:
 def chip_area(chip: Chip) -> tuple[PartArea, ...]:
     """All parts of `chip` that are known: its two datapaths, the vector unit's adders and multipliers, its buffers.
 
+    Where both datapaths are the same units (`units_shared`), a part that both have is there once, as often as the one
+    needs it that has more of it; what only `wide` needs is listed under `wide`.
+
     Cells are multiplied by the technology's layout factor; SRAM, ROM and register files are not, their areas are those
     of finished arrays. A buffer is its banks (`bitsim.cost.sram`), without what connects them. Control, wires beyond
     the layout factor, the scale multipliers, of which chips tell no number, pads and DRAM are not counted.
     """
     vector = {f"add.{chip.vector.format}": chip.vector.lanes, f"mul.{chip.vector.format}": chip.vector.lanes}
     vector |= dict.fromkeys((f"{op}.{chip.vector.format}" for op in ("max", "cvt")), chip.vector.lanes)
-    parts = [*_datapath(chip, "bitlinear"), *_datapath(chip, "wide")]
+    parts = _datapaths(chip)
     parts += [_cells(chip, "vector", part, count) for part, count in vector.items()]
     return (*parts, *(_buffer(chip, name) for name in chip.memory.names))
+
+
+def without(parts: Iterable[PartArea]) -> str:
+    """The parts that have no area, in words; empty if all have one."""
+    return ", ".join(f"{part.count:,} {part.part} of {part.component}" for part in parts if part.area is None)
 
 
 def total_area(parts: Iterable[PartArea]) -> Area:
@@ -61,21 +76,22 @@ def total_area(parts: Iterable[PartArea]) -> Area:
     return result
 
 
-def _datapath(chip: Chip, component: str) -> list[PartArea]:
-    spec = getattr(chip, component)
-    datapath = build_datapath(spec)
-    parts = datapath.parts()
-    if parts is None:
-        return [
-            PartArea(
-                component=component,
-                part=spec.unit,
-                count=1,
-                area=None,
-                reason=f"datapaths of kind {spec.kind!r} {datapath.no_parts}",
-            )
-        ]
-    return [_cells(chip, component, part, count) for part, count in parts.items()]
+def _datapaths(chip: Chip) -> list[PartArea]:
+    """The parts of both datapaths."""
+    parts: list[PartArea] = []
+    there: Mapping[str, int] = {}
+    for component in DATAPATHS:
+        spec = getattr(chip, component)
+        datapath = build_datapath(spec)
+        needed = datapath.parts()
+        if needed is None:
+            reason = f"datapaths of kind {spec.kind!r} {datapath.no_parts}"
+            parts.append(PartArea(component=component, part=spec.unit, count=1, area=None, reason=reason))
+            continue
+        more = {part: count - there.get(part, 0) for part, count in needed.items()}
+        parts += [_cells(chip, component, part, count) for part, count in more.items() if count > 0]
+        there = needed if chip.units_shared else {}
+    return parts
 
 
 def _cells(chip: Chip, component: str, part: str, count: int) -> PartArea:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList
+from bitsim.cost.area import PartArea, chip_area
 from bitsim.cost.energy import LEAKAGE, Unpriced, price_in_part, total_energy
 from bitsim.cost.sram import assumed_flavours
 from bitsim.errors import UnknownNameError
@@ -38,6 +39,11 @@ class PricedRows:
     @cached_property
     def prices(self) -> PriceList:
         return PriceList(self.chip)
+
+    @cached_property
+    def areas(self) -> tuple[PartArea, ...]:
+        """The chip's parts with their areas, or why they have none."""
+        return chip_area(self.chip)
 
     @cached_property
     def events(self) -> Events:
