@@ -60,6 +60,7 @@ def _kv_write(step: Step, layer: int) -> Operator:
         kind="kv",
         phase=step.phase,
         layer=layer,
+        rows=step.rows,
         kv_write_bits=2 * step.batch * kv_layer_bits(config, step.kv, step.context - step.tokens, step.tokens),
         reads=(step.tensor(KEYS, config.kv_size), step.tensor("self_attn.v_proj", config.kv_size)),
     )

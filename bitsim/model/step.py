@@ -69,6 +69,7 @@ class Step:
             kind=kind,
             phase=self.phase,
             layer=layer,
+            rows=rows,
             vector={op: n * rows for op, n in per_row.items()},
             reads=reads,
             writes=writes,

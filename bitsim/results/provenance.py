@@ -71,6 +71,11 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
         notes.append("host I/O is not modelled: the chip's description has no `host`")
     elif chip.host.energy is None:
         notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
+    if chip.host is not None and chip.host.work:
+        notes.append(
+            f"the host computes {', '.join(chip.host.work)} itself: their time is counted, their operations "
+            "and energy are not, in any convention"
+        )
     return (*notes, *notes_on_sram(chip), *notes_on_shape(model, positions=positions))
 
 
