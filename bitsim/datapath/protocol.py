@@ -122,6 +122,11 @@ class Datapath(Hashable, Protocol):
         ...
 
     @property
+    def number_format(self) -> str:
+        """What its weights buffer holds a weight as, of a floating-point one: `fp16`, `bf16`, `e4m3`, ..."""
+        ...
+
+    @property
     def sums_tiles(self) -> bool:
         """Whether sums of tiles of K are added in its own accumulators, which take up those of the tiles before.
 

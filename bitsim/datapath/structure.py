@@ -160,6 +160,10 @@ class Structure(ABC, Generic[Spec]):
         return "int8" if self.spec.integer else "fp16"
 
     @property
+    def number_format(self) -> str:
+        return self.spec.number_format
+
+    @property
     def act_bits(self) -> int:
         """Bits of an activation in its buffer."""
         return self.spec.widest_act if self.spec.integer else 16

@@ -94,6 +94,11 @@ class DatapathDescription(Described):
         return True
 
     @property
+    def number_format(self) -> str:
+        """What it multiplies, in events."""
+        return f"int{self.widest_act}" if self.integer else "fp16"
+
+    @property
     def can_be_wide(self) -> bool:
         """Whether it can be a chip's `wide`: both of its operands are numbers of more than a trit or a sign."""
         return not self.integer
