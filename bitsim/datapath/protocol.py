@@ -162,7 +162,7 @@ class Datapath(Hashable, Protocol):
 
     @property
     def output_range(self) -> Range | None:
-        """What a sum in the buffer of sums holds; None: binary16."""
+        """What a sum in the buffer of sums holds; None: binary16, or binary32 if it has 32 bits."""
         ...
 
     @property

@@ -139,7 +139,7 @@ class Structure(ABC, Generic[Spec]):
         raise NotImplementedError(f"{self!r}: keeps no values between tiles")
 
     def joining(self, m: int, n: int) -> Events:
-        number = f"int{COLUMN_ACC_BITS}" if self.spec.integer else "fp16"
+        number = f"int{COLUMN_ACC_BITS}" if self.spec.integer else f"fp{self.sum_bits}"
         return Events({f"acc.add.{number}": m * n})
 
     @property
