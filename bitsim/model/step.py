@@ -118,8 +118,16 @@ class Step:
         if self.config.biased(name):
             yield self.vector("bias", f"{at}.bias", layer, {"add": n}, (written,), (written,))
 
+    @property
+    def _weight_format(self) -> WeightFormat:
+        """That of linears."""
+        if self.config.quantised:
+            return "ternary"
+        if self.config.weight_only:
+            return "scaled_ternary" if self.config.linear_class == "w158a16" else "scaled_integers"
+        return "fp16"
+
     def _matmul(self, name: str, layer: int, n: int, k: int, read: Tensor, written: Tensor) -> Operator:
-        weight_format: WeightFormat = "ternary" if self.config.quantised else "fp16"
         return Operator(
             name=name,
             kind="linear",
@@ -128,7 +136,7 @@ class Step:
             m=self.rows,
             k=k,
             n=n,
-            weight_format=weight_format,
+            weight_format=self._weight_format,
             weight_bits=linear_bits(self.config, n, k),
             reads=(read,),
             writes=(written,),

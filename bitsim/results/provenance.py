@@ -108,6 +108,7 @@ def notes_on_shape(model: Model, *, positions: int) -> tuple[str, ...]:
     if config.weight_only:
         notes.append(
             f"{config.linear_class}: weights are quantised, activations are not: linears run on the wide datapath as "
-            "16-bit floats, with the traffic of the weights as they are stored; dequantising them is not counted"
+            "floats; weights are dequantised whenever they are fetched from where they are stored, by converters that "
+            "keep up with it and whose area is not counted"
         )
     return tuple(notes)
