@@ -10,7 +10,7 @@ from typing import Literal
 from bitsim.errors import CheckpointError, OutputError
 from bitsim.model.catalogue import SHIPPED, model_path
 from bitsim.model.checkpoint import load_checkpoint, load_model, random_model
-from bitsim.model.config import HiddenAct
+from bitsim.model.config import HiddenAct, ModelConfig
 from bitsim.model.files.gguf_writer import write_gguf
 from bitsim.model.files.hf_writer import write_hf
 from bitsim.model.files.opened import Checkpoint
@@ -118,6 +118,16 @@ def convert(
             _write_tokenizer(source, temporary)
 
     _whole_or_nothing(target, write)
+
+
+def notes_for_upstream(config: ModelConfig) -> tuple[str, ...]:
+    """What to know about a file of this model before llama.cpp computes it."""
+    if config.hidden_act == "silu":
+        return ()
+    return (
+        f"llama.cpp opens the file, but computes SILU in every FFN of architecture bitnet, and this model has "
+        f"{config.hidden_act}: its text will be another's. Without --arch the architecture says so, to bitnet.cpp",
+    )
 
 
 def _whole_or_nothing(target: Path, write: Callable[[Path], None]) -> None:

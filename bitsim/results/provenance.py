@@ -85,7 +85,7 @@ def notes_on_wide(config: ModelConfig, recipe: Recipe) -> tuple[str, ...]:
         return ()
     return (
         f"attention and head are integers of at most {wide.bits} bits on the wide datapath ({wide.name}): KV cache "
-        f"{kv.name}, head in {config.head_bits} bits",
+        f"{kv.name}, head in {float(config.head_bits):g} bits",
     )
 
 
