@@ -63,7 +63,8 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
     notes += [f"vector unit, assumed: {what}" for what in sorted({c.assumed for c in recipe.contracts} - {""})]
     notes += notes_on_wide(config, recipe)
     if recipe.kv is not None:
-        notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
+        back = "" if recipe.wide is not None else "; reading codes back as floats is not counted"
+        notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position{back}")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
     if chip.host is None:

@@ -5,6 +5,7 @@ import pytest
 
 import bitsim
 from bitsim.errors import ConfigError, UnknownNameError
+from bitsim.hw import load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.model.variants import stored_as
 from bitsim.serving.serve import ServeError
@@ -35,6 +36,18 @@ def test_bits_of_head_embedding_and_cache_change_what_is_read() -> None:
     heads = 2 * CONFIG.num_kv_heads
     assert plain["dram.kv.write_bits"] == heads * 16 * CONFIG.head_dim
     assert narrow["dram.kv.write_bits"] == heads * (4 * CONFIG.head_dim + 16)
+    assert not any(event.startswith("vec.") for event in plain)
+
+
+@pytest.mark.parametrize("settings", [{"kv_bits": 8}, {"kv_bits": 4, "batch": 3}])
+def test_new_keys_and_values_are_quantised_by_the_vector_unit(settings: dict[str, int]) -> None:
+    """Per head: absmax of its values, one division, a product and a conversion of each. Float16 needs nothing."""
+    heads, size = 2 * CONFIG.num_kv_heads * settings.get("batch", 1), CONFIG.head_dim
+    division = load_chip(CHIP).vector.costs["div"]
+    work = {"max": size, "cvt": size, "mul": size + division.mul, "add": division.add}
+    counted = events("kv", **settings)
+    assert {op: counted.get(f"vec.{op}.fp16", 0) for op in work} == {op: heads * n for op, n in work.items()}
+    assert counted["sram.acts.read_bits"] == 16 * heads * size
 
 
 def test_law_3_and_another_text_under_narrow_tables() -> None:
