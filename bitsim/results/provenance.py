@@ -64,7 +64,8 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
     notes += [f"vector unit, assumed: {what}" for what in sorted({c.assumed for c in recipe.contracts} - {""})]
     notes += notes_on_wide(config, recipe)
     if recipe.kv is not None:
-        notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
+        back = "" if recipe.wide is not None else "; reading codes back as floats is not counted"
+        notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position{back}")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
     if chip.host is None:
@@ -91,7 +92,7 @@ def notes_on_wide(config: ModelConfig, recipe: Recipe) -> tuple[str, ...]:
         return ()
     return (
         f"attention and head are integers of at most {wide.bits} bits on the wide datapath ({wide.name}): KV cache "
-        f"{kv.name}, head in {config.head_bits} bits",
+        f"{kv.name}, head in {float(config.head_bits):g} bits",
     )
 
 
