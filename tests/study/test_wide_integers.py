@@ -274,9 +274,7 @@ def test_own_statistics_without_rates_of_integer_attention_are_told_what_lacks()
     shipped = default_statistics()
     mine = {kind: rates for kind, rates in shipped.rates.items() if not kind.startswith("wide_")}
     own = Statistics(weight_zeros=0.4, rates=mine, source="mine")
-    with pytest.raises(
-        ConfigError, match=r"statistics \(mine\): attention and head in integers.*'wide_int8' with reg"
-    ):
+    with pytest.raises(ConfigError, match=r"statistics \(mine\): attention and head in integers.*'wide_int8' with reg"):
         bitsim.estimate("tiny-b158", CHIP, prefill=4, decode=0, statistics=own)
     narrow = Statistics(weight_zeros=0.4, rates=mine | {"wide_int8": {"reg.act.toggle": 0.5}}, source="mine")
     with pytest.raises(ConfigError, match=r"statistics \(mine\): wide_int8: expected a rate for 'reg"):
