@@ -1,16 +1,18 @@
 """Whether a chip's clock leaves its datapaths' logic the time that was synthesised for it, at its supply."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bitsim.cost.price import LEVELS
 from bitsim.datapath.registry import build_datapath
-from bitsim.events import event_kind
+from bitsim.datapath.structure import Structure
 from bitsim.hw.chip import Chip
 from bitsim.hw.technology import is_finished_array
 
 COMPONENTS = ("bitlinear", "wide")
 SHAPE = (64, 320, 128)  # M, K, N of a matmul that has all of a datapath's events
+DONE = (".add_bits", ".look_bits", ".read", ".mac")  # what an event says is done by the logic that it names
+# What is no logic, has registers of its own on both sides, or is the logic of a whole processor.
+OTHERS = ("add.", "mul.", "reg.", "gate.", "sram.", "dequant.", "acc.", "simd.", "overflow.", "regfile.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,10 @@ class CriticalPath:
         """For people, with what a clock of this period makes of it."""
         if self.low is None or self.nominal is None or self.high is None:
             return "critical path not known"
-        amount = f"{self.nominal:.3g}" if self.low == self.high else f"{self.low:.3g} / {self.nominal:.3g} / {self.high:.3g}"
-        verdict = f"at most {1 / self.nominal:.3g} GHz, too slow for the clock" if self.nominal > period_ns else "in time"
+        amount = f"{self.low:.3g} / {self.nominal:.3g} / {self.high:.3g}"
+        amount = f"{self.nominal:.3g}" if self.low == self.high else amount
+        late = [time > period_ns for time in (self.low, self.nominal, self.high)]
+        verdict = ("in time", "in time but for the high end", "in time at the low end only", "too slow")[sum(late)]
         return f"critical path {amount} ns before layout, {verdict}"
 
 
@@ -56,11 +60,14 @@ def critical_paths(chip: Chip) -> tuple[CriticalPath, ...]:
     return tuple(paths)
 
 
-def _units(chip: Chip, component: str) -> Iterator[str]:
-    """Names of the logic that works within a cycle: of events of the datapath, without what is done."""
+def _units(chip: Chip, component: str) -> list[str]:
+    """Names of the logic that works within a cycle: parts and events of the datapath, without what is done."""
     datapath = build_datapath(getattr(chip, component))
-    events = [e for e in datapath.count(*SHAPE) if event_kind(e).ledger == "datapath" and not is_finished_array(e)]
-    return iter(dict.fromkeys(e.rpartition(".")[0] for e in events if not e.startswith(("reg.", "gate."))))
+    events = [*datapath.count(*SHAPE), *(part for part in datapath.parts() or () if part.startswith("pe."))]
+    if isinstance(datapath, Structure):
+        events += datapath.chances(*SHAPE)
+    logic = [e for e in events if not e.startswith(OTHERS) and not is_finished_array(e)]
+    return sorted({e.rpartition(".")[0] if e.endswith(DONE) else e for e in logic})
 
 
 def clock_notes(chip: Chip) -> tuple[str, ...]:
@@ -68,7 +75,7 @@ def clock_notes(chip: Chip) -> tuple[str, ...]:
     period_ns = 1 / chip.clock.nominal
     late = [p for p in critical_paths(chip) if p.nominal is not None and p.nominal > period_ns]
     return tuple(
-        f"clock: {chip.clock.nominal:g} GHz is faster than synthesis reached for {path.component}'s {path.unit} at "
-        f"{chip.volts:g} V: {path.text(period_ns)}"
+        f"clock: {chip.clock.nominal:g} GHz leaves {period_ns:.3g} ns for {path.unit} ({path.component}), at "
+        f"{chip.volts:g} V: {path.text(period_ns)}; it takes a pipeline or a faster synthesis, neither of which is priced"
         for path in late
     )

@@ -64,7 +64,7 @@ class Way:
     def join(self, large: Data, small: Data) -> Data:
         """A constant on the way between two; it is no better than the worse of them. What is the same in both stays."""
         if all(large[level] == small[level] for level in LEVELS):
-            return large
+            return small if small["evidence"] == "assumed" else large
         unit = large["unit"]
         curve = _CURVE_OF.get(unit)
         t = self.u if curve is None else self.far[curve]
@@ -80,7 +80,7 @@ class Way:
             miss = abs(log(small["nominal"] / large["nominal"] / self.whole[str(curve)]))
             apart = exp(2 * t * (1 - t) * miss)
             values = [values[0] / apart, values[1], values[2] * apart]
-            source += f"; the curve misses the ratio of both {exp(miss):.2f} times, hence low / {apart:.2f}, high x {apart:.2f}"
+            source += f"; the curve misses the ratio of both {exp(miss):.2f} times: low / {apart:.2f}, high x {apart:.2f}"
         return constant(values, unit, "assumed" if assumed else "derived", source)
 
 
