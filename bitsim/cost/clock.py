@@ -31,19 +31,19 @@ class CriticalPath:
     def text(self, period_ns: float) -> str:
         """For people, with what a clock of this period makes of it."""
         if self.low is None or self.nominal is None or self.high is None:
-            return "critical path not known"
+            return "not known"
         amount = f"{self.low:.3g} / {self.nominal:.3g} / {self.high:.3g}"
         amount = f"{self.nominal:.3g}" if self.low == self.high else amount
         late = [time > period_ns for time in (self.low, self.nominal, self.high)]
         verdict = ("in time", "in time but for the high end", "in time at the low end only", "too slow")[sum(late)]
-        return f"critical path {amount} ns before layout, {verdict}"
+        return f"{amount} ns before layout, {verdict}"
 
 
 def critical_paths(chip: Chip) -> tuple[CriticalPath, ...]:
     """The paths of both datapaths; the vector unit's are not known.
 
-    Delays are those of synthesis before layout, at the chip's supply by the technology's `voltage` rule. A synthesis with
-    another goal or a pipeline can be faster, wires are slower.
+    Delays are those of synthesis before layout, at the chip's supply by the technology's `voltage` rule. A synthesis
+    with another goal or a pipeline can be faster, wires are slower.
     """
     tech, paths = chip.tech, []
     for component in COMPONENTS:
@@ -70,12 +70,19 @@ def _units(chip: Chip, component: str) -> list[str]:
     return sorted({e.rpartition(".")[0] if e.endswith(DONE) else e for e in logic})
 
 
+def clock_rows(chip: Chip) -> list[list[str]]:
+    """Datapath, logic and what its critical path makes of the clock, for people."""
+    period_ns = 1 / chip.clock.nominal
+    return [[path.component, path.unit, path.text(period_ns)] for path in critical_paths(chip)]
+
+
 def clock_notes(chip: Chip) -> tuple[str, ...]:
     """What a reader must know of a clock that is faster than a known critical path allows."""
     period_ns = 1 / chip.clock.nominal
     late = [p for p in critical_paths(chip) if p.nominal is not None and p.nominal > period_ns]
     return tuple(
-        f"clock: {chip.clock.nominal:g} GHz leaves {period_ns:.3g} ns for {path.unit} ({path.component}), at "
-        f"{chip.volts:g} V: {path.text(period_ns)}; it takes a pipeline or a faster synthesis, neither of which is priced"
+        f"clock: {chip.clock.nominal:g} GHz leaves {period_ns:.3g} ns for {path.unit} ({path.component}), whose critical "
+        f"path at {chip.volts:g} V takes {path.text(period_ns)}: it needs a pipeline or a faster synthesis, of which "
+        "neither is priced"
         for path in late
     )

@@ -19,7 +19,7 @@ LEVELS = ("low", "nominal", "high")
 CURVE = "Stillmaker & Baas 2017"
 _CURVE_OF = {"pJ": "energy", "um2": "area", "mm2": "area", "ns": "delay", "mW": "energy"}
 _ASSUMED = ("mW", "V", "ratio")  # of which the curves tell nothing
-_NAMES = ("kind", "name", "summary", "like", "node_nm", "between", "scaled", "unpriced")
+_NAMES = ("kind", "name", "summary", "like", "node_nm", "between", "scaled", "sram", "unpriced")
 Data = dict[str, Any]
 
 
@@ -39,12 +39,12 @@ class Way:
 
     @classmethod
     def to(cls, node_nm: float, large: Data, small: Data) -> "Way":
-        """From the supply (a constant), node and name that both ends must have; the supply lies straight on log(node)."""
+        """From node, supply and name, which both ends must have; the supply lies on a straight line over log(node)."""
         start, end = float(large["node_nm"]), float(small["node_nm"])
         if not end < node_nm < start:
             raise ConfigError(
-                f"expected a node between {end:g} and {start:g} nm, where {small['name']} and {large['name']} have been "
-                f"synthesised; beyond them nothing is extrapolated (got {node_nm:g} nm)"
+                f"expected a node between {end:g} and {start:g} nm, those of {small['name']} and {large['name']}; beyond "
+                f"them nothing is extrapolated (got {node_nm:g} nm)"
             )
         for described in (large, small):
             if described["supply"] is None:
@@ -80,7 +80,9 @@ class Way:
             miss = abs(log(small["nominal"] / large["nominal"] / self.whole[str(curve)]))
             apart = exp(2 * t * (1 - t) * miss)
             values = [values[0] / apart, values[1], values[2] * apart]
-            source += f"; the curve misses the ratio of both {exp(miss):.2f} times: low / {apart:.2f}, high x {apart:.2f}"
+            source += (
+                f"; the curve misses the ratio of both {exp(miss):.2f} times: low / {apart:.2f}, high x {apart:.2f}"
+            )
         return constant(values, unit, "assumed" if assumed else "derived", source)
 
 
@@ -112,25 +114,13 @@ def constant(values: Sequence[float], unit: str, evidence: str, source: str) -> 
 
 
 def _pairs(one: Any, other: Any, of: Callable[[Data, Data], Data]) -> Any:
-    """Constants of two trees, pair by pair, and what else is equal in both; None where one has nothing or they differ.
-
-    Items of two lists belong together if they are equal but for their constants.
-    """
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        pairs = [(a, b) for a in one for b in other if _plain(a) == _plain(b)]
-        return [_pairs(a, b, of) for a, b in pairs]
+    """Constants of two trees, pair by pair, and what else is equal in both; None where they differ."""
     if not isinstance(one, dict) or not isinstance(other, dict):
         return one if one == other else None
     if "evidence" in one and "low" in one:
         return of(one, other) if other.get("unit") == one["unit"] else None
     found = {key: _pairs(value, other[key], of) for key, value in one.items() if key in other}
     return {key: value for key, value in found.items() if value is not None}
-
-
-def _plain(item: Any) -> Any:
-    if not isinstance(item, dict):
-        return item
-    return {key: value for key, value in item.items() if not isinstance(value, dict) and value is not None}
 
 
 def _without_names(data: Data) -> Data:

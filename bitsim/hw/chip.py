@@ -79,6 +79,7 @@ class Chip(FromFile):
     * `voltage`: supply of its logic and memories; without it, that of the technology.
     * `bitlinear`: the datapath of quantised linears. `wide`: the datapath of the other matmuls. `vector`: the unit of
       everything else.
+    * `units_shared`: `bitlinear` and `wide` are the same units, which take turns: a part that both have is there once.
     * `memory`: the levels on the chip and the DRAM, which may be `like` a DRAM of its own. `host`: what drives the
       chip; without it, that is not modelled.
     """
@@ -89,6 +90,7 @@ class Chip(FromFile):
     voltage: Annotated[Constant, in_unit("V", positive=True)] | None = None
     bitlinear: DatapathSpec
     wide: Annotated[DatapathSpec, AfterValidator(_wide)]
+    units_shared: bool = False
     vector: VectorSpec
     memory: MemorySpec
     host: HostSpec | None = None
@@ -167,6 +169,8 @@ class Chip(FromFile):
             f"vector {op}": f"cycles {cost.cycles}, add {cost.add}, mul {cost.mul} ({cost.evidence}: {cost.source})"
             for op, cost in self.vector.costs.items()
         }
+        if self.units_shared:
+            arrays["wide"] += ", the same units as bitlinear"
         vector = {"vector": f"{self.vector.lanes} lanes, {self.vector.format}"}
         return {"technology": self.technology} | arrays | vector | costs
 

@@ -1,12 +1,13 @@
-"""A technology: what an event costs at one node, and an SRAM grid."""
+"""A technology: what an event costs at one node, and whose SRAM it has."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.events import event_kind, parsed
@@ -14,7 +15,9 @@ from bitsim.hw.between import CURVE, Data, joined, scaled
 from bitsim.hw.complaints import validate
 from bitsim.hw.constants import AreaUm2, Constant, Described, EnergyPJ, Text, in_unit
 from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
-from bitsim.hw.source import Source, problem
+from bitsim.hw.source import Source, is_path, problem
+from bitsim.hw.sram import Sram
+from bitsim.hw.sram_nodes import load_sram
 from bitsim.hw.voltage import VoltageRule
 from bitsim.hw.yaml_file import KeyPath, shown
 
@@ -24,7 +27,7 @@ def _priced_here(event: str) -> str:
         ledger = event_kind(event).ledger
     except UnknownNameError as error:
         raise problem(str(error)) from None
-    owner = {"dram": "the chip's memory.dram.energy", "sram": "the list `sram`"}.get(parsed(event).unit)
+    owner = {"dram": "the chip's memory.dram.energy", "sram": "the data that `sram` names"}.get(parsed(event).unit)
     if owner:
         raise problem(f"this event is priced by {owner}")
     if ledger == "activity":
@@ -40,28 +43,6 @@ EventName = Annotated[str, AfterValidator(_priced_here)]
 def is_finished_array(name: str) -> bool:
     """Whether an event or a part is a memory array, whose price or area has its wires in it already."""
     return name.startswith(("lut.sram.", "regfile.", "rom."))
-
-
-class SramRow(Described):
-    """One point of the SRAM grid: an array of `capacity_kb` (1 kB = 1024 bytes), accessed `width_bits` at a time.
-
-    `area`: with everything that belongs to the array; None where no source tells it.
-    """
-
-    capacity_kb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    width_bits: Annotated[int, Field(ge=1, le=4096)]
-    read: EnergyPJ
-    write: EnergyPJ
-    leakage: Annotated[Constant, in_unit("mW")]
-    area: Annotated[Constant, in_unit("mm2", positive=True)] | None = None
-
-
-def _distinct(rows: tuple[SramRow, ...]) -> tuple[SramRow, ...]:
-    points = [(row.capacity_kb, row.width_bits) for row in rows]
-    for point in points:
-        if points.count(point) > 1:
-            raise problem(f"expected one row per capacity and width (got {point[0]:g} kB x {point[1]} bits twice)")
-    return rows
 
 
 class Scaled(Described):
@@ -89,7 +70,10 @@ class Technology(FromFile):
 
     `areas`: part of a datapath (`Datapath.parts`) -> cell area of one, before layout as well. What has no area here is
     reported as such where areas are added up. `delays`: logic between two registers -> critical path, before layout, at
-    `supply`. `unpriced`: why there are neither prices nor areas nor an SRAM grid.
+    `supply`.
+
+    `sram`: name or file of its SRAM (`bitsim.hw.sram`); without it, that of the node. `arrays` is what it names.
+    `unpriced`: why there are neither prices nor areas nor SRAM.
 
     `between`: the two technologies that constants lie between, larger node first, which is then all that is needed
     beside `node_nm`. `scaled`: likewise, from one technology and factors. Constants that are given nonetheless stay.
@@ -105,18 +89,44 @@ class Technology(FromFile):
     prices: dict[EventName, EnergyPJ]
     areas: dict[Text, AreaUm2] = Field(default_factory=dict)
     delays: dict[Text, DelayNs] = Field(default_factory=dict)
-    sram: Annotated[tuple[SramRow, ...], Field(strict=False), AfterValidator(_distinct)]
+    sram: Text | None = None
     unpriced: Text | None = None
+    _arrays: Sram | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _priced_or_not(self) -> "Technology":
-        if self.unpriced is None and not self.sram:
-            raise problem("expected at least one row of the SRAM grid (got none)", key="sram")
-        if self.unpriced is not None and (self.prices or self.areas or self.sram):
+        if self.unpriced is not None and (self.prices or self.areas or self.sram is not None):
             raise problem("expected neither prices nor areas nor sram beside it", key="unpriced")
         if self.voltage is not None and self.supply is None:
             raise problem("expected the supply that this starts from, as `supply`", key="voltage")
         return self
+
+    def model_post_init(self, context: Any) -> None:
+        super().model_post_init(context)
+        if self.unpriced is None:
+            self._arrays = self._load_sram(f"sram-{self.node_nm:g}nm" if self.sram is None else self.sram)
+
+    def _load_sram(self, name: str) -> Sram:
+        at, where = self.beside(name, ("sram",)), self._source.where(("sram",))
+        if is_path(name) and not Path(at).exists():
+            raise ConfigError(f"{where}: file not found ({at})")
+        try:
+            return load_sram(at)
+        except (UnknownNameError, ConfigError) as error:
+            if is_path(name):
+                raise
+            raise ConfigError(f"{where}: {error}") from None
+
+    @property
+    def arrays(self) -> Sram | None:
+        """Its SRAM; None if nothing is priced."""
+        return self._arrays
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what is described, its SRAM included."""
+        mine = super().sha256
+        return mine if self._arrays is None else sha256(f"{mine} {self._arrays.sha256}".encode()).hexdigest()
 
     def bad_voltage(self, volts: float) -> str:
         """Why logic can't be priced at a supply: the range and its source; empty if it can."""
@@ -129,7 +139,7 @@ class Technology(FromFile):
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
-        return {"node": f"{self.node_nm:g} nm"}
+        return {"node": f"{self.node_nm:g} nm"} | ({} if self.arrays is None else {"sram": self.arrays.name})
 
 
 ENDS = {"45nm": 45, "7nm": 7}  # the synthesised ones, between which a node needs no file

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from bitsim.hw import load_technology
-from tools import derive_areas
 from tests.chips import SYNTHESISED
+from tools import derive_areas
 
 
 @pytest.mark.parametrize("name", SYNTHESISED)

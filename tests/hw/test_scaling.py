@@ -59,7 +59,7 @@ def test_a_supply_that_the_curves_do_not_know_is_refused() -> None:
 
 
 def test_delays_are_as_printed_at_45_and_7_nm_and_fall_from_node_to_node() -> None:
-    """-501.6 1.1^3 + 1567 1.1^2 - 1619 1.1 + 566.1 = 13.64 and -28.58 0.7^3 + 76.6 0.7^2 - 70.26 0.7 + 24.69 = 3.239."""
+    """-501.6 1.331 + 1567 1.21 - 1619 1.1 + 566.1 = 13.64 and -28.58 0.343 + 76.6 0.49 - 70.26 0.7 + 24.69 = 3.239."""
     assert delay_factor(45, 1.1, 7, 0.7) == pytest.approx(3.239 / 13.640, abs=1e-4)
     delays = [delay_factor(45, 1.0, node, 0.9) for node in (130, 90, 65, 50, 20, 18, 16, 14, 12, 10, 7)]
     assert delays == sorted(delays, reverse=True)
@@ -147,7 +147,9 @@ def test_smaller_nodes_never_cost_more_nominally() -> None:
         for kind in ("prices", "areas", "delays"):
             large, small = getattr(larger, kind), getattr(smaller, kind)
             assert set(large) ^ set(small) <= {"unit.lut_build_binary_g4", "unit.lut_build_ternary_g3"}  # 45 nm only
-            dearer = [name for name in large.keys() & small.keys() if small[name].nominal > large[name].nominal * (1 + 1e-9)]
+            dearer = [
+                name for name in large.keys() & small.keys() if small[name].nominal > large[name].nominal * (1 + 1e-9)
+            ]
             assert dearer == [], (larger.name, kind)
 
 
@@ -156,7 +158,9 @@ def median_miss(kind: str, whole: float) -> float:
     large, small = (getattr(load_technology(name), kind) for name in SYNTHESISED)
     logic = ("pe.", "tree", "reg.", "serial", "popcount", "lut.g", "add.", "mul.")
     logic = logic[:6] if kind == "prices" else logic
-    return math.exp(median(abs(math.log(small[n].nominal / large[n].nominal / whole)) for n in large if n.startswith(logic)))
+    return math.exp(
+        median(abs(math.log(small[n].nominal / large[n].nominal / whole)) for n in large if n.startswith(logic))
+    )
 
 
 def test_factors_of_65_nm_are_the_curves_and_their_misses() -> None:
@@ -165,7 +169,12 @@ def test_factors_of_65_nm_are_the_curves_and_their_misses() -> None:
     assert factors is not None
     assert technology.supply is not None
     for factor, kind, curve, whole in (
-        (factors.energy, "prices", energy_factor(45, 1.1, 65, technology.supply.nominal), energy_factor(45, 1.1, 7, 0.7)),
+        (
+            factors.energy,
+            "prices",
+            energy_factor(45, 1.1, 65, technology.supply.nominal),
+            energy_factor(45, 1.1, 7, 0.7),
+        ),
         (factors.area, "areas", area_factor(45, 65), area_factor(45, 7)),
         (factors.delay, "delays", delay_factor(45, 1.1, 65, technology.supply.nominal), delay_factor(45, 1.1, 7, 0.7)),
     ):
@@ -186,7 +195,9 @@ def test_a_technology_times_factors() -> None:
 
 @pytest.mark.parametrize("name", ["3nm", "6nm", "90nm", "130nm"])
 def test_beyond_the_last_source_there_is_no_technology(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^technology {name}: expected 16nm, .*65nm, 7nm or a node between 7 and 45 nm"):
+    with pytest.raises(
+        ConfigError, match=rf"^technology {name}: expected 16nm, .*65nm, 7nm or a node between 7 and 45 nm"
+    ):
         load_technology(name)
 
 
@@ -195,7 +206,10 @@ def test_beyond_the_last_source_there_is_no_technology(name: str) -> None:
     [
         ({"node_nm": 22}, "made.yaml:1: layout_factor: required key is missing"),
         ({"between": ["45nm", "7nm"]}, "node_nm: required beside `between`, as a number"),
-        ({"node_nm": 3, "between": ["45nm", "7nm"]}, "between: expected a node between 7 and 45 nm, where 7nm and 45nm"),
+        (
+            {"node_nm": 3, "between": ["45nm", "7nm"]},
+            "between: expected a node between 7 and 45 nm, those of 7nm and 45nm",
+        ),
         ({"node_nm": 22, "between": ["45nm"]}, "between: expected two technologies, the one of the larger node first"),
         ({"node_nm": 22, "between": ["45nm", "8mm"]}, r"between\[1\]: unknown technology '8mm'"),
         ({"node_nm": 22, "between": ["45nm", "fpga-28nm"]}, "expected a technology with prices .got fpga-28nm."),
@@ -204,7 +218,9 @@ def test_beyond_the_last_source_there_is_no_technology(name: str) -> None:
         ({"node_nm": 3, "scaled": {"base": "7nm"}}, "energy: required key is missing"),
     ],
 )
-def test_what_is_wrong_with_a_made_technology_is_said_where_it_is(tmp_path: Path, keys: dict[str, Any], text: str) -> None:
+def test_what_is_wrong_with_a_made_technology_is_said_where_it_is(
+    tmp_path: Path, keys: dict[str, Any], text: str
+) -> None:
     with pytest.raises(ConfigError, match=text) as caught:
         made(tmp_path, **keys)
     assert re.match(r".*made\.yaml:\d+: ", str(caught.value))
