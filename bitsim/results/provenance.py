@@ -3,6 +3,7 @@
 from typing import Any
 
 from bitsim._version import __version__
+from bitsim.cost.clock import clock_notes
 from bitsim.cost.sram import notes_on_sram
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
@@ -49,7 +50,7 @@ def notes_on_plans(placement: Placement) -> tuple[str, ...]:
 
 
 def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tuple[str, ...]:
-    """What a reader must know of model and numerics: random weights, assumed shapes, limits that are exceeded."""
+    """What a reader must know of model, numerics and chip: random weights, assumed shapes, limits that are exceeded."""
     config, notes = model.config, []
     if recipe.linear_class != recipe_named(config.default_numerics).linear_class:
         notes.append(
@@ -77,7 +78,7 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
             f"the host computes {', '.join(chip.host.work)} itself: their time is counted, their operations "
             "and energy are not, in any convention"
         )
-    return (*notes, *notes_on_sram(chip), *notes_on_shape(model, positions=positions))
+    return (*notes, *notes_on_sram(chip), *clock_notes(chip), *notes_on_shape(model, positions=positions))
 
 
 def wide_inputs(recipe: Recipe) -> dict[str, str]:

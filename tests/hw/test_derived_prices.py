@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from bitsim.hw import load_technology, technology_names
+from bitsim.hw import load_technology
+from tests.chips import SYNTHESISED
 from tools import derive_prices
 
 
-@pytest.mark.parametrize("name", technology_names())
+@pytest.mark.parametrize("name", SYNTHESISED)
 def test_studies(name: str, tables: dict[str, Any]) -> None:
     prices = load_technology(name).prices
     derived = derive_prices.derive(tables, derive_prices.LIBRARIES[name])
@@ -22,14 +23,14 @@ def test_studies(name: str, tables: dict[str, Any]) -> None:
             assert constant.value == pytest.approx(expected[1], rel=1e-5), event
 
 
-@pytest.mark.parametrize("name", technology_names())
+@pytest.mark.parametrize("name", SYNTHESISED)
 def test_registers_and_gates_rebuild_the_measured_total(name: str, tables: dict[str, Any]) -> None:
     library = derive_prices.LIBRARIES[name]
     for ratio in derive_prices.rebuilt(tables, library, derive_prices.derive(tables, library)).values():
         assert ratio == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize("name", technology_names())
+@pytest.mark.parametrize("name", SYNTHESISED)
 def test_table_2_of_2310_11453(name: str, tables: dict[str, Any]) -> None:
     table = tables["op_energy_literature_pJ"]["bitnet_2310_11453_table2"][f"nm{name.removesuffix('nm')}"]
     prices = load_technology(name).prices
