@@ -10,6 +10,7 @@ from bitsim.cost.area import Area, PartArea, total_area
 from bitsim.cost.price import LEVELS
 from bitsim.datapath.outcomes import Deviation
 from bitsim.hw.chip import Chip
+from bitsim.hw.datapaths.base import plain
 from bitsim.results.result import Result
 
 Outputs = Literal["identical", "rounded", "overflowed", "refused"]
@@ -60,7 +61,7 @@ class ComparedDatapath:
     def utilisation(self) -> float | None:
         """Products per cycle, of those that it could form; above 1 where it skips some."""
         busy = self.datapath_cycles
-        return self.macs / (busy * self.chip.bitlinear.macs_per_cycle) if busy else None
+        return float(self.macs / (busy * self.chip.bitlinear.macs_per_cycle)) if busy else None
 
     @property
     def area(self) -> Area | None:
@@ -80,7 +81,7 @@ class ComparedDatapath:
             record |= {f"energy_{name}_{level}_pj": energy and getattr(energy, level) for level in LEVELS}
         record |= {f"area_datapath_{level}_um2": area and getattr(area, level) for level in LEVELS}
         return record | {
-            "macs_per_cycle": spec.macs_per_cycle,
+            "macs_per_cycle": plain(spec.macs_per_cycle),
             "toggle_columns": self.toggle_columns,
             "structure": spec.text(),
             "notes": "; ".join(self.notes),

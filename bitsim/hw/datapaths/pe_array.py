@@ -1,5 +1,6 @@
 """The R x C array of processing elements; how it works is told by `bitsim.datapath.pe_array`."""
 
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -10,9 +11,12 @@ from bitsim.hw.datapaths.base import (
     TERNARY_PRODUCT_BITS,
     ColumnBits,
     DatapathDescription,
+    Interval,
     SumBits,
     at_least_one,
     gating,
+    macs_per_interval,
+    slower,
     too_narrow,
 )
 from bitsim.hw.source import problem
@@ -26,6 +30,8 @@ class PEArraySpec(DatapathDescription):
     * `pe`: what a PE multiplies by: a ternary weight (it adds, subtracts or skips), an INT8 or an FP16 one.
     * `dataflow`: what stays in the array: weights, while partial sums move down, or sums, while weights stream through.
     * `rows`: PEs in a column. `cols`: PEs in a row.
+    * `interval`: cycles that a step takes, for PEs slower than one product per cycle: every cycle of the array then is
+      as many of the chip's.
     * `acc_bits`: width of the PE's sum; an FP16 PE sums in FP16, so that it is 16 there and may be left out.
     * `column_acc_bits`: width of the accumulators below the columns (integer weight-stationary arrays only).
     * `overflow`: what integer sums do that leave their width.
@@ -41,6 +47,7 @@ class PEArraySpec(DatapathDescription):
     dataflow: Literal["weight_stationary", "output_stationary"]
     rows: Annotated[int, at_least_one(1024, "a row")]
     cols: Annotated[int, at_least_one(1024, "a column")]
+    interval: Interval = 1
     acc_bits: SumBits
     column_acc_bits: ColumnBits = COLUMN_ACC_BITS
     clock_gating: bool = True
@@ -91,8 +98,8 @@ class PEArraySpec(DatapathDescription):
         return self.pe if self.between_tiles == "reset" else f"{self.pe}_keep"
 
     @property
-    def macs_per_cycle(self) -> int:
-        return self.rows * self.cols
+    def macs_per_cycle(self) -> int | Fraction:
+        return macs_per_interval(self.rows * self.cols, self.interval)
 
     @property
     def integer(self) -> bool:
@@ -107,6 +114,7 @@ class PEArraySpec(DatapathDescription):
         return (
             f"{self.unit}{columns}, {self.dataflow.replace('_', '-')}, {self.rows} x {self.cols}, {self.overflow}, "
             f"{gating(self.clock_gating)}{', not reset between tiles' if self.between_tiles == 'keep' else ''}"
+            f"{slower(self.interval)}"
         )
 
     def accumulators(self, bits: int) -> dict[str, int]:
