@@ -26,7 +26,7 @@ Kind = Literal[
     "kv",
     "host",
 ]
-WeightFormat = Literal["ternary", "fp16", "activation"]
+WeightFormat = Literal["ternary", "scaled_ternary", "scaled_integers", "fp16", "activation"]
 VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]
 VECTOR_OPS: tuple[VectorOp, ...] = get_args(VectorOp)
 
@@ -61,7 +61,8 @@ class Operator:
 
     * `m, k, n`: GEMM shape of one repetition (0 for operators that are not matmuls, but that the embedding has its rows
       in `m`); `repeat`: repetitions.
-    * `weight_format`: what the (N, K) operand is: ternary codes, FP16 weights, or activations (attention).
+    * `weight_format`: what the (N, K) operand is: codes of BitLinear, codes with scales that are multiplied as floats
+      (ternary ones or wider integers), FP16 weights, or activations (attention).
     * `weight_bits`: stored bits of the (N, K) operand over all repetitions, as read from DRAM (from the packing,
       so that fractional bits per weight are exact); 0 for activations.
     * `rows`: of one that is no matmul, the vectors that it works on one by one. `vector`: operations of the vector

@@ -15,6 +15,7 @@ from bitsim.errors import ConfigError, OperandError
 from bitsim.events import Events, parsed
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
+from bitsim.schedule.dequantise import dequantisation
 from bitsim.schedule.homes import VALUE_BITS, Homes
 from bitsim.schedule.host import HOST, Calls, launch_cycles, step_exchange, worked_on
 from bitsim.schedule.mapper import CountError, Goal, Mapper, plain_goal
@@ -237,7 +238,7 @@ class Placement:
         macs = min(op.macs, math.floor(busy * peak))  # skipping can beat the peak rate
         driven, driving, least = self._driven(matmul, tiles, schedule.calls)
         return Placed(
-            events=moved + scale_events(op) + driven,
+            events=moved + scale_events(op) + dequantisation(op, datapath, transfers, work) + driven,
             array_events=count_tiles(datapath, tiles) * op.repeat,
             unit="array",
             unit_cycles=busy,

@@ -64,13 +64,6 @@ IMPOSSIBLE = [
     ),
     (
         "ternary_lut",
-        "tables: 4",
-        "tables: 3",
-        "x.yaml:9: bitlinear.tables: must be a power of two from 1 to 64, so that the tree of adders is balanced "
-        "(got 3)",
-    ),
-    (
-        "ternary_lut",
         "acc_bits: 20",
         "acc_bits: 11",
         "x.yaml:12: bitlinear.acc_bits: must be >= 12, the width of a sum of 12 activations, those of one cycle "
@@ -136,13 +129,6 @@ IMPOSSIBLE = [
         "acc_bits: 16",
         "acc_bits: 6",
         "x.yaml:10: bitlinear.acc_bits: must be >= 7, the width of a sum of 32 products of -1 or 1 (got 6)",
-    ),
-    (
-        "binary_lut",
-        "tables: 4",
-        "tables: 3",
-        "x.yaml:6: bitlinear.tables: must be a power of two from 1 to 16, so that the tree of adders is balanced "
-        "(got 3)",
     ),
     (
         "binary_lut",
