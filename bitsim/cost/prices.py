@@ -3,7 +3,8 @@
 from difflib import get_close_matches
 from functools import cache
 
-from bitsim.cost.links import dram_price, host_price
+from bitsim.cost.dram import dram_powers, dram_price
+from bitsim.cost.links import host_price
 from bitsim.cost.logic import logic_price
 from bitsim.cost.price import NOTHING, Price
 from bitsim.cost.sram import sram_price
@@ -21,6 +22,7 @@ class PriceList:
         self.chip = chip
         self.tech = chip.tech
         self.price = cache(self._price)
+        self.powers = cache(self._powers)
 
     def _price(self, event: str) -> Price | None:
         ledger = event_kind(event).ledger
@@ -38,6 +40,10 @@ class PriceList:
     def leakage_mw(self) -> Price:
         """Leakage power of all buffers in mW, which is pJ per ns."""
         return sum((sram_price(self.chip, name, "leakage") for name in self.chip.memory.names), NOTHING)
+
+    def _powers(self) -> dict[str, Price]:
+        """Power in mW, by component, of what flows without events."""
+        return {"sram leakage": self.leakage_mw()} | dram_powers(self.chip)
 
     def must_price(self, event: str, count: int, operator: str) -> Price:
         """The price of `event`; raises `UnpricedEventError` naming the technology and the operator that caused it."""

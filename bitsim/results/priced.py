@@ -1,11 +1,14 @@
 """Rows of operators on a chip, with what they take and cost: cycles, seconds, events, energy by convention."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList, price_operator
-from bitsim.cost.energy import total_energy
+from bitsim.cost.energy import Amount, amounts, total_energy
+from bitsim.cost.matrix import key_of
+from bitsim.cost.shares import is_assumed, share_resting_on, shares
 from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
 from bitsim.events import Events, total
 from bitsim.hw.chip import Chip, OpCost
@@ -87,15 +90,30 @@ class PricedRows:
 
     def _priced_rows(self, convention: str) -> Iterator[tuple[OperatorRow, str, Energy]]:
         """Rows of like layers share their events, and so their energy."""
-        known: dict[tuple[int, str, int], dict[str, Energy]] = {}
+        known: dict[_Alike, dict[str, Energy]] = {}
         for row in self.rows:
-            key = (id(row.events), row.kind, row.cycles)
-            if key not in known:
-                time_ns = row.cycles / self.chip.clock.nominal
-                cost = OperatorCost(name=row.name, kind=row.kind, events=row.events, time_ns=time_ns)
-                known[key] = price_operator(cost, self.prices, CONVENTIONS[convention])
-            for part, energy in known[key].items():
+            if _alike(row) not in known:
+                known[_alike(row)] = price_operator(self._cost(row), self.prices, CONVENTIONS[convention])
+            for part, energy in known[_alike(row)].items():
                 yield row, part, energy
+
+    def _cost(self, row: OperatorRow) -> OperatorCost:
+        time_ns = row.cycles / self.chip.clock.nominal
+        return OperatorCost(name=row.name, kind=row.kind, events=row.events, time_ns=time_ns)
+
+    def amounts(self, convention: str, phase: Phase | None = None) -> tuple[Amount, ...]:
+        """What the energy of all operators together is the sum of, each item once."""
+        if convention not in CONVENTIONS:
+            raise UnknownNameError("convention", convention, CONVENTIONS)
+        alike: dict[_Alike, tuple[OperatorRow, int]] = {}
+        for row in self.phase_rows(phase):
+            alike[_alike(row)] = (row, alike[_alike(row)][1] + 1 if _alike(row) in alike else 1)
+        found: dict[str, Amount] = {}
+        for row, times in alike.values():
+            for amount in amounts(self._cost(row), self.prices, CONVENTIONS[convention]):
+                before = found[amount.item].count if amount.item in found else 0
+                found[amount.item] = replace(amount, count=before + times * amount.count)
+        return tuple(found.values())
 
     def unpriced(self, convention: str) -> str | None:
         """Why there is no energy under `convention`: an event without a price; None if there is one.
@@ -125,19 +143,40 @@ class PricedRows:
         """MACs per cycle of the datapath that computes a matmul, when nothing idles."""
         return (self.chip.bitlinear if row.bitlinear else self.chip.wide).macs_per_cycle
 
-    def assumed_constants(self) -> list[dict[str, str]]:
-        """The constants with evidence `assumed` that the system energy or the time rests on, each once."""
-        found: dict[str, Constant] = {}
-        used = []
-        if "system" in self.priced:
-            priced = self.events.in_ledger(*CONVENTIONS["system"].ledgers)
-            used = [price for event in priced if (price := self.prices.price(event))] + [self.prices.leakage_mw()]
-        for price in used:
-            found.update(dict(price.constants))
-        found.update(self.chip.timing_constants())
-        stated: list[tuple[str, str, Constant | OpCost]] = [(name, c.text(), c) for name, c in sorted(found.items())]
+    @cached_property
+    def assumed_share(self) -> float | None:
+        """The part of the nominal system energy in which an assumed constant is a factor; None if it has no price."""
+        return share_resting_on(self.amounts("system"), is_assumed) if "system" in self.priced else None
+
+    def assumed_constants(self) -> list[dict[str, Any]]:
+        """The constants with evidence `assumed` that the system energy or the time rests on, each once.
+
+        `share`: the part of the nominal system energy that would vanish with the constant; None if it is no factor of one.
+        """
+        priced = "system" in self.priced
+        used = self.amounts("system") if priced else ()
+        found = {name: constant for amount in used for name, constant in amount.price.constants}
+        if priced:
+            found |= {name: c for price in self.prices.powers().values() for name, c in price.constants}
+        part = shares(used)
+        stated: list[tuple[str, str, Constant | OpCost, float | None]] = [
+            (name, constant.text(), constant, part.get(key_of(constant)))
+            for name, constant in sorted((found | dict(self.chip.timing_constants())).items())
+        ]
         stated += [
-            (f"{self.chip.name}: vector.costs.{op}", f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls", cost)
+            (f"{self.chip.name}: vector.costs.{op}", f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls", cost, None)
             for op, cost in self.chip.vector.costs.items()
         ]
-        return [{"constant": n, "value": v, "source": c.source} for n, v, c in stated if c.evidence == "assumed"]
+        return [
+            {"constant": name, "value": value, "source": c.source, "share": share}
+            for name, value, c, share in stated
+            if c.evidence == "assumed"
+        ]
+
+
+_Alike = tuple[int, str, int]
+
+
+def _alike(row: OperatorRow) -> _Alike:
+    """What rows of the same cost have in common."""
+    return id(row.events), row.kind, row.cycles

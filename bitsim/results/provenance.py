@@ -70,6 +70,11 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
         notes.append("host I/O is not modelled: the chip's description has no `host`")
     elif chip.host.energy is None:
         notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
+    unknown = [what for what in ("refresh", "standby") if getattr(chip.memory.dram, what) is None]
+    if unknown:
+        notes.append(
+            f"DRAM: {' and '.join(unknown)} {'are' if len(unknown) > 1 else 'is'} not counted: the chip gives none"
+        )
     return (*notes, *notes_on_shape(model, positions=positions))
 
 

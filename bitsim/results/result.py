@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bitsim.cost import CONVENTIONS
 from bitsim.quant.recipes import Recipe
 from bitsim.results import tables
+from bitsim.results.dram_table import dram_table
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.priced import PricedRows
 from bitsim.results.setup import Scheduling
@@ -24,7 +25,7 @@ class Result(Outcome, PricedRows):
       None for an estimate. `workload`: tokens of each phase; `scheduling`: what the plans were chosen for; `recipe`:
       the numerics, None for matmuls by themselves.
 
-    Tables: phases, kinds (of operators), components (of energy), conventions, operators, events, energy, sparsity,
+    Tables: phases, kinds (of operators), components (of energy), conventions, dram, operators, events, energy, sparsity,
     tokens.
     """
 
@@ -45,7 +46,7 @@ class Result(Outcome, PricedRows):
         batch = f", batch {self.workload.batch}" if self.workload.batch > 1 else ""
         return f"{self.inputs['model']} on {self.chip.name}, {self.chip.tech.name}{batch}"
 
-    def assumed(self) -> list[dict[str, str]]:
+    def assumed(self) -> list[dict[str, Any]]:
         return self.assumed_constants()
 
     def headline(self) -> dict[str, Any]:
@@ -61,6 +62,7 @@ class Result(Outcome, PricedRows):
             "kinds": tables.kinds,
             "components": tables.components,
             "conventions": tables.conventions,
+            "dram": dram_table,
             "operators": tables.operators,
             "events": tables.events,
             "energy": tables.energies,

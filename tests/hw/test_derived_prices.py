@@ -60,10 +60,3 @@ def test_sram_7nm_is_jouppi_with_22nm_leakage(tables: dict[str, Any]) -> None:
     assert {row.capacity_kb: row.write.value for row in shipped} == access
     assert [row.leakage.value for row in shipped] == [leakage[row.capacity_kb] for row in shipped]
 
-
-def test_dram_is_lpddr4(tables: dict[str, Any]) -> None:
-    from bitsim.hw import load_chip
-
-    listed = tables["dram_pJ_per_bit"]["types"]["LPDDR4"]
-    energy = load_chip("ternary-ws-64x64").memory.dram.energy
-    assert (energy.low, energy.nominal, energy.high) == (listed["low"], listed["mid"], listed["high"])

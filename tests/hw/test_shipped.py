@@ -90,11 +90,6 @@ def test_every_constant_has_a_source() -> None:
 def test_unverified_and_secondary_facts_are_assumed() -> None:
     for row in load_technology("7nm").sram:
         assert {row.read.evidence, row.write.evidence, row.leakage.evidence} == {"assumed"}
-    for name in chip_names():
-        assert load_chip(name).memory.dram.energy.evidence == "assumed"
-    dram = load_chip("ternary-ws-64x64").memory.dram
-    assert (dram.energy.low, dram.energy.nominal, dram.energy.high) == (8, 13, 14)
-    assert dram.energy.text() == "8 / 13 / 14 pJ/bit"
 
 
 def test_law_a_smaller_node_never_costs_more() -> None:
@@ -138,8 +133,8 @@ def test_timing_constants() -> None:
     chip = load_chip("ternary-ws-64x64")
     assert {name: constant.text() for name, constant in chip.timing_constants().items()} == {
         "ternary-ws-64x64: clock": "1 GHz",
-        "ternary-ws-64x64: memory.dram.bandwidth": "17.06 GB/s",
-        "ternary-ws-64x64: memory.dram.efficiency": "0.85",
+        "ternary-ws-64x64: memory.dram.bandwidth": "17.064 GB/s",
+        "ternary-ws-64x64: memory.dram.efficiency": "0.6 / 0.85 / 0.95",
     }
 
 
