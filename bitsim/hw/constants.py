@@ -27,6 +27,9 @@ Unit = Literal[
     "mW/GB",
     "um2",
     "mm2",
+    "uW/kB",
+    "bit",
+    "C",
     "V",
     "ratio",
 ]
