@@ -34,12 +34,12 @@ def test_phases_count_tokens_of_all_sequences() -> None:
     assert prefill["energy_arithmetic_per_token_j"] == pytest.approx(13.9e-12 / 6)
     assert decode["energy_arithmetic_nominal_j"] == 0
     low, high = (decode[f"energy_system_{level}_j"] for level in ("low", "high"))
-    leakage_j = made().prices.leakage_mw().nominal * 25e-12
+    leakage = made().prices.leakage_mw()
     # 8 GB of DRAM: refreshed for 25 ns, at rest but for the 0.1 ns that 16 bits take at 160 bits per ns.
     idle = [8e-12 * (refresh * 25 + standby * 24.9) for refresh, standby in ((7.7, 8.4), (15.4, 88))]
     assert (low, high) == (
-        pytest.approx(16 * 4.6e-12 + idle[0] + leakage_j),
-        pytest.approx(16 * 14e-12 + idle[1] + leakage_j),
+        pytest.approx(16 * 4.6e-12 + idle[0] + leakage.low * 25e-12),
+        pytest.approx(16 * 14e-12 + idle[1] + leakage.high * 25e-12),
     )
 
 
