@@ -79,6 +79,11 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
             f"the host computes {', '.join(chip.host.work)} itself: their time is counted, their operations "
             "and energy are not, in any convention"
         )
+    unknown = [what for what in ("refresh", "standby") if getattr(chip.memory.dram, what) is None]
+    if unknown:
+        notes.append(
+            f"DRAM: {' and '.join(unknown)} {'are' if len(unknown) > 1 else 'is'} not counted: the chip gives none"
+        )
     return (*notes, *notes_on_sram(chip), *clock_notes(chip), *notes_on_shape(model, positions=positions))
 
 

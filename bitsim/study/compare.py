@@ -9,7 +9,7 @@ from bitsim.cost import CONVENTIONS
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
-from bitsim.results.outcome import Makers, Outcome
+from bitsim.results.outcome import Makers, Outcome, all_assumed
 from bitsim.results.result import Result
 from bitsim.study.run import run
 
@@ -70,10 +70,9 @@ class PairComparison(Outcome):
             for record in result.records(table)
         ]
 
-    def assumed(self) -> list[dict[str, str]]:
+    def assumed(self) -> list[dict[str, Any]]:
         """Those of all pairs, each once."""
-        found = {tuple(constant.items()): constant for result in self.results for constant in result.assumed()}
-        return list(found.values())
+        return all_assumed(self.results)
 
 
 def compare(

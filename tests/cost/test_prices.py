@@ -41,7 +41,7 @@ def test_each_convention_prices_its_own_ledgers() -> None:
     assert energy(events, "arithmetic") == {"add int8": pytest.approx(7.0)}
     assert set(energy(events, "datapath")) == {"clock"}
     assert set(energy(events, "system")) == {"clock", "dram weights"}
-    assert energy(events, "system")["dram weights"] == pytest.approx(13_000)
+    assert energy(events, "system")["dram weights"] == pytest.approx(8_000)
 
 
 def test_the_layout_factor_applies_to_synthesised_logic_only() -> None:
