@@ -15,7 +15,7 @@ from bitsim.cli.options import brief_option, chip_option, listed, output_options
 from bitsim.cli.output import announce_compilation, print_table, si
 from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.price import LEVELS
 from bitsim.hw import chip_names, load_chip
 
 # What is best, by which column, and whether the least or the most is.

@@ -7,7 +7,7 @@ from bitsim.cli.output import print_table, si
 from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.area import NOT_COUNTED, UM2_PER_MM2, Area, total_area, without
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.price import LEVELS
 from bitsim.results.figures_of_merit import BOUNDARIES, in_short
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Any
 from bitsim.cost import CONVENTIONS, Energy
 from bitsim.cost.area import UM2_PER_MM2, Area, PartArea, total_area, without
 from bitsim.cost.energy import total_energy
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.price import LEVELS
 from bitsim.model.operators import Kind, Phase
 from bitsim.results.priced import PricedRows
 from bitsim.results.rows import OperatorRow

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.area import UM2_PER_MM2, Area, PartArea, total_area
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.price import LEVELS
 from bitsim.datapath.outcomes import Deviation
 from bitsim.hw.chip import Chip
 from bitsim.results.figures_of_merit import area_record, tera_ops
