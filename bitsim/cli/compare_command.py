@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 @click.argument("pairs", nargs=-1, required=True, metavar="MODEL@CHIP...")
 @generation_options
 @execution_options
+@click.option(
+    "--iso",
+    type=click.Choice(["area", "bandwidth", "power"]),
+    help="Make the other chips equal to the first: arrays to its area or average power, or DRAM to its bandwidth.",
+)
 @brief_option
 @output_options
 def command(
@@ -39,17 +44,22 @@ def command(
 def view_compared(compared: "PairComparison") -> None:
     """Cycles, time and energy of a new token, one row per pair."""
     records = compared.records()
+    run = records[: len(compared.results)]
     rows = [
         [r["model"], r["chip"], f"{r['cycles']:,.0f}", si(r["time_s"], "s")]
         + ["unpriced" if (e := r[f"energy_{name}_j"]) is None else si(e, "J") for name in CONVENTIONS]
-        for r in records
+        for r in run
     ]
+    rows += [[pair.model, pair.chip, *["not run"] * (2 + len(CONVENTIONS))] for pair in compared.left_out]
     columns = ["model", "chip", "cycles", "time", *(f"energy, {name}" for name in CONVENTIONS)]
     print_table("decode, per new token", columns, rows)
-    names = [f"{r['model']}@{r['chip']}" for r in records]
-    print_table("decode", ["", *names], [[label, *cells] for label, cells in merit_lines(records)])
+    names = [f"{r['model']}@{r['chip']}" for r in run]
+    print_table("decode", ["", *names], [[label, *cells] for label, cells in merit_lines(run)])
+    for record in records:
+        if record.get("iso_note"):
+            echo(f"{record['model']}@{record['chip']}: {record['iso_note']}")
     for name, convention in CONVENTIONS.items():
         echo(f"{name}: {convention.includes}")
-    for record in records:
+    for record in run:
         if record["overflows"]:
             echo(f"{record['model']}@{record['chip']}: {record['overflows']:,} overflows")

@@ -54,10 +54,14 @@ def brief_result(result: "Result") -> None:
 
 
 def brief_compared(compared: "PairComparison") -> None:
-    """Pairs side by side in ten lines, by new tokens."""
-    names = [f"{record['model']}@{record['chip']}" for record in compared.records()]
+    """Pairs side by side in ten lines, by new tokens; those that were not run have dashes."""
+    records = compared.records()
+    names = [f"{record['model']}@{record['chip']}" for record in records]
     rests = [basis(result) for result in compared.results]
-    brief([("decode", names), *merit_lines(compared.records()), ("rests on", rests)])
+    for i, scaling in enumerate(compared.scalings):
+        rests[i] += "" if scaling is None else f"; {scaling.change} ({100 * scaling.deviation:+.2g} % {scaling.iso})"
+    rests += ["not run"] * len(compared.left_out)
+    brief([("decode", names), *merit_lines(records), ("rests on", rests)])
 
 
 def basis(result: "Result") -> str:

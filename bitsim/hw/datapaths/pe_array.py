@@ -36,6 +36,7 @@ class PEArraySpec(DatapathDescription):
     """
 
     implemented_in: ClassVar[str] = "pe_array.datapath.PEArray"
+    side_by_side: ClassVar[str] = "cols"
     kind: Literal["pe_array"]
     pe: Literal["ternary", "int8", "fp16"]
     dataflow: Literal["weight_stationary", "output_stationary"]
