@@ -43,11 +43,13 @@ def command(
 
 def view_compared(compared: "PairComparison") -> None:
     """Cycles, time and energy of a new token, one row per pair."""
+    from bitsim.cli.present import energy_cell
+
     records = compared.records()
     run = records[: len(compared.results)]
     rows = [
         [r["model"], r["chip"], f"{r['cycles']:,.0f}", si(r["time_s"], "s")]
-        + ["unpriced" if (e := r[f"energy_{name}_j"]) is None else si(e, "J") for name in CONVENTIONS]
+        + [energy_cell(r[f"energy_{name}_j"], r.get(f"energy_{name}_without")) for name in CONVENTIONS]
         for r in run
     ]
     rows += [[pair.model, pair.chip, *["not run"] * (2 + len(CONVENTIONS))] for pair in compared.left_out]
@@ -61,5 +63,8 @@ def view_compared(compared: "PairComparison") -> None:
     for name, convention in CONVENTIONS.items():
         echo(f"{name}: {convention.includes}")
     for record in run:
+        for name in CONVENTIONS:
+            if missing := record.get(f"energy_{name}_without"):
+                echo(f"{record['model']}@{record['chip']}: {name}: {missing}")
         if record["overflows"]:
             echo(f"{record['model']}@{record['chip']}: {record['overflows']:,} overflows")

@@ -245,7 +245,8 @@ def _row(record: Mapping[str, Any]) -> list[object]:
     cells.append("-" if use is None else f"{100 * use:.0f}%")
     for name in CONVENTIONS:
         per_mac = [record[f"energy_{name}_{level}_pj"] for level in LEVELS]
-        cells.append("unpriced" if None in per_mac else _range([1e3 * pj / record["macs"] for pj in per_mac]))
+        marked = " without" if record[f"energy_{name}_without"] else ""
+        cells.append("unpriced" if None in per_mac else _range([1e3 * pj / record["macs"] for pj in per_mac]) + marked)
     um2 = [record[f"area_datapath_{level}_um2"] for level in LEVELS]
     return [*cells, "no area" if None in um2 else _range([area / 1e3 for area in um2])]
 

@@ -8,7 +8,6 @@ import click
 from bitsim.cli.files import check_directory
 from bitsim.cli.options import brief_option, chip_option, objective_options, output_options
 from bitsim.cli.output import announce_compilation, print_table, si
-from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
 
 if TYPE_CHECKING:
@@ -60,21 +59,19 @@ def command(
 def view_matmuls(result: "Result") -> None:
     """One row per matmul of the list, and their sum; then conventions, constants and notes."""
     from bitsim.cli.merit import view_merit
-    from bitsim.cli.present import view_assumed_and_notes
+    from bitsim.cli.present import energy_cell, view_assumed_and_notes, view_unpriced
 
     rows = [
         [r["operator"], r["calls"], f"{r['macs']:,}", f"{r['cycles']:,}", si(r["time_s"], "s"), r["bound"]]
         + [f"{100 * r['gap']:.1f}%", f"{100 * (r['utilisation'] or 0.0):.1f}%"]
-        + [si(r[f"energy_{c}_pj"] * 1e-12, "J") if c in result.priced else "unpriced" for c in CONVENTIONS]
+        + [si(r[f"energy_{c}_pj"] * 1e-12, "J") if c in result.priced_in_part else "unpriced" for c in CONVENTIONS]
         for r in result.records("operators")
     ]
-    total = [si(result.energy(name), "J") if name in result.priced else "unpriced" for name in CONVENTIONS]
+    total = [energy_cell(r["nominal_j"], r["without"]) for r in result.records("conventions")]
     macs = sum(row.macs for row in result.rows)
     rows.append(["total", "", f"{macs:,}", f"{result.cycles:,}", si(result.time_s, "s"), "", "", "", *total])
     columns = ["matmul", "count", "MACs", "cycles", "time", "bound", "gap", "utilisation", *CONVENTIONS]
     print_table(result.title, columns, rows)
+    view_unpriced(result)
     view_merit(result)
-    for r in result.records("conventions"):
-        if r["unpriced"] is not None:
-            echo(f"{r['convention']}: no energy: {r['unpriced']}")
     view_assumed_and_notes(result)

@@ -6,12 +6,10 @@ from typing import Any
 
 from bitsim.cost.price import LEVELS
 from bitsim.cost.spread import Spread
-from bitsim.cost.sram import sram_between
+from bitsim.cost.sram import buffer_of
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError
-from bitsim.floats.scalars import exp, log
 from bitsim.hw.chip import Chip
-from bitsim.hw.constants import Constant
 from bitsim.hw.technology import is_finished_array
 
 UM2_PER_MM2 = 1e6
@@ -54,8 +52,7 @@ def chip_area(chip: Chip) -> tuple[PartArea, ...]:
     needs it that has more of it; what only `wide` needs is listed under `wide`.
 
     Cells are multiplied by the technology's layout factor; SRAM, ROM and register files are not, their areas are those
-    of finished arrays. Between two
-    capacities of the grid, the logarithm of the area lies on a straight line over log(capacity). Control, wires beyond
+    of finished arrays. A buffer is its banks (`bitsim.cost.sram`), without what connects them. Control, wires beyond
     the layout factor, the scale multipliers, of which chips tell no number, pads and DRAM are not counted.
     """
     vector = {f"add.{chip.vector.format}": chip.vector.lanes, f"mul.{chip.vector.format}": chip.vector.lanes}
@@ -108,18 +105,13 @@ def _cells(chip: Chip, component: str, part: str, count: int) -> PartArea:
 
 
 def _buffer(chip: Chip, name: str) -> PartArea:
-    component, capacity = f"sram {name}", f"{chip.memory.level(name).capacity.nominal:g} kB"
+    component = f"sram {name}"
     try:
-        below, above, t = sram_between(chip, name)
+        buffer = buffer_of(chip, name)
+        banks, price = buffer.banks, buffer.area()
     except ConfigError as error:
+        capacity = f"{chip.memory.level(name).capacity.nominal:g} kB"
         return PartArea(component=component, part=capacity, count=1, area=None, reason=str(error))
-    if below.area is None or above.area is None:
-        reason = f"{chip.tech.path}: sram: no area at {below.capacity_kb:g} or {above.capacity_kb:g} kB"
-        return PartArea(component=component, part=capacity, count=1, area=None, reason=reason)
-    low, nominal, high = (_geometric(below.area, above.area, t, level) * UM2_PER_MM2 for level in LEVELS)
-    return PartArea(component=component, part=capacity, count=1, area=Area(low=low, nominal=nominal, high=high))
-
-
-def _geometric(below: Constant, above: Constant, t: float, level: str) -> float:
-    start, end = float(getattr(below, level)), float(getattr(above, level))
-    return start * exp(t * log(end / start))
+    low, nominal, high = (price.at(level) * UM2_PER_MM2 for level in LEVELS)
+    part = f"{banks.capacity_kb:g} kB x {banks.width_bits} bit"
+    return PartArea(component=component, part=part, count=banks.count, area=Area(low=low, nominal=nominal, high=high))

@@ -1,13 +1,14 @@
 """Rows of operators on a chip, with what they take and cost: cycles, seconds, events, energy by convention."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList, price_operator
+from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList
 from bitsim.cost.area import PartArea, chip_area
-from bitsim.cost.energy import total_energy
-from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
+from bitsim.cost.energy import LEAKAGE, Unpriced, price_in_part, total_energy
+from bitsim.cost.sram import assumed_flavours
+from bitsim.errors import UnknownNameError
 from bitsim.events import Events, total
 from bitsim.hw.chip import Chip, OpCost
 from bitsim.hw.constants import Constant
@@ -78,50 +79,77 @@ class PricedRows:
         """Simulated time of one phase, in seconds."""
         return self.seconds(self.phase_cycles(phase))
 
-    def breakdown(self, convention: str, phase: Phase | None = None) -> list[tuple[OperatorRow, str, Energy]]:
-        """Energy in pJ by operator and component."""
-        if convention not in CONVENTIONS:
-            raise UnknownNameError("convention", convention, CONVENTIONS)
-        found = self._breakdowns.get(convention)
-        if found is None:
-            found = self._breakdowns[convention] = list(self._priced_rows(convention))
-        return [part for part in found if phase is None or part[0].phase == phase]
+    def breakdown(
+        self, convention: str, phase: Phase | None = None, *, in_part: bool = False
+    ) -> list[tuple[OperatorRow, str, Energy]]:
+        """Energy in pJ by operator and component.
+
+        Raises what `price_operator` does if anything has no price; `in_part`: gives what has one, see `without`.
+        """
+        missing = self.unpriced_events(convention)
+        if missing and not in_part:
+            raise missing[0].error
+        return [part for part in self._breakdowns[convention][0] if phase is None or part[0].phase == phase]
 
     @cached_property
-    def _breakdowns(self) -> dict[str, list[tuple[OperatorRow, str, Energy]]]:
+    def _breakdowns(self) -> dict[str, tuple[list[tuple[OperatorRow, str, Energy]], tuple[Unpriced, ...]]]:
         return {}
 
-    def _priced_rows(self, convention: str) -> Iterator[tuple[OperatorRow, str, Energy]]:
+    def unpriced_events(self, convention: str) -> tuple[Unpriced, ...]:
+        """What was counted under `convention` and has no price, each event once, with its count in all operators."""
+        if convention not in CONVENTIONS:
+            raise UnknownNameError("convention", convention, CONVENTIONS)
+        if convention not in self._breakdowns:
+            self._breakdowns[convention] = self._priced_rows(convention)
+        return self._breakdowns[convention][1]
+
+    def _priced_rows(self, convention: str) -> tuple[list[tuple[OperatorRow, str, Energy]], tuple[Unpriced, ...]]:
         """Rows of like layers share their events, and so their energy."""
-        known: dict[tuple[int, str, int], dict[str, Energy]] = {}
+        known: dict[tuple[int, str, int], tuple[dict[str, Energy], tuple[Unpriced, ...]]] = {}
+        parts: list[tuple[OperatorRow, str, Energy]] = []
+        found: dict[str, Unpriced] = {}
         for row in self.rows:
             key = (id(row.events), row.kind, row.cycles)
             if key not in known:
                 time_ns = row.cycles / self.chip.clock.nominal
                 cost = OperatorCost(name=row.name, kind=row.kind, events=row.events, time_ns=time_ns)
-                known[key] = price_operator(cost, self.prices, CONVENTIONS[convention])
-            for part, energy in known[key].items():
-                yield row, part, energy
+                known[key] = price_in_part(cost, self.prices, CONVENTIONS[convention])
+            energies, missing = known[key]
+            parts += [(row, part, energy) for part, energy in energies.items()]
+            for one in missing:
+                before = found.get(one.event)
+                found[one.event] = one if before is None else replace(before, count=before.count + one.count)
+        return parts, tuple(found.values())
 
     def unpriced(self, convention: str) -> str | None:
-        """Why there is no energy under `convention`: an event without a price; None if there is one.
+        """Why the energy under `convention` is not whole: an event without a price; None if it is.
 
         Events, cycles and overflows of a chip that the technology can't price are known all the same.
         """
-        try:
-            self.breakdown(convention)
-        except (UnpricedEventError, ConfigError) as error:
-            return str(error)
-        return None
+        missing = self.unpriced_events(convention)
+        return str(missing[0].error) if missing else None
+
+    def without(self, convention: str, shown: int | None = None) -> str | None:
+        """The events that an energy `in_part` is without, `shown` of them (None: all), with counts; None if whole."""
+        missing = self.unpriced_events(convention)
+        if not missing:
+            return None
+        named = [one.event if one.event == LEAKAGE else f"{one.event} ({one.count:,})" for one in missing[:shown]]
+        return f"without {', '.join(named)}" + (f" and {len(missing) - len(named)} more" * (len(named) < len(missing)))
 
     @cached_property
     def priced(self) -> tuple[str, ...]:
-        """The conventions under which this result has an energy."""
-        return tuple(name for name in CONVENTIONS if self.unpriced(name) is None)
+        """The conventions under which this result has an energy that is whole."""
+        return tuple(name for name in CONVENTIONS if not self.unpriced_events(name))
 
-    def energy_range(self, convention: str, phase: Phase | None = None) -> Energy:
-        """Total energy in pJ, low / nominal / high."""
-        return total_energy(energy for _, _, energy in self.breakdown(convention, phase))
+    @cached_property
+    def priced_in_part(self) -> tuple[str, ...]:
+        """The conventions under which something has a price, or nothing was counted that needs one."""
+        return tuple(name for name in CONVENTIONS if name in self.priced or self.breakdown(name, in_part=True))
+
+    def energy_range(self, convention: str, phase: Phase | None = None, *, in_part: bool = False) -> Energy:
+        """Total energy in pJ, low / nominal / high; `in_part`: of what has a price, see `without`."""
+        return total_energy(energy for _, _, energy in self.breakdown(convention, phase, in_part=in_part))
 
     def energy(self, convention: str = "system", phase: Phase | None = None) -> float:
         """Total nominal energy in joules under `convention`, of one phase or of all."""
@@ -146,4 +174,6 @@ class PricedRows:
             (f"{self.chip.name}: vector.costs.{op}", f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls", cost)
             for op, cost in self.chip.vector.costs.items()
         ]
-        return [{"constant": n, "value": v, "source": c.source} for n, v, c in stated if c.evidence == "assumed"]
+        assumed = [{"constant": n, "value": v, "source": c.source} for n, v, c in stated if c.evidence == "assumed"]
+        flavours = assumed_flavours(self.chip) if "system" in self.priced else []
+        return [*assumed, *flavours]

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from bitsim.cost import CONVENTIONS
+from bitsim.model.operators import Phase
 from bitsim.quant.recipes import Recipe
 from bitsim.results import figures_of_merit, tables
 from bitsim.results.outcome import Makers, Outcome
@@ -25,7 +26,7 @@ class Result(Outcome, PricedRows):
       the numerics, None for matmuls by themselves.
 
     Tables: phases, merit (area, power, TOPS by phase), areas (of the chip's parts), kinds (of operators), components
-    (of energy), conventions, operators, events, energy, sparsity, tokens.
+    (of energy), conventions, operators, events, energy, unpriced, sparsity, tokens.
     """
 
     mode: Literal["run", "estimate"]
@@ -49,10 +50,13 @@ class Result(Outcome, PricedRows):
         return self.assumed_constants()
 
     def headline(self) -> dict[str, Any]:
-        """Time and energy of all phases, overflows, the text that was written, area, and merit of the last phase."""
+        """Time and energy of all phases, overflows, the text that was written, area, and merit of the last phase.
+
+        An energy that is not whole has an `energy_*_without` beside it, which says what is missing.
+        """
         found: dict[str, Any] = {"text": self.text, "cycles": self.cycles, "time_s": self.time_s}
         for name in CONVENTIONS:
-            found[f"energy_{name}_j"] = self.energy(name) if name in self.priced else None
+            found |= self._energy(name, None, 1)
         found["overflows"] = self.events.of_unit("overflow").count()
         return found | figures_of_merit.headline(self)
 
@@ -67,10 +71,18 @@ class Result(Outcome, PricedRows):
             "operators": tables.operators,
             "events": tables.events,
             "energy": tables.energies,
+            "unpriced": tables.unpriced,
             "sparsity": tables.sparsities,
         }
         tokens = [{"position": position, "token": token} for position, token in enumerate(self.tokens)]
         return {name: partial(make, self) for name, make in makers.items()} | {"tokens": lambda: tokens}
+
+    def _energy(self, name: str, phase: Phase | None, tokens: int) -> dict[str, Any]:
+        known = name in self.priced_in_part
+        energy = self.energy_range(name, phase, in_part=True).nominal * 1e-12 / tokens if known else None
+        return {f"energy_{name}_j": energy} | (
+            {} if name in self.priced else {f"energy_{name}_without": self.without(name)}
+        )
 
     def per_token(self) -> dict[str, Any]:
         """Cycles, seconds and joules of one decoded token, and what papers report of decoding; None if not known."""
@@ -79,6 +91,6 @@ class Result(Outcome, PricedRows):
         record |= {"new_tokens": self.workload.decode, "cycles": self.phase_cycles("decode") / tokens}
         record["time_s"] = self.phase_time_s("decode") / tokens
         for name in CONVENTIONS:
-            record[f"energy_{name}_j"] = self.energy(name, "decode") / tokens if name in self.priced else None
+            record |= self._energy(name, "decode", tokens)
         record |= figures_of_merit.in_short(self, "decode")
         return record | {"overflows": self.events.of_unit("overflow").count(), "notes": "; ".join(self.notes)}

@@ -69,10 +69,18 @@ class PairComparison(Outcome):
         return "; ".join(f"{result.inputs['model']} on {result.chip.name}" for result in self.results)
 
     def headline(self) -> dict[str, Any]:
-        """What the last pair has over the first, for a new token; None where one is not known."""
+        """What the last pair has over the first, for a new token; None where one is not known.
+
+        Where one of two energies is not whole, `energy_*_ratio_without` says what the last and the first are without.
+        """
         first, last = (self.results[i].per_token() for i in (0, -1))
         last = {} if self.left_out and len(self.results) == 1 else last
-        return {f"{name}_ratio": _ratio(last.get(column), first[column]) for name, column in RATIOS.items()}
+        found = {f"{name}_ratio": _ratio(last.get(column), first[column]) for name, column in RATIOS.items()}
+        return found | {
+            f"energy_{convention}_ratio_without": "; ".join(missing)
+            for convention in CONVENTIONS
+            if (missing := _missing(f"energy_{convention}_without", last=last, first=first))
+        }
 
     def makers(self) -> Makers:
         return {
@@ -187,3 +195,8 @@ def _name(model: str | Path | Model) -> str:
 
 def _ratio(last: float | None, first: float | None) -> float | None:
     return last / first if last is not None and first else None
+
+
+def _missing(column: str, **pairs: dict[str, Any]) -> list[str]:
+    """What an energy of each pair is without, in words."""
+    return [f"{which} {text}" for which, pair in pairs.items() if (text := pair.get(column))]

@@ -51,7 +51,10 @@ class DatapathComparison(Outcome):
         return f"linears of {inputs['model']}, {inputs['tokens']} tokens, priced at {inputs['technology']}"
 
     def headline(self) -> dict[str, Any]:
-        """How many chips gave which outputs, and which took least energy by the datapath convention."""
+        """How many chips gave which outputs, and which took least energy by the datapath convention.
+
+        Only chips whose energy is whole are compared.
+        """
         found = dict(sorted(Counter(f"chips_{row.outputs}" for row in self.rows).items()))
         priced = [row for row in self.rows if row.result is not None and "datapath" in row.result.priced and row.macs]
         least = min(priced, key=lambda row: _fj_per_mac(row), default=None)
@@ -78,8 +81,8 @@ class DatapathComparison(Outcome):
         """One per chip, convention and component, in pJ."""
         found: dict[tuple[str, str, str], Energy] = {}
         for result in (row.result for row in self.rows if row.result):
-            for convention in result.priced:
-                for _, component, energy in result.breakdown(convention):
+            for convention in result.priced_in_part:
+                for _, component, energy in result.breakdown(convention, in_part=True):
                     key = (result.chip.name, convention, component)
                     found[key] = found.get(key, Energy()) + energy
         return [

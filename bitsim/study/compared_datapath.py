@@ -70,15 +70,20 @@ class ComparedDatapath:
         return None if any(part.area is None for part in parts) else total_area(parts)
 
     def record(self) -> dict[str, Any]:
-        """The headline numbers, in plain types; None for what is not known."""
+        """The headline numbers, in plain types; None for what is not known.
+
+        An energy with an `energy_*_without` is that of what has a price.
+        """
         spec, result, area = self.chip.bitlinear, self.result, self.area
         record: dict[str, Any] = {"chip": self.chip.name, "kind": spec.kind, "exact": self.exact}
         record |= {"operands": self.operands, "outputs": self.outputs} | self._differences()
         record |= {"macs": self.macs, "datapath_cycles": self.datapath_cycles}
         record |= {"cycles": None if result is None else result.cycles, "utilisation": self.utilisation}
         for name in CONVENTIONS:
-            energy = result.energy_range(name) if result is not None and name in result.priced else None
+            known = result is not None and name in result.priced_in_part
+            energy = result.energy_range(name, in_part=True) if result is not None and known else None
             record |= {f"energy_{name}_{level}_pj": energy and getattr(energy, level) for level in LEVELS}
+            record[f"energy_{name}_without"] = None if result is None else result.without(name)
         record |= {f"area_datapath_{level}_um2": area and getattr(area, level) for level in LEVELS}
         return (
             record

@@ -249,17 +249,24 @@ def test_a_result_prints_phases_kinds_components_and_what_it_does_not_count(line
     assert "memory.dram.energy" in " ".join(constant["constant"] for constant in assumed)
 
 
-def test_what_has_no_price_is_said_to_be_unpriced_and_why(lines: Lines) -> None:
-    unpriced = {"pe.ternary_a8_acc17.add": 3}
-    made = result(row("prefill", "q", "linear", 0, cycles=2, events=unpriced), decode=0)
+def test_what_has_no_price_is_said_and_does_not_hide_what_has_one(lines: Lines) -> None:
+    counted = {"simd.avx2.load": 1_003, "simd.avx2.add": 2}
+    made = result(row("prefill", "q", "linear", 0, cycles=2, events=counted), decode=0)
+    leaked = made.prices.leakage_mw().nominal  # mW: pJ per ns, and it takes one
     shown = lines(view_result, made)
-    assert "prefill 2 2 1 ns 0 J unpriced unpriced" in shown
-    assert "total 0 J unpriced unpriced" in shown
-    reasons = [line for line in shown if ": no energy: " in line]
-    assert [line.partition(":")[0] for line in reasons] == ["datapath", "system"]
-    assert "pe.ternary_a8_acc17.add" in reasons[0]
-    (system,) = [r for r in made.records("conventions") if r["convention"] == "system"]
-    assert reasons[1] == f"system: no energy: {' '.join(system['unpriced'].split())}"
+    assert f"prefill 2 2 1 ns 0 J unpriced {si(leaked * 1e-12 / 2, 'J')} without" in shown
+    assert f"total 0 J unpriced {si(leaked * 1e-12, 'J')}" in shown
+    assert "without - 2 events 2 events" in shown
+    datapath, system = (line for line in shown if "simd.avx2.load" in line)
+    assert datapath.startswith("datapath: no energy: ")
+    assert system.startswith("system: without simd.avx2.load (1,003), simd.avx2.add (2): ")
+    stated = {r["convention"]: r for r in made.records("conventions")}
+    assert system.endswith(" ".join(stated["system"]["unpriced"].split()))
+    assert (stated["datapath"]["nominal_j"], stated["arithmetic"]["without"]) == (None, None)
+    assert stated["system"]["nominal_j"] == pytest.approx(leaked * 1e-12)
+    assert [(r["convention"], r["event"], r["count"]) for r in made.records("unpriced")] == [
+        (name, event, count) for name in ("datapath", "system") for event, count in counted.items()
+    ]
 
 
 def test_sparsity_is_in_percent_and_not_shown_where_nothing_was_executed(lines: Lines) -> None:
