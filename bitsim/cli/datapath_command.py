@@ -11,7 +11,7 @@ from bitsim.cli.options import chip_option, listed, output_options
 from bitsim.cli.output import announce_compilation, print_table, si
 from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.price import LEVELS
 from bitsim.hw import chip_names, load_chip
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bitsim.cost.prices import LEVELS, sram_between
+from bitsim.cost.price import LEVELS
 from bitsim.cost.spread import Spread
+from bitsim.cost.sram import sram_between
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError
 from bitsim.floats.scalars import exp, log

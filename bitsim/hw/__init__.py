@@ -11,9 +11,9 @@ from bitsim.hw.chip import Chip, chip_names, load_chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.cpu import Cpu, cpu_names, load_cpu
 from bitsim.hw.datapaths import DatapathSpec
+from bitsim.hw.dram import Dram, dram_names, load_dram
 from bitsim.hw.library import Kind
 from bitsim.hw.link import Link, link_names, load_link
-from bitsim.hw.memory import Dram, dram_names, load_dram
 from bitsim.hw.technology import Technology, load_technology, technology_names
 from bitsim.hw.tensor_core import TensorCore, load_tensor_core, tensor_core_names
 

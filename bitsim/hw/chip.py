@@ -10,9 +10,10 @@ from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw.between import technology_at
 from bitsim.hw.constants import Constant, Described, Evidence, Text, constants_in, in_unit
 from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
+from bitsim.hw.dram import DRAM
 from bitsim.hw.host import HostSpec
 from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
-from bitsim.hw.memory import DRAM, MemorySpec
+from bitsim.hw.memory import MemorySpec
 from bitsim.hw.source import Source, is_path, problem
 from bitsim.hw.technology import Technology, load_technology
 

@@ -12,7 +12,7 @@ import numpy as np
 from bitsim._version import __version__
 from bitsim.cost import Energy
 from bitsim.cost.area import chip_area
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.price import LEVELS
 from bitsim.datapath.base import Toggles
 from bitsim.datapath.outcomes import Deviation
 from bitsim.datapath.template import SAMPLED_TILES

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.area import Area, PartArea, total_area
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.price import LEVELS
 from bitsim.datapath.outcomes import Deviation
 from bitsim.hw.chip import Chip
 from bitsim.results.result import Result

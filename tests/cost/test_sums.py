@@ -5,7 +5,7 @@ import pytest
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList, price_operator
 from bitsim.cost.area import Area, PartArea, chip_area, total_area
 from bitsim.cost.energy import total_energy
-from bitsim.cost.prices import sram_between
+from bitsim.cost.sram import sram_between
 from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.events import Events
 from bitsim.hw import Chip, load_chip

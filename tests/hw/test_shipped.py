@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bitsim.cost.prices import PriceList, sram_between
+from bitsim.cost.prices import PriceList
+from bitsim.cost.sram import sram_between
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import UnknownNameError
 from bitsim.events import event_kind
