@@ -8,7 +8,6 @@ import click
 from bitsim.cli.files import check_directory
 from bitsim.cli.options import chip_option, objective_options, output_options
 from bitsim.cli.output import announce_compilation, print_table, si
-from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ which the curve itself has its value at the node. Both ends are kept, nothing be
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bitsim.errors import ConfigError
 from bitsim.floats.scalars import log, power
 from bitsim.hw.complaints import validate
 from bitsim.hw.constants import Constant
+from bitsim.hw.rules import Rule
 from bitsim.hw.scaling import area_factor, energy_factor
 from bitsim.hw.source import Source, is_path
 from bitsim.hw.technology import SramRow, Technology, load_technology, technology_names
@@ -35,7 +37,7 @@ def between(large: Technology, small: Technology, node_nm: float) -> Technology:
 
     Energies go along the energy curve, areas along the area curve; the supply lies on a straight line over log(node),
     which is assumed. Leakage, of which the curves tell nothing, goes along the energy curve, and so does SRAM: both are
-    labelled assumed. Events, parts and SRAM sizes that one of the two lacks are left out.
+    labelled assumed. Events, parts, rules and SRAM sizes that one of the two lacks are left out.
     """
     if not small.node_nm < node_nm < large.node_nm:
         raise ConfigError(
@@ -72,10 +74,29 @@ def between(large: Technology, small: Technology, node_nm: float) -> Technology:
             for part, area in large.areas.items()
             if part in small.areas
         },
+        "rules": _rules(large.rules, small.rules, e, along),
+        "area_rules": _rules(large.area_rules, small.area_rules, a, f"on the area curve of {CURVE}"),
         "sram": _sram(large, small, e, a),
     }
     path = f"{large.path} .. {small.path} at {node_nm:g} nm"
     return validate(Technology, Source(path=path, data=data, places={(): (path, 1)}))
+
+
+def _rules(large: Mapping[str, Rule], small: Mapping[str, Rule], t: float, how: str) -> dict[str, Any]:
+    """The rules of both, term by term; those that are not of one form or range are left out."""
+    found = {}
+    for pattern, rule in large.items():
+        other = small.get(pattern)
+        if other is None or not rule.is_like(other):
+            continue
+        joined = rule.model_dump()
+        for term, start, end in zip(joined["terms"], rule.terms, other.terms, strict=True):
+            term["coefficient"] = _joined(start.coefficient, end.coefficient, t, how)
+        joined["error"] = _joined(rule.error, other.error, t, how)
+        if rule.spread is not None and other.spread is not None:
+            joined["spread"] = _joined(rule.spread, other.spread, t, how)
+        found[pattern] = joined
+    return found
 
 
 def _sram(large: Technology, small: Technology, e: float, a: float) -> list[dict[str, Any]]:

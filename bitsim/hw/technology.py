@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from bitsim.errors import UnknownNameError
 from bitsim.events import event_kind, parsed
 from bitsim.hw.constants import AreaUm2, Constant, Described, EnergyPJ, Text, in_unit
 from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
+from bitsim.hw.rules import Rule, checked, example
 from bitsim.hw.source import problem
 
 
@@ -23,6 +25,19 @@ def _priced_here(event: str) -> str:
     if ledger == "activity":
         raise problem("this event is counted but carries no energy")
     return event
+
+
+def _ruled(rules: dict[str, Rule]) -> dict[str, Rule]:
+    for pattern in rules:
+        try:
+            _priced_here(example(pattern))
+        except PydanticCustomError as error:
+            raise problem(error.message(), key=pattern) from None
+    return checked(rules, "pJ")
+
+
+def _area_ruled(rules: dict[str, Rule]) -> dict[str, Rule]:
+    return checked(rules, "um2")
 
 
 EventName = Annotated[str, AfterValidator(_priced_here)]
@@ -66,7 +81,10 @@ class Technology(FromFile):
     `supply`: the voltage at which logic was priced; needed only to scale to another node.
 
     `areas`: part of a datapath (`Datapath.parts`) -> cell area of one, before layout as well. What has no area here is
-    reported as such where areas are added up. `unpriced`: why there are neither prices nor areas nor an SRAM grid.
+    reported as such where areas are added up.
+
+    `rules`, `area_rules`: pattern of events or parts, such as `pe.ternary_a8_acc{acc}.add` -> what those cost that have
+    no price or area of their own, as a function of the widths in their names (`bitsim.hw.rules`). `unpriced`: why there are neither prices nor areas nor an SRAM grid.
     """
 
     kind: Literal["technology"]
@@ -75,6 +93,8 @@ class Technology(FromFile):
     layout_factor: Annotated[Constant, in_unit("ratio", positive=True)]
     prices: dict[EventName, EnergyPJ]
     areas: dict[Text, AreaUm2] = Field(default_factory=dict)
+    rules: Annotated[dict[Text, Rule], AfterValidator(_ruled)] = Field(default_factory=dict)
+    area_rules: Annotated[dict[Text, Rule], AfterValidator(_area_ruled)] = Field(default_factory=dict)
     sram: Annotated[tuple[SramRow, ...], Field(strict=False), AfterValidator(_distinct)]
     unpriced: Text | None = None
 
@@ -82,7 +102,7 @@ class Technology(FromFile):
     def _priced_or_not(self) -> "Technology":
         if self.unpriced is None and not self.sram:
             raise problem("expected at least one row of the SRAM grid (got none)", key="sram")
-        if self.unpriced is not None and (self.prices or self.areas or self.sram):
+        if self.unpriced is not None and (self.prices or self.areas or self.rules or self.area_rules or self.sram):
             raise problem("expected neither prices nor areas nor sram beside it", key="unpriced")
         return self
 

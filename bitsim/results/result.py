@@ -77,7 +77,9 @@ class Result(Outcome, PricedRows):
     def _energy(self, name: str, phase: Phase | None, tokens: int) -> dict[str, Any]:
         known = name in self.priced_in_part
         energy = self.energy_range(name, phase, in_part=True).nominal * 1e-12 / tokens if known else None
-        return {f"energy_{name}_j": energy} | ({} if name in self.priced else {f"energy_{name}_without": self.without(name)})
+        return {f"energy_{name}_j": energy} | (
+            {} if name in self.priced else {f"energy_{name}_without": self.without(name)}
+        )
 
     def per_token(self) -> dict[str, Any]:
         """Cycles, seconds and joules of one decoded token; None where nothing is priced."""
