@@ -3,9 +3,9 @@
     python -m tools.find_unpriced [7nm 45nm ...]
 
 The grid varies the keys of every shipped datapath, each over all values that a description allows and two at a time (of
-longer ranges powers of two and the ends); what a description refuses is left out. Each is asked for the events of one small
-matmul, data-dependent ones included, and for its parts; buffers are the chip's. Chips that run programs (`cpu_simd`) and FPGAs are unpriced by
-name: no source has a price for them.
+longer ranges powers of two and the ends); what a description refuses is left out. Each is asked for the events of one
+small matmul, data-dependent ones included, and for its parts; buffers are the chip's. Chips that run programs
+(`cpu_simd`) and FPGAs are unpriced by name: no source has a price for them.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Prices of logic and of tables: what a technology says of an event, else what its rules say of the widths in its name."""
+"""Prices of logic and of tables: what a technology says of an event, else what a rule says of the widths in its name."""
 
 from bitsim.cost.price import NOTHING, Price
 from bitsim.events import event_kind

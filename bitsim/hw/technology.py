@@ -84,7 +84,9 @@ class Technology(FromFile):
     reported as such where areas are added up.
 
     `rules`, `area_rules`: pattern of events or parts, such as `pe.ternary_a8_acc{acc}.add` -> what those cost that have
-    no price or area of their own, as a function of the widths in their names (`bitsim.hw.rules`). `unpriced`: why there are neither prices nor areas nor an SRAM grid.
+    no price or area of their own, as a function of the widths in their names (`bitsim.hw.rules`).
+
+    `unpriced`: why there are neither prices nor areas nor an SRAM grid.
     """
 
     kind: Literal["technology"]
