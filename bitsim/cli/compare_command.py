@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import execution_options, generation_options, output_options
+from bitsim.cli.merit import brief_compared, merit_lines
+from bitsim.cli.options import brief_option, execution_options, generation_options, output_options
 from bitsim.cli.output import announce_compilation, print_table, si
 from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
 @click.argument("pairs", nargs=-1, required=True, metavar="MODEL@CHIP...")
 @generation_options
 @execution_options
+@brief_option
 @output_options
-def command(pairs: tuple[str, ...], random_seed: int | None, as_json: bool, out: Path | None, **settings: Any) -> None:
-    """Run the same prompt on several MODEL@CHIP pairs and put cycles and energy per new token side by side."""
+def command(
+    pairs: tuple[str, ...], random_seed: int | None, brief: bool, as_json: bool, out: Path | None, **settings: Any
+) -> None:
+    """Run the same prompt on several MODEL@CHIP pairs: cycles, energy, area and power side by side."""
     announce_compilation()
     check_directory(out)
     from bitsim.cli.emit import emit
     from bitsim.study.compare import compare, pair_of
 
     compared = compare([pair_of(pair) for pair in pairs], random_weights=random_seed, **settings)
-    emit(compared, view_compared, as_json=as_json, out=out, stem="compare")
+    view = brief_compared if brief else view_compared
+    emit(compared, view, as_json=as_json, out=out, stem="compare")
 
 
 def view_compared(compared: "PairComparison") -> None:
@@ -43,6 +48,8 @@ def view_compared(compared: "PairComparison") -> None:
     ]
     columns = ["model", "chip", "cycles", "time", *(f"energy, {name}" for name in CONVENTIONS)]
     print_table("decode, per new token", columns, rows)
+    names = [f"{r['model']}@{r['chip']}" for r in records]
+    print_table("decode", ["", *names], [[label, *cells] for label, cells in merit_lines(records)])
     for name, convention in CONVENTIONS.items():
         echo(f"{name}: {convention.includes}")
     for record in records:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import chip_option, objective_options, output_options
+from bitsim.cli.options import brief_option, chip_option, objective_options, output_options
 from bitsim.cli.output import announce_compilation, print_table, si
 from bitsim.cost import CONVENTIONS
 
@@ -32,9 +32,10 @@ def sizes(_context: click.Context, _option: click.Parameter, values: tuple[str, 
 @click.option("--dim", "dims", multiple=True, callback=sizes, metavar="NAME=N", help="Size of a dimension (ONNX).")
 @click.option("--phase", type=click.Choice(["prefill", "decode"]), default="prefill", show_default=True)
 @objective_options
+@brief_option
 @output_options
 def command(
-    file: str, chip: str, bits: str | None, dims: Any, as_json: bool, out: Path | None, **settings: Any
+    file: str, chip: str, bits: str | None, dims: Any, brief: bool, as_json: bool, out: Path | None, **settings: Any
 ) -> None:
     """Cycles and energy of the matmuls in FILE on a chip, one row for each.
 
@@ -44,17 +45,20 @@ def command(
     check_directory(out)
     announce_compilation()
     from bitsim.cli.emit import emit
+    from bitsim.cli.merit import brief_result
     from bitsim.cli.present import result_files
     from bitsim.study.matmul_lists import read_matmuls
     from bitsim.study.matmuls import estimate_matmuls
 
     listed = read_matmuls(file, bits=bits, dims=dims)
     result = estimate_matmuls(listed.shapes, chip, name=listed.name, notes=listed.notes, **settings)
-    emit(result, view_matmuls, as_json=as_json, out=out, stem="result", further=result_files)
+    view = brief_result if brief else view_matmuls
+    emit(result, view, as_json=as_json, out=out, stem="result", further=result_files)
 
 
 def view_matmuls(result: "Result") -> None:
     """One row per matmul of the list, and their sum; then conventions, constants and notes."""
+    from bitsim.cli.merit import view_merit
     from bitsim.cli.present import energy_cell, view_assumed_and_notes, view_unpriced
 
     rows = [
@@ -69,4 +73,5 @@ def view_matmuls(result: "Result") -> None:
     columns = ["matmul", "count", "MACs", "cycles", "time", "bound", "gap", "utilisation", *CONVENTIONS]
     print_table(result.title, columns, rows)
     view_unpriced(result)
+    view_merit(result)
     view_assumed_and_notes(result)

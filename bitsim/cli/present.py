@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitsim.cli.files import write_files
+from bitsim.cli.merit import view_merit
 from bitsim.cli.output import print_table, si
 from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
@@ -29,6 +30,7 @@ def view_result(result: "Result") -> None:
     print_table("phases; energy per token", ["phase", "tokens", "cycles", "time", *CONVENTIONS], rows)
     view_kinds(result)
     view_components(result)
+    view_merit(result)
     view_sparsity(result.sparsity)
     stated = result.records("conventions")
     for r in stated:

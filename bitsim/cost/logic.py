@@ -1,4 +1,4 @@
-"""Prices of logic and of tables: what a technology says of an event, else what a rule says of the widths in its name."""
+"""Prices of logic and of tables: what a technology says of an event, else what a rule says of its widths."""
 
 from bitsim.cost.price import NOTHING, Price
 from bitsim.events import event_kind

@@ -6,7 +6,7 @@ from functools import cache
 from bitsim.cost.links import dram_price, host_price
 from bitsim.cost.logic import logic_price, why_unpriced
 from bitsim.cost.price import NOTHING, Price
-from bitsim.cost.sram import sram_price
+from bitsim.cost.sram import buffer_of
 from bitsim.errors import UnpricedEventError
 from bitsim.events import event_kind, parsed
 from bitsim.hw.chip import Chip
@@ -32,12 +32,12 @@ class PriceList:
         if name.unit == "host":
             return host_price(self.chip)
         if name.unit == "sram":
-            return sram_price(self.chip, name.place, "write" if name.action == "write_bits" else "read")
+            return buffer_of(self.chip, name.place).bit("write" if name.action == "write_bits" else "read")
         return logic_price(self.tech, event)
 
     def leakage_mw(self) -> Price:
         """Leakage power of all buffers in mW, which is pJ per ns."""
-        return sum((sram_price(self.chip, name, "leakage") for name in self.chip.memory.names), NOTHING)
+        return sum((buffer_of(self.chip, name).leakage() for name in self.chip.memory.names), NOTHING)
 
     def must_price(self, event: str, count: int, operator: str) -> Price:
         """The price of `event`; raises `UnpricedEventError` naming the technology and the operator that caused it."""

@@ -17,7 +17,7 @@ from bitsim.hw.constants import Constant
 from bitsim.hw.rules import Rule
 from bitsim.hw.scaling import area_factor, energy_factor
 from bitsim.hw.source import Source, is_path
-from bitsim.hw.technology import SramRow, Technology, load_technology, technology_names
+from bitsim.hw.technology import Technology, load_technology, technology_names
 
 ENDS = ("45nm", "7nm")
 LEVELS = ("low", "nominal", "high")
@@ -36,8 +36,8 @@ def between(large: Technology, small: Technology, node_nm: float) -> Technology:
     """The technology of `node_nm`, which lies between those of `large` and `small`.
 
     Energies go along the energy curve, areas along the area curve; the supply lies on a straight line over log(node),
-    which is assumed. Leakage, of which the curves tell nothing, goes along the energy curve, and so does SRAM: both are
-    labelled assumed. Events, parts, rules and SRAM sizes that one of the two lacks are left out.
+    which is assumed. Events, parts and rules that one of the two lacks are left out. SRAM has data of its own for more
+    nodes (`bitsim.hw.sram`).
     """
     if not small.node_nm < node_nm < large.node_nm:
         raise ConfigError(
@@ -76,7 +76,6 @@ def between(large: Technology, small: Technology, node_nm: float) -> Technology:
         },
         "rules": _rules(large.rules, small.rules, e, along),
         "area_rules": _rules(large.area_rules, small.area_rules, a, f"on the area curve of {CURVE}"),
-        "sram": _sram(large, small, e, a),
     }
     path = f"{large.path} .. {small.path} at {node_nm:g} nm"
     return validate(Technology, Source(path=path, data=data, places={(): (path, 1)}))
@@ -99,26 +98,10 @@ def _rules(large: Mapping[str, Rule], small: Mapping[str, Rule], t: float, how: 
     return found
 
 
-def _sram(large: Technology, small: Technology, e: float, a: float) -> list[dict[str, Any]]:
-    others: dict[tuple[float, int], SramRow] = {(row.capacity_kb, row.width_bits): row for row in small.sram}
-    rows = []
-    for row in large.sram:
-        other = others.get((row.capacity_kb, row.width_bits))
-        if other is None:
-            continue
-        joined: dict[str, Any] = {"capacity_kb": row.capacity_kb, "width_bits": row.width_bits}
-        for what in ("read", "write", "leakage"):
-            joined[what] = _joined(getattr(row, what), getattr(other, what), e, f"as logic, {CURVE}", assumed=True)
-        if row.area is not None and other.area is not None:
-            joined["area"] = _joined(row.area, other.area, a, f"as logic, {CURVE}", assumed=True)
-        rows.append(joined)
-    return rows
-
-
-def _joined(start: Constant, end: Constant, t: float, how: str, *, assumed: bool = False) -> dict[str, Any]:
+def _joined(start: Constant, end: Constant, t: float, how: str) -> dict[str, Any]:
     """A constant `t` of the way from one to another, geometrically; it is no better than the worse of the two."""
     low, nominal, high = (power(getattr(start, level), 1 - t) * power(getattr(end, level), t) for level in LEVELS)
-    evidence = "assumed" if assumed or "assumed" in (start.evidence, end.evidence) else "derived"
+    evidence = "assumed" if "assumed" in (start.evidence, end.evidence) else "derived"
     source = f"{t:.3f} of the way from {start.text()} to {end.text()}, {how}"
     return _constant(low, nominal, high, start.unit, evidence, source)
 

@@ -26,6 +26,9 @@ Unit = Literal[
     "mW",
     "um2",
     "mm2",
+    "uW/kB",
+    "bit",
+    "C",
     "V",
     "ratio",
 ]

@@ -15,6 +15,7 @@ from bitsim.errors import UnknownNameError
 from bitsim.hw.constants import Constant, Described, Text, in_unit
 from bitsim.hw.dram import DramSpec
 from bitsim.hw.source import problem
+from bitsim.hw.sram import Flavour, Idle
 
 Held = Literal["weights", "acts", "psums"]
 OPERANDS: tuple[Held, ...] = ("weights", "acts", "psums")
@@ -26,6 +27,11 @@ class LevelSpec(Described):
 
     * `name`: its name in events and results. `holds`: the operands that pass through it.
     * `capacity`: its size. `width_bits`: bits that one port moves in a cycle. `ports`: ports side by side.
+    * `flavour`: of its transistors: `high_performance`, fast and leaky, or `low_leakage`. Without it the former is taken,
+      and results list that as an assumption.
+    * `banks`: arrays that it is divided into. Without it there are as many as ports, or as it takes for an access to fit
+      into a clock cycle. `idle`: what banks that no port reaches do: stay `active`, keep their content with less leakage
+      (`retention`) or lose it (`off`).
     * `double_buffered`: half of it is filled or emptied while the datapath works on the other half, otherwise the
       datapath waits; the halves share its ports.
     * `resident`: it holds all weights of a model from the start.
@@ -36,6 +42,9 @@ class LevelSpec(Described):
     capacity: Annotated[Constant, in_unit("kB", positive=True)]
     width_bits: Annotated[int, Field(ge=1, le=4096)]
     ports: Annotated[int, Field(ge=1, le=4096)] = 1
+    flavour: Flavour | None = None
+    banks: Annotated[int, Field(ge=1, le=65536)] | None = None
+    idle: Idle = "active"
     double_buffered: bool = True
     resident: bool = False
 
@@ -66,9 +75,12 @@ class MemorySpec(Described):
     """On-chip levels, from the datapath outwards, and the DRAM.
 
     * `levels`: the memories on the chip, in this order. `dram`: the memory behind them.
+    * `temperature`: of the memories on the chip, on which their leakage depends. Without it leakage has the range over
+      all temperatures that chips usually have.
     """
 
     levels: Annotated[tuple[LevelSpec, ...], Field(min_length=1, strict=False)]
+    temperature: Annotated[Constant, in_unit("C", positive=True)] | None = None
     dram: DramSpec
 
     @model_validator(mode="after")

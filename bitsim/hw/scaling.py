@@ -5,7 +5,7 @@ Source: A. Stillmaker, B. Baas, "Scaling equations for the accurate prediction o
 itself was not at hand. The numbers are those of nodeScale.py in wromaszkan/nodeScale @0676b74, which cites it. A second
 transcription, hwcomponents/scaling/techscaling.py in Accelergy-Project/hwcomponents @373ccd9, has the same areas and
 energy coefficients (the low-power rows at 45 and 32 nm), and the authors' corrigendum prints the coefficients of 65 nm
-and 32 nm. 180 nm, which only the first one has, is left out.
+and 32 nm. 180 nm, which only the first one has, is left out; delays are those of the first one only.
 
 Area factors are printed with two digits. Between two tabled nodes a factor lies on a straight line in log-log: our own.
 """
@@ -29,6 +29,19 @@ ENERGY = {
     14: (0.2363, -0.09675, 0.02239),
     10: (0.2068, -0.09311, 0.02375),
     7: (0.1776, -0.09097, 0.02447),
+}
+# Delay of a gate is proportional to a V^3 + b V^2 + c V + d: (a, b, c, d) by node, the same rows.
+DELAY = {
+    130: (-76.65, 334.9, -493.4, 275.8),
+    90: (-60.34, 262.5, -384.2, 210.9),
+    65: (-53.3, 230.4, -333.9, 178.6),
+    45: (-501.6, 1567.0, -1619.0, 566.1),
+    32: (-1047.0, 2982.0, -2797.0, 873.5),
+    20: (0.0, 34.63, -66.37, 41.15),
+    16: (0.0, 24.8, -47.52, 28.87),
+    14: (-40.66, 109.2, -100.6, 35.92),
+    10: (-34.95, 93.65, -85.99, 30.4),
+    7: (-28.58, 76.6, -70.26, 24.69),
 }
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList
+from bitsim.cost.area import PartArea, chip_area
 from bitsim.cost.energy import LEAKAGE, Unpriced, price_in_part, total_energy
+from bitsim.cost.sram import assumed_flavours
 from bitsim.errors import UnknownNameError
 from bitsim.events import Events, total
 from bitsim.hw.chip import Chip, OpCost
@@ -37,6 +39,11 @@ class PricedRows:
     @cached_property
     def prices(self) -> PriceList:
         return PriceList(self.chip)
+
+    @cached_property
+    def areas(self) -> tuple[PartArea, ...]:
+        """The chip's parts with their areas, or why they have none."""
+        return chip_area(self.chip)
 
     @cached_property
     def events(self) -> Events:
@@ -167,4 +174,6 @@ class PricedRows:
             (f"{self.chip.name}: vector.costs.{op}", f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls", cost)
             for op, cost in self.chip.vector.costs.items()
         ]
-        return [{"constant": n, "value": v, "source": c.source} for n, v, c in stated if c.evidence == "assumed"]
+        assumed = [{"constant": n, "value": v, "source": c.source} for n, v, c in stated if c.evidence == "assumed"]
+        flavours = assumed_flavours(self.chip) if "system" in self.priced else []
+        return [*assumed, *flavours]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bitsim._version import __version__
+from bitsim.cost.sram import notes_on_sram
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
 from bitsim.model.config import ModelConfig
@@ -63,14 +64,20 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
     notes += [f"vector unit, assumed: {what}" for what in sorted({c.assumed for c in recipe.contracts} - {""})]
     notes += notes_on_wide(config, recipe)
     if recipe.kv is not None:
-        notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
+        back = "" if recipe.wide is not None else "; reading codes back as floats is not counted"
+        notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position{back}")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
     if chip.host is None:
         notes.append("host I/O is not modelled: the chip's description has no `host`")
     elif chip.host.energy is None:
         notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
-    return (*notes, *notes_on_shape(model, positions=positions))
+    if chip.host is not None and chip.host.work:
+        notes.append(
+            f"the host computes {', '.join(chip.host.work)} itself: their time is counted, their operations "
+            "and energy are not, in any convention"
+        )
+    return (*notes, *notes_on_sram(chip), *notes_on_shape(model, positions=positions))
 
 
 def wide_inputs(recipe: Recipe) -> dict[str, str]:
@@ -85,7 +92,7 @@ def notes_on_wide(config: ModelConfig, recipe: Recipe) -> tuple[str, ...]:
         return ()
     return (
         f"attention and head are integers of at most {wide.bits} bits on the wide datapath ({wide.name}): KV cache "
-        f"{kv.name}, head in {config.head_bits} bits",
+        f"{kv.name}, head in {float(config.head_bits):g} bits",
     )
 
 
@@ -102,6 +109,7 @@ def notes_on_shape(model: Model, *, positions: int) -> tuple[str, ...]:
     if config.weight_only:
         notes.append(
             f"{config.linear_class}: weights are quantised, activations are not: linears run on the wide datapath as "
-            "16-bit floats, with the traffic of the weights as they are stored; dequantising them is not counted"
+            "floats; weights are dequantised whenever they are fetched from where they are stored, by converters that "
+            "keep up with it and whose area is not counted"
         )
     return tuple(notes)

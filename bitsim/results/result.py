@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bitsim.cost import CONVENTIONS
 from bitsim.model.operators import Phase
 from bitsim.quant.recipes import Recipe
-from bitsim.results import tables
+from bitsim.results import figures_of_merit, tables
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.priced import PricedRows
 from bitsim.results.setup import Scheduling
@@ -25,8 +25,8 @@ class Result(Outcome, PricedRows):
       None for an estimate. `workload`: tokens of each phase; `scheduling`: what the plans were chosen for; `recipe`:
       the numerics, None for matmuls by themselves.
 
-    Tables: phases, kinds (of operators), components (of energy), conventions, operators, events, energy, unpriced,
-    sparsity, tokens.
+    Tables: phases, merit (area, power, TOPS by phase), areas (of the chip's parts), kinds (of operators), components
+    (of energy), conventions, operators, events, energy, unpriced, sparsity, tokens.
     """
 
     mode: Literal["run", "estimate"]
@@ -50,18 +50,21 @@ class Result(Outcome, PricedRows):
         return self.assumed_constants()
 
     def headline(self) -> dict[str, Any]:
-        """Time and energy of all phases, overflows, and the text that was written.
+        """Time and energy of all phases, overflows, the text that was written, area, and merit of the last phase.
 
         An energy that is not whole has an `energy_*_without` beside it, which says what is missing.
         """
         found: dict[str, Any] = {"text": self.text, "cycles": self.cycles, "time_s": self.time_s}
         for name in CONVENTIONS:
             found |= self._energy(name, None, 1)
-        return found | {"overflows": self.events.of_unit("overflow").count()}
+        found["overflows"] = self.events.of_unit("overflow").count()
+        return found | figures_of_merit.headline(self)
 
     def makers(self) -> Makers:
         makers = {
             "phases": tables.phases,
+            "merit": figures_of_merit.merit,
+            "areas": figures_of_merit.areas,
             "kinds": tables.kinds,
             "components": tables.components,
             "conventions": tables.conventions,
@@ -82,11 +85,12 @@ class Result(Outcome, PricedRows):
         )
 
     def per_token(self) -> dict[str, Any]:
-        """Cycles, seconds and joules of one decoded token; None where nothing is priced."""
+        """Cycles, seconds and joules of one decoded token, and what papers report of decoding; None if not known."""
         tokens = max(1, self.phase_tokens("decode"))
         record: dict[str, Any] = {"model": self.inputs["model"], "chip": self.chip.name, "text": self.text}
         record |= {"new_tokens": self.workload.decode, "cycles": self.phase_cycles("decode") / tokens}
         record["time_s"] = self.phase_time_s("decode") / tokens
         for name in CONVENTIONS:
             record |= self._energy(name, "decode", tokens)
+        record |= figures_of_merit.in_short(self, "decode")
         return record | {"overflows": self.events.of_unit("overflow").count(), "notes": "; ".join(self.notes)}

@@ -148,7 +148,10 @@ def serve(
     if isinstance(hardware, Gpu) and model.config.linear_class in get_args(Rounded):
         raise ServeError(f"numerics {recipe.name}: no GPU kernel with such weights is known; choose a CPU or a chip")
     if isinstance(hardware, Gpu) and model.config.head_bits != FP16_BITS:
-        raise ServeError(f"head_bits {head_bits}: no GPU kernel with such a head is known; choose a CPU or a chip")
+        raise ServeError(
+            f"head_bits {float(model.config.head_bits):g}: no GPU kernel with such a head is known; choose a CPU or a "
+            f"chip, or head_bits {FP16_BITS} for its values in FP16"
+        )
     storage, room = recipe.kv or 16, room_of(hardware)
     asked = _Asked(
         model=model, hardware=hardware, recipe=recipe, storage=storage, devices=devices, prompt=prompt,

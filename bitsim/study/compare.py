@@ -15,6 +15,17 @@ from bitsim.study.run import run
 
 Pair = tuple[str | Path | Model, str | Path | Chip]
 DEFAULT_CHIP = "ternary-ws-64x64"
+# Ratios of the headline, and the columns that they are of.
+RATIOS = (
+    {"time": "time_s"}
+    | {f"energy_{name}": f"energy_{name}_j" for name in CONVENTIONS}
+    | {
+        "area": "area_nominal_mm2",
+        "average_power_system": "average_power_system_nominal_w",
+        "tops_per_w_system": "tops_per_w_system",
+        "tops_per_mm2": "tops_per_mm2",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -32,22 +43,32 @@ class PairComparison(Outcome):
         return "; ".join(f"{result.inputs['model']} on {result.chip.name}" for result in self.results)
 
     def headline(self) -> dict[str, Any]:
-        """Time and energy of a new token of the last pair over those of the first; None where one is not known.
+        """What the last pair has over the first, for a new token; None where one is not known.
 
         Where one of two energies is not whole, `energy_*_ratio_without` says what the last and the first are without.
         """
         first, last = (self.results[i].per_token() for i in (0, -1))
-        found: dict[str, Any] = {"time_ratio": _ratio(last["time_s"], first["time_s"])}
-        for convention in CONVENTIONS:
-            name = f"energy_{convention}"
-            found[f"{name}_ratio"] = _ratio(last[f"{name}_j"], first[f"{name}_j"])
-            missing = {which: pair.get(f"{name}_without") for which, pair in (("last", last), ("first", first))}
-            if any(missing.values()):
-                found[f"{name}_ratio_without"] = "; ".join(f"{which} {text}" for which, text in missing.items() if text)
-        return found
+        found = {f"{name}_ratio": _ratio(last[column], first[column]) for name, column in RATIOS.items()}
+        return found | {
+            f"energy_{convention}_ratio_without": "; ".join(missing)
+            for convention in CONVENTIONS
+            if (missing := _missing(f"energy_{convention}_without", last=last, first=first))
+        }
 
     def makers(self) -> Makers:
-        return {"per_token": lambda: [result.per_token() | dict(result.inputs) for result in self.results]}
+        return {
+            "per_token": lambda: [result.per_token() | dict(result.inputs) for result in self.results],
+            "merit": lambda: self._of_all("merit"),
+            "areas": lambda: self._of_all("areas"),
+        }
+
+    def _of_all(self, table: str) -> list[dict[str, Any]]:
+        """A table of every result, with its model and chip."""
+        return [
+            {"model": result.inputs["model"], "chip": result.chip.name} | dict(record)
+            for result in self.results
+            for record in result.records(table)
+        ]
 
     def assumed(self) -> list[dict[str, str]]:
         """Those of all pairs, each once."""
@@ -83,3 +104,8 @@ def pair_of(text: str) -> Pair:
 
 def _ratio(last: float | None, first: float | None) -> float | None:
     return last / first if last is not None and first else None
+
+
+def _missing(column: str, **pairs: dict[str, Any]) -> list[str]:
+    """What an energy of each pair is without, in words."""
+    return [f"{which} {text}" for which, pair in pairs.items() if (text := pair.get(column))]

@@ -69,6 +69,7 @@ class DatapathComparison(Outcome):
             "events": self.events,
             "energies": self.energies,
             "areas": self.areas,
+            "merit": self.merit,
         }
 
     def events(self) -> list[dict[str, Any]]:
@@ -93,6 +94,12 @@ class DatapathComparison(Outcome):
     def areas(self) -> list[dict[str, Any]]:
         """One per chip, component and part."""
         return [{"chip": row.chip.name} | part.record() for row in self.rows for part in row.areas]
+
+    def merit(self) -> list[dict[str, Any]]:
+        """What papers report of every chip as a whole, on these linears."""
+        return [
+            {"chip": row.chip.name} | dict(r) for row in self.rows if row.result for r in row.result.records("merit")
+        ]
 
 
 def _fj_per_mac(row: ComparedDatapath) -> float:

@@ -33,7 +33,7 @@ from bitsim.hw.datapaths import (
     TernaryLutSpec,
 )
 from bitsim.testing.models import reference
-from bitsim.testing.operands import Takes, half_matmuls, matmuls
+from bitsim.testing.operands import Takes, half_matmuls, matmuls, ternary_half_matmuls
 from tests.datapath.strategies import array_specs
 
 Specs = st.SearchStrategy[Any]
@@ -51,6 +51,11 @@ def integers(datapath: Any, largest: int = 13) -> Specs:
 def halves(datapath: Any, largest: int = 13) -> Specs:
     """Generates binary16 `x` (M, K) and `w` (N, K)."""
     return half_matmuls(largest)
+
+
+def ternary_halves(datapath: Any, largest: int = 13) -> Specs:
+    """Generates float32 `x` (M, K) and ternary `w` (N, K)."""
+    return ternary_half_matmuls(largest)
 
 
 @dataclass(frozen=True)
@@ -277,6 +282,9 @@ def float_tensor_cores(draw: st.DrawFn) -> TensorCoreSpec:
 ZOO = {
     "pe_array": Member("pe_array", array_specs(pes=("ternary", "int8")), pe_array.run),
     "pe_array_fp16": Member("pe_array", array_specs(pes=("fp16",)), pe_array.run, halves, exact=False),
+    "pe_array_ternary_floats": Member(
+        "pe_array", array_specs(pes=("ternary_fp16", "ternary_bf16")), pe_array.run, ternary_halves, exact=False
+    ),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
     "ternary_lut": Member("ternary_lut", ternary_luts(), ternary_lut.run),
     "bit_serial": Member("bit_serial", bit_serial_arrays(), bit_serial.run),

@@ -109,7 +109,7 @@ def test_the_template_itself_loads(here: Path) -> None:
             "node_nm: 7",
             "node_nm: 7\ncolour: red",
             "x.yaml:4: colour: unknown key; allowed: areas, kind, layout_factor, like, name, node_nm, prices, sram, "
-            "summary, supply, unpriced",
+            "summary, supply, unpriced, voltage",
         ),
         ("value: 0.16", "value: 1\n    value: 2", "x.yaml:9: prices.add.fp16.value: duplicate key (first on line 8)"),
         ("mul.fp16:", "add.fp16:", "x.yaml:12: prices.add.fp16: duplicate key (first on line 7)"),

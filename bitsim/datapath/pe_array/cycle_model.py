@@ -118,7 +118,7 @@ def run_array(x: Array, w: Array, spec: PEArraySpec, tiles: Tiles | None = None)
     y: Grid = [[arithmetic.zero] * len(weights) for _ in acts]
     for call in (tiles or Tiles.whole(len(acts), len(acts[0]), len(weights))).walk():
         run(array, acts, weights, call, y)
-    return np.array(y, np.float32 if arithmetic.fp16 else np.int64), Events(array.counts), array.cycles
+    return np.array(y, np.float32 if arithmetic.floats else np.int64), Events(array.counts), array.cycles
 
 
 def weight_stationary(array: SteppedArray, acts: Grid, weights: Grid, call: Call, y: Grid) -> None:

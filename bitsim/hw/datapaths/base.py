@@ -94,6 +94,16 @@ class DatapathDescription(Described):
         return True
 
     @property
+    def number_format(self) -> str:
+        """What it multiplies, in events."""
+        return f"int{self.widest_act}" if self.integer else "fp16"
+
+    @property
+    def takes_floats(self) -> bool:
+        """Whether it takes activations that are not quantised, with ternary weights: W1.58A16."""
+        return False
+
+    @property
     def can_be_wide(self) -> bool:
         """Whether it can be a chip's `wide`: both of its operands are numbers of more than a trit or a sign."""
         return not self.integer

@@ -179,6 +179,10 @@ class TensorCoreSpec(DatapathDescription):
         return self.format in INTEGERS
 
     @property
+    def number_format(self) -> str:
+        return self.format
+
+    @property
     def can_be_wide(self) -> bool:
         return self.weights == "full"
 
