@@ -8,6 +8,7 @@ from bitsim.cost.links import host_price
 from bitsim.cost.logic import logic_price
 from bitsim.cost.price import NOTHING, Price
 from bitsim.cost.sram import buffer_of
+from bitsim.cost.supply import at_supply
 from bitsim.errors import UnpricedEventError
 from bitsim.events import event_kind, parsed
 from bitsim.hw.chip import Chip
@@ -37,7 +38,8 @@ class PriceList:
             return host_price(self.chip)
         if name.unit == "sram":
             return buffer_of(self.chip, name.place).bit("write" if name.action == "write_bits" else "read")
-        return logic_price(self.tech, event)
+        price = logic_price(self.tech, event)
+        return None if price is None else at_supply(self.chip, event, price)
 
     def leakage_mw(self) -> Price:
         """Leakage power of all buffers in mW, which is pJ per ns."""

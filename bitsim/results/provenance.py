@@ -3,6 +3,7 @@
 from typing import Any
 
 from bitsim._version import __version__
+from bitsim.cost.clock import clock_notes
 from bitsim.cost.sram import notes_on_sram
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
@@ -49,7 +50,7 @@ def notes_on_plans(placement: Placement) -> tuple[str, ...]:
 
 
 def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tuple[str, ...]:
-    """What a reader must know of model and numerics: random weights, assumed shapes, limits that are exceeded."""
+    """What a reader must know of model, numerics and chip: random weights, assumed shapes, limits that are exceeded."""
     config, notes = model.config, []
     if recipe.linear_class != recipe_named(config.default_numerics).linear_class:
         notes.append(
@@ -82,7 +83,7 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
         notes.append(
             f"DRAM: {' and '.join(unknown)} {'are' if len(unknown) > 1 else 'is'} not counted: the chip gives none"
         )
-    return (*notes, *notes_on_sram(chip), *notes_on_shape(model, positions=positions))
+    return (*notes, *notes_on_sram(chip), *clock_notes(chip), *notes_on_shape(model, positions=positions))
 
 
 def wide_inputs(recipe: Recipe) -> dict[str, str]:
