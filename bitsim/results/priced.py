@@ -102,9 +102,7 @@ class PricedRows:
         known = {alike: by_component(found) for alike, (found, _) in self._amounts[convention].items()}
         return [(row, part, energy) for row in self.rows for part, energy in known[_alike(row)].items()]
 
-    def amounts(
-        self, convention: str, phase: Phase | None = None, *, in_part: bool = False
-    ) -> tuple[Amount, ...]:
+    def amounts(self, convention: str, phase: Phase | None = None, *, in_part: bool = False) -> tuple[Amount, ...]:
         """What the energy of all operators together is the sum of, each item once; raises as `breakdown` does."""
         self._check_whole(convention, in_part)
         times = Counter(_alike(row) for row in self.phase_rows(phase))
@@ -210,7 +208,12 @@ class PricedRows:
             for name, constant in sorted((found | dict(self.chip.timing_constants())).items())
         ]
         stated += [
-            (f"{self.chip.name}: vector.costs.{op}", f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls", cost, None)
+            (
+                f"{self.chip.name}: vector.costs.{op}",
+                f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls",
+                cost,
+                None,
+            )
             for op, cost in self.chip.vector.costs.items()
         ]
         assumed = [

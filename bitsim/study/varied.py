@@ -1,8 +1,8 @@
 """What an estimate on a chip comes to when the chip's constants move: energy and time in many columns at once.
 
-A constant of a price moves the prices. A constant that times rest on (clock, bandwidth, efficiency of the DRAM, delays of
-a host) moves what time is multiplied by: leakage, refresh, standby. It is estimated anew at both ends of each range; in
-between, amounts lie on straight lines over 1 / value (over the value of a delay), and the effects of several add up.
+A constant of a price moves the prices. A constant that times rest on (clock, bandwidth and efficiency of the DRAM,
+delays of a host) moves what time is multiplied by: leakage, refresh, standby. It is estimated anew at both ends of each
+range; in between, amounts lie on straight lines over 1 / value (over the value of a delay), and the effects of several add up.
 """
 
 from collections.abc import Callable
@@ -68,10 +68,14 @@ def varied(
     """The estimate on `chip`, and on chips whose timing constants are at their ends, if `times`."""
     nominal = estimate(chip)
     moving = {
-        key: found for key, found in distinct_constants(chip.timing_constants().items()).items() if found.moves and times
+        key: found
+        for key, found in distinct_constants(chip.timing_constants().items()).items()
+        if found.moves and times
     }
     others = {key: [estimate(at(chip, found, value)) for value in (key[0], key[2])] for key, found in moving.items()}
-    tallies = [_tally(result, convention, phase) for result in (nominal, *(r for pair in others.values() for r in pair))]
+    tallies = [
+        _tally(result, convention, phase) for result in (nominal, *(r for pair in others.values() for r in pair))
+    ]
     items = tuple(dict.fromkeys(item for tally in tallies for item in tally if item != TIME))
     prices = {item: price for tally in reversed(tallies) for item, (_, price) in tally.items()}
     counts = [np.array([tally[item][0] if item in tally else 0.0 for item in (*items, TIME)]) for tally in tallies]
@@ -81,9 +85,7 @@ def varied(
         counted=nominal.amounts(convention, phase),
         amounts=counts[0],
         prices=tuple(prices[item] for item in items),
-        moved=tuple(
-            (found.names[0], Moved(constant=found.constant, low=low, high=high)) for found, low, high in ends
-        ),
+        moved=tuple((found.names[0], Moved(constant=found.constant, low=low, high=high)) for found, low, high in ends),
     )
 
 

@@ -1,4 +1,4 @@
-"""DRAM beside its bits: refreshed all the time, at rest while no bit moves. 8 GB at 17.064 GB/s, 136.512 bits per ns."""
+"""DRAM beside its bits: refreshed all the time, at rest while none moves. 8 GB at 17.064 GB/s, 136.512 bits per ns."""
 
 import pytest
 
@@ -54,7 +54,9 @@ def test_a_dram_that_does_not_say_what_it_draws_at_rest_costs_its_bits_and_resul
     assert set(energy(100, 100.0, without("refresh", "standby"))) == {"dram weights", "dram kv"}
     assert set(energy(100, 100.0, without("standby"))) == {"dram weights", "dram kv", "dram refresh"}
     notes = {
-        keys: [note for note in bitsim.estimate("tiny-b158", without(*keys), prefill=1, decode=0).notes if "DRAM" in note]
+        keys: [
+            note for note in bitsim.estimate("tiny-b158", without(*keys), prefill=1, decode=0).notes if "DRAM" in note
+        ]
         for keys in ((), ("refresh",), ("refresh", "standby"))
     }
     assert notes[()] == [n for n in notes[()] if "not counted" not in n]

@@ -37,5 +37,3 @@ def test_table_2_of_2310_11453(name: str, tables: dict[str, Any]) -> None:
     for number_format, operations in table.items():
         for operation, energy in operations.items():
             assert prices[f"{operation}.{number_format}"].value == energy
-
-
