@@ -18,7 +18,7 @@ from bitsim.hw.datapaths import (
     TensorCoreSpec,
     TernaryLutSpec,
 )
-from tests.chips import SYNTHESISED, unpriced_components, with_level
+from tests.chips import SYNTHESISED, unpriced_components
 
 
 def nominal(chip: Chip, component: str) -> float:
@@ -205,19 +205,6 @@ def test_all_registers_that_are_clocked_take_area(name: str) -> None:
 )
 def test_parts_are_those_counted_by_hand(spec: Any, parts: dict[str, int]) -> None:
     assert build_datapath(spec).parts() == parts
-
-
-def sized(capacity: float) -> Chip:
-    return with_level(load_chip("ternary-ws-64x64").with_technology("45nm"), "acts", capacity=capacity)
-
-
-def test_sram_between_two_capacities_lies_between_their_areas_and_outside_of_the_grid_has_none() -> None:
-    small, middle, large = (nominal(sized(kb), "sram acts") for kb in (8, 16, 32))
-    assert (small, large) == (pytest.approx(29400), pytest.approx(106240))
-    assert middle == pytest.approx((small * large) ** 0.5)
-    outside = [part for part in chip_area(sized(4096)) if part.component == "sram acts"]
-    assert outside[0].area is None
-    assert "lies outside of" in outside[0].reason
 
 
 def test_areas_add_up() -> None:

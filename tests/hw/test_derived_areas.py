@@ -20,15 +20,6 @@ def test_cells(name: str, tables: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", SYNTHESISED)
-def test_sram(name: str, tables: dict[str, Any]) -> None:
-    derived = derive_areas.derive_sram(tables, name)
-    for row in load_technology(name).sram:
-        assert row.area is not None
-        found = row.area.low, row.area.nominal, row.area.high
-        assert found == pytest.approx(derived[row.capacity_kb], rel=1e-5), row.capacity_kb
-
-
-@pytest.mark.parametrize("name", SYNTHESISED)
 def test_synthesised_ratios_of_area(name: str, tables: dict[str, Any]) -> None:
     """A tree's area per product against that of an INT8 PE, as study B has it: 11.1 (45 nm), 11.4 (7 nm)."""
     areas = load_technology(name).areas

@@ -39,29 +39,6 @@ def test_table_2_of_2310_11453(name: str, tables: dict[str, Any]) -> None:
             assert prices[f"{operation}.{number_format}"].value == energy
 
 
-def test_sram_45nm_is_cacti(tables: dict[str, Any]) -> None:
-    grid = {
-        row["size_KB"]: (row["read_pJ"], row["write_pJ"], row["leak_mW"])
-        for row in tables["sram_cacti7"]["grid"]
-        if (row["cell"], row["node_nm"], row["width_b"]) == ("itrs-hp", 45, 64)
-    }
-    shipped = load_technology("45nm").sram
-    assert {row.capacity_kb: (row.read.value, row.write.value, row.leakage.value) for row in shipped} == grid
-
-
-def test_sram_7nm_is_jouppi_with_22nm_leakage(tables: dict[str, Any]) -> None:
-    access = {row["size_KB"]: row["pJ"] for row in tables["sram_literature"] if row["node_nm"] == 7}
-    leakage = {
-        row["size_KB"]: row["leak_mW"]
-        for row in tables["sram_cacti7"]["grid"]
-        if (row["cell"], row["node_nm"], row["width_b"]) == ("itrs-lop", 22, 64)
-    }
-    shipped = load_technology("7nm").sram
-    assert {row.capacity_kb: row.read.value for row in shipped} == access
-    assert {row.capacity_kb: row.write.value for row in shipped} == access
-    assert [row.leakage.value for row in shipped] == [leakage[row.capacity_kb] for row in shipped]
-
-
 def test_dram_is_lpddr4(tables: dict[str, Any]) -> None:
     from bitsim.hw import load_chip
 

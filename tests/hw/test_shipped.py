@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bitsim.cost.prices import PriceList
-from bitsim.cost.sram import sram_between
+from bitsim.cost.sram import buffer_of
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import UnknownNameError
 from bitsim.events import event_kind
@@ -66,8 +66,7 @@ def test_every_technology_prices_every_chip(chip_name: str, technology: str) -> 
     unpriced = {event.split(".")[0] for event in needed if prices.price(event) is None}
     assert unpriced == unpriced_components(chip.bitlinear)
     for name in chip.memory.names:
-        below, above, _ = sram_between(chip, name)
-        assert below.capacity_kb <= chip.memory.level(name).capacity.nominal <= above.capacity_kb
+        assert buffer_of(chip, name).banks.fits
 
 
 def test_with_technology_changes_only_the_technology() -> None:
@@ -88,8 +87,11 @@ def test_every_constant_has_a_source() -> None:
 
 
 def test_unverified_and_secondary_facts_are_assumed() -> None:
-    for row in load_technology("7nm").sram:
-        assert {row.read.evidence, row.write.evidence, row.leakage.evidence} == {"assumed"}
+    arrays = load_technology("7nm").arrays
+    assert arrays is not None
+    assert arrays.node_energy is not None
+    leakages = [arrays.leakage.low_leakage.usual, arrays.leakage.high_performance.usual]
+    assert {constant.evidence for constant in (arrays.node_energy, *leakages)} == {"assumed"}
     for name in chip_names():
         assert load_chip(name).memory.dram.energy.evidence == "assumed"
     dram = load_chip("ternary-ws-64x64").memory.dram
@@ -98,7 +100,7 @@ def test_unverified_and_secondary_facts_are_assumed() -> None:
 
 
 def test_law_a_smaller_node_never_costs_more() -> None:
-    """Holds for every event; SRAM is no event here, and its two sources do not obey (7.5 pJ at 7 nm, 6.05 at 45)."""
+    """Holds for every event; SRAM has data of its own."""
     small, large = load_technology("7nm").prices, load_technology("45nm").prices
     assert small.keys() == large.keys()
     dearer = [event for event in small if not small[event].nominal <= large[event].nominal]
