@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from bitsim.errors import ConfigError, UnknownNameError
-from bitsim.hw.between import technology_at
 from bitsim.hw.constants import Constant, Described, Evidence, Text, constants_in, in_unit
 from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
 from bitsim.hw.dram import DRAM
@@ -182,7 +181,7 @@ def _technology_of(name: str, source: Source) -> Technology:
     if is_path(name) and not Path(at).exists():
         raise ConfigError(f"{source.where(('technology',))}: file not found ({at})")
     try:
-        return technology_at(at)
+        return load_technology(at)
     except (UnknownNameError, ConfigError) as error:
         if is_path(name):
             raise

@@ -90,9 +90,8 @@ def _joined_grid(small: Grid, large: Grid, t: float, where: str) -> dict[str, An
         )
         return power(a, 1 - t) * power(b, t)
 
-    return {
-        "capacities_kb": rows, "widths_bits": columns, "source": where, "evidence": "derived",
-    } | {quantity: [[value(quantity, kb, width) for width in columns] for kb in rows] for quantity in QUANTITIES}  # fmt: skip
+    values = {quantity: [[value(quantity, kb, width) for width in columns] for kb in rows] for quantity in QUANTITIES}
+    return values | {"capacities_kb": rows, "widths_bits": columns, "source": where, "evidence": "derived"}
 
 
 def _envelope(small: Any, large: Any, names: str) -> Any:

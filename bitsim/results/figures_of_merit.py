@@ -12,6 +12,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 from bitsim.cost import CONVENTIONS, Energy
@@ -141,7 +142,7 @@ def _rates(
     tops, peak = _over(tera_ops(macs), time_s), peak_tops(result, rows)
     record: dict[str, float | int | None] = {"macs": macs, "tops": tops, "peak_tops": peak}
     for name, energy in energies.items():
-        counted = tera_ops(sum(row.macs for row in rows if counts(name, row.kind)))
+        counted = tera_ops(sum(r.macs for r in rows if counts(name, r.kind) and result.on_datapath(r)))
         whole = energy is not None and _convention(name) in result.priced
         record[f"tops_per_w_{name}"] = _over(counted, energy.nominal * _JOULES) if energy and whole else None
     area = known_area(result.areas)
@@ -160,14 +161,14 @@ def counts(boundary: str, kind: Kind) -> bool:
     return CONVENTIONS[_convention(boundary)].counts(kind)
 
 
-def tera_ops(macs: int) -> float:
+def tera_ops(macs: int | Fraction) -> float:
     """Operations of MACs in 10^12: a multiplication and an addition each."""
-    return OPS_PER_MAC * macs * 1e-12
+    return float(OPS_PER_MAC * macs) * 1e-12
 
 
 def peak_tops(result: PricedRows, rows: Iterable[OperatorRow]) -> float | None:
     """Of the larger datapath that computes one of `rows`, when nothing idles; None without matmuls."""
-    rates = {result.peak_macs(row) for row in rows if row.macs}
+    rates = {result.peak_macs(row) for row in rows if result.on_datapath(row)}
     return tera_ops(max(rates)) * result.chip.clock.nominal * 1e9 if rates else None
 
 

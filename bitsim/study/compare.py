@@ -12,7 +12,7 @@ from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.results.figures_of_merit import merit_of
-from bitsim.results.outcome import Makers, Outcome
+from bitsim.results.outcome import Makers, Outcome, all_assumed
 from bitsim.results.result import Result
 from bitsim.study.estimate import estimate
 from bitsim.study.iso import Iso, Scaling, Watts, scaled
@@ -105,10 +105,9 @@ class PairComparison(Outcome):
             for record in result.records(table)
         ]
 
-    def assumed(self) -> list[dict[str, str]]:
+    def assumed(self) -> list[dict[str, Any]]:
         """Those of all pairs, each once."""
-        found = {tuple(constant.items()): constant for result in self.results for constant in result.assumed()}
-        return list(found.values())
+        return all_assumed(self.results)
 
 
 def compare(

@@ -74,25 +74,30 @@ def test_the_peak_is_that_of_the_larger_datapath_that_works() -> None:
 
 
 def test_power_is_energy_over_time_in_every_convention_and_on_the_chip_alone() -> None:
-    """1000 x 0.007 and 10 x 0.34 pJ in 100 ns are 104 uW. DRAM takes 8 / 13 / 14 pJ per bit of 1760 in 30 ns."""
+    """1000 x 0.007 and 10 x 0.34 pJ in 100 ns are 104 uW. DRAM takes 4.6 / 8 / 14 pJ per bit of 1760 in 30 ns.
+
+    It has 8 GB, refreshed all the time, and at rest for 15 ns of the norm and 9 ns of the head, at 160 bits per ns.
+    """
     prefill, decode = phases(made())
     assert prefill["average_power_arithmetic_nominal_w"] == pytest.approx((7 + 3.4) * 1e-12 / 100e-9)
     assert prefill["average_power_datapath_nominal_w"] == 0
     leakage = made().prices.leakage_mw()
-    for level, pj in (("low", 8), ("nominal", 13), ("high", 14)):
+    for level, pj, refresh, standby in (("low", 4.6, 7.7, 8.4), ("nominal", 8, 7.7, 44), ("high", 14, 15.4, 88)):
         inside = getattr(leakage, level) * 1e-3
+        dram = 1760 * pj * 1e-12 / 30e-9 + 8 * (refresh + standby * 24 / 30) * 1e-3
         assert decode[f"average_power_on_chip_{level}_w"] == pytest.approx(inside)
-        assert decode[f"average_power_system_{level}_w"] == pytest.approx(inside + 1760 * pj * 1e-12 / 30e-9)
+        assert decode[f"average_power_system_{level}_w"] == pytest.approx(inside + dram)
     assert decode["energy_on_chip_per_token_j"] == pytest.approx(leakage.nominal * 1e-3 * 30e-9 / 2)
-    assert decode["energy_system_per_token_j"] == pytest.approx((leakage.nominal * 1e-3 * 30e-9 + 1760 * 13e-12) / 2)
+    outside = 1760 * 8e-12 + 8e-12 * (7.7 * 30 + 44 * 24)
+    assert decode["energy_system_per_token_j"] == pytest.approx((leakage.nominal * 1e-3 * 30e-9 + outside) / 2)
 
 
 def test_peak_power_is_that_of_the_hottest_operator_while_it_runs() -> None:
-    """1600 bits in 5 ns, 160 in 10 ns: the linear, at 1600 x 13 pJ / 5 ns and the leakage."""
+    """1600 bits in 5 ns, 160 in 10 ns: the linear, at 1600 x 8 pJ / 5 ns, leakage and refresh."""
     _, decode = phases(made())
     leakage = made().prices.leakage_mw().nominal * 1e-3
     assert decode["peak_power_operator"] == "q"
-    assert decode["peak_power_system_w"] == pytest.approx(leakage + 1600 * 13e-12 / 5e-9)
+    assert decode["peak_power_system_w"] == pytest.approx(leakage + 1600 * 8e-12 / 5e-9 + 8 * 7.7e-3)
     assert decode["peak_power_on_chip_w"] == pytest.approx(leakage)
 
 
