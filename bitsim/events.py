@@ -160,6 +160,12 @@ EVENT_KINDS = (
     _system("dram.{content}.write_bits", "dram {content}", "bits written to DRAM"),
     _system("host.read_bits", "host link", "bits that the host reads from the chip"),
     _system("host.write_bits", "host link", "bits that the host writes to the chip"),
+    EventKind(
+        template="host.worked_values",
+        ledger="activity",
+        component="host",
+        meaning="a value that the host's own processor works out, or a MAC that it does, in place of the chip",
+    ),
     _system("vec.{op}.{format}", "vector unit", "an operation of the vector unit"),
     EventKind(
         template="overflow.{where}",

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bitsim.cli.options import gguf_options, ternarise_option
-from bitsim.cli.terminal import note
+from bitsim.cli.terminal import echo, note
 
 PACKINGS = ["2bit", "1bit", "1.6bit", "trits5_offset", "trits5_sign", "tq2_0", "tq1_0", "i2_s", "i2_s_x86", "i2_s_arm"]
 
@@ -50,7 +50,7 @@ def command(
     i2_s is bitnet.cpp's x86 layout; 1.6bit is trits5_offset, five trits per byte. With --random-weights, SOURCE is any
     ternary shape that `bitsim list` shows.
     """
-    from bitsim.model.convert import USUAL_PACKING, convert, open_source, random_source
+    from bitsim.model.convert import USUAL_PACKING, convert, notes_for_upstream, open_source, random_source
 
     if random_seed is None:
         opened = open_source(source, hidden_act, i2s, ternarise)
@@ -58,3 +58,5 @@ def command(
         opened = random_source(source, random_seed)
     convert(opened, target, file_format, packing or USUAL_PACKING[file_format], upstream=arch is not None)
     note(f"wrote {target}")
+    for text in notes_for_upstream(opened.config) if arch is not None else ():
+        echo(f"bitsim: warning: {text}", err=True)

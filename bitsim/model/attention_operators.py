@@ -6,7 +6,7 @@ from typing import Literal
 
 from bitsim.model.footprint import kv_layer_bits
 from bitsim.model.operators import Operator, Tensor
-from bitsim.model.step import Step, Vector
+from bitsim.model.step import Step, Vector, quantise_work
 
 QUERIES, KEYS, MIXED = "self_attn.q_rotated", "self_attn.k_rotated", "self_attn.mixed"
 SCORES, SHARES = "self_attn.scores", "self_attn.shares"
@@ -53,16 +53,13 @@ def _share_codes(step: Step, layer: int, start: int, stop: int) -> Operator:
 
 
 def _kv_write(step: Step, layer: int) -> Operator:
-    """Store the new keys and values."""
-    config = step.config
-    return Operator(
-        name=f"layers.{layer}.self_attn.kv_write",
-        kind="kv",
-        phase=step.phase,
-        layer=layer,
-        kv_write_bits=2 * step.batch * kv_layer_bits(config, step.kv, step.context - step.tokens, step.tokens),
-        reads=(step.tensor(KEYS, config.kv_size), step.tensor("self_attn.v_proj", config.kv_size)),
-    )
+    """Store the new keys and values, after quantising each head of them if the cache holds codes."""
+    config, name = step.config, f"layers.{layer}.self_attn.kv_write"
+    work = {} if isinstance(step.kv, int) else quantise_work(config.head_dim)
+    read = step.tensor(KEYS, config.kv_size), step.tensor("self_attn.v_proj", config.kv_size)
+    bits = 2 * step.batch * kv_layer_bits(config, step.kv, step.context - step.tokens, step.tokens)
+    heads = step.vector("kv", name, layer, work, read, (), 2 * step.rows * config.num_kv_heads)
+    return replace(heads, rows=step.rows, kv_write_bits=bits)
 
 
 def _of_head(step: Step, name: str, rows: int, context: int) -> Tensor:

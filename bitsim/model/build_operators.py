@@ -85,6 +85,7 @@ def _first_step(step: Step) -> tuple[Operator, ...]:
             kind="embedding",
             phase=step.phase,
             m=step.rows,
+            rows=step.rows,
             dram_read_bits=step.rows * embedding_row_bits(config),
             writes=(step.tensor(HIDDEN, config.hidden_size),),
         )

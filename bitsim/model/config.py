@@ -49,7 +49,8 @@ class ModelConfig:
     * `attention_bias`: which of q, k, v and o_proj add a bias; `mlp_bias`: whether gate, up and down_proj do.
     * `linear_norm_eps`: of an RMSNorm of its own in front of each linear's quantiser (`use_rms_norm` of transformers);
       None: there is none.
-    * `head_bits`, `embedding_bits`: of a stored weight of head and embedding; 16 for whatever float they are in.
+    * `head_bits`, `embedding_bits`: of a stored weight of head and embedding, those of its block's scales included
+      (6.5625 of Q6_K); 16 for whatever float they are in.
     * `scale_groups`: linears whose rows have several scales, each of a group of K, and how many; filled in where a
       BitLinear datapath forms the sums of groups.
     * `sliding_window`: positions that the layer with the shortest window attends; None: all. Longer contexts are not
@@ -81,8 +82,8 @@ class ModelConfig:
     mlp_bias: bool = False
     linear_norm_eps: float | None = None
     sliding_window: int | None = None
-    head_bits: int = 16
-    embedding_bits: int = 16
+    head_bits: int | Fraction = 16
+    embedding_bits: int | Fraction = 16
     scale_groups: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -10,11 +11,12 @@ from typing import Literal
 from bitsim.errors import CheckpointError, OutputError
 from bitsim.model.catalogue import SHIPPED, model_path
 from bitsim.model.checkpoint import load_checkpoint, load_model, random_model
-from bitsim.model.config import HiddenAct
+from bitsim.model.config import HiddenAct, ModelConfig
 from bitsim.model.files.gguf_writer import write_gguf
 from bitsim.model.files.hf_writer import write_hf
 from bitsim.model.files.opened import Checkpoint
 from bitsim.model.files.vocabulary_keys import vocabulary_keys
+from bitsim.model.footprint import FP16_BITS
 from bitsim.model.ternarise import Ternarise
 from bitsim.quant.i2s import I2sLayout
 from bitsim.quant.layouts import packing
@@ -102,22 +104,34 @@ def convert(
             f"{source.path}: --packing {packing_name}: expected binary weights, the model's are ternary"
         )
 
+    config = replace(source.config, head_bits=FP16_BITS, embedding_bits=FP16_BITS)  # written as floats
+
     def write(temporary: Path) -> None:
         if file_format == "gguf":
-            keys = vocabulary_keys(source.path, source.config.vocab_size) if upstream else None
+            keys = vocabulary_keys(source.path, config.vocab_size) if upstream else None
             try:
-                write_gguf(temporary, source.config, source.weights, layout, source.tokenizer_class, upstream=keys)
+                write_gguf(temporary, config, source.weights, layout, source.tokenizer_class, upstream=keys)
             except CheckpointError as error:
                 raise CheckpointError(f"{source.path}: {error}") from None
         else:
             temporary.mkdir()
             try:
-                write_hf(temporary, source.config, source.weights, layout)
+                write_hf(temporary, config, source.weights, layout)
             except CheckpointError as error:
                 raise CheckpointError(f"{source.path}: {error}") from None
             _write_tokenizer(source, temporary)
 
     _whole_or_nothing(target, write)
+
+
+def notes_for_upstream(config: ModelConfig) -> tuple[str, ...]:
+    """What to know about a file of this model before llama.cpp computes it."""
+    if config.hidden_act == "silu":
+        return ()
+    return (
+        f"llama.cpp opens the file, but computes SILU in every FFN of architecture bitnet, and this model has "
+        f"{config.hidden_act}: its text will be another's. Without --arch the architecture says so, to bitnet.cpp",
+    )
 
 
 def _whole_or_nothing(target: Path, write: Callable[[Path], None]) -> None:

@@ -1,10 +1,11 @@
 """What a model takes in memory: linears, embedding, head, keys and values. Nothing else in bitsim has these formulas.
 
 Everything is exact, in bits, of the whole model unless a function says otherwise; who needs bytes divides by 8 or takes
-`footprint`. Embedding, head and the routers of experts are counted as FP16, whatever the checkpoint's own type, unless
-the config says fewer bits: every paper of the family reports them so (arXiv 2402.17764 table 1 among them).
+`footprint`. Embedding and head of floats and the routers of experts are counted as FP16, whatever float they are: every
+paper of the family reports them so (arXiv 2402.17764 table 1 among them). Packed ones count what their blocks take.
 """
 
+import math
 from dataclasses import dataclass
 
 from bitsim.model.config import ModelConfig
@@ -38,20 +39,23 @@ def router_bits(config: ModelConfig, experts: int) -> int:
 
 
 def embedding_bits(config: ModelConfig) -> int:
-    """Embedding and head as they are stored: a tied head once, unless its bits are others. Scales are not counted."""
-    embedding = config.embedding_bits * config.vocab_size * config.hidden_size
+    """Embedding and head as they are stored: a tied head once, unless its bits are others.
+
+    Scales of blocks are counted with their weights, those of rows (`--head-bits 8`) are not.
+    """
+    embedding = config.vocab_size * embedding_row_bits(config)
     shared = config.tie_embeddings and config.head_bits == config.embedding_bits
     return embedding if shared else embedding + head_bits(config)
 
 
 def embedding_row_bits(config: ModelConfig) -> int:
     """What one token reads of the embedding."""
-    return config.embedding_bits * config.hidden_size
+    return math.ceil(config.embedding_bits * config.hidden_size)
 
 
 def head_bits(config: ModelConfig) -> int:
     """What one token reads of the head, tied or not."""
-    return config.head_bits * config.vocab_size * config.hidden_size
+    return config.vocab_size * math.ceil(config.head_bits * config.hidden_size)
 
 
 def kv_layer_bits(config: ModelConfig, storage: KVStorage, first: int, positions: int) -> int:

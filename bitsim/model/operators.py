@@ -66,8 +66,9 @@ class Operator:
       (ternary ones or wider integers), FP16 weights, or activations (attention).
     * `weight_bits`: stored bits of the (N, K) operand over all repetitions, as read from DRAM (from the packing,
       so that fractional bits per weight are exact); 0 for activations.
-    * `vector`: operations of the vector unit. `reads`, `writes`: tensors that pass from operator to operator.
-      `kv_read_bits`, `kv_write_bits`: stored bits of the KV cache that it needs and adds.
+    * `rows`: of one that is no matmul, the vectors that it works on one by one. `vector`: operations of the vector
+      unit. `reads`, `writes`: tensors that pass from operator to operator. `kv_read_bits`, `kv_write_bits`: stored bits
+      of the KV cache that it needs and adds.
     * `dram_read_bits`: other bits that the operator must read from DRAM (rows of the embedding).
     """
 
@@ -81,6 +82,7 @@ class Operator:
     repeat: int = 1
     weight_format: WeightFormat | None = None
     weight_bits: int = 0
+    rows: int = 0
     vector: Mapping[VectorOp, int] = field(default_factory=dict)
     reads: tuple[Tensor, ...] = ()
     writes: tuple[Tensor, ...] = ()
@@ -109,7 +111,7 @@ class Operator:
     @property
     def shape(self) -> tuple[object, ...]:
         """All that its work follows from."""
-        sizes = (self.m, self.k, self.n, self.repeat, self.weight_format, self.weight_bits)
+        sizes = (self.m, self.k, self.n, self.repeat, self.rows, self.weight_format, self.weight_bits)
         moved = (self.kv_read_bits, self.kv_write_bits, self.dram_read_bits)
         tensors = (tuple(tensor.shape for tensor in side) for side in (self.reads, self.writes))
         return (*sizes, *moved, *tensors, *self.vector.items())

@@ -1,6 +1,6 @@
 """What all operators of one step of a model have in common: its sizes, and how single operators are made from them."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -69,6 +69,7 @@ class Step:
             kind=kind,
             phase=self.phase,
             layer=layer,
+            rows=rows,
             vector={op: n * rows for op, n in per_row.items()},
             reads=reads,
             writes=writes,
@@ -93,7 +94,7 @@ class Step:
     def _codes(
         self, name: str, layer: int, size: int, contract: Contract, read: Tensor
     ) -> Generator[Operator, None, Tensor]:
-        work = {op: n for op in VECTOR_OPS if (n := contract.quantise_work(size).get(op, 0))}
+        work = _listed(contract.quantise_work(size))
         codes = self.tensor(name.rpartition("layers.")[2].partition(".")[2], size, "codes")
         yield self.vector("quantise", name, layer, work, (read,), (codes,))
         return codes
@@ -103,7 +104,7 @@ class Step:
     ) -> Operator:
         """Quantises `rows` of `size` for the wide datapath; `scaled`: after a product with a scale for each of them."""
         work: Vector = {"mul": size} if scaled else {}
-        work |= {op: n for op in VECTOR_OPS if (n := absmax_work(size).get(op, 0))}
+        work |= _listed(absmax_work(size))
         return self.vector("quantise", name, layer, work, (read,), (replace(codes, form="wide_codes"),), rows)
 
     def linear(self, name: str, layer: int, n: int, k: int, read: Tensor) -> Iterator[Operator]:
@@ -149,3 +150,12 @@ class Step:
             reads=(read,),
             writes=(written,),
         )
+
+
+def quantise_work(size: int) -> Vector:
+    """Of a vector that is stored as codes, the multiplications by its scale included: no linear counts them."""
+    return {"mul": size} | _listed(absmax_work(size))
+
+
+def _listed(work: Mapping[str, int]) -> Vector:
+    return {op: n for op in VECTOR_OPS if (n := work.get(op, 0))}

@@ -1,6 +1,7 @@
 """A model whose parts are stored otherwise: linears in another packing, embedding and head in fewer bits."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from bitsim.model.weights import FloatWeight
 from bitsim.quant.layouts import packing as packing_named
 from bitsim.quant.rounding import WeightRounding
 
-TABLE_BITS = (16, 8, 4)
+FLOAT_BITS = 16
+TABLE_BITS = (FLOAT_BITS, 8, 4)
 _BLOCK_ROWS = 8192
 
 
@@ -23,7 +25,8 @@ def stored_as(
 
     * `packing`: of quantised linears, by name, see `bitsim.quant.layouts`: what they occupy and what is read.
     * `head_bits`, `embedding_bits`: 8 or 4: rows rounded to nearest, a scale for each, in what is executed and in what
-      is counted; 16: as they are. A tied head of other bits than its embedding is stored beside it.
+      is counted; 16: the values as they are, counted in 16 bits. A tied head of other bits than its embedding is stored
+      beside it.
 
     Raises `ConfigError`, or `UnknownNameError` for a packing.
     """
@@ -34,21 +37,26 @@ def stored_as(
     for name, bits in (("head_bits", head_bits), ("embedding_bits", embedding_bits)):
         if bits is not None and bits not in TABLE_BITS:
             raise ConfigError(f"{name}: expected one of {', '.join(map(str, TABLE_BITS))}, got {bits!r}")
-    changed = {"head_bits": head_bits or config.head_bits, "embedding_bits": embedding_bits or config.embedding_bits}
-    if changed == {"head_bits": config.head_bits, "embedding_bits": config.embedding_bits}:
+    asked = {"head": head_bits or config.head_bits, "embedding": embedding_bits or config.embedding_bits}
+    own = {"head": config.head_bits, "embedding": config.embedding_bits}
+    if asked == own:
         return replace(model, config=config, notes=tuple(notes))
-    config = replace(config, **changed)  # type: ignore[arg-type]
     weights = model.weights
     if weights is not None:
-        tied = weights.head is weights.embedding
-        embedding = _table(weights.embedding, config.embedding_bits)
-        same = tied and config.head_bits == config.embedding_bits
-        head = embedding if same else _table(weights.head, config.head_bits)
+        tied = weights.head is weights.embedding and own["head"] == own["embedding"]
+        embedding = _table(weights.embedding, own["embedding"], asked["embedding"])
+        same = tied and asked["head"] == asked["embedding"]
+        head = embedding if same else _table(weights.head, own["head"], asked["head"])
         weights = replace(weights, embedding=embedding, head=head)
-    notes.append(
-        f"head in {config.head_bits} bits, embedding in {config.embedding_bits}: rows rounded to nearest, a scale each"
-    )
+    config = replace(config, head_bits=asked["head"], embedding_bits=asked["embedding"])
+    notes.extend(_note(table, own[table], asked[table]) for table in own if own[table] != asked[table])
     return replace(model, config=config, weights=weights, notes=tuple(notes))
+
+
+def _note(table: str, own: int | Fraction, asked: int | Fraction) -> str:
+    if asked == FLOAT_BITS:
+        return f"{table} counted in {asked} bits, its values as {float(own):g} bits hold them"
+    return f"{table} in {asked} bits: rows rounded to nearest, a scale each"
 
 
 def _packed(config: ModelConfig, name: str) -> ModelConfig:
@@ -60,9 +68,11 @@ def _packed(config: ModelConfig, name: str) -> ModelConfig:
     return replace(config, weight_bits_per_weight=layout.bits_per_weight)
 
 
-def _table(weight: FloatWeight, bits: int) -> FloatWeight:
-    if bits == 16:
+def _table(weight: FloatWeight, own: int | Fraction, asked: int | Fraction) -> FloatWeight:
+    """Rounded to as many bits as are asked for, if they are others than its own."""
+    if asked in (own, FLOAT_BITS):
         return weight
+    bits = int(asked)
     rounding = WeightRounding(bits=bits)
     blocks = [rounding.codes(weight.rows(low, low + _BLOCK_ROWS)) for low in range(0, weight.n, _BLOCK_ROWS)]
     codes, scales = (np.concatenate(parts) for parts in zip(*blocks, strict=True))

@@ -3,6 +3,8 @@
 from typing import Any
 
 from bitsim._version import __version__
+from bitsim.cost.clock import clock_notes
+from bitsim.cost.sram import notes_on_sram
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
 from bitsim.model.config import ModelConfig
@@ -48,7 +50,7 @@ def notes_on_plans(placement: Placement) -> tuple[str, ...]:
 
 
 def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tuple[str, ...]:
-    """What a reader must know of model and numerics: random weights, assumed shapes, limits that are exceeded."""
+    """What a reader must know of model, numerics and chip: random weights, assumed shapes, limits that are exceeded."""
     config, notes = model.config, []
     if recipe.linear_class != recipe_named(config.default_numerics).linear_class:
         notes.append(
@@ -64,14 +66,25 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
     notes += notes_on_wide(config, recipe)
     notes += notes_on_weight_only(config, chip, recipe)
     if recipe.kv is not None:
-        notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position")
+        back = "" if recipe.wide is not None else "; reading codes back as floats is not counted"
+        notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position{back}")
     if model.origin == "random":
         notes.append("the weights are random: text, toggles and overflows are not those of a trained model")
     if chip.host is None:
         notes.append("host I/O is not modelled: the chip's description has no `host`")
     elif chip.host.energy is None:
         notes.append("host I/O takes time, but its energy is not counted: the chip gives none per bit")
-    return (*notes, *notes_on_shape(model, positions=positions))
+    if chip.host is not None and chip.host.work:
+        notes.append(
+            f"the host computes {', '.join(chip.host.work)} itself: their time is counted, their operations "
+            "and energy are not, in any convention"
+        )
+    unknown = [what for what in ("refresh", "standby") if getattr(chip.memory.dram, what) is None]
+    if unknown:
+        notes.append(
+            f"DRAM: {' and '.join(unknown)} {'are' if len(unknown) > 1 else 'is'} not counted: the chip gives none"
+        )
+    return (*notes, *notes_on_sram(chip), *clock_notes(chip), *notes_on_shape(model, positions=positions))
 
 
 def wide_inputs(recipe: Recipe) -> dict[str, str]:
@@ -86,7 +99,7 @@ def notes_on_wide(config: ModelConfig, recipe: Recipe) -> tuple[str, ...]:
         return ()
     return (
         f"attention and head are integers of at most {wide.bits} bits on the wide datapath ({wide.name}): KV cache "
-        f"{kv.name}, head in {config.head_bits} bits",
+        f"{kv.name}, head in {float(config.head_bits):g} bits",
     )
 
 

@@ -1,6 +1,7 @@
 """Serving on a chip: the estimate of `bitsim.estimate` at each batch, operator by operator, with its energy."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ def chip_grid(
     *,
     prompt: int,
     new_tokens: int,
-) -> tuple[Grid, list[dict[str, str]]]:
+) -> tuple[Grid, list[dict[str, Any]]]:
     """All batches on one chip, and the assumed constants that they rest on.
 
     `recipe` says how keys and values are stored.

@@ -65,7 +65,7 @@ class Serving(Outcome):
     batch: int
     needs: Needs
     grid: Grid
-    assumed_constants: tuple[dict[str, str], ...]
+    assumed_constants: tuple[dict[str, Any], ...]
 
     @property
     def kind(self) -> str:
@@ -76,7 +76,7 @@ class Serving(Outcome):
         where = f"{self.model} on {self.devices} x {self.hardware.name}"
         return f"{where}, {self.prompt} prompt and {self.new_tokens} new tokens per sequence"
 
-    def assumed(self) -> list[dict[str, str]]:
+    def assumed(self) -> list[dict[str, Any]]:
         return list(self.assumed_constants)
 
     def at_batch(self) -> dict[str, Any]:
@@ -148,7 +148,10 @@ def serve(
     if isinstance(hardware, Gpu) and model.config.linear_class in get_args(Rounded):
         raise ServeError(f"numerics {recipe.name}: no GPU kernel with such weights is known; choose a CPU or a chip")
     if isinstance(hardware, Gpu) and model.config.head_bits != FP16_BITS:
-        raise ServeError(f"head_bits {head_bits}: no GPU kernel with such a head is known; choose a CPU or a chip")
+        raise ServeError(
+            f"head_bits {float(model.config.head_bits):g}: no GPU kernel with such a head is known; choose a CPU or a "
+            f"chip, or head_bits {FP16_BITS} for its values in FP16"
+        )
     storage, room = recipe.kv or 16, room_of(hardware)
     asked = _Asked(
         model=model, hardware=hardware, recipe=recipe, storage=storage, devices=devices, prompt=prompt,
@@ -213,7 +216,7 @@ class _Asked:
         alone = needs_of(self.model.config, self.storage, prompt=self.prompt, positions=self.positions)
         return _shared(alone, self.split, self.model.config, self.devices)
 
-    def sweep(self, needs: Needs, largest: int, chosen: int) -> tuple[Grid, list[dict[str, str]]]:
+    def sweep(self, needs: Needs, largest: int, chosen: int) -> tuple[Grid, list[dict[str, Any]]]:
         """Batches up to the largest, and the constants without a source that they rest on."""
         hardware, lengths = self.hardware, {"prompt": self.prompt, "new_tokens": self.new_tokens}
         if isinstance(hardware, Chip):

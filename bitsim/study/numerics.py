@@ -8,7 +8,7 @@ from bitsim.model.checkpoint import Model
 from bitsim.model.experts import Experts
 from bitsim.model.rounded import rounded
 from bitsim.model.scaled_linears import by_groups, with_codes, without_quantised_activations
-from bitsim.model.variants import stored_as
+from bitsim.model.variants import TABLE_BITS, stored_as
 from bitsim.quant.recipes import Recipe, recipe_named, with_kv
 from bitsim.quant.wide import WIDE_CONTRACTS
 
@@ -69,11 +69,15 @@ def _in_integers(model: Model, chip: Chip, recipe: Recipe, kv_bits: int | None, 
 
 
 def _head_bits(model: Model, chip: Chip, asked: int | None) -> int:
-    """Bits of the head: as asked for or as it is, at most those of the wide datapath."""
+    """Bits of the head: as asked for, or as it is if these are codes that the wide datapath takes, else its own.
+
+    Blocks of a packed head have scales along K, which no integer sum takes: its rows are rounded once more.
+    """
     most = chip.wide.wide_bits or 0
     if asked is not None and asked > most:
         raise ConfigError(
             f"{chip.name}: expected a head of at most {most} bits, which its wide datapath multiplies, got {asked} "
             "(leave head_bits out, or choose fewer)"
         )
-    return asked or min(most, model.config.head_bits)
+    own = model.config.head_bits
+    return asked or (int(own) if own in TABLE_BITS and own <= most else most)

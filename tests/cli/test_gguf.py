@@ -10,6 +10,7 @@ from bitsim import from_json
 from tests.cli.test_commands import bitsim
 from tests.model.files.gguf_bytes import float_tensor, gguf_bytes, metadata, model_tensors
 from tests.model.files.test_gguf_split import NAME, write_parts
+from tests.model.test_convert_gguf import folder_of
 
 FAMILIES = Path("families")
 
@@ -72,3 +73,15 @@ def test_whole_split_files_are_models(capsys: pytest.CaptureFixture[str], tmp_pa
     found = json.loads(bitsim(capsys, "inspect", str(first), "--json")[1])
     assert found["packing"] == "tq2_0"
     assert len(found["linears"]) == 14
+
+
+@pytest.mark.parametrize(("act", "said"), [("silu", 0), ("relu2", 1)])
+def test_convert_says_what_llama_cpp_will_compute_of_the_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, act: str, said: int
+) -> None:
+    folder, target = folder_of(tmp_path), tmp_path / "target.gguf"
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_act": act}))
+    code, _, err = bitsim(capsys, "convert", str(folder), str(target), "--format", "gguf", "--arch", "bitnet")
+    assert (code, target.is_file()) == (0, True)
+    assert err.count("computes SILU in every FFN of architecture bitnet, and this model has relu2") == said

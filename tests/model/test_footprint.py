@@ -49,6 +49,13 @@ def test_linears_embedding_and_head_of_a_small_model() -> None:
     assert embedding_bits(FLOAT_CONFIG) == 2 * 16 * 50 * 32
 
 
+def test_packed_tables_count_the_bits_of_their_blocks() -> None:
+    packed = replace(CONFIG, head_bits=Fraction(9, 2), embedding_bits=Fraction(17, 2))
+    assert (embedding_row_bits(packed), head_bits(packed)) == (17 * 16, 50 * 9 * 16)
+    assert embedding_bits(packed) == 50 * 16 * (9 + 17)  # tied, in others bits: beside each other
+    assert embedding_bits(replace(packed, head_bits=Fraction(17, 2))) == 50 * 16 * 17
+
+
 def test_experts_repeat_the_ffn_and_add_an_fp16_router_per_layer() -> None:
     assert router_bits(CONFIG, 1) == 0
     assert router_bits(CONFIG, 4) == 16 * 4 * 32

@@ -5,8 +5,11 @@ import pytest
 
 import bitsim
 from bitsim.errors import ConfigError, UnknownNameError
+from bitsim.hw import load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.model.variants import stored_as
+from bitsim.serving.serve import ServeError
+from tests.model.files.gguf_bytes import VOCAB, D, gguf_bytes, metadata, model_tensors
 
 CHIP, PROMPT = "ternary-ws-64x64", "It was a dark and"
 CONFIG = load_model("tiny-b158").config
@@ -33,6 +36,18 @@ def test_bits_of_head_embedding_and_cache_change_what_is_read() -> None:
     heads = 2 * CONFIG.num_kv_heads
     assert plain["dram.kv.write_bits"] == heads * 16 * CONFIG.head_dim
     assert narrow["dram.kv.write_bits"] == heads * (4 * CONFIG.head_dim + 16)
+    assert not any(event.startswith("vec.") for event in plain)
+
+
+@pytest.mark.parametrize("settings", [{"kv_bits": 8}, {"kv_bits": 4, "batch": 3}])
+def test_new_keys_and_values_are_quantised_by_the_vector_unit(settings: dict[str, int]) -> None:
+    """Per head: absmax of its values, one division, a product and a conversion of each. Float16 needs nothing."""
+    heads, size = 2 * CONFIG.num_kv_heads * settings.get("batch", 1), CONFIG.head_dim
+    division = load_chip(CHIP).vector.costs["div"]
+    work = {"max": size, "cvt": size, "mul": size + division.mul, "add": division.add}
+    counted = events("kv", **settings)
+    assert {op: counted.get(f"vec.{op}.fp16", 0) for op in work} == {op: heads * n for op, n in work.items()}
+    assert counted["sram.acts.read_bits"] == 16 * heads * size
 
 
 def test_law_3_and_another_text_under_narrow_tables() -> None:
@@ -44,7 +59,10 @@ def test_law_3_and_another_text_under_narrow_tables() -> None:
     plain = bitsim.run("tiny-b158", CHIP, prompt=PROMPT, new_tokens=0)
     difference = np.abs(ran.logits[0] - plain.logits[0]).max()
     assert 0 < difference < 2
-    assert any(note.startswith("head in 4 bits, embedding in 8") for note in ran.notes)
+    assert {
+        "head in 4 bits: rows rounded to nearest, a scale each",
+        "embedding in 8 bits: rows rounded to nearest, a scale each",
+    } <= set(ran.notes)
     assert any("linears are stored as tq2_0, 2.0625 bits" in note for note in ran.notes)
 
 
@@ -70,3 +88,31 @@ def test_what_means_nothing_is_refused() -> None:
         bitsim.estimate("tiny-fp16", CHIP, packing="2bit")
     with pytest.raises(UnknownNameError, match="packing"):
         bitsim.estimate("tiny-b158", CHIP, packing="3bit")
+
+
+# Bytes of a block of 256 weights (32 of Q8_0), scales included: ggml-common.h.
+@pytest.mark.parametrize(("kind", "size", "block"), [("Q6_K", 210, 256), ("Q4_K", 144, 256), ("Q8_0", 34, 32)])
+def test_packed_embeddings_and_heads_of_gguf_files_count_what_their_blocks_take(tmp_path, kind, size, block) -> None:
+    path = tmp_path / "packed.gguf"
+    path.write_bytes(gguf_bytes(metadata(), model_tensors("TQ2_0", 0.5, kind, tied=False)))
+    row = 8 * size * D // block
+    ran = bitsim.run(path, CHIP, tokens=[1, 2, 3], new_tokens=1, toggles="off")
+    guessed = bitsim.estimate(path, CHIP, prefill=3, decode=1)
+    for result in (ran, guessed):
+        read = {row.kind: row.events for row in result.rows if row.phase == "decode"}
+        assert read["head"]["dram.weights.read_bits"] == VOCAB * row
+        assert read["embedding"]["dram.embedding.read_bits"] == row
+    as_floats = bitsim.run(path, CHIP, tokens=[1, 2, 3], new_tokens=1, head_bits=16, toggles="off")
+    np.testing.assert_array_equal(ran.logits[0], as_floats.logits[0])
+    assert f"head counted in 16 bits, its values as {8 * size / block:g} bits hold them" in as_floats.notes
+
+
+def test_a_packed_head_is_rounded_once_more_for_an_integer_wide_datapath(tmp_path) -> None:
+    path = tmp_path / "packed.gguf"
+    path.write_bytes(gguf_bytes(metadata(), model_tensors("TQ2_0", 0.5, "Q6_K")))
+    ran = bitsim.run(path, f"{CHIP}-int8", tokens=[1, 2, 3], new_tokens=1, toggles="off")
+    assert "head in 8 bits: rows rounded to nearest, a scale each" in ran.notes
+    head = next(row.events for row in ran.rows if row.kind == "head" and row.phase == "decode")
+    assert head["dram.weights.read_bits"] == VOCAB * 8 * D
+    with pytest.raises(ServeError, match=r"head_bits 6\.5625: no GPU kernel .* or head_bits 16"):
+        bitsim.serve(path, "a100-80gb")

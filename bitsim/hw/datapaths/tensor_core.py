@@ -42,6 +42,7 @@ class TensorCoreSpec(DatapathDescription):
     """
 
     implemented_in: ClassVar[str] = "tensor_core.datapath.TensorCores"
+    side_by_side: ClassVar[str] = "units"
 
     kind: Literal["tensor_core"]
     arch: str

@@ -89,6 +89,9 @@ def contents(checkpoint: Checkpoint) -> dict[str, Any]:
 def _seldom(config: ModelConfig) -> dict[str, Any]:
     """What most models lack, where this one has it."""
     values = {name: getattr(config, name) for name, lacking in SELDOM.items() if getattr(config, name) != lacking}
+    for name in ("head_bits", "embedding_bits"):
+        if name in values:
+            values[name] = float(values[name])
     if config.rope_scaling is not None:
         values["rope_scaling"] = asdict(config.rope_scaling)
     return values

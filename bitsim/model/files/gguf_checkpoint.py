@@ -1,7 +1,6 @@
 """Open a GGUF file as a checkpoint."""
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 from bitsim.errors import CheckpointError
@@ -56,14 +55,5 @@ def load_gguf(
         ignored=ignored_keys(file),
         absent=absent_keys(file, config),
         vocabulary=gguf_vocabulary(file),
-        notes=(*notes, *activation_note(file, hidden_act), *pooling_note(file), *_counted_note(stored)),
+        notes=(*notes, *activation_note(file, hidden_act), *pooling_note(file)),
     )
-
-
-def _counted_note(stored: Mapping[str, StoredTensor]) -> tuple[str, ...]:
-    """That a packed embedding or head is counted as if it were FP16: footprint and traffic have whole bits only."""
-    tables = [stored[name] for name in ("token_embd.weight", "output.weight") if name in stored]
-    packed = [f"{table.name} ({table.kind})" for table in tables if table.kind not in _PACKINGS]
-    if not packed:
-        return ()
-    return (f"values of {' and '.join(packed)} are the file's; footprint and traffic count 16 bits per weight",)

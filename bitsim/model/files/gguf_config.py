@@ -41,6 +41,7 @@ import numpy as np
 from bitsim.errors import CheckpointError, ConfigError
 from bitsim.model.config import Biased, Dtype, HiddenAct, LinearClass, ModelConfig
 from bitsim.model.files.gguf_file import I2S_LAYOUT_KEY, GgufFile
+from bitsim.model.files.gguf_types import GgufTensor
 from bitsim.model.rope_scaling import FrequencyFactors, LinearScaling, RopeScaling, YarnScaling
 from bitsim.quant.ggml_types import TYPES
 
@@ -236,6 +237,8 @@ def from_gguf(file: GgufFile, hidden_act: HiddenAct | None = None) -> ModelConfi
             mlp_bias="blk.0.ffn_down.bias" in tensors,
             linear_norm_eps=eps if "blk.0.attn_q_norm_in.weight" in tensors else None,
             sliding_window=keys.integer("attention.sliding_window") if keys.has("attention.sliding_window") else None,
+            head_bits=_table_bits(tensors.get("output.weight", embedding), hidden_size),
+            embedding_bits=_table_bits(embedding, hidden_size),
         )
     except ConfigError as error:
         raise CheckpointError(f"{file.path}: {error}") from None
@@ -248,6 +251,12 @@ def _stored_bits(file: GgufFile) -> Fraction:
     if known is None or known.codes is None:
         return Fraction(2)
     return Fraction(8 * known.block_bytes, known.block)
+
+
+def _table_bits(table: GgufTensor, k: int) -> int | Fraction:
+    """Per weight of an embedding or a head with rows of `k`, its blocks' scales included; floats count as 16."""
+    known = TYPES.get(table.kind)  # what is no type of a matrix is refused where it is read
+    return 16 if known is None or known.block == 1 else Fraction(8 * known.row_size(k), k)
 
 
 def _biases(file: GgufFile) -> Biased:

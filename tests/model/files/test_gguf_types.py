@@ -3,11 +3,12 @@
 import struct
 import tempfile
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf import GGMLQuantizationType, dequantize
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,15 +96,16 @@ def test_several_scales_in_a_linear_make_the_model_weight_only(tmp_path, kind):
 @pytest.mark.parametrize("kind", FLOATS)
 def test_embeddings_and_heads_of_float_blocks_are_decoded_by_rows(tmp_path, kind):
     tensors = model_tensors("TQ2_0", SCALE, kind, tied=False)
-    weights = load_checkpoint(write(tmp_path, tensors)).weights
+    checkpoint = load_checkpoint(write(tmp_path, tensors))
+    weights, config = checkpoint.weights, checkpoint.config
     for matrix, name in ((weights.embedding, "token_embd.weight"), (weights.head, "output.weight")):
         raw = np.frombuffer(tensors[name][2], np.uint8).reshape(VOCAB, -1)
         want = dequantize(raw, GGMLQuantizationType[kind])
         np.testing.assert_array_equal(matrix.rows(3, 11), want[3:11])
         np.testing.assert_array_equal(matrix.take(np.array([39, 0, 7])), want[[39, 0, 7]])
         assert matrix.bits == 8 * raw.size
-    note = load_checkpoint(write(tmp_path, tensors)).notes[-1]
-    assert note.startswith(f"values of token_embd.weight ({kind}) and output.weight ({kind}) are the file's; footprint")
+    block, size = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
+    assert config.head_bits == config.embedding_bits == Fraction(8 * size, block)
     for at in (0, 2) if kind in ("Q4_K", "Q5_K") else (-2 if kind == "Q6_K" else 0,):
         bad = bytearray(tensors["output.weight"][2])
         bad[at : at + 2 if at != -2 else None] = struct.pack("<e", np.nan)
