@@ -58,7 +58,7 @@ def test_eight_bits_lose_little_and_four_bits_more() -> None:
 @pytest.mark.parametrize("numerics", ["w8a8", "w4a8"])
 @pytest.mark.parametrize("chip", ["int8-tensor-ampere", "int8-tensor-turing", "fp16-tensor-ampere"])
 def test_tensor_cores_take_integer_weights_as_operands(chip: str, numerics: str) -> None:
-    """Their integer sums, and FP32 sums of these integers below 2^24, are those of the INT8 array; nothing is 2 bits."""
+    """Their integer sums, and FP32 sums of these integers below 2^24, are those of the INT8 array."""
     words = {"prompt": PROMPT, "new_tokens": 2, "numerics": numerics, "toggles": "off"}
     ran, on_array = bitsim.run("tiny-fp16", chip, **words), bitsim.run("tiny-fp16", CHIP, **words)
     np.testing.assert_array_equal(ran.logits, on_array.logits)
