@@ -136,8 +136,8 @@ def noted(*matrices):
     return notes_on_floats(checkpoint)
 
 
-def test_values_that_are_nearly_ternary_are_noticed_as_bonsais_unpacked_files_need():
-    """One magnitude per 128 of K, equal within 1 % only; no noise has that, and floats are said to be floats anyway."""
+def test_values_that_are_nearly_ternary_are_noticed():
+    """As in Bonsai: a magnitude per 128 of K, equal within 1 %; no noise has that. Floats are called floats anyway."""
     rng = np.random.default_rng(3)
     codes = rng.integers(-1, 2, (40, 512))
     scales = np.repeat(rng.uniform(0.01, 0.03, (40, 4)), 128, axis=1)
