@@ -126,7 +126,9 @@ EVENT_KINDS = (
         component="padding",
         meaning="an operation of a tensor core whose token, k or output does not exist; `mma.{unit}.mac` has it, too",
     ),
-    _logic("dequant.{format}", "dequantisation", "a 2-bit weight becomes a number of a format in registers"),
+    _logic("dequant.{format}", "dequantisation", "the code of a weight becomes a number of a format"),
+    _logic("dequant.{format}.scale", "dequantisation", "such a number is multiplied by the scale of its group"),
+    _logic("dequant.{format}.select", "dequantisation", "a ternary code chooses -s, 0 or +s of a format, s its scale"),
     _logic("regfile.read_bits", "register file", "bits read from the register file"),
     _logic("regfile.write_bits", "register file", "bits written to the register file"),
     # all matmul units
@@ -158,6 +160,12 @@ EVENT_KINDS = (
     _system("dram.{content}.write_bits", "dram {content}", "bits written to DRAM"),
     _system("host.read_bits", "host link", "bits that the host reads from the chip"),
     _system("host.write_bits", "host link", "bits that the host writes to the chip"),
+    EventKind(
+        template="host.worked_values",
+        ledger="activity",
+        component="host",
+        meaning="a value that the host's own processor works out, or a MAC that it does, in place of the chip",
+    ),
     _system("vec.{op}.{format}", "vector unit", "an operation of the vector unit"),
     EventKind(
         template="overflow.{where}",

@@ -16,6 +16,8 @@ flip-flops are added.
 * `lut.g{g}_half.read`, `lut.b4_t10.read`: study A's lookups into half a ternary or a mirrored binary table less its
   ternary PE of 24 bits, which has the same accumulator. Full tables twice as much, entries of 8 bits 8 / 10, as for
   energy.
+* `pe.ternary_fp16_acc*`, `pe.ternary_bf16_acc32`: study B's FP16 or FP32 adder and the flip-flops of a sum and an
+  activation (low, nominal), or its PE less its FP16 multiplier (high).
 * `mma.*.mac`: tools/derive_tensor_cores.py.
 * SRAM at 45 nm: CACTI's itrs-hp, as the energies. SRAM at 7 nm, which CACTI doesn't reach: low = nominal = CACTI's
   itrs-lop at 32 nm times the area factor of 32 nm to 7 nm, 0.13 (Stillmaker & Baas 2017), which is made for logic; high
@@ -33,6 +35,7 @@ from statistics import median
 from typing import Any
 
 from bitsim.hw.scaling import area_factor
+from tools.derive_prices import FLOAT_ADDERS, HALF_BITS
 from tools.derive_tensor_cores import areas as tensor_core_areas
 from tools.study_units import ACT_BITS, LIBRARIES, TABLES, TREE_BITS, Range, load_tables, study_a, study_b
 
@@ -93,6 +96,11 @@ def derive(tables: dict[str, Any], node: str) -> dict[str, Range]:
         in_b = None if name_b is None else area_b(name_b)
         if in_a is not None or in_b is not None:
             areas[part] = spread(in_b, in_a)
+    for bits, (adder, pe) in FLOAT_ADDERS.items():
+        alone = area_b(adder) + (HALF_BITS + bits) * flop
+        for operands in ("fp16", "bf16") if bits == 32 else ("fp16",):
+            behind = area_b(pe) - area_b("fp16_mul")
+            areas[f"pe.ternary_{operands}_acc{bits}"] = min(alone, behind), alone, max(alone, behind)
     areas["tree.add_bit"] = spread(
         per_bit(area_b("tree16"), 20, TREE_BITS), per_bit(area_a("tdot16_a8_acc24"), 24, TREE_BITS)
     )

@@ -38,6 +38,11 @@ The studies are told about in tools/study_units.py, tensor cores in tools/derive
   as a clocked flip-flop.
 * `rom.read_bits`: at most what the published BitROM macro spends on a MAC (two operations), per bit of its weight.
 * `dequant.*`: integers and FP8 as B's 8-bit adder (high: its 32-bit one), 16-bit formats as its FP16 adder.
+  `dequant.*.scale`: multipliers of tensor cores (tools/derive_tensor_cores.py). `dequant.*.select`: one of -s, 0 and +s
+  is chosen as one of the 4 entries of 9 bits of study A's lookup with g = 2, times 16 / 9.
+* `pe.ternary_fp16_acc*`: an FP16 or FP32 adder, which B synthesised by itself and in a PE behind an FP16 multiplier:
+  low and high reach from one to the other (PE less multiplier), nominal = by itself with glitches. An FP32 adder takes
+  operands of FP16 and BF16 alike. The sign selection of 16 bits is not in.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
@@ -47,7 +52,7 @@ import sys
 from math import sqrt
 from typing import Any
 
-from tools.derive_tensor_cores import energies
+from tools.derive_tensor_cores import MULTIPLIERS, energies
 from tools.study_units import (
     ACT_BITS,
     HIGH,
@@ -78,6 +83,8 @@ TOGGLE_EVENTS = ("act", "psum", "weight", "index", "table", "serial", *(f"tree{l
 CLOCK_EVENTS = ("reg.clock", "reg.act.clock", "reg.serial.clock", "reg.gated.clock")
 SMALL_SRAM = {"nangate45": ("itrs-hp", 45), "asap7": ("itrs-lop", 22)}
 LITERATURE_SRAM = {"nangate45": "Horowitz ISSCC 2014", "asap7": "Jouppi ISCA 2021"}
+FLOAT_ADDERS = {16: ("fp16_add", "pe_fp16"), 32: ("fp32_add", "pe_fp16_32")}  # of a sum of so many bits, in study B
+HALF_BITS, PAIR_BITS = 16, 9  # of a 16-bit float, and of an entry of two INT8 activations
 BUILD_BITS = {"precompute_t_g3": (6 * 10, 4 * 10), "precompute_b_g4": (4 * 9, 8 * 10)}  # depth 1, depth 2
 
 
@@ -106,6 +113,15 @@ def pe_prices(units_a: dict[str, Unit], units_b: dict[str, Unit], flops: FlipFlo
     registers = flops.energy(32, flips_a(32, weights="int8"))
     prices["int8_acc32"] = pe_price(units_b["pe_i8_32"], units_a["mac_i8i8_acc32"], registers)
     prices["fp16_acc16"] = pe_price(units_b["pe_fp16"], None, 0)
+    for bits, (adder, pe) in FLOAT_ADDERS.items():
+        behind = [
+            whole - units_b["fp16_mul"][run]
+            for whole, run in ((gates(units_b[pe]), "fJ_zero"), (glitching_gates(units_b[pe]), "fJ_glitch"))
+        ]
+        alone = [units_b[adder][run] for run in ("fJ_zero", "fJ_glitch")]
+        low, high = min(alone[0], behind[0]), max(alone[1], behind[1])
+        for operands in ("fp16", "bf16") if bits == 32 else ("fp16",):
+            prices[f"ternary_{operands}_acc{bits}"] = low, alone[1], high
     return prices
 
 
@@ -204,12 +220,16 @@ def bare_prices(units_b: dict[str, Unit]) -> dict[str, Range]:
     units = {"acc.add.int32": "add32", "acc.add.fp16": "fp16_add", "scale.mul.fp16": "fp16_mul"}
     units |= {"vec.add.fp16": "fp16_add", "vec.max.fp16": "fp16_add", "vec.cvt.fp16": "fp16_add"}
     units |= {"vec.mul.fp16": "fp16_mul", "dequant.fp16": "fp16_add", "dequant.bf16": "fp16_add"}
+    units |= {"dequant.fp16.scale": "fp16_mul", "acc.add.fp32": "fp32_add"}
     prices: dict[str, Range] = {}
     for event, unit in units.items():
         prices[event] = units_b[unit]["fJ_zero"], units_b[unit]["fJ_glitch"], units_b[unit]["fJ_glitch"]
     zero, glitch = units_b["add8"]["fJ_zero"], units_b["add8"]["fJ_glitch"]
     for number_format in ("int8", "int4", "e4m3", "e5m2"):
         prices[f"dequant.{number_format}"] = zero, glitch, units_b["add32"]["fJ_glitch"]
+    prices["dequant.bf16.scale"] = tuple(
+        sum(units_b[unit][f"fJ_{run}"] for unit in MULTIPLIERS["bf16"]) for run in ("zero", "glitch", "glitch")
+    )
     prices["lane.look_bits"] = zero / ACT_BITS, glitch / ACT_BITS, glitch / ACT_BITS
     return prices
 
@@ -221,6 +241,8 @@ def lookup_prices(units_a: dict[str, Unit], pe: Range, flops: FlipFlops) -> dict
         half = read_price(units_a, f"t_g{g}", pe, flops)
         prices[f"lut.g{g}_half.read"] = half
         prices[f"lut.g{g}_full.read"] = 2 * half[LOW], 2 * half[NOMINAL], 2 * half[HIGH]
+    low, nominal, high = (HALF_BITS / PAIR_BITS * price for price in prices["lut.g2_half.read"])
+    prices["dequant.fp16.select"] = prices["dequant.bf16.select"] = low, nominal, high
     binary = read_price(units_a, "b_g4", pe, flops)
     prices["lut.b4_t10.read"] = binary
     prices["lut.b4_t8.read"] = 0.8 * binary[LOW], 0.8 * binary[NOMINAL], 0.8 * binary[HIGH]
@@ -238,10 +260,10 @@ def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
             f"pe.{unit}.{action}": price for action in (("add", "sub", "skip") if "ternary" in unit else ("mac",))
         }
     low_share, high_share = idle_share(units_a, "zd"), idle_share(units_a, "ud")
-    for bits in TERNARY_ACC_BITS:
-        low, _, high = pes[f"ternary_a8_acc{bits}"]
+    for unit in (unit for unit in pes if unit.startswith("ternary")):
+        low, _, high = pes[unit]
         still, glitching = low_share * low, high_share * high
-        prices[f"pe.ternary_a8_acc{bits}.idle"] = still, sqrt(still * glitching), glitching
+        prices[f"pe.{unit}.idle"] = still, sqrt(still * glitching), glitching
     low, nominal, high = pes["ternary_a8_acc24"]
     for depth in range(1, TREE_DEPTH + 1):
         price = tree_price(units_a, units_b["tree16"], (low / 24, nominal / 24, high / 24), flops, depth)

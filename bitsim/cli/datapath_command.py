@@ -1,18 +1,32 @@
 """`bitsim datapath`: the structures that compute matmuls, their accumulators, and all of them side by side."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import chip_option, listed, output_options
+from bitsim.cli.merit import brief as brief_lines
+from bitsim.cli.merit import number
+from bitsim.cli.options import brief_option, chip_option, listed, output_options
 from bitsim.cli.output import announce_compilation, print_table, si
 from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.price import LEVELS
 from bitsim.hw import chip_names, load_chip
+
+# What is best, by which column, and whether the least or the most is.
+BEST: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    ("least cycles busy", "datapath_cycles", min),
+    ("least energy, datapath, pJ", "energy_datapath_nominal_pj", min),
+    ("least power while busy, W", "power_datapath_w", min),
+    ("most TOPS/W, datapath", "tops_per_w_datapath", max),
+    ("most TOPS/mm2", "tops_per_mm2_datapath", max),
+    ("least area, datapath, um2", "area_datapath_nominal_um2", min),
+)
 
 if TYPE_CHECKING:
     from bitsim.study.array_size import ArraySizes
@@ -34,13 +48,14 @@ def list_datapaths(as_json: bool, out: Path | None) -> None:
     """List the BitLinear datapaths of the chips that come with bitsim."""
     from bitsim.cli.emit import emit_description
     from bitsim.datapath.registry import build_datapath
+    from bitsim.hw.datapaths.base import plain
     from bitsim.results.outcome import csv_of
 
     records: list[dict[str, Any]] = []
     for name in chip_names():
         spec = load_chip(name).bitlinear
         exact = build_datapath(spec).exact
-        record = {"chip": name, "kind": spec.kind, "exact": exact, "macs_per_cycle": spec.macs_per_cycle}
+        record = {"chip": name, "kind": spec.kind, "exact": exact, "macs_per_cycle": plain(spec.macs_per_cycle)}
         records.append(record | {"structure": spec.text()})
 
     def view() -> None:
@@ -154,8 +169,9 @@ def _size_figures(study: "ArraySizes") -> Mapping[str, bytes]:
     help="Toggles of registers that see running sums: on all columns, an eighth of the tiles (at most 8), or none.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the sampled columns.")
+@brief_option
 @output_options
-def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings: Any) -> None:
+def compare(chips: list[str] | None, brief: bool, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Execute a model's linears on all datapaths: equal outputs, then cycles, energy and area side by side.
 
     With --out: compare.json, tables of chips, events, energies and areas as CSV, and the figure as PNG and PDF.
@@ -168,7 +184,8 @@ def compare(chips: list[str] | None, as_json: bool, out: Path | None, **settings
 
     with progress("chips") as step:
         comparison = compare_datapaths(chips=chips, on_chip=step, **settings)
-    emit(comparison, view_comparison, as_json=as_json, out=out, stem="compare", further=_comparison_figures)
+    view = brief_comparison if brief else view_comparison
+    emit(comparison, view, as_json=as_json, out=out, stem="compare", further=_comparison_figures)
 
 
 def _comparison_figures(comparison: "DatapathComparison") -> Mapping[str, bytes]:
@@ -183,6 +200,8 @@ def view_comparison(comparison: "DatapathComparison") -> None:
     columns = ["chip", "outputs", "busy cycles", "use"]
     columns += [*(f"{name}, fJ/MAC" for name in CONVENTIONS), "area, 1000 um2"]
     print_table(comparison.title, columns, [_row(row) for row in records])
+    columns = ["chip", "TOPS", "at most", "power while busy", "TOPS/W", "TOPS/mm2", "whole chip, mm2"]
+    print_table("BitLinear datapath; 2 operations per MAC", columns, [_merit_row(row) for row in records])
     for name, convention in CONVENTIONS.items():
         echo(f"{name}: {convention.includes}")
     for record in records:
@@ -190,6 +209,33 @@ def view_comparison(comparison: "DatapathComparison") -> None:
             echo(f"{record['chip']}: {record['notes']}")
     for line in comparison.notes:
         echo(line)
+
+
+def brief_comparison(comparison: "DatapathComparison") -> None:
+    """In at most ten lines: how many chips gave which outputs, and which is best by what papers report."""
+    records = comparison.records("chips")
+    outputs = Counter(record["outputs"] for record in records)
+    found = ", ".join(f"{count} {name}" for name, count in sorted(outputs.items()))
+    lines: list[tuple[str, Sequence[str]]] = [(comparison.title, []), ("outputs of chips", [found])]
+    for label, name, best in BEST:
+        known = [record for record in records if record[name] is not None]
+        chosen = best(known, key=itemgetter(name)) if known else None
+        lines.append((label, ["-", ""] if chosen is None else [number(chosen[name]), chosen["chip"]]))
+    brief_lines(
+        [*lines, ("rests on", [f"{len(comparison.assumed())} assumed constants, {len(comparison.notes)} notes"])]
+    )
+
+
+def _merit_row(record: Mapping[str, Any]) -> list[object]:
+    """What papers report of one array."""
+    watts, known = record["power_datapath_w"], record["area_datapath_nominal_um2"] is not None
+    cells = [record["chip"], number(record["tops_datapath"]), number(record["peak_tops_datapath"])]
+    cells += ["unpriced" if watts is None else si(watts, "W"), number(record["tops_per_w_datapath"])]
+    return [
+        *cells,
+        number(record["tops_per_mm2_datapath"]),
+        number(record["area_chip_nominal_mm2"]) if known else "no area",
+    ]
 
 
 def _row(record: Mapping[str, Any]) -> list[object]:
@@ -200,7 +246,8 @@ def _row(record: Mapping[str, Any]) -> list[object]:
     cells.append("-" if use is None else f"{100 * use:.0f}%")
     for name in CONVENTIONS:
         per_mac = [record[f"energy_{name}_{level}_pj"] for level in LEVELS]
-        cells.append("unpriced" if None in per_mac else _range([1e3 * pj / record["macs"] for pj in per_mac]))
+        marked = " without" if record[f"energy_{name}_without"] else ""
+        cells.append("unpriced" if None in per_mac else _range([1e3 * pj / record["macs"] for pj in per_mac]) + marked)
     um2 = [record[f"area_datapath_{level}_um2"] for level in LEVELS]
     return [*cells, "no area" if None in um2 else _range([area / 1e3 for area in um2])]
 

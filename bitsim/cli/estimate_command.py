@@ -7,6 +7,7 @@ import click
 
 from bitsim.cli.files import check_directory, check_file
 from bitsim.cli.options import (
+    brief_option,
     chip_option,
     gguf_options,
     numerics_option,
@@ -32,6 +33,7 @@ from bitsim.cli.options import (
 @storage_options
 @schedule_options
 @trace_option
+@brief_option
 @output_options
 def command(
     model: str,
@@ -42,6 +44,7 @@ def command(
     i2s: Any,
     ternarise: Any,
     trace: Path | None,
+    brief: bool,
     as_json: bool,
     out: Path | None,
     **settings: Any,
@@ -50,6 +53,7 @@ def command(
     check_directory(out)
     check_file(trace, "--trace")
     from bitsim.cli.emit import emit
+    from bitsim.cli.merit import brief_result
     from bitsim.cli.present import result_files, view_result, write_trace
     from bitsim.model.checkpoint import load_model
     from bitsim.model.experts import Experts
@@ -60,7 +64,8 @@ def command(
     mixture = None if experts is None else Experts(total=experts, active=active_experts or 1)
     opened = load_model(model, ternarise=ternarise, hidden_act=hidden_act, i2s=i2s)
     result = estimate(opened, chip, experts=mixture, **settings)
-    emit(result, view_result, as_json=as_json, out=out, stem="result", further=result_files)
+    view = brief_result if brief else view_result
+    emit(result, view, as_json=as_json, out=out, stem="result", further=result_files)
     if trace:
         from bitsim.figures.estimate_timeline import estimate_timeline
 

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import chip_option, objective_options, output_options
+from bitsim.cli.options import brief_option, chip_option, objective_options, output_options
 from bitsim.cli.output import announce_compilation, print_table, si
-from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
 
 if TYPE_CHECKING:
@@ -33,9 +32,10 @@ def sizes(_context: click.Context, _option: click.Parameter, values: tuple[str, 
 @click.option("--dim", "dims", multiple=True, callback=sizes, metavar="NAME=N", help="Size of a dimension (ONNX).")
 @click.option("--phase", type=click.Choice(["prefill", "decode"]), default="prefill", show_default=True)
 @objective_options
+@brief_option
 @output_options
 def command(
-    file: str, chip: str, bits: str | None, dims: Any, as_json: bool, out: Path | None, **settings: Any
+    file: str, chip: str, bits: str | None, dims: Any, brief: bool, as_json: bool, out: Path | None, **settings: Any
 ) -> None:
     """Cycles and energy of the matmuls in FILE on a chip, one row for each.
 
@@ -45,31 +45,33 @@ def command(
     check_directory(out)
     announce_compilation()
     from bitsim.cli.emit import emit
+    from bitsim.cli.merit import brief_result
     from bitsim.cli.present import result_files
     from bitsim.study.matmul_lists import read_matmuls
     from bitsim.study.matmuls import estimate_matmuls
 
     listed = read_matmuls(file, bits=bits, dims=dims)
     result = estimate_matmuls(listed.shapes, chip, name=listed.name, notes=listed.notes, **settings)
-    emit(result, view_matmuls, as_json=as_json, out=out, stem="result", further=result_files)
+    view = brief_result if brief else view_matmuls
+    emit(result, view, as_json=as_json, out=out, stem="result", further=result_files)
 
 
 def view_matmuls(result: "Result") -> None:
     """One row per matmul of the list, and their sum; then conventions, constants and notes."""
-    from bitsim.cli.present import view_assumed_and_notes
+    from bitsim.cli.merit import view_merit
+    from bitsim.cli.present import energy_cell, view_assumed_and_notes, view_unpriced
 
     rows = [
         [r["operator"], r["calls"], f"{r['macs']:,}", f"{r['cycles']:,}", si(r["time_s"], "s"), r["bound"]]
         + [f"{100 * r['gap']:.1f}%", f"{100 * (r['utilisation'] or 0.0):.1f}%"]
-        + [si(r[f"energy_{c}_pj"] * 1e-12, "J") if c in result.priced else "unpriced" for c in CONVENTIONS]
+        + [si(r[f"energy_{c}_pj"] * 1e-12, "J") if c in result.priced_in_part else "unpriced" for c in CONVENTIONS]
         for r in result.records("operators")
     ]
-    total = [si(result.energy(name), "J") if name in result.priced else "unpriced" for name in CONVENTIONS]
+    total = [energy_cell(r["nominal_j"], r["without"]) for r in result.records("conventions")]
     macs = sum(row.macs for row in result.rows)
     rows.append(["total", "", f"{macs:,}", f"{result.cycles:,}", si(result.time_s, "s"), "", "", "", *total])
     columns = ["matmul", "count", "MACs", "cycles", "time", "bound", "gap", "utilisation", *CONVENTIONS]
     print_table(result.title, columns, rows)
-    for r in result.records("conventions"):
-        if r["unpriced"] is not None:
-            echo(f"{r['convention']}: no energy: {r['unpriced']}")
+    view_unpriced(result)
+    view_merit(result)
     view_assumed_and_notes(result)

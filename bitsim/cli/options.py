@@ -78,9 +78,24 @@ schedule_options = together(
 )
 objective_options = together(objective_option, capacity_option)
 
+
+def one_form(context: click.Context, option: click.Parameter, value: bool) -> bool:
+    """Callback of flags that say how an outcome is printed: one of them."""
+    if value and any(context.params.get(other) for other in ("as_json", "brief") if other != option.name):
+        raise click.UsageError("expected --brief or --json, not both")
+    return value
+
+
 output_options = together(
-    click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),
+    click.option("--json", "as_json", is_flag=True, callback=one_form, help="Print JSON instead of tables."),
     click.option("--out", type=click.Path(path_type=Path), help="Directory for JSON, CSV and figures."),
+)
+
+brief_option = click.option(
+    "--brief",
+    is_flag=True,
+    callback=one_form,
+    help="Print ten lines: speed, energy, area, power, TOPS, TOPS/W, TOPS/mm2.",
 )
 
 trace_option = click.option(

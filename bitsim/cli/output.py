@@ -9,7 +9,7 @@ import click
 from bitsim.cli.terminal import note, printable
 
 # A number, with or without a unit or a range, or a dash for none.
-NUMBER = re.compile(r"(-|unpriced|no area|[+-]?[\d,]+(\.\d+)?(e[+-]\d+)?%?( [munp]?[Js])?( \[.*\])?)$")
+NUMBER = re.compile(r"(-|unpriced|no area|[+-]?[\d,]+(\.\d+)?(e[+-]\d+)?%?( [munp]?[JsW])?( \[.*\])?( without)?)$")
 SI = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
 
 

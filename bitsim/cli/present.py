@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitsim.cli.files import write_files
+from bitsim.cli.merit import view_merit
 from bitsim.cli.output import print_table, si
 from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
@@ -12,6 +13,8 @@ from bitsim.cost import CONVENTIONS
 if TYPE_CHECKING:
     from bitsim.figures.timeline import Timeline
     from bitsim.results import Outcome, Result
+
+SHOWN = 4  # unpriced events that a line names; all are in the table `unpriced`
 
 
 def view_result(result: "Result") -> None:
@@ -21,19 +24,18 @@ def view_result(result: "Result") -> None:
     echo(f"{inputs['model']} on {inputs['chip']} ({inputs['technology']}){numerics}")
     rows = [
         [r["phase"], r["tokens"], f"{r['cycles']:,}", si(r["time_s"], "s")]
-        + [_si_or(r[f"energy_{name}_per_token_j"], "unpriced") for name in CONVENTIONS]
+        + [energy_cell(r[f"energy_{name}_per_token_j"], r[f"energy_{name}_without"]) for name in CONVENTIONS]
         for r in result.records("phases")
     ]
     print_table("phases; energy per token", ["phase", "tokens", "cycles", "time", *CONVENTIONS], rows)
     view_kinds(result)
     view_components(result)
+    view_merit(result)
     view_sparsity(result.sparsity)
     stated = result.records("conventions")
     for r in stated:
         echo(f"{r['convention']}: {r['includes']}; not counted: {r['not_counted']}")
-    for r in stated:
-        if r["unpriced"] is not None:
-            echo(f"{r['convention']}: no energy: {r['unpriced']}")
+    view_unpriced(result)
     echo("")
     view_assumed_and_notes(result)
 
@@ -59,9 +61,28 @@ def view_components(result: "Result") -> None:
     for r in result.records("components"):
         groups.setdefault(r["component"], {})[r["convention"]] = joules(r)
     rows = [[component, *(cells.get(name, "-") for name in CONVENTIONS)] for component, cells in groups.items()]
-    totals = ["unpriced" if r["nominal_j"] is None else joules(r) for r in result.records("conventions")]
-    rows.append(["total", *totals])
+    stated = result.records("conventions")
+    rows.append(["total", *("unpriced" if r["nominal_j"] is None else joules(r) for r in stated)])
+    if any(r["without"] for r in stated):
+        rows.append(["without", *(_events(len(result.unpriced_events(name))) for name in CONVENTIONS)])
     print_table("energy by component, nominal [low .. high]", ["", *CONVENTIONS], rows)
+
+
+def view_unpriced(result: "Result") -> None:
+    """What energies are without, and why."""
+    for r in result.records("conventions"):
+        if r["without"]:
+            missing = "no energy" if r["nominal_j"] is None else result.without(r["convention"], SHOWN)
+            echo(f"{r['convention']}: {missing}: {r['unpriced']}")
+
+
+def energy_cell(joules: float | None, without: str | None) -> str:
+    """An energy, marked if something is missing of it."""
+    return "unpriced" if joules is None else si(joules, "J") + (" without" if without else "")
+
+
+def _events(number: int) -> str:
+    return "-" if not number else f"{number} event{'s' * (number > 1)}"
 
 
 def view_sparsity(found: Mapping[str, float]) -> None:

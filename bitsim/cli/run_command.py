@@ -7,6 +7,7 @@ import click
 
 from bitsim.cli.files import check_directory, check_file
 from bitsim.cli.options import (
+    brief_option,
     chip_option,
     execution_options,
     generation_options,
@@ -31,6 +32,7 @@ from bitsim.cli.terminal import echo_text, note
 @storage_options
 @schedule_options
 @trace_option
+@brief_option
 @output_options
 def command(
     model: str,
@@ -40,6 +42,7 @@ def command(
     i2s: Any,
     ternarise: Any,
     trace: Path | None,
+    brief: bool,
     as_json: bool,
     out: Path | None,
     **settings: Any,
@@ -52,6 +55,7 @@ def command(
     check_directory(out)
     check_file(trace, "--trace")
     from bitsim.cli.emit import emit
+    from bitsim.cli.merit import brief_result
     from bitsim.cli.present import result_files, view_result, write_trace
     from bitsim.figures.timeline import Timeline
     from bitsim.hw import load_chip
@@ -70,12 +74,13 @@ def command(
         load_model(model, ternarise=ternarise, hidden_act=hidden_act, i2s=i2s),
         chip,
         random_weights=random_seed,
-        on_token=None if as_json else show,
+        on_token=None if as_json or brief else show,
         on_operator=timeline.add if trace else None,
         **settings,
     )
-    if not as_json:
+    if not (as_json or brief):
         echo_text("\n\n")
-    emit(result, view_result, as_json=as_json, out=out, stem="result", further=result_files)
+    view = brief_result if brief else view_result
+    emit(result, view, as_json=as_json, out=out, stem="result", further=result_files)
     if trace:
         write_trace(timeline, result, trace)

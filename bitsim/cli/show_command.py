@@ -15,9 +15,12 @@ from bitsim.cli.terminal import echo
 def command(name: str, as_json: bool, out: Path | None) -> None:
     """Show what NAME stands for, or what a YAML file describes, with the source of every constant.
 
-    NAME is that of a chip, GPU, CPU, link, technology, DRAM, tensor core, GPU kernel or model shape.
+    NAME is that of a chip, GPU, CPU, link, technology, SRAM, DRAM, tensor core, GPU kernel or model shape.
     """
     from bitsim.cli.emit import emit_description
+    from bitsim.cost.clock import clock_rows
+    from bitsim.cost.sram import LEVEL_COLUMNS, levels_of
+    from bitsim.hw.chip import Chip
     from bitsim.model.kinds import load_described
 
     described = load_described(name)
@@ -26,6 +29,10 @@ def command(name: str, as_json: bool, out: Path | None) -> None:
     def view() -> None:
         echo(f"{described.name}: {described.summary}\nfile {described.path}, sha256 {described.sha256}")
         print_table("settings", ["what", "value"], list(described.settings().items()))
+        if isinstance(described, Chip) and (levels := levels_of(described)):
+            print_table("memory levels: low / nominal / high", list(LEVEL_COLUMNS), levels)
+        if isinstance(described, Chip) and (paths := clock_rows(described)):
+            print_table(f"clock, {described.clock.text()}", ["datapath", "logic", "critical path"], paths)
         rows = [[key, c.text(), c.evidence, c.source] for key, c in described.constants().items()]
         print_table("constants", ["what", "value", "evidence", "source"], rows)
 

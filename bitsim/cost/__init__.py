@@ -2,6 +2,7 @@
 
 from bitsim.cost.conventions import CONVENTIONS, Convention
 from bitsim.cost.energy import Energy, OperatorCost, price_operator
-from bitsim.cost.prices import Price, PriceList
+from bitsim.cost.price import Price
+from bitsim.cost.prices import PriceList
 
 __all__ = ["CONVENTIONS", "Convention", "Energy", "OperatorCost", "Price", "PriceList", "price_operator"]

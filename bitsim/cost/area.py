@@ -1,19 +1,20 @@
 """Area of a chip: parts by count times a technology's areas. What has no area is listed with the reason, never zero."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bitsim.cost.prices import LEVELS, sram_between
+from bitsim.cost.price import LEVELS
 from bitsim.cost.spread import Spread
+from bitsim.cost.sram import buffer_of
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError
-from bitsim.floats.scalars import exp, log
 from bitsim.hw.chip import Chip
-from bitsim.hw.constants import Constant
 from bitsim.hw.technology import is_finished_array
 
 UM2_PER_MM2 = 1e6
+NOT_COUNTED = "control, wires beyond the layout factor, scale multipliers, pads, DRAM, host"
+DATAPATHS = ("bitlinear", "wide")
 
 
 class Area(Spread):
@@ -32,6 +33,11 @@ class PartArea:
     area: Area | None
     reason: str = ""
 
+    @property
+    def of_a_datapath(self) -> bool:
+        """Whether it belongs to one of the chip's two datapaths."""
+        return self.component in DATAPATHS
+
     def record(self) -> dict[str, Any]:
         """Plain values."""
         area = self.area
@@ -42,16 +48,23 @@ class PartArea:
 def chip_area(chip: Chip) -> tuple[PartArea, ...]:
     """All parts of `chip` that are known: its two datapaths, the vector unit's adders and multipliers, its buffers.
 
+    Where both datapaths are the same units (`units_shared`), a part that both have is there once, as often as the one
+    needs it that has more of it; what only `wide` needs is listed under `wide`.
+
     Cells are multiplied by the technology's layout factor; SRAM, ROM and register files are not, their areas are those
-    of finished arrays. Between two
-    capacities of the grid, the logarithm of the area lies on a straight line over log(capacity). Control, wires beyond
+    of finished arrays. A buffer is its banks (`bitsim.cost.sram`), without what connects them. Control, wires beyond
     the layout factor, the scale multipliers, of which chips tell no number, pads and DRAM are not counted.
     """
     vector = {f"add.{chip.vector.format}": chip.vector.lanes, f"mul.{chip.vector.format}": chip.vector.lanes}
     vector |= dict.fromkeys((f"{op}.{chip.vector.format}" for op in ("max", "cvt")), chip.vector.lanes)
-    parts = [*_datapath(chip, "bitlinear"), *_datapath(chip, "wide")]
+    parts = _datapaths(chip)
     parts += [_cells(chip, "vector", part, count) for part, count in vector.items()]
     return (*parts, *(_buffer(chip, name) for name in chip.memory.names))
+
+
+def without(parts: Iterable[PartArea]) -> str:
+    """The parts that have no area, in words; empty if all have one."""
+    return ", ".join(f"{part.count:,} {part.part} of {part.component}" for part in parts if part.area is None)
 
 
 def total_area(parts: Iterable[PartArea]) -> Area:
@@ -63,21 +76,22 @@ def total_area(parts: Iterable[PartArea]) -> Area:
     return result
 
 
-def _datapath(chip: Chip, component: str) -> list[PartArea]:
-    spec = getattr(chip, component)
-    datapath = build_datapath(spec)
-    parts = datapath.parts()
-    if parts is None:
-        return [
-            PartArea(
-                component=component,
-                part=spec.unit,
-                count=1,
-                area=None,
-                reason=f"datapaths of kind {spec.kind!r} {datapath.no_parts}",
-            )
-        ]
-    return [_cells(chip, component, part, count) for part, count in parts.items()]
+def _datapaths(chip: Chip) -> list[PartArea]:
+    """The parts of both datapaths."""
+    parts: list[PartArea] = []
+    there: Mapping[str, int] = {}
+    for component in DATAPATHS:
+        spec = getattr(chip, component)
+        datapath = build_datapath(spec)
+        needed = datapath.parts()
+        if needed is None:
+            reason = f"datapaths of kind {spec.kind!r} {datapath.no_parts}"
+            parts.append(PartArea(component=component, part=spec.unit, count=1, area=None, reason=reason))
+            continue
+        more = {part: count - there.get(part, 0) for part, count in needed.items()}
+        parts += [_cells(chip, component, part, count) for part, count in more.items() if count > 0]
+        there = needed if chip.units_shared else {}
+    return parts
 
 
 def _cells(chip: Chip, component: str, part: str, count: int) -> PartArea:
@@ -91,18 +105,13 @@ def _cells(chip: Chip, component: str, part: str, count: int) -> PartArea:
 
 
 def _buffer(chip: Chip, name: str) -> PartArea:
-    component, capacity = f"sram {name}", f"{chip.memory.level(name).capacity.nominal:g} kB"
+    component = f"sram {name}"
     try:
-        below, above, t = sram_between(chip, name)
+        buffer = buffer_of(chip, name)
+        banks, price = buffer.banks, buffer.area()
     except ConfigError as error:
+        capacity = f"{chip.memory.level(name).capacity.nominal:g} kB"
         return PartArea(component=component, part=capacity, count=1, area=None, reason=str(error))
-    if below.area is None or above.area is None:
-        reason = f"{chip.tech.path}: sram: no area at {below.capacity_kb:g} or {above.capacity_kb:g} kB"
-        return PartArea(component=component, part=capacity, count=1, area=None, reason=reason)
-    low, nominal, high = (_geometric(below.area, above.area, t, level) * UM2_PER_MM2 for level in LEVELS)
-    return PartArea(component=component, part=capacity, count=1, area=Area(low=low, nominal=nominal, high=high))
-
-
-def _geometric(below: Constant, above: Constant, t: float, level: str) -> float:
-    start, end = float(getattr(below, level)), float(getattr(above, level))
-    return start * exp(t * log(end / start))
+    low, nominal, high = (price.at(level) * UM2_PER_MM2 for level in LEVELS)
+    part = f"{banks.capacity_kb:g} kB x {banks.width_bits} bit"
+    return PartArea(component=component, part=part, count=banks.count, area=Area(low=low, nominal=nominal, high=high))

@@ -8,26 +8,29 @@ import numpy.typing as npt
 from bitsim.datapath.base import Array, as_matrix
 from bitsim.datapath.kernels.half_patterns import half_patterns, half_run
 from bitsim.errors import OperandError
+from bitsim.quant.packing import bf16_to_f32, f32_to_bf16
 
+HALF_BITS = 16  # of binary16; wider sums of floats are binary32
 _WORTH_A_KERNEL = 2**12
 _WORTH_A_TEAM = 2**21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PEFormat:
-    """One kind of PE. `arithmetic` is the format of its operations as the papers price them."""
+    """One kind of PE; one that does not multiply has ternary weights."""
 
     name: str
     act_bits: int
     weight_bits: int
     multiplies: bool
-    arithmetic: str
 
 
 PE_FORMATS = {
-    "ternary": PEFormat(name="ternary", act_bits=8, weight_bits=2, multiplies=False, arithmetic="int8"),
-    "int8": PEFormat(name="int8", act_bits=8, weight_bits=8, multiplies=True, arithmetic="int8"),
-    "fp16": PEFormat(name="fp16", act_bits=16, weight_bits=16, multiplies=True, arithmetic="fp16"),
+    "ternary": PEFormat(name="ternary", act_bits=8, weight_bits=2, multiplies=False),
+    "int8": PEFormat(name="int8", act_bits=8, weight_bits=8, multiplies=True),
+    "fp16": PEFormat(name="fp16", act_bits=16, weight_bits=16, multiplies=True),
+    "ternary_fp16": PEFormat(name="ternary_fp16", act_bits=16, weight_bits=2, multiplies=False),
+    "ternary_bf16": PEFormat(name="ternary_bf16", act_bits=16, weight_bits=2, multiplies=False),
 }
 
 
@@ -58,6 +61,23 @@ def fp16_operand(name: str, values: Array) -> Array:
     return round_to_half(array).view(np.uint16)
 
 
+def float_operand(number_format: str, values: Array) -> Array:
+    """Activations rounded (to nearest, ties to even) to `fp16` or `bf16`, as uint16 bit patterns (rows, K)."""
+    if number_format == "fp16":
+        return fp16_operand("x", values)
+    array = as_matrix("x", values)
+    if array.dtype.kind not in "iuf":
+        raise OperandError(f"x: expected numbers, got {array.dtype}")
+    return f32_to_bf16(array.astype(np.float32))
+
+
+def values_of(number_format: str, patterns: Array) -> npt.NDArray[np.float32]:
+    """What patterns of `fp16` or `bf16` stand for."""
+    if number_format == "fp16":
+        return np.ascontiguousarray(patterns).view(np.float16).astype(np.float32)
+    return bf16_to_f32(patterns)
+
+
 def round_to_half(values: Array) -> npt.NDArray[np.float16]:
     """Numbers rounded to binary16: to nearest, ties to even, beyond its range to infinity."""
     if values.dtype == np.float32 and values.size >= _WORTH_A_KERNEL:
@@ -77,4 +97,4 @@ def weight_patterns(pe: str, w: Array) -> Array:
     """
     if pe == "fp16":
         return w.view(np.uint16)
-    return (w.view(np.uint8) & np.uint8(3 if pe == "ternary" else 255)).astype(np.uint16)
+    return (w.view(np.uint8) & np.uint8(255 if pe == "int8" else 3)).astype(np.uint16)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bitsim.datapath.base import Array, Range
+from bitsim.datapath.formats import HALF_BITS
 from bitsim.datapath.outcomes import Execution, Overflow
 from bitsim.datapath.protocol import Datapath
 from bitsim.datapath.tiled import Layout, TiledWeights, filled
@@ -46,24 +47,27 @@ def add_up(sums: list[Array], datapath: Datapath, starts: list[int]) -> tuple[Ar
     limits = datapath.output_range
     y, found, count = sums[0], list[Overflow | None](), 0
     for part, start in zip(sums[1:], starts[1:], strict=True):
-        y, lost = _add(y, part, limits, datapath.saturates)
+        y, lost = _add(y, part, limits, datapath)
         count += len(lost)
         if len(lost):
             found.append(Overflow(m=int(lost[0][0]), k=start, n=int(lost[0][1])))
     return y, Events({datapath.join_overflow: count}), _first(found)
 
 
-def _add(y: Array, part: Array, limits: Range | None, saturate: bool) -> tuple[Array, Array]:
+def _add(y: Array, part: Array, limits: Range | None, datapath: Datapath) -> tuple[Array, Array]:
     """The sum of two matrices, in the format of the buffer, and where it overflows."""
-    if limits is None:  # binary16
+    if limits is None:
+        sums = np.float16 if datapath.sum_bits == HALF_BITS else np.float32
         with np.errstate(over="ignore", invalid="ignore"):
-            joined = (y.astype(np.float16) + part.astype(np.float16)).astype(np.float32)
+            joined = (y.astype(sums) + part.astype(sums)).astype(np.float32)
         return joined, np.argwhere(~np.isfinite(joined) & np.isfinite(y) & np.isfinite(part))
     wide = y.astype(np.int64) + part
     lost = (wide < limits.low) | (wide > limits.high)
     if not lost.any():
         return wide.astype(y.dtype), np.argwhere(lost)
-    held = np.clip(wide, limits.low, limits.high) if saturate else (wide - limits.low) % (-2 * limits.low) + limits.low
+    if datapath.saturates:
+        return np.clip(wide, limits.low, limits.high).astype(y.dtype), np.argwhere(lost)
+    held = (wide - limits.low) % (-2 * limits.low) + limits.low
     return held.astype(y.dtype), np.argwhere(lost)
 
 

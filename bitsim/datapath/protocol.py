@@ -122,6 +122,11 @@ class Datapath(Hashable, Protocol):
         ...
 
     @property
+    def number_format(self) -> str:
+        """What its weights buffer holds a weight as, of a floating-point one: `fp16`, `bf16`, `e4m3`, ..."""
+        ...
+
+    @property
     def sums_tiles(self) -> bool:
         """Whether sums of tiles of K are added in its own accumulators, which take up those of the tiles before.
 
@@ -157,7 +162,7 @@ class Datapath(Hashable, Protocol):
 
     @property
     def output_range(self) -> Range | None:
-        """What a sum in the buffer of sums holds; None: binary16."""
+        """What a sum in the buffer of sums holds; None: binary16, or binary32 if it has 32 bits."""
         ...
 
     @property

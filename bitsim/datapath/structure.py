@@ -139,7 +139,7 @@ class Structure(ABC, Generic[Spec]):
         raise NotImplementedError(f"{self!r}: keeps no values between tiles")
 
     def joining(self, m: int, n: int) -> Events:
-        number = f"int{COLUMN_ACC_BITS}" if self.spec.integer else "fp16"
+        number = f"int{COLUMN_ACC_BITS}" if self.spec.integer else f"fp{self.sum_bits}"
         return Events({f"acc.add.{number}": m * n})
 
     @property
@@ -158,6 +158,10 @@ class Structure(ABC, Generic[Spec]):
     @property
     def arithmetic(self) -> str:
         return "int8" if self.spec.integer else "fp16"
+
+    @property
+    def number_format(self) -> str:
+        return self.spec.number_format
 
     @property
     def act_bits(self) -> int:

@@ -11,9 +11,11 @@ from bitsim.hw.chip import Chip, chip_names, load_chip
 from bitsim.hw.constants import Constant
 from bitsim.hw.cpu import Cpu, cpu_names, load_cpu
 from bitsim.hw.datapaths import DatapathSpec
+from bitsim.hw.dram import Dram, dram_names, load_dram
 from bitsim.hw.library import Kind
 from bitsim.hw.link import Link, link_names, load_link
-from bitsim.hw.memory import Dram, dram_names, load_dram
+from bitsim.hw.sram import Sram, sram_names
+from bitsim.hw.sram_nodes import load_sram
 from bitsim.hw.technology import Technology, load_technology, technology_names
 from bitsim.hw.tensor_core import TensorCore, load_tensor_core, tensor_core_names
 
@@ -25,6 +27,7 @@ __all__ = [
     "Dram",
     "Kind",
     "Link",
+    "Sram",
     "Technology",
     "TensorCore",
     "chip_names",
@@ -35,8 +38,10 @@ __all__ = [
     "load_cpu",
     "load_dram",
     "load_link",
+    "load_sram",
     "load_technology",
     "load_tensor_core",
+    "sram_names",
     "technology_names",
     "tensor_core_names",
 ]

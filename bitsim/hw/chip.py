@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from bitsim.errors import ConfigError, UnknownNameError
-from bitsim.hw.between import technology_at
 from bitsim.hw.constants import Constant, Described, Evidence, Text, constants_in, in_unit
 from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
+from bitsim.hw.dram import DRAM
 from bitsim.hw.host import HostSpec
 from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
-from bitsim.hw.memory import DRAM, MemorySpec
+from bitsim.hw.memory import MemorySpec
 from bitsim.hw.source import Source, is_path, problem
 from bitsim.hw.technology import Technology, load_technology
 
@@ -76,8 +76,10 @@ class Chip(FromFile):
     * `technology`: name of a built-in technology, a node between two of them such as 16nm, or path of a YAML file,
       relative to the file that says so; `tech` is what it names.
     * `clock`: frequency of the chip; cycles become times with it.
+    * `voltage`: supply of its logic and memories; without it, that of the technology.
     * `bitlinear`: the datapath of quantised linears. `wide`: the datapath of the other matmuls. `vector`: the unit of
       everything else.
+    * `units_shared`: `bitlinear` and `wide` are the same units, which take turns: a part that both have is there once.
     * `memory`: the levels on the chip and the DRAM, which may be `like` a DRAM of its own. `host`: what drives the
       chip; without it, that is not modelled.
     """
@@ -85,8 +87,10 @@ class Chip(FromFile):
     kind: Literal["chip"]
     technology: Text
     clock: Annotated[Constant, in_unit("GHz", positive=True)]
+    voltage: Annotated[Constant, in_unit("V", positive=True)] | None = None
     bitlinear: DatapathSpec
     wide: Annotated[DatapathSpec, AfterValidator(_wide)]
+    units_shared: bool = False
     vector: VectorSpec
     memory: MemorySpec
     host: HostSpec | None = None
@@ -95,16 +99,34 @@ class Chip(FromFile):
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)
         self._tech = _technology_of(self.technology, context)
+        self._check_voltage(context.where(("voltage",)))
 
     @property
     def tech(self) -> Technology:
         return self._tech
+
+    @property
+    def volts(self) -> float:
+        """The supply in V: the chip's own, or its technology's; raises `ConfigError` if neither says one."""
+        if self.voltage is not None:
+            return self.voltage.nominal
+        if self.tech.supply is None:
+            raise ConfigError(f"{self.path}: voltage: required, since {self.tech.path} says no supply")
+        return self.tech.supply.nominal
+
+    def _check_voltage(self, where: str) -> None:
+        """Both ends of the chip's own supply must be such that the technology's logic can be priced."""
+        ends = () if self.voltage is None else (self.voltage.low, self.voltage.high)
+        for volts in ends:
+            if wrong := self.tech.bad_voltage(volts):
+                raise ConfigError(f"{where}: {wrong}")
 
     def with_technology(self, name: str | Path | Technology) -> "Chip":
         """This chip on another technology: a built-in name, or a YAML file relative to the working directory."""
         technology = name if isinstance(name, Technology) else load_technology(name)
         other = self.model_copy(update={"technology": technology.name if technology is name else str(name)})
         other._tech = technology
+        other._check_voltage(f"{self.path}: voltage on {technology.name}")
         return other
 
     def with_accumulators(self, bits: int | None = None, overflow: str | None = None) -> "Chip":
@@ -147,6 +169,8 @@ class Chip(FromFile):
             f"vector {op}": f"cycles {cost.cycles}, add {cost.add}, mul {cost.mul} ({cost.evidence}: {cost.source})"
             for op, cost in self.vector.costs.items()
         }
+        if self.units_shared:
+            arrays["wide"] += ", the same units as bitlinear"
         vector = {"vector": f"{self.vector.lanes} lanes, {self.vector.format}"}
         return {"technology": self.technology} | arrays | vector | costs
 
@@ -157,7 +181,7 @@ def _technology_of(name: str, source: Source) -> Technology:
     if is_path(name) and not Path(at).exists():
         raise ConfigError(f"{source.where(('technology',))}: file not found ({at})")
     try:
-        return technology_at(at)
+        return load_technology(at)
     except (UnknownNameError, ConfigError) as error:
         if is_path(name):
             raise

@@ -50,22 +50,53 @@ class StepSpec(Described):
     returns: Literal["token", "logits"] = "token"
 
 
+Worked = Literal[
+    "embedding", "norm", "quantise", "rope", "kv", "qk", "softmax", "pv", "glu", "residual", "bias", "head"
+]
+
+
+class WorkSpec(Described):
+    """What one kind of operator takes on the host's own processor, such as a soft core, in place of the chip's units.
+
+    The three times add up; what is left out takes none.
+
+    * `call`: once per operator, so once per layer. `row`: for each row: a token, or a head of one where heads are
+      worked on one by one (norms of heads, softmax), or a row of queries or shares of attention.
+    * `value`: for each value that it writes (that it stores, of `kv`), or for each multiply-accumulate of a matmul.
+    """
+
+    call: Annotated[Constant, in_unit("us")] | None = None
+    row: Annotated[Constant, in_unit("us")] | None = None
+    value: Annotated[Constant, in_unit("ns")] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "WorkSpec":
+        if self.call is None and self.row is None and self.value is None:
+            raise problem("expected call, row or value (got none of them)")
+        return self
+
+
 class HostSpec(Described):
     """What the host costs; what is left out takes no time.
 
     * `step`: what a forward pass exchanges. `matmul_latency`: once per matmul, before it starts.
     * `calls`: what is written and read for each tile. `energy`: per bit in either direction; if left out, not counted.
+    * `work`: kinds of operators that the host computes itself, one after another, while the chip waits: any but
+      linears. The chip's units do nothing for them; their energy on the host is not counted, and results say so.
     """
 
     step: StepSpec | None = None
     matmul_latency: Annotated[Constant, in_unit("us")] | None = None
     calls: CallsSpec | None = None
     energy: Annotated[Constant, in_unit("pJ/bit")] | None = None
+    work: dict[Worked, WorkSpec] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something(self) -> "HostSpec":
-        if self.step is None and self.matmul_latency is None and self.calls is None:
-            raise problem("expected step, matmul_latency or calls (got none of them); leave host out for a chip alone")
+        if self.step is None and self.matmul_latency is None and self.calls is None and not self.work:
+            raise problem(
+                "expected step, matmul_latency, calls or work (got none of them); leave host out for a chip alone"
+            )
         return self
 
     def text(self) -> str:
@@ -74,4 +105,5 @@ class HostSpec(Described):
         if self.calls is not None:
             write, read = self.calls.write.values, self.calls.read.values
             parts.append(f"calls of {self.calls.k} x {self.calls.n} (K x N), {write} values a write, {read} a read")
-        return ", ".join([*parts, *(["a latency before each matmul"] if self.matmul_latency else [])])
+        parts += ["a latency before each matmul"] if self.matmul_latency else []
+        return ", ".join([*parts, *([f"computes {', '.join(self.work)}"] if self.work else [])])

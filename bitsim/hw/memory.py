@@ -7,20 +7,19 @@ the datapath, those of rank 1 feed them, and so on.
 """
 
 import math
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from bitsim.errors import UnknownNameError
 from bitsim.hw.constants import Constant, Described, Text, in_unit
-from bitsim.hw.library import Folder, FromFile, Kind
+from bitsim.hw.dram import DramSpec
 from bitsim.hw.source import problem
+from bitsim.hw.sram import Flavour, Idle
 
 Held = Literal["weights", "acts", "psums"]
 OPERANDS: tuple[Held, ...] = ("weights", "acts", "psums")
 BITS_PER_KB = 8 * 1024
-_AGREES = 0.01  # a bandwidth that is given twice must agree within 1 %
 
 
 class LevelSpec(Described):
@@ -28,6 +27,10 @@ class LevelSpec(Described):
 
     * `name`: its name in events and results. `holds`: the operands that pass through it.
     * `capacity`: its size. `width_bits`: bits that one port moves in a cycle. `ports`: ports side by side.
+    * `flavour`: of its transistors: `high_performance`, fast and leaky, or `low_leakage`. Without it `memory.flavour`.
+    * `banks`: arrays that it is divided into. Without it there are as many as ports, or as it takes for an access to
+      fit into a clock cycle. `idle`: what banks that no port reaches do: stay `active`, keep their content with less
+      leakage (`retention`) or lose it (`off`).
     * `double_buffered`: half of it is filled or emptied while the datapath works on the other half, otherwise the
       datapath waits; the halves share its ports.
     * `resident`: it holds all weights of a model from the start.
@@ -38,6 +41,9 @@ class LevelSpec(Described):
     capacity: Annotated[Constant, in_unit("kB", positive=True)]
     width_bits: Annotated[int, Field(ge=1, le=4096)]
     ports: Annotated[int, Field(ge=1, le=4096)] = 1
+    flavour: Flavour | None = None
+    banks: Annotated[int, Field(ge=1, le=65536)] | None = None
+    idle: Idle = "active"
     double_buffered: bool = True
     resident: bool = False
 
@@ -64,75 +70,19 @@ class LevelSpec(Described):
         return self.ports * self.width_bits
 
 
-class DramSpec(Described):
-    """The memory behind all levels. 1 GB = 10^9 bytes.
-
-    * `like`: name or file of the `Dram` that it is taken from.
-    * `bandwidth`: its peak. `efficiency`: the share of the peak that is reached.
-    * `latency`: from the request of a tile to its first bit, not overlapped with other transfers; where it is part of
-      the measured efficiency it is 0.
-    * `energy`: what a bit that is read or written takes. `capacity`: its size.
-    * `pins`: data pins. `pin_rate`: the rate of one pin. If given, both must give the same peak as `bandwidth`.
-    """
-
-    like: Text | None = None
-    bandwidth: Annotated[Constant, in_unit("GB/s", positive=True)]
-    efficiency: Annotated[Constant, in_unit("ratio", positive=True, at_most=1.0)]
-    latency: Annotated[Constant, in_unit("ns")]
-    energy: Annotated[Constant, in_unit("pJ/bit")]
-    capacity: Annotated[Constant, in_unit("GB", positive=True)]
-    pins: Annotated[int | None, Field(ge=1, le=65536)] = None
-    pin_rate: Annotated[Constant, in_unit("Gbit/s", positive=True)] | None = None
-
-    @model_validator(mode="after")
-    def _one_peak(self) -> "DramSpec":
-        if (self.pins is None) != (self.pin_rate is None):
-            raise problem("expected both pins and pin_rate, or neither")
-        if self.pins is not None and self.pin_rate is not None:
-            peak = self.pins * self.pin_rate.nominal / 8
-            if abs(peak - self.bandwidth.nominal) > _AGREES * peak:
-                raise problem(
-                    f"contradicts pins and pin_rate: {self.pins} x {self.pin_rate.nominal:g} Gbit/s are {peak:g} GB/s "
-                    f"(got {self.bandwidth.nominal:g})",
-                    key="bandwidth",
-                )
-        return self
-
-    @property
-    def capacity_bytes(self) -> int:
-        return math.floor(self.capacity.nominal * 1e9)
-
-
-class Dram(FromFile, DramSpec):
-    """A DRAM in a file of its own, which chips take by `memory.dram: {like: NAME}` and may change key by key."""
-
-    kind: Literal["dram"]
-
-    def settings(self) -> dict[str, str]:
-        """What is not a constant, for people."""
-        return {} if self.pins is None else {"pins": str(self.pins)}
-
-
-DRAM = Kind(name="dram", title="DRAM", plural="dram", model=Dram, library=Folder(name="dram"))
-
-
-def dram_names() -> list[str]:
-    """Names of the DRAMs that come with bitsim."""
-    return DRAM.names()
-
-
-def load_dram(name: str | Path | Dram) -> Dram:
-    """A DRAM by its name or YAML file; a `Dram` is returned as it is. Raises `UnknownNameError` or `ConfigError`."""
-    return DRAM.load(name)
-
-
 class MemorySpec(Described):
     """On-chip levels, from the datapath outwards, and the DRAM.
 
     * `levels`: the memories on the chip, in this order. `dram`: the memory behind them.
+    * `flavour`: of all levels that name none; if there is none either, `high_performance` is taken, and results list it
+      as an assumption.
+    * `temperature`: of the memories on the chip, on which their leakage depends. Without it leakage has the range over
+      all temperatures that chips usually have.
     """
 
     levels: Annotated[tuple[LevelSpec, ...], Field(min_length=1, strict=False)]
+    flavour: Flavour | None = None
+    temperature: Annotated[Constant, in_unit("C", positive=True)] | None = None
     dram: DramSpec
 
     @model_validator(mode="after")
@@ -156,6 +106,10 @@ class MemorySpec(Described):
             if level.name == name:
                 return level
         raise UnknownNameError("memory level", name, self.names)
+
+    def flavour_of(self, level: LevelSpec) -> Flavour | None:
+        """A level's own flavour, or that of all; None if neither is given."""
+        return level.flavour or self.flavour
 
     def chain(self, operand: Held) -> tuple[LevelSpec, ...]:
         """The levels that hold an operand, from the datapath outwards."""

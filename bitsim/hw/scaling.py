@@ -1,11 +1,11 @@
-"""How area and energy of CMOS logic change from node to node: published curves, inside of their range only.
+"""How area, energy and delay of CMOS logic change from node to node: published curves, inside of their range only.
 
 Source: A. Stillmaker, B. Baas, "Scaling equations for the accurate prediction of CMOS device performance from 180 nm to
 7 nm", Integration 58 (2017) 74-81, doi 10.1016/j.vlsi.2017.02.002: fits to HSpice with PTM and ITRS models. The paper
 itself was not at hand. The numbers are those of nodeScale.py in wromaszkan/nodeScale @0676b74, which cites it. A second
 transcription, hwcomponents/scaling/techscaling.py in Accelergy-Project/hwcomponents @373ccd9, has the same areas and
 energy coefficients (the low-power rows at 45 and 32 nm), and the authors' corrigendum prints the coefficients of 65 nm
-and 32 nm. 180 nm, which only the first one has, is left out.
+and 32 nm. 180 nm, which only the first one has, is left out; delays are those of the first one only.
 
 Area factors are printed with two digits. Between two tabled nodes a factor lies on a straight line in log-log: our own.
 """
@@ -30,6 +30,19 @@ ENERGY = {
     10: (0.2068, -0.09311, 0.02375),
     7: (0.1776, -0.09097, 0.02447),
 }
+# Delay of a gate is proportional to a V^3 + b V^2 + c V + d: (a, b, c, d) by node, the same rows.
+DELAY = {
+    130: (-76.65, 334.9, -493.4, 275.8),
+    90: (-60.34, 262.5, -384.2, 210.9),
+    65: (-53.3, 230.4, -333.9, 178.6),
+    45: (-501.6, 1567.0, -1619.0, 566.1),
+    32: (-1047.0, 2982.0, -2797.0, 873.5),
+    20: (0.0, 34.63, -66.37, 41.15),
+    16: (0.0, 24.8, -47.52, 28.87),
+    14: (-40.66, 109.2, -100.6, 35.92),
+    10: (-34.95, 93.65, -85.99, 30.4),
+    7: (-28.58, 76.6, -70.26, 24.69),
+}
 
 
 def area_factor(start_nm: float, end_nm: float) -> float:
@@ -46,11 +59,28 @@ def energy_factor(start_nm: float, start_v: float, end_nm: float, end_v: float) 
     return _energy(end_nm, end_v) / _energy(start_nm, start_v)
 
 
-def _energy(node_nm: float, supply_v: float) -> float:
-    table = {float(node): a * supply_v**2 + b * supply_v + c for node, (a, b, c) in ENERGY.items()}
+def delay_factor(start_nm: float, start_v: float, end_nm: float, end_v: float) -> float:
+    """Delay of a gate at a node and supply (V) over that at another; raises `ConfigError` outside of 7 .. 130 nm.
+
+    The curves bend up again above the nominal supplies; a supply at which one is not positive raises.
+    """
+    return _delay(end_nm, end_v) / _delay(start_nm, start_v)
+
+
+def _delay(node_nm: float, supply_v: float) -> float:
+    table = {float(node): a * supply_v**3 + b * supply_v**2 + c * supply_v + d for node, (a, b, c, d) in DELAY.items()}
+    return _at(node_nm, _positive(table, supply_v), "delay")
+
+
+def _positive(table: dict[float, float], supply_v: float) -> dict[float, float]:
     if supply_v <= 0 or min(table.values()) <= 0:
         raise ConfigError(f"scaling: expected a supply for which the published curves are positive, got {supply_v:g} V")
-    return _at(node_nm, table, "energy")
+    return table
+
+
+def _energy(node_nm: float, supply_v: float) -> float:
+    table = {float(node): a * supply_v**2 + b * supply_v + c for node, (a, b, c) in ENERGY.items()}
+    return _at(node_nm, _positive(table, supply_v), "energy")
 
 
 def _at(node_nm: float, table: dict[float, float], what: str) -> float:

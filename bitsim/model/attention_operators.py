@@ -58,9 +58,8 @@ def _kv_write(step: Step, layer: int) -> Operator:
     work = {} if isinstance(step.kv, int) else quantise_work(config.head_dim)
     read = step.tensor(KEYS, config.kv_size), step.tensor("self_attn.v_proj", config.kv_size)
     bits = 2 * step.batch * kv_layer_bits(config, step.kv, step.context - step.tokens, step.tokens)
-    return replace(
-        step.vector("kv", name, layer, work, read, (), 2 * step.rows * config.num_kv_heads), kv_write_bits=bits
-    )
+    heads = step.vector("kv", name, layer, work, read, (), 2 * step.rows * config.num_kv_heads)
+    return replace(heads, rows=step.rows, kv_write_bits=bits)
 
 
 def _of_head(step: Step, name: str, rows: int, context: int) -> Tensor:

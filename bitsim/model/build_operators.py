@@ -10,7 +10,7 @@ from functools import lru_cache
 from bitsim.errors import ConfigError
 from bitsim.model.attention_operators import KEYS, MIXED, QUERIES, attend
 from bitsim.model.config import ModelConfig
-from bitsim.model.footprint import embedding_row_bits, head_bits
+from bitsim.model.footprint import FP16_BITS, embedding_row_bits, head_bits
 from bitsim.model.operators import Operator, Phase, Tensor
 from bitsim.model.step import Logits, Step, Vector
 from bitsim.quant.kv import KVStorage
@@ -85,6 +85,7 @@ def _first_step(step: Step) -> tuple[Operator, ...]:
             kind="embedding",
             phase=step.phase,
             m=step.rows,
+            rows=step.rows,
             dram_read_bits=step.rows * embedding_row_bits(config),
             writes=(step.tensor(HIDDEN, config.hidden_size),),
         )
@@ -181,7 +182,7 @@ def _head(step: Step) -> Iterator[Operator]:
         m=rows,
         k=d,
         n=vocab,
-        weight_format="fp16",
+        weight_format="fp16" if config.head_bits == FP16_BITS or step.recipe.wide else "scaled_integers",
         weight_bits=head_bits(config),
         reads=(normed,),
         writes=(logits,),

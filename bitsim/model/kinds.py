@@ -7,16 +7,17 @@ from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw.chip import CHIP
 from bitsim.hw.complaints import suggestion
 from bitsim.hw.cpu import CPU
+from bitsim.hw.dram import DRAM
 from bitsim.hw.gpu import GPU, GPU_KERNEL
 from bitsim.hw.library import FromFile, Kind, read_source
 from bitsim.hw.link import LINK
-from bitsim.hw.memory import DRAM
 from bitsim.hw.source import is_path
+from bitsim.hw.sram import SRAM
 from bitsim.hw.technology import TECHNOLOGY
 from bitsim.hw.tensor_core import TENSOR_CORE
 from bitsim.model.zoo import SHAPE
 
-KINDS: tuple[Kind[Any], ...] = (CHIP, GPU, CPU, LINK, TECHNOLOGY, DRAM, TENSOR_CORE, GPU_KERNEL, SHAPE)
+KINDS: tuple[Kind[Any], ...] = (CHIP, GPU, CPU, LINK, TECHNOLOGY, SRAM, DRAM, TENSOR_CORE, GPU_KERNEL, SHAPE)
 
 
 def load_described(given: str | Path) -> FromFile:

@@ -22,11 +22,12 @@ Kind = Literal[
     "glu",
     "residual",
     "bias",
+    "groups",
     "quantise",
     "kv",
     "host",
 ]
-WeightFormat = Literal["ternary", "fp16", "activation"]
+WeightFormat = Literal["ternary", "scaled_ternary", "scaled_integers", "fp16", "activation"]
 VectorOp = Literal["add", "mul", "max", "exp", "rsqrt", "div", "cvt"]
 VECTOR_OPS: tuple[VectorOp, ...] = get_args(VectorOp)
 
@@ -61,11 +62,13 @@ class Operator:
 
     * `m, k, n`: GEMM shape of one repetition (0 for operators that are not matmuls, but that the embedding has its rows
       in `m`); `repeat`: repetitions.
-    * `weight_format`: what the (N, K) operand is: ternary codes, FP16 weights, or activations (attention).
+    * `weight_format`: what the (N, K) operand is: codes of BitLinear, codes with scales that are multiplied as floats
+      (ternary ones or wider integers), FP16 weights, or activations (attention).
     * `weight_bits`: stored bits of the (N, K) operand over all repetitions, as read from DRAM (from the packing,
       so that fractional bits per weight are exact); 0 for activations.
-    * `vector`: operations of the vector unit. `reads`, `writes`: tensors that pass from operator to operator.
-      `kv_read_bits`, `kv_write_bits`: stored bits of the KV cache that it needs and adds.
+    * `rows`: of one that is no matmul, the vectors that it works on one by one. `vector`: operations of the vector
+      unit. `reads`, `writes`: tensors that pass from operator to operator. `kv_read_bits`, `kv_write_bits`: stored bits
+      of the KV cache that it needs and adds.
     * `dram_read_bits`: other bits that the operator must read from DRAM (rows of the embedding).
     """
 
@@ -79,6 +82,7 @@ class Operator:
     repeat: int = 1
     weight_format: WeightFormat | None = None
     weight_bits: int = 0
+    rows: int = 0
     vector: Mapping[VectorOp, int] = field(default_factory=dict)
     reads: tuple[Tensor, ...] = ()
     writes: tuple[Tensor, ...] = ()
@@ -107,7 +111,7 @@ class Operator:
     @property
     def shape(self) -> tuple[object, ...]:
         """All that its work follows from."""
-        sizes = (self.m, self.k, self.n, self.repeat, self.weight_format, self.weight_bits)
+        sizes = (self.m, self.k, self.n, self.repeat, self.rows, self.weight_format, self.weight_bits)
         moved = (self.kv_read_bits, self.kv_write_bits, self.dram_read_bits)
         tensors = (tuple(tensor.shape for tensor in side) for side in (self.reads, self.writes))
         return (*sizes, *moved, *tensors, *self.vector.items())

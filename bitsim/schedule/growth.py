@@ -96,7 +96,7 @@ def grown(placement: Placement, operator_at: OperatorAt, first: int, number: int
 
 
 def _counts(op: Operator, placed: Placed) -> dict[str, int]:
-    counts = {"macs": op.macs} | ({"unit": placed.unit_cycles} if op.is_matmul else {})
+    counts = {"macs": op.macs} | ({} if placed.plan is None else {"unit": placed.unit_cycles})
     counts |= {"M": op.m, "K": op.k, "N": op.n, "repeat": op.repeat, "stored": op.kv_read_bits}
     counts |= {f"needs {name}": amount for name, amount in placed.needs.items()}
     counts |= {f"least {name}": amount for name, amount in placed.least.items()}
@@ -111,7 +111,7 @@ def _stretches(placement: Placement, operator_at: OperatorAt, first: int, stop: 
     while start < stop:
         end = min(stop, (1 << (start - 1).bit_length()) + 1)
         op = operator_at(start)
-        if op.is_matmul:
+        if op.is_matmul and not placement.on_host(op):
             axis, (_, plan, _) = (2 if op.kind == "qk" else 1), placement.schedule(op)
             tile, grain = plan.loops[0].tile[axis], placement.datapath(op).grain[axis]
             before = (start - 1) // tile * tile

@@ -9,7 +9,7 @@ from typing import Any
 from bitsim.events import Events
 from bitsim.hw.chip import Chip
 from bitsim.hw.constants import Constant
-from bitsim.hw.host import Burst, CallsSpec
+from bitsim.hw.host import Burst, CallsSpec, WorkSpec
 from bitsim.model.operators import Operator
 from bitsim.schedule.homes import VALUE_BITS
 from bitsim.schedule.matmul import Matmul
@@ -88,3 +88,27 @@ def step_exchange(chip: Chip, op: Operator) -> tuple[Events, int] | None:
         return None
     per_cycle = Fraction(repr(step.bandwidth.nominal)) * 8 / Fraction(repr(chip.clock.nominal))
     return Events({event: bits}), -int(-(latency + bits / per_cycle) // 1)
+
+
+def worked_on(chip: Chip, op: Operator) -> tuple[int, int] | None:
+    """What the host computes of an operator in place of the chip: values (MACs of a matmul), and steps of its time.
+
+    A cycle has `STEPS` of them. None: the chip computes it.
+    """
+    if chip.host is None or op.kind == "linear" or op.kind == "host" or op.kind not in chip.host.work:
+        return None
+    rows, values = rows_and_values(op)
+    return values, _work_steps(chip, chip.host.work[op.kind], rows, values)
+
+
+def _work_steps(chip: Chip, spec: WorkSpec, rows: int, values: int) -> int:
+    """Each time is rounded up to a step, so that the sum grows evenly with rows and values."""
+    parts = ((spec.call, 1), (spec.row, rows), (spec.value, values))
+    return sum(-int(-cycles_of(time, chip) * STEPS // 1) * times for time, times in parts if time is not None)
+
+
+def rows_and_values(op: Operator) -> tuple[int, int]:
+    """The rows of an operator, and the values that it writes or only reads, or the MACs of a matmul."""
+    if op.is_matmul:
+        return op.m * op.repeat, op.macs
+    return op.rows, sum(tensor.values for tensor in op.writes or op.reads)

@@ -1,5 +1,6 @@
 """Place one operator on a chip: who does it, how long it takes, what it moves, what bounds it, how far off it is."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,13 +15,14 @@ from bitsim.errors import ConfigError, OperandError
 from bitsim.events import Events, parsed
 from bitsim.hw.chip import Chip
 from bitsim.model.operators import Operator
+from bitsim.schedule.dequantise import dequantisation
 from bitsim.schedule.homes import VALUE_BITS, Homes
-from bitsim.schedule.host import HOST, Calls, launch_cycles, step_exchange
+from bitsim.schedule.host import HOST, Calls, launch_cycles, step_exchange, worked_on
 from bitsim.schedule.mapper import CountError, Goal, Mapper, plain_goal
 from bitsim.schedule.matmul import DRAM, Matmul, matmul_of
 from bitsim.schedule.plan import Plan, Schedule
 from bitsim.schedule.traffic import traffic
-from bitsim.schedule.transfers import bits_per_cycle
+from bitsim.schedule.transfers import STEPS, bits_per_cycle
 from bitsim.schedule.vector import vector_traffic, vector_work
 
 ASSUMPTIONS = (
@@ -143,7 +145,10 @@ class Placement:
         key = (op.kind, op.phase, *op.shape)
         if key not in self._places:
             with naming(op):
-                self._places[key] = self._matmul(op) if op.is_matmul else self._vector(op)
+                if (worked := worked_on(self.chip, op)) is not None:
+                    self._places[key] = self._hosted(op, *worked)
+                else:
+                    self._places[key] = self._matmul(op) if op.is_matmul else self._vector(op)
         return self._places[key]
 
     def rank(self, placed: Iterable[Placed], times: int) -> tuple[float, ...]:
@@ -201,6 +206,26 @@ class Placement:
             rates=self._rates,
         )
 
+    def on_host(self, op: Operator) -> bool:
+        """Whether the host computes it, in place of the chip."""
+        return worked_on(self.chip, op) is not None
+
+    def _hosted(self, op: Operator, values: int, steps: int) -> Placed:
+        """What the host computes takes `steps` of its time, or as long as the memories that hold its tensors need."""
+        weights = {f"{DRAM}.weights.read_bits": op.weight_bits if op.is_matmul else 0}
+        moved = vector_traffic(self.homes, op) + Events(weights)
+        needs, rates = {HOST: steps} | bits_by_memory(moved), self._rates | {HOST: Fraction(STEPS)}
+        return Placed(
+            events=moved + Events({"host.worked_values": values}),
+            array_events=Events(),
+            unit=HOST,
+            unit_cycles=-(-steps // STEPS),
+            cycles=max(-int(-amount // rates[name]) for name, amount in needs.items()),
+            needs=needs,
+            least=needs,
+            rates=rates,
+        )
+
     def _matmul(self, op: Operator, pace: Fraction = Fraction(1), busy: int | None = None) -> Placed:
         """`busy`: what the calls took on the operands at hand; `pace`: that as a share of what is planned."""
         datapath, (matmul, plan, schedule) = self.datapath(op), self.schedule(op)
@@ -210,10 +235,10 @@ class Placement:
         tiles = plan.tiles(matmul.dims, datapath.holds)
         busy = work.busy if busy is None else busy
         peak = (self.chip.bitlinear if op.is_bitlinear else self.chip.wide).macs_per_cycle
-        macs = min(op.macs, busy * peak)  # skipping can beat the peak rate
+        macs = min(op.macs, math.floor(busy * peak))  # skipping can beat the peak rate
         driven, driving, least = self._driven(matmul, tiles, schedule.calls)
         return Placed(
-            events=moved + scale_events(op) + driven,
+            events=moved + scale_events(op) + dequantisation(op, datapath, transfers, work) + driven,
             array_events=count_tiles(datapath, tiles) * op.repeat,
             unit="array",
             unit_cycles=busy,

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,7 +91,7 @@ def chip_grid(
     *,
     prompt: int,
     new_tokens: int,
-) -> tuple[Grid, list[dict[str, str]], tuple[str, ...]]:
+) -> tuple[Grid, list[dict[str, Any]], tuple[str, ...]]:
     """All batches on one chip, the assumed constants that they rest on, and what to know of the batches.
 
     `recipe` says how keys and values are stored. A batch that takes longer than groups as large as the one before it,

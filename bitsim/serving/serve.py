@@ -65,7 +65,7 @@ class Serving(Outcome):
     batch: int
     needs: Needs
     grid: Grid
-    assumed_constants: tuple[dict[str, str], ...]
+    assumed_constants: tuple[dict[str, Any], ...]
 
     @property
     def kind(self) -> str:
@@ -76,7 +76,7 @@ class Serving(Outcome):
         where = f"{self.model} on {self.devices} x {self.hardware.name}"
         return f"{where}, {self.prompt} prompt and {self.new_tokens} new tokens per sequence"
 
-    def assumed(self) -> list[dict[str, str]]:
+    def assumed(self) -> list[dict[str, Any]]:
         return list(self.assumed_constants)
 
     def at_batch(self) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class _Asked:
         alone = needs_of(self.model.config, self.storage, prompt=self.prompt, positions=self.positions)
         return _shared(alone, self.split, self.model.config, self.devices)
 
-    def sweep(self, needs: Needs, largest: int, chosen: int) -> tuple[Grid, list[dict[str, str]], tuple[str, ...]]:
+    def sweep(self, needs: Needs, largest: int, chosen: int) -> tuple[Grid, list[dict[str, Any]], tuple[str, ...]]:
         """Batches up to the largest, the constants without a source that they rest on, and what to know of them."""
         hardware, lengths = self.hardware, {"prompt": self.prompt, "new_tokens": self.new_tokens}
         if isinstance(hardware, Chip):

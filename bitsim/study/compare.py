@@ -2,25 +2,63 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from bitsim.errors import ConfigError
+from bitsim.cost import CONVENTIONS
+from bitsim.errors import ConfigError, UnknownNameError
+from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
-from bitsim.model.checkpoint import Model
-from bitsim.results.outcome import Makers, Outcome
+from bitsim.model.checkpoint import Model, load_model
+from bitsim.results.figures_of_merit import merit_of
+from bitsim.results.outcome import Makers, Outcome, all_assumed
 from bitsim.results.result import Result
-from bitsim.study.run import run
+from bitsim.study.estimate import estimate
+from bitsim.study.iso import Iso, Scaling, Watts, scaled
+from bitsim.study.run import prompt_tokens, run
 
 Pair = tuple[str | Path | Model, str | Path | Chip]
 DEFAULT_CHIP = "ternary-ws-64x64"
+# Settings of `run` that `estimate` has, too.
+_ESTIMATED = frozenset(
+    ("numerics", "packing", "kv_bits", "head_bits", "embedding_bits", "objective", "chunk", "causal", "logits")
+) | {"beyond_capacity"}
+# Ratios of the headline, and the columns that they are of.
+RATIOS = (
+    {"time": "time_s"}
+    | {f"energy_{name}": f"energy_{name}_j" for name in CONVENTIONS}
+    | {
+        "area": "area_nominal_mm2",
+        "average_power_system": "average_power_system_nominal_w",
+        "tops_per_w_system": "tops_per_w_system",
+        "tops_per_mm2": "tops_per_mm2",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A pair that was not run, as nothing makes its chip equal to the first one, for `reason`."""
+
+    model: str
+    chip: str
+    reason: str
+
+    def record(self) -> dict[str, Any]:
+        return {"model": self.model, "chip": self.chip, "iso_note": f"not run: {self.reason}"}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PairComparison(Outcome):
-    """The runs of all pairs; the first is what the others are held against."""
+    """The runs of all pairs; the first is what the others are held against.
+
+    `scalings`: what was changed of each result's chip to make it equal to the first, None if nothing was.
+    """
 
     results: tuple[Result, ...]
+    scalings: tuple[Scaling | None, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -31,36 +69,115 @@ class PairComparison(Outcome):
         return "; ".join(f"{result.inputs['model']} on {result.chip.name}" for result in self.results)
 
     def headline(self) -> dict[str, Any]:
-        """Time and energy of a new token of the last pair over those of the first; None where one is not known."""
+        """What the last pair has over the first, for a new token; None where one is not known.
+
+        Where one of two energies is not whole, `energy_*_ratio_without` says what the last and the first are without.
+        """
         first, last = (self.results[i].per_token() for i in (0, -1))
-        names = [name for name in first if name == "time_s" or name.startswith("energy_")]
-        return {f"{name.rpartition('_')[0]}_ratio": _ratio(last[name], first[name]) for name in names}
+        last = {} if self.left_out and len(self.results) == 1 else last
+        found = {f"{name}_ratio": _ratio(last.get(column), first[column]) for name, column in RATIOS.items()}
+        return found | {
+            f"energy_{convention}_ratio_without": "; ".join(missing)
+            for convention in CONVENTIONS
+            if (missing := _missing(f"energy_{convention}_without", last=last, first=first))
+        }
 
     def makers(self) -> Makers:
-        return {"per_token": lambda: [result.per_token() | dict(result.inputs) for result in self.results]}
+        return {
+            "per_token": self._per_token,
+            "merit": lambda: self._of_all("merit"),
+            "areas": lambda: self._of_all("areas"),
+        }
 
-    def assumed(self) -> list[dict[str, str]]:
+    def _per_token(self) -> list[dict[str, Any]]:
+        """A record per pair, those that were left out last."""
+        records = []
+        for result, scaling in zip_longest(self.results, self.scalings):
+            how = scaling.record() if scaling else {}
+            records.append(result.per_token() | dict(result.inputs) | how)
+        return records + [pair.record() for pair in self.left_out]
+
+    def _of_all(self, table: str) -> list[dict[str, Any]]:
+        """A table of every result, with its model and chip."""
+        return [
+            {"model": result.inputs["model"], "chip": result.chip.name} | dict(record)
+            for result in self.results
+            for record in result.records(table)
+        ]
+
+    def assumed(self) -> list[dict[str, Any]]:
         """Those of all pairs, each once."""
-        found = {tuple(constant.items()): constant for result in self.results for constant in result.assumed()}
-        return list(found.values())
+        return all_assumed(self.results)
 
 
 def compare(
-    pairs: Sequence[Pair], *, on_pair: Callable[[int, int], None] | None = None, **settings: Any
+    pairs: Sequence[Pair],
+    *,
+    iso: Iso | None = None,
+    on_pair: Callable[[int, int], None] | None = None,
+    **settings: Any,
 ) -> PairComparison:
-    """Run one prompt on each (model, chip); `settings` are those of `run`. `on_pair(done, of)` reports progress."""
+    """Run one prompt on each (model, chip); `settings` are those of `run`. `on_pair(done, of)` reports progress.
+
+    `iso`: make the other chips equal to the first in area, DRAM bandwidth or average power (`bitsim.study.iso`); notes
+    and columns say what was changed and how close it came. Chips that nothing makes equal are not run, and the last
+    rows say why.
+    """
     if not pairs:
         raise ConfigError("compare: expected at least one pair of model and chip, got none")
-    results = []
-    for model, chip in pairs:
-        results.append(run(model, chip, **settings))
+    if iso is not None and iso not in get_args(Iso):
+        raise UnknownNameError("iso mode", str(iso), get_args(Iso))
+    results: list[Result] = []
+    scalings: list[Scaling | None] = []
+    left_out: list[LeftOut] = []
+    for done, (model, chip) in enumerate(pairs, 1):
+        try:
+            scaling = _scaling((model, chip), pairs[0], iso, settings) if iso and done > 1 else None
+        except ConfigError as error:
+            left_out.append(LeftOut(model=_name(model), chip=load_chip(chip).name, reason=str(error)))
+        else:
+            results.append(run(model, chip if scaling is None else scaling.chip, **settings))
+            scalings.append(scaling)
         if on_pair:
-            on_pair(len(results), len(pairs))
-    shared: Mapping[str, Any] = {
+            on_pair(done, len(pairs))
+    shared: dict[str, Any] = {
         name: value for name, value in results[0].inputs.items() if all(r.inputs.get(name) == value for r in results)
     }
     notes = [f"{r.inputs['model']}@{r.chip.name}: {note}" for r in results for note in r.notes]
-    return PairComparison(inputs=shared, notes=tuple(notes), results=tuple(results))
+    notes = [scaling.note for scaling in scalings if scaling] + notes
+    notes = [f"{pair.model}@{pair.chip}: not run: {pair.reason}" for pair in left_out] + notes
+    return PairComparison(
+        inputs=shared | ({"iso": iso} if iso else {}),
+        notes=tuple(notes),
+        results=tuple(results),
+        scalings=tuple(scalings),
+        left_out=tuple(left_out),
+    )
+
+
+def _scaling(pair: Pair, first: Pair, iso: Iso, settings: Mapping[str, Any]) -> Scaling:
+    """The chip of `pair`, made equal to that of `first`."""
+    model = load_model(pair[0]) if not isinstance(pair[0], Model) else pair[0]
+    component = "bitlinear" if model.config.quantised else "wide"
+    watts = (_watts(first[0], settings), _watts(model, settings))
+    return scaled(load_chip(pair[1]), load_chip(first[1]), iso, component, watts)
+
+
+def _watts(model: str | Path | Model, settings: Mapping[str, Any]) -> Watts:
+    """What gives the average power of the system while it decodes, or reads the prompt, with a model on a chip."""
+    given = {name: value for name, value in settings.items() if name in _ESTIMATED}
+
+    def watts(chip: Chip) -> float:
+        opened = model if isinstance(model, Model) else load_model(model)
+        as_bytes = settings.get("random_weights") is not None
+        ids = prompt_tokens(opened, settings.get("prompt"), settings.get("tokens"), as_bytes=as_bytes)
+        made = estimate(opened, chip, prefill=len(ids), decode=settings.get("new_tokens", 0), **given)
+        found = merit_of(made, made.phases[-1])["average_power_system_nominal_w"]
+        if found is None:
+            raise ConfigError(f"{chip.name}: its power is not known: {made.unpriced('system')}")
+        return float(found)
+
+    return watts
 
 
 def pair_of(text: str) -> Pair:
@@ -71,5 +188,14 @@ def pair_of(text: str) -> Pair:
     return model, chip or DEFAULT_CHIP
 
 
+def _name(model: str | Path | Model) -> str:
+    return model.name if isinstance(model, Model) else str(model)
+
+
 def _ratio(last: float | None, first: float | None) -> float | None:
     return last / first if last is not None and first else None
+
+
+def _missing(column: str, **pairs: dict[str, Any]) -> list[str]:
+    """What an energy of each pair is without, in words."""
+    return [f"{which} {text}" for which, pair in pairs.items() if (text := pair.get(column))]

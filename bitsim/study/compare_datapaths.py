@@ -12,15 +12,14 @@ import numpy as np
 from bitsim._version import __version__
 from bitsim.cost import Energy
 from bitsim.cost.area import chip_area
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.price import LEVELS
 from bitsim.datapath.base import Toggles
 from bitsim.datapath.outcomes import Deviation
 from bitsim.datapath.template import SAMPLED_TILES
 from bitsim.errors import OperandError, OutputMismatchError
 from bitsim.hw import chip_names, load_chip
-from bitsim.hw.between import technology_at
 from bitsim.hw.chip import Chip
-from bitsim.hw.technology import Technology
+from bitsim.hw.technology import Technology, load_technology
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.outcome import Makers, Outcome
@@ -51,7 +50,10 @@ class DatapathComparison(Outcome):
         return f"linears of {inputs['model']}, {inputs['tokens']} tokens, priced at {inputs['technology']}"
 
     def headline(self) -> dict[str, Any]:
-        """How many chips gave which outputs, and which took least energy by the datapath convention."""
+        """How many chips gave which outputs, and which took least energy by the datapath convention.
+
+        Only chips whose energy is whole are compared.
+        """
         found = dict(sorted(Counter(f"chips_{row.outputs}" for row in self.rows).items()))
         priced = [row for row in self.rows if row.result is not None and "datapath" in row.result.priced and row.macs]
         least = min(priced, key=lambda row: _fj_per_mac(row), default=None)
@@ -66,6 +68,7 @@ class DatapathComparison(Outcome):
             "events": self.events,
             "energies": self.energies,
             "areas": self.areas,
+            "merit": self.merit,
         }
 
     def events(self) -> list[dict[str, Any]]:
@@ -77,8 +80,8 @@ class DatapathComparison(Outcome):
         """One per chip, convention and component, in pJ."""
         found: dict[tuple[str, str, str], Energy] = {}
         for result in (row.result for row in self.rows if row.result):
-            for convention in result.priced:
-                for _, component, energy in result.breakdown(convention):
+            for convention in result.priced_in_part:
+                for _, component, energy in result.breakdown(convention, in_part=True):
                     key = (result.chip.name, convention, component)
                     found[key] = found.get(key, Energy()) + energy
         return [
@@ -90,6 +93,12 @@ class DatapathComparison(Outcome):
     def areas(self) -> list[dict[str, Any]]:
         """One per chip, component and part."""
         return [{"chip": row.chip.name} | part.record() for row in self.rows for part in row.areas]
+
+    def merit(self) -> list[dict[str, Any]]:
+        """What papers report of every chip as a whole, on these linears."""
+        return [
+            {"chip": row.chip.name} | dict(r) for row in self.rows if row.result for r in row.result.records("merit")
+        ]
 
 
 def _fj_per_mac(row: ComparedDatapath) -> float:
@@ -119,7 +128,7 @@ def compare_datapaths(
     without weights or BitLinear.
     """
     model = model if isinstance(model, Model) else load_model(model)
-    technology = node if isinstance(node, Technology) else technology_at(node)
+    technology = node if isinstance(node, Technology) else load_technology(node)
     given = [load_chip(name) for name in (chip_names() if chips is None else chips)]
     if chips is None:  # structures on an FPGA are not built of a node's cells
         given = [chip for chip in given if chip.tech.unpriced is None]

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bitsim.cost import CONVENTIONS
-from bitsim.cost.area import Area, PartArea, total_area
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.area import UM2_PER_MM2, Area, PartArea, total_area
+from bitsim.cost.price import LEVELS
 from bitsim.datapath.outcomes import Deviation
 from bitsim.hw.chip import Chip
+from bitsim.hw.datapaths.base import plain
+from bitsim.results.figures_of_merit import area_record, tera_ops
 from bitsim.results.result import Result
 
 Outputs = Literal["identical", "rounded", "overflowed", "refused"]
@@ -60,7 +62,7 @@ class ComparedDatapath:
     def utilisation(self) -> float | None:
         """Products per cycle, of those that it could form; above 1 where it skips some."""
         busy = self.datapath_cycles
-        return self.macs / (busy * self.chip.bitlinear.macs_per_cycle) if busy else None
+        return float(self.macs / (busy * self.chip.bitlinear.macs_per_cycle)) if busy else None
 
     @property
     def area(self) -> Area | None:
@@ -69,22 +71,56 @@ class ComparedDatapath:
         return None if any(part.area is None for part in parts) else total_area(parts)
 
     def record(self) -> dict[str, Any]:
-        """The headline numbers, in plain types; None for what is not known."""
+        """The headline numbers, in plain types; None for what is not known.
+
+        An energy with an `energy_*_without` is that of what has a price.
+        """
         spec, result, area = self.chip.bitlinear, self.result, self.area
         record: dict[str, Any] = {"chip": self.chip.name, "kind": spec.kind, "exact": self.exact}
         record |= {"operands": self.operands, "outputs": self.outputs} | self._differences()
         record |= {"macs": self.macs, "datapath_cycles": self.datapath_cycles}
         record |= {"cycles": None if result is None else result.cycles, "utilisation": self.utilisation}
         for name in CONVENTIONS:
-            energy = result.energy_range(name) if result is not None and name in result.priced else None
+            known = result is not None and name in result.priced_in_part
+            energy = result.energy_range(name, in_part=True) if result is not None and known else None
             record |= {f"energy_{name}_{level}_pj": energy and getattr(energy, level) for level in LEVELS}
+            record[f"energy_{name}_without"] = None if result is None else result.without(name)
         record |= {f"area_datapath_{level}_um2": area and getattr(area, level) for level in LEVELS}
-        return record | {
-            "macs_per_cycle": spec.macs_per_cycle,
-            "toggle_columns": self.toggle_columns,
-            "structure": spec.text(),
-            "notes": "; ".join(self.notes),
+        return (
+            record
+            | self.merit()
+            | {
+                "macs_per_cycle": plain(spec.macs_per_cycle),
+                "toggle_columns": self.toggle_columns,
+                "structure": spec.text(),
+                "notes": "; ".join(self.notes),
+            }
+        )
+
+    def merit(self) -> dict[str, float | str | None]:
+        """What papers report of an array: TOPS and power while it is busy, TOPS/W and TOPS/mm2, and the chip's area.
+
+        Operations are 2 x MACs; power and TOPS/W are those of the convention `datapath`.
+        """
+        busy, peak = self.datapath_cycles, tera_ops(self.chip.bitlinear.macs_per_cycle) * self.clock_hz
+        joules = None
+        if self.result is not None and "datapath" in self.result.priced:
+            joules = self.result.energy("datapath")
+        tops = tera_ops(self.macs) * self.clock_hz / busy if busy else None
+        chip = area_record(self.areas)
+        return {
+            "tops_datapath": tops,
+            "peak_tops_datapath": peak,
+            "power_datapath_w": joules * self.clock_hz / busy if joules is not None and busy else None,
+            "tops_per_w_datapath": tera_ops(self.macs) / joules if joules else None,
+            "tops_per_mm2_datapath": tops * UM2_PER_MM2 / self.area.nominal if tops and self.area else None,
+            "area_chip_nominal_mm2": chip["area_nominal_mm2"],
+            "area_chip_without": chip["area_without"],
         }
+
+    @property
+    def clock_hz(self) -> float:
+        return self.chip.clock.nominal * 1e9
 
     def _differences(self) -> dict[str, float | None]:
         """How many outputs are not the exact sums, and by how much; None where one of them is not finite."""

@@ -110,7 +110,7 @@ def estimate(
             *notes_on_experts(config, experts),
             *steps.queries.note(chunks(prefill, chunk)),
             *notes_on_plans(placement),
-            *remarks_on(model, placement),
+            *remarks_on(model, placement, recipe),
             *ASSUMPTIONS,
         ),
         workload=workload,

@@ -15,7 +15,8 @@ from bitsim.datapath.tiled import Layout, TiledWeights, layout_of, prepare_store
 from bitsim.datapath.tiled_execution import execute_tiles, observe_all_tiles, observe_tiles
 from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events, total
-from bitsim.model.decoded import ScaledIntegers
+from bitsim.model.decoded import ScaledIntegers, ScaledTernary
+from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.float_matmul import float_matmul
 from bitsim.model.operators import Operator
 from bitsim.model.weights import CodedWeight, FloatWeight
@@ -28,6 +29,7 @@ OnOperator = Callable[[Operator, Placed], None]
 _MOST_RECENT = 8192
 _LARGE_BLOCK = 31 * 2**20  # glibc's limit for this is 32 MiB
 _NOTHING = Events()
+_HOST = ReferenceExecutor()  # a host's own matmuls: the contract's float32, and exact sums of integers
 
 
 class ChipExecutor:
@@ -39,7 +41,7 @@ class ChipExecutor:
 
     Values of BitLinear, and of an integer wide datapath, are always the datapath's. Values of other wide matmuls are
     the contract's float32 (`wide="float32"`) or the wide datapath's (`wide="datapath"`); their events are those of the
-    datapath on the real operands either way.
+    datapath on the real operands either way. What the chip's host computes itself is in float32, or exact.
     `on_operator` is called with each execution of an operator and its place.
     """
 
@@ -68,12 +70,38 @@ class ChipExecutor:
                 prepared = self._prepared[laid] = prepare_tiles(datapath, _stored_codes(weight), laid[1])
             done = execute_tiles(datapath, x_q, prepared, tiles, toggles=self._toggles, seed=self._seed, live=live)
         self._book(op, [done])
-        deviation = done.deviation
+        self._deviates(op, done.deviation)
+        self.ledger.add_live_macs(op, live_macs(x_q, weight.n, live))
+        return done.y
+
+    def grouped(self, op: Operator, x: Array, weight: ScaledTernary) -> Array:
+        datapath, tiles = self.placement.bitlinear, self.tiles(op)
+        layout = layout_of(datapath, tiles)
+        with naming(op):
+            if (f"{op.name}.0", layout) not in self._prepared:
+                for g, codes in enumerate(weight.groups(len(x))):
+                    self._prepared[f"{op.name}.{g}", layout] = prepare_tiles(datapath, codes, layout)
+            done = [
+                execute_tiles(
+                    datapath,
+                    acts,
+                    self._prepared[f"{op.name}.{g}", layout],
+                    tiles,
+                    toggles=self._toggles,
+                    seed=self._seed,
+                )
+                for g, acts in enumerate(x)
+            ]
+        self._book(op, done)
+        for one in done:
+            self._deviates(op, one.deviation)
+        self.ledger.add_live_macs(op, sum(live_macs(acts, weight.n, None) for acts in x))
+        return np.stack([one.y for one in done])
+
+    def _deviates(self, op: Operator, deviation: Deviation | None) -> None:
         if deviation is not None:
             before = self.deviations.get(op.kind)
             self.deviations[op.kind] = deviation if before is None else before + deviation
-        self.ledger.add_live_macs(op, live_macs(x_q, weight.n, live))
-        return done.y
 
     def tiles(self, op: Operator) -> Tiles:
         """The calls of the datapath, as the plan has them."""
@@ -82,6 +110,9 @@ class ChipExecutor:
         return tiles
 
     def wide(self, op: Operator, a: Array, b: Array | FloatWeight) -> Array:
+        if self.placement.on_host(op):
+            self._enter_apart(op)
+            return _HOST.wide(op, a, b)
         datapath, tiles, toggles, seed = self.placement.wide, self.tiles(op), self._toggles, self._seed
         layout = layout_of(datapath, tiles)
         if self._wide_on_datapath:
@@ -104,6 +135,9 @@ class ChipExecutor:
         return float_matmul(a, b)
 
     def wide_codes(self, op: Operator, a: Array, b: Array | ScaledIntegers) -> Array:
+        if self.placement.on_host(op):
+            self._enter_apart(op)
+            return _HOST.wide_codes(op, a, b)
         datapath, tiles = self.placement.wide, self.tiles(op)
         layout = layout_of(datapath, tiles)
         with naming(op):
@@ -133,6 +167,10 @@ class ChipExecutor:
     def vector(self, op: Operator) -> None:
         if op.kind == "embedding":  # a new step begins
             self._position, self._step_tokens = self._position + self._step_tokens, op.m
+        self._enter_apart(op)
+
+    def _enter_apart(self, op: Operator) -> None:
+        """Book what no datapath does: work of the vector unit, or of the host."""
         self._enter(op, self._place(op), _NOTHING)
         self._exchange(op)
 

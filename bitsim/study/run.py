@@ -137,7 +137,7 @@ def run(
             *room,
             *queries.note(chunks(len(ids), chunk)),
             *notes_on_plans(executor.placement),
-            *remarks_on(model, executor.placement),
+            *remarks_on(model, executor.placement, recipe),
             *notes_of(executor, model, execution, kv),
             *silent,
         ),
@@ -177,7 +177,8 @@ def _words(model: Model, *, needed: bool) -> tuple[Tokenizer | None, tuple[str, 
 def notes_of(executor: ChipExecutor, model: Model, execution: Execution, kv: KVStorage) -> tuple[str, ...]:
     """What a reader of the result must know about how it was counted; `kv`: how the cache keeps its values."""
     notes = [*executor.toggle_notes()]
-    wide_kinds = "QK^T, PV and head" if model.config.quantised else "linears, QK^T, PV and head"
+    on_bitlinear = model.config.quantised or execution.recipe.ternary_floats
+    wide_kinds = "QK^T, PV and head" if on_bitlinear else "linears, QK^T, PV and head"
     if execution.recipe.wide is not None:
         notes.append(f"values of {wide_kinds} are exact sums of codes, as the wide datapath forms them")
     elif execution.wide == "float32":

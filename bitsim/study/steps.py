@@ -112,8 +112,7 @@ def book_decode(
 def expected_events(placement: Placement, op: Operator, placed: Placed, statistics: Statistics) -> Events:
     """The data-dependent events of all calls that a matmul makes, as the statistics predict them."""
     events = Events()
-    if op.is_matmul:
-        assert placed.tiles is not None
+    if placed.tiles is not None:
         statistics = statistics.of_wide_integers if op.is_wide_integer else statistics
         events = expect_tiles(placement.datapath(op), placed.tiles, statistics) * op.repeat
     return events

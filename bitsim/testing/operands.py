@@ -169,6 +169,17 @@ def half_matmuls(draw: st.DrawFn, largest: int = 13) -> tuple[Array, Array]:
 
 
 @st.composite
+def ternary_half_matmuls(draw: st.DrawFn, largest: int = 13) -> tuple[Array, Array]:
+    """Generates float32 `x` (M, K), some of it infinite, subnormal or -0 as FP16, and ternary `w` int8 (N, K)."""
+    x, w = draw(half_matmuls(largest))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    special = np.array([0.0, -0.0, 6e-8, -3e-41, 65520.0, -np.inf, 1.00048828125], np.float32)
+    rare = rng.random(x.shape) < draw(st.sampled_from((0.0, 0.2)))
+    values: Array = np.where(rare, rng.choice(special, x.shape), x.astype(np.float32))
+    return values.astype(np.float32), np.sign(np.rint(w)).astype(np.int8)
+
+
+@st.composite
 def overflowing(draw: st.DrawFn, takes: Takes, depth: int) -> tuple[Array, Array]:
     """Generates few rows around the depth at which equal extremes leave an accumulator, some numbers changed."""
     k = draw(st.integers(max(1, depth - 2), depth + depth // 2 + 2))

@@ -19,12 +19,10 @@ from tests.datapath.strategies import array_specs, operands
 from tests.datapath.zoo import EXACT, ZOO, Member, int64_matmul, roomy
 
 every = pytest.mark.parametrize("member", ZOO.values(), ids=ZOO)
-JOINED = {
-    name: member
-    for name, member in ZOO.items()
-    if name not in ("pe_array", "pe_array_fp16", "cpu_tables", "rom_array", "tensor_core", "tensor_core_float")
-}
-SUMMING = {name: ZOO[name] for name in ("pe_array", "cpu_tables", "rom_array", "tensor_core", "tensor_core_float")}
+SUM_IN_FLOATS = ("pe_array_fp16", "pe_array_ternary_floats")
+SUMMING_NAMES = ("pe_array", "cpu_tables", "rom_array", "tensor_core", "tensor_core_float")
+JOINED = {name: member for name, member in ZOO.items() if name not in (*SUMMING_NAMES, *SUM_IN_FLOATS)}
+SUMMING = {name: ZOO[name] for name in SUMMING_NAMES}
 
 
 def in_tiles(datapath: Any, x: Any, w: Any, tiles: Tiles, **how: Any) -> Any:
@@ -64,7 +62,7 @@ def test_law_11_tiles_that_a_datapath_sums_itself_count_as_their_calls_on_the_tw
         return
     done = in_tiles(datapath, x, w, tiles)
     parts = [member.twin(x[call.m, call.k], w[call.n, call.k], datapath.spec) for call in tiles.walk()]
-    joints = {f"add.{'int8' if datapath.spec.integer else 'fp16'}": len(x) * len(w) * (len(tiles.sizes(1)) - 1)}
+    joints = {f"add.{datapath.arithmetic}": len(x) * len(w) * (len(tiles.sizes(1)) - 1)}
     expected = total([part.events for part in parts]) + Events(joints)
     assert without_overflows(done.events) == without_overflows(expected)
     assert done.cycles == sum(part.cycles for part in parts)

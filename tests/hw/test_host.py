@@ -76,15 +76,13 @@ def test_unpriced_technologies_give_a_reason_and_nothing_else(file: Path) -> Non
     assert unpriced_names() == ["fpga-16nm", "fpga-28nm"]
     for name in unpriced_names():
         technology = load_technology(name)
-        assert (technology.prices, technology.areas, technology.sram) == ({}, {}, ())
+        assert (technology.prices, technology.areas, technology.arrays) == ({}, {}, None)
         assert technology.unpriced
     factor = "{value: 1, unit: ratio, source: s, evidence: assumed}"
     head = f"kind: technology\nname: mine\nnode_nm: 7\nsummary: a test\nlayout_factor: {factor}\n"
-    file.write_text(f"{head}prices: {{}}\nsram: []\n")
-    with pytest.raises(ConfigError, match=r"x.yaml:7: sram: expected at least one row of the SRAM grid"):
+    file.write_text(f"{head}prices: {{}}\n".replace("node_nm: 7", "node_nm: 130"))
+    with pytest.raises(ConfigError, match=r"x.yaml:1: sram: SRAM of 130 nm: expected a node within 7 \.\. 65 nm"):
         load_technology("x.yaml")
-    file.write_text(
-        f"{head}unpriced: why\nprices:\n  add.fp16: {{value: 1, unit: pJ, source: s, evidence: assumed}}\nsram: []\n"
-    )
+    file.write_text(f"{head}unpriced: why\nprices:\n  add.fp16: {{value: 1, unit: pJ, source: s, evidence: assumed}}\n")
     with pytest.raises(ConfigError, match=r"x.yaml:6: unpriced: expected neither prices nor areas nor sram beside it"):
         load_technology("x.yaml")

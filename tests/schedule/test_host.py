@@ -5,10 +5,12 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 import bitsim
 from bitsim.hw import Chip, Constant, load_chip
-from bitsim.hw.host import Burst, CallsSpec, HostSpec, StepSpec
+from bitsim.hw.host import Burst, CallsSpec, HostSpec, StepSpec, WorkSpec
+from bitsim.model.checkpoint import load_model
 from bitsim.model.operators import Operator, lone_linear
 from bitsim.schedule.host import TOKEN_BITS, Calls
 from bitsim.schedule.place import Placement
@@ -152,3 +154,76 @@ def test_law_9_a_slower_host_never_takes_less_time() -> None:
         chip = driven(matmul_latency=latency, step=STEP.model_copy(update={"latency": latency}))
         times.append(bitsim.estimate("tiny-b158", chip, prefill=2, decode=1).cycles)
     assert times == sorted(set(times))
+
+
+def work(call: float = 0, row: float = 0, value: float = 0) -> WorkSpec:
+    return WorkSpec(call=constant(call, "us"), row=constant(row, "us"), value=constant(value, "ns"))
+
+
+def test_work_of_the_host_takes_its_calls_rows_and_values_in_place_of_the_chip() -> None:
+    chip = driven(work={"norm": work(5, 3, 2), "qk": work(value=4), "kv": work(row=1, value=0.5)})
+    result = bitsim.estimate("tiny-b158", chip, prefill=3, decode=0, causal="full")
+    alone = bitsim.estimate("tiny-b158", CHIP, prefill=3, decode=0, causal="full")
+    config = load_model("tiny-b158").config
+    tokens, d, heads = 3, config.hidden_size, config.num_heads
+    sizes = {"input_layernorm": d, "attn_sub_norm": d, "ffn_sub_norm": config.intermediate_size}
+    rows = {row.name.rpartition(".")[2]: row for row in result.rows if row.layer == 0}
+    for name, size in sizes.items():  # at 1 GHz
+        assert rows[name].cycles == 5000 + tokens * 3000 + tokens * size * 2, name
+        assert (rows[name].bound, rows[name].unit_cycles) == ("host", rows[name].cycles)
+        assert dict(rows[name].events.of_unit("host")) == {"host.worked_values": tokens * size}
+        assert not rows[name].events.of_unit("vec")
+    macs = heads * tokens * tokens * config.head_dim
+    assert (rows["qk"].cycles, rows["qk"].events["host.worked_values"]) == (4 * macs, macs)
+    assert not rows["qk"].events.in_ledger("arithmetic", "datapath")
+    assert rows["kv_write"].cycles == tokens * 1000 + tokens * 2 * config.kv_size // 2
+    untouched = {row.name: row.cycles for row in alone.rows if row.kind not in chip.host.work}  # type: ignore[union-attr]
+    assert untouched == {row.name: row.cycles for row in result.rows if row.name in untouched}
+    assert any("the host computes norm, qk, kv itself" in note for note in result.notes)
+
+
+WORK = {
+    "norm": work(1, 0.3, 7.7),
+    "softmax": work(0, 0.41, 3.3),
+    "qk": work(0.2, 0.1, 1.9),
+    "pv": work(0, 0, 2.3),
+    "kv": work(0.7, 0, 0),
+    "head": work(0, 0, 0.01),
+    "embedding": work(0, 0, 1),
+}
+
+
+@pytest.mark.parametrize("model", ["tiny-b158", "tiny-a48"])
+def test_law_3_holds_where_the_host_works_itself(model: str) -> None:
+    chip = driven(work=WORK)
+    executed = bitsim.run(model, chip, prompt=PROMPT, new_tokens=3, toggles="off")
+    guessed = bitsim.estimate(model, chip, prefill=len(PROMPT), decode=3)
+    assert executed.text == bitsim.run(model, CHIP, prompt=PROMPT, new_tokens=3, toggles="off").text
+    for real, shape in zip(executed.rows, guessed.rows, strict=True):
+        assert (real.name, real.cycles, real.unit_cycles) == (shape.name, shape.cycles, shape.unit_cycles)
+        assert real.events.data_independent() == shape.events.data_independent()
+    assert {row.kind for row in executed.rows if "host.worked_values" in row.events} == set(WORK)
+
+
+def test_law_5_many_contexts_take_what_each_of_them_takes() -> None:
+    chip = driven(work=WORK)
+    together = bitsim.estimate("tiny-b158", chip, prefill=0, decode=40)
+    steps = [bitsim.estimate("tiny-b158", chip, prefill=before, decode=1) for before in range(40)]
+    assert together.cycles == sum(row.cycles for step in steps for row in step.phase_rows("decode"))
+
+
+def test_law_9_slower_work_never_takes_less_time() -> None:
+    times = []
+    for scale in (1, 2, 5):
+        chip = driven(work={"softmax": work(0.5 * scale, 0.5 * scale, scale), "norm": work(value=scale)})
+        times.append(bitsim.estimate("tiny-b158", chip, prefill=4, decode=2).cycles)
+    assert times == sorted(set(times))
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [({"norm": {}}, "expected call, row or value"), ({"linear": work(1)}, "linear"), ({}, "expected step")],
+)
+def test_work_that_says_nothing_or_is_no_work_of_a_host_is_refused(given: dict[str, object], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
+        HostSpec.model_validate({"work": given})

@@ -15,11 +15,14 @@ def test_the_headline_is_the_last_pair_over_the_first_per_new_token() -> None:
     found = PairComparison(inputs={}, notes=(), results=(one, between, three))
     headline = found.headline()
     assert list(headline) == [
-        "time_ratio", "energy_arithmetic_ratio", "energy_datapath_ratio", "energy_system_ratio",
+        "time_ratio", "energy_arithmetic_ratio", "energy_datapath_ratio", "energy_system_ratio", "area_ratio",
+        "average_power_system_ratio", "tops_per_w_system_ratio", "tops_per_mm2_ratio",
     ]  # fmt: skip
     assert headline["time_ratio"] == pytest.approx(2.0)
     assert headline["energy_arithmetic_ratio"] == pytest.approx(3.0)
     assert headline["energy_datapath_ratio"] is None  # nothing over nothing
+    # Both are the same chip. Leakage alone takes energy, for twice the time: of the same power.
+    assert (headline["area_ratio"], headline["average_power_system_ratio"]) == (1.0, pytest.approx(1.0))
     assert found.title == "; ".join(["by hand on ternary-ws-64x64"] * 3)
     assert [record["cycles"] for record in found.records()] == [2000, 77, 4000]
     unknown = result(row("decode", "q", "linear", 0, cycles=2, events={"pe.ternary_a8_acc17.add": 3}), decode=1)

@@ -8,7 +8,7 @@ import pytest
 
 import bitsim
 from bitsim.cost import CONVENTIONS
-from bitsim.cost.prices import LEVELS
+from bitsim.cost.price import LEVELS
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import BitsimError, ConfigError, OperandError, UnpricedEventError
 from bitsim.hw import chip_names, load_chip

@@ -1,4 +1,4 @@
-"""The PE array: R x C processing elements, ternary, INT8 or FP16, weight- or output-stationary.
+"""The PE array: R x C processing elements, ternary (also of floats), INT8 or FP16, weight- or output-stationary.
 
 `datapath` draws it and puts it on a chip; its parts are `geometry` (tiles and cycles in closed form), `sums` (outputs),
 `facts` and `between` (what is counted from weights, in a tile and from tile to tile), `switching` (toggles) and

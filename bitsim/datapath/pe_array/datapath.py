@@ -1,4 +1,4 @@
-"""The PE array: R x C processing elements, weight- or output-stationary, ternary, INT8 or FP16.
+"""The PE array: R x C processing elements, weight- or output-stationary; ternary, INT8 or FP16, ternary ones of floats.
 
     weight-stationary, PE (r, c)            weights are shifted in from above and stay
          psum_in   w                          psum_out <= psum_in + {a, -a, 0}   (or psum_in + a * w)
@@ -29,7 +29,9 @@ Registers start at 0 and every tile starts from a reset array, so that events of
 hold weight 0: they are no operations, but their registers pass values on, toggle and are clocked.
 
 Exact: the INT8 and ternary arrays equal the int64 matmul as long as no sum leaves `acc_bits` (counted and reported);
-the FP16 array rounds every product and every sum to binary16, k ascending, and is not exact.
+the FP16 array rounds every product and every sum to binary16, k ascending, and is not exact. The array of ternary PEs
+of floats (`ternary_fp16`, `ternary_bf16`) rounds activations to their format and every sum to binary16 or binary32, k
+ascending; a weight of 0 adds nothing, not even of an activation that is infinite (`kernels.ternary_float_array`).
 
 Priced from synthesised PEs (tools/derive_prices.py). Events times prices rebuild their energies within 15 %, `low` that
 of the lower study, `nominal` and `high` those with glitches (tests/hw/test_rebuilt_prices.py). Add, sub and skip have
@@ -48,7 +50,7 @@ import numpy as np
 
 from bitsim.datapath.accumulation import Accumulation, Summed
 from bitsim.datapath.base import Array, Statistics, Streams, Toggles, arithmetic_events
-from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand, weight_patterns
+from bitsim.datapath.formats import PE_FORMATS, float_operand, fp16_operand, integer_operand, weight_patterns
 from bitsim.datapath.outcomes import Observation
 from bitsim.datapath.packed import PackedTernary
 from bitsim.datapath.pe_array import sums, switching
@@ -79,7 +81,7 @@ class PEArray(CountedDatapath[PEArraySpec]):
         self.keeps_weights = spec.between_tiles == "keep"
         self.finds_edges = edges or self.keeps_weights
         self.format = PE_FORMATS[spec.pe]
-        self.weight_range = (-1, 1) if spec.pe == "ternary" else (-128, 127)
+        self.weight_range = (-128, 127) if self.format.multiplies else (-1, 1)
 
     def __repr__(self) -> str:
         return f"PEArray({self.spec.unit}, {self.spec.dataflow}, {self.spec.rows}x{self.spec.cols})"
@@ -87,6 +89,10 @@ class PEArray(CountedDatapath[PEArraySpec]):
     @property
     def exact(self) -> bool:
         return self.spec.integer
+
+    @property
+    def arithmetic(self) -> str:
+        return self.spec.arithmetic
 
     @property
     def accumulation(self) -> Accumulation:
@@ -113,7 +119,16 @@ class PEArray(CountedDatapath[PEArraySpec]):
 
     def tiling(self, m: int, k: int, n: int) -> Tiling:
         spec = self.spec
-        return Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=m, k=k, n=n, stays=self.stays)
+        return Tiling(
+            dataflow=spec.dataflow,
+            rows=spec.rows,
+            cols=spec.cols,
+            m=m,
+            k=k,
+            n=n,
+            stays=self.stays,
+            interval=spec.interval,
+        )
 
     def cycles(self, m: int, k: int, n: int) -> int:
         return self.tiling(m, k, n).cycles
@@ -154,7 +169,7 @@ class PEArray(CountedDatapath[PEArraySpec]):
             counts[f"pe.{spec.unit}.mac"] = m * k * n
         if tiling.weight_stationary:
             counts[f"acc.add.{spec.column_format}"] = m * n * tiling.k_tiles
-        return Events(counts) + arithmetic_events(fmt.arithmetic, m, k, n, multiplies=fmt.multiplies)
+        return Events(counts) + arithmetic_events(spec.arithmetic, m, k, n, multiplies=fmt.multiplies)
 
     def chances(self, m: int, k: int, n: int) -> Mapping[str, int]:
         tiling = self.tiling(m, k, n)
@@ -178,7 +193,7 @@ class PEArray(CountedDatapath[PEArraySpec]):
         return toggles + Events({f"{unit}.{action}": count for action, count in counts.items()})
 
     def prepare_stored(self, weight: FloatWeight, *, whole: bool, cuts: tuple[int, ...] = ()) -> PreparedWeights:
-        if whole or self.exact:
+        if whole or self.spec.pe != "fp16":
             return super().prepare_stored(weight, whole=whole, cuts=cuts)
         facts = summed([self.facts_of(block, cuts) for block in half_blocks(weight)], axis=1)
         return StoredHalves(
@@ -188,7 +203,7 @@ class PEArray(CountedDatapath[PEArraySpec]):
     def observe_all(
         self, x: Array, w: Array, *, toggles: Toggles = "exact", seed: int = 0, cuts: tuple[int, ...] = ()
     ) -> Observation:
-        if self.exact or self.keeps_weights:
+        if self.spec.pe != "fp16" or self.keeps_weights:
             return super().observe_all(x, w, toggles=toggles, seed=seed, cuts=cuts)
         (repeat, m, k), n, sharing = x.shape, w.shape[1], len(x) // len(w)
         acts = fp16_operand("x", x.reshape(-1, k)).reshape(x.shape)
@@ -207,19 +222,19 @@ class PEArray(CountedDatapath[PEArraySpec]):
         return Observation(events=events, cycles=cycles, toggle_columns=counted)
 
     def act_operand(self, x: Array) -> Array:
-        return integer_operand("x", x, *self.act_range) if self.exact else fp16_operand("x", x)
+        return integer_operand("x", x, *self.act_range) if self.exact else float_operand(self.spec.number_format, x)
 
     def weight_operand(self, w: Array | PackedTernary) -> tuple[Array | PackedTernary, Array]:
-        if self.exact:
+        if self.spec.pe != "fp16":
             return super().weight_operand(w)
         codes = fp16_operand("w", w.codes() if isinstance(w, PackedTernary) else w)
         return codes, codes
 
     def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
-        return sums.array_sums(acts, weights.operand if self.exact else weights.codes(), self.spec)
+        return sums.array_sums(acts, weights.codes() if self.spec.pe == "fp16" else weights.operand, self.spec)
 
     def weight_facts(self, codes: Array) -> WeightFacts:
-        ternary = self.spec.pe == "ternary"
+        ternary = not self.format.multiplies
         adds, subs = (int((codes == 1).sum()), int((codes == -1).sum())) if ternary else (0, 0)
         rows = self.spec.rows if self.stationary else None
         idles = repeated_zeros(codes) if ternary and rows is None else 0

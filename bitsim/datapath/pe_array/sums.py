@@ -6,7 +6,9 @@ import numpy as np
 
 from bitsim.datapath.accumulation import WHOLE_ROW, Accumulation, Register, Summed, accumulate
 from bitsim.datapath.base import Array
+from bitsim.datapath.formats import HALF_BITS, values_of
 from bitsim.datapath.kernels.fp16_array import fp16_array_matmul
+from bitsim.datapath.kernels.ternary_float_array import ternary_float_matmul
 from bitsim.datapath.packed import PackedTernary
 from bitsim.hw.datapaths.pe_array import PEArraySpec
 
@@ -28,6 +30,11 @@ def array_sums(acts: Array, w: Array | PackedTernary, spec: PEArraySpec) -> Summ
     if spec.pe == "fp16":
         assert isinstance(w, np.ndarray)
         return fp16_sums(acts, w, spec.rows if spec.dataflow == "weight_stationary" else acts.shape[1])
+    if not spec.integer:
+        codes = w.codes() if isinstance(w, PackedTernary) else w
+        rows = spec.rows if spec.dataflow == "weight_stationary" else acts.shape[1]
+        values = values_of(spec.number_format, acts)
+        return finite(ternary_float_matmul(values, codes, rows, single=spec.acc_bits > HALF_BITS), acts.shape[1])
     return accumulate(acts, w, accumulation(spec), largest_weight=1 if spec.pe == "ternary" else 128)
 
 
@@ -36,9 +43,13 @@ def fp16_sums(acts: Array, w: Array, rows: int) -> Summed:
 
     Outputs that are not finite are counted as overflows, at their last k.
     """
-    y = fp16_array_matmul(acts, w, rows)
+    return finite(fp16_array_matmul(acts, w, rows), acts.shape[1])
+
+
+def finite(y: Array, k: int) -> Summed:
+    """Sums of floats of depth `k`; those that are not finite are counted."""
     lost = np.argwhere(~np.isfinite(y))
     if not len(lost):
         return Summed(y=y, overflows={})
-    first = (int(lost[0, 0]), acts.shape[1] - 1, int(lost[0, 1]))
+    first = (int(lost[0, 0]), k - 1, int(lost[0, 1]))
     return Summed(y=y, overflows={"overflow.output": len(lost)}, first=first)

@@ -7,8 +7,10 @@ Partial-sum registers see the running sums themselves, which only a kernel that 
 import numpy as np
 
 from bitsim.datapath.base import Array
+from bitsim.datapath.formats import HALF_BITS, values_of
 from bitsim.datapath.kernels.saturating import os_saturating_toggles, ws_saturating_toggles
 from bitsim.datapath.kernels.simd_half import HALF_NAN
+from bitsim.datapath.kernels.ternary_float_array import SINGLE_NAN, ternary_float_toggles_os, ternary_float_toggles_ws
 from bitsim.datapath.kernels.weight_chain import chain_run, chain_toggles
 from bitsim.datapath.pe_array.sums import array_sums
 from bitsim.datapath.registers import stream_toggles
@@ -59,20 +61,35 @@ def psum_toggles(acts: Array, w: Array, spec: PEArraySpec, *, saturated: bool, s
     `saturated`: some sum was out of range, so that the wrapping kernels do not apply where the array saturates. `sums`:
     the array's outputs (M, n) if they are known; output-stationary arrays shift them out.
     """
-    clipped = saturated and spec.overflow == "saturate"
+    clipped, given = saturated and spec.overflow == "saturate", acts
+    single = spec.acc_bits > HALF_BITS
+    if spec.takes_floats:
+        acts = values_of(spec.number_format, acts)
     if spec.dataflow == "weight_stationary":
+        if spec.takes_floats:
+            return ternary_float_toggles_ws(acts, w, spec.rows, single=single)
         if spec.pe == "fp16":
             return fp16_psum_toggles_ws(acts, w, spec.rows)
         if clipped:
             return int(ws_saturating_toggles(acts, w, spec.rows, spec.acc_bits))
         count = psum_toggles_ws if spec.pe == "ternary" else psum_toggles_ws_int8
         return count(acts, w, spec.rows, spec.acc_bits)
-    sums = array_sums(acts, w, spec).y if sums is None else sums
+    sums = array_sums(given, w, spec).y if sums is None else sums
+    if not spec.integer:
+        drained = drain_toggles(float_patterns(sums, single=single), spec.rows, spec.acc_bits)
+    if spec.takes_floats:
+        return ternary_float_toggles_os(acts, w, single=single) + drained
     if spec.pe == "fp16":
-        held = np.where(np.isnan(sums), HALF_NAN, sums.astype(np.float16).view(np.uint16))
-        return fp16_acc_toggles_os(acts, w) + drain_toggles(held, spec.rows, spec.acc_bits)
+        return fp16_acc_toggles_os(acts, w) + drained
     drained = drain_toggles(sums, spec.rows, spec.acc_bits)
     if clipped:
         return int(os_saturating_toggles(acts, w, spec.acc_bits)) + drained
     running = acc_toggles_os if spec.pe == "ternary" else acc_toggles_os_int8
     return running(acts, w, spec.acc_bits) + drained
+
+
+def float_patterns(sums: Array, *, single: bool) -> Array:
+    """What registers of binary16, or of binary32, hold of sums (M, N), as unsigned integers."""
+    if single:
+        return np.where(np.isnan(sums), np.uint32(SINGLE_NAN), sums.astype(np.float32).view(np.uint32))
+    return np.where(np.isnan(sums), np.uint16(HALF_NAN), sums.astype(np.float16).view(np.uint16))

@@ -1,4 +1,4 @@
-"""The twin of the PE arrays, in plain Python integers and binary16 scalars.
+"""The twin of the PE arrays, in plain Python integers and scalars of binary16 and binary32.
 
 Outputs and events can be read off the text; `bitsim.datapath.pe_array.cycle_model` steps the same array clock by clock.
 """
@@ -8,11 +8,12 @@ import numpy as np
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import PE_FORMATS, fp16_operand, integer_operand
 from bitsim.datapath.kernels.simd_half import HALF_NAN
+from bitsim.datapath.kernels.ternary_float_array import SINGLE_NAN
 from bitsim.datapath.pe_array.geometry import Tiling
 from bitsim.datapath.reference.common import Ledger, Outcome, limit, pattern
 from bitsim.hw.datapaths import PEArraySpec
 
-Number = int | np.float16
+Number = int | np.float16 | np.float32
 
 
 class Arithmetic:
@@ -20,36 +21,48 @@ class Arithmetic:
 
     def __init__(self, spec: PEArraySpec) -> None:
         self.spec = spec
-        self.fp16 = spec.pe == "fp16"
-        self.zero: Number = np.float16(0) if self.fp16 else 0
+        self.floats = spec.pe in ("fp16", "ternary_fp16", "ternary_bf16")
+        self.sum_type = np.float32 if spec.acc_bits == 32 else np.float16
+        self.zero: Number = self.sum_type(0) if self.floats else 0
 
     def operand(self, name: str, values: Array) -> list[list[Number]]:
-        if self.fp16:
-            bits = fp16_operand(name, values).view(np.float16)
-            return [[np.float16(v) for v in row] for row in bits]
-        low, high = (-1, 1) if name == "w" and self.spec.pe == "ternary" else (-128, 127)
+        if self.spec.pe == "fp16" or (name == "x" and self.spec.pe == "ternary_fp16"):
+            return [[np.float16(v) for v in row] for row in fp16_operand(name, values).view(np.float16)]
+        if name == "x" and self.spec.pe == "ternary_bf16":
+            return [[nearest_bfloat16(v) for v in row] for row in values.astype(np.float32)]
+        low, high = (-1, 1) if name == "w" and self.spec.pe.startswith("ternary") else (-128, 127)
         return [[int(v) for v in row] for row in integer_operand(name, values, low, high)]
 
     def multiply_add(self, psum: Number, a: Number, w: Number) -> tuple[Number, bool]:
-        if self.fp16:
+        if self.floats:
+            total = self.sum_type(psum)
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-                return np.float16(psum) + np.float16(a) * np.float16(w), False
+                if self.spec.pe == "fp16":
+                    return total + np.float16(a) * np.float16(w), False
+                if w == 0:
+                    return total, False
+                return (total + self.sum_type(a) if w > 0 else total - self.sum_type(a)), False
         return limit(int(psum) + int(a) * int(w), self.spec.acc_bits, self.spec.overflow)
 
     def accumulate(self, column: Number, psum: Number) -> tuple[Number, bool]:
-        if self.fp16:
+        if self.floats:
             with np.errstate(over="ignore", invalid="ignore"):
-                return np.float16(column) + np.float16(psum), False
+                return self.sum_type(column) + self.sum_type(psum), False
         return limit(int(column) + int(psum), self.spec.column_acc_bits, self.spec.overflow)
 
     def join(self, earlier: Number, psum: Number) -> Number:
         """The sums of two tiles of K that left an output-stationary array, added beside the buffer of sums."""
-        return self.multiply_add(earlier, psum, np.float16(1) if self.fp16 else 1)[0]
+        if self.floats:
+            return self.accumulate(earlier, psum)[0]
+        return self.multiply_add(earlier, psum, 1)[0]
 
     def pattern(self, value: Number, bits: int) -> int:
-        """The bits of a register that holds `value`."""
-        if self.fp16:
-            return HALF_NAN if np.isnan(value) else int(np.float16(value).view(np.uint16))
+        """The bits of a register of `bits` bits that holds `value`: 16 of a float are binary16, or bfloat16's."""
+        if isinstance(value, np.float16):
+            return HALF_NAN if np.isnan(value) else int(value.view(np.uint16))
+        if isinstance(value, np.float32):
+            word = SINGLE_NAN if np.isnan(value) else int(value.view(np.uint32))
+            return word >> 16 if bits == 16 else word
         return pattern(int(value), bits)
 
     def count_operation(self, ledger: Ledger, w: Number, first: bool, before: Number = 1) -> None:
@@ -60,12 +73,25 @@ class Arithmetic:
         fmt = PE_FORMATS[self.spec.pe]
         if fmt.multiplies:
             ledger.counts[f"pe.{self.spec.unit}.mac"] += 1
-            ledger.counts[f"mul.{fmt.arithmetic}"] += 1
+            ledger.counts[f"mul.{self.spec.arithmetic}"] += 1
         else:
             action = {1: "add", -1: "sub", 0: "skip" if before else "idle"}[int(w)]
             ledger.counts[f"pe.{self.spec.unit}.{action}"] += 1
         if not first:
-            ledger.counts[f"add.{fmt.arithmetic}"] += 1
+            ledger.counts[f"add.{self.spec.arithmetic}"] += 1
+
+
+def nearest_bfloat16(value: float) -> np.float32:
+    """`value` with 8 significant bits, ties to even, as float32; infinity and NaN as they are."""
+    exact = np.float32(value)
+    if not np.isfinite(exact):
+        return exact
+    word = int(exact.view(np.uint32))
+    below = word & 0xFFFF
+    word -= below
+    if below > 0x8000 or (below == 0x8000 and word & 0x10000):
+        word += 0x10000
+    return np.uint32(word).view(np.float32)
 
 
 def run(x: Array, w: Array, spec: PEArraySpec) -> Outcome:
@@ -76,14 +102,15 @@ def run(x: Array, w: Array, spec: PEArraySpec) -> Outcome:
     walk = weight_stationary if spec.dataflow == "weight_stationary" else output_stationary
     y = walk(arithmetic, acts, weights, ledger)
     fmt = PE_FORMATS[spec.pe]
-    tiling = Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=len(acts), k=len(acts[0]), n=len(weights))
+    m, k, n = len(acts), len(acts[0]), len(weights)
+    tiling = Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=m, k=k, n=n, interval=spec.interval)
     ledger.counts["reg.clock"] = tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating)
-    if arithmetic.fp16:
+    if arithmetic.floats:
         lost = [(m, len(acts[0]) - 1, n) for m, row in enumerate(y) for n, v in enumerate(row) if not np.isfinite(v)]
         ledger.counts["overflow.output"] += len(lost)
         ledger.overflows += lost
     walk_streams(ledger, spec, tiling)
-    return ledger.outcome(y, np.float32 if arithmetic.fp16 else np.int64)
+    return ledger.outcome(y, np.float32 if arithmetic.floats else np.int64)
 
 
 def walk_streams(ledger: Ledger, spec: PEArraySpec, tiling: Tiling) -> None:
@@ -143,7 +170,7 @@ def weight_stationary(
     chains = [[0] * spec.rows for _ in range(spec.cols)]
     for n0 in range(0, n_size, spec.cols):
         for k0 in range(0, k_size, spec.rows):
-            ledger.cycles += spec.rows + m_size + spec.rows + spec.cols - 1
+            ledger.cycles += spec.interval * (spec.rows + m_size + spec.rows + spec.cols - 1)
             for r in range(spec.rows):
                 entering = [acts[m][k0 + r] if k0 + r < k_size else zero for m in range(m_size)]
                 stream(arithmetic, ledger, "act", entering, fmt.act_bits, spec.cols)
@@ -186,7 +213,7 @@ def output_stationary(
     y = [[zero] * n_size for _ in acts]
     for m0 in range(0, m_size, spec.rows):
         for n0 in range(0, n_size, spec.cols):
-            ledger.cycles += k_size + spec.rows + spec.cols - 1 + spec.rows
+            ledger.cycles += spec.interval * (k_size + spec.rows + spec.cols - 1 + spec.rows)
             tokens = range(m0, min(m0 + spec.rows, m_size))
             for m in tokens:
                 stream(arithmetic, ledger, "act", acts[m], fmt.act_bits, spec.cols)

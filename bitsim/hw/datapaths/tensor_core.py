@@ -41,6 +41,7 @@ class TensorCoreSpec(DatapathDescription):
     """
 
     implemented_in: ClassVar[str] = "tensor_core.datapath.TensorCores"
+    side_by_side: ClassVar[str] = "units"
 
     kind: Literal["tensor_core"]
     arch: str
@@ -177,6 +178,10 @@ class TensorCoreSpec(DatapathDescription):
     @property
     def integer(self) -> bool:
         return self.format in INTEGERS
+
+    @property
+    def number_format(self) -> str:
+        return self.format
 
     @property
     def can_be_wide(self) -> bool:
