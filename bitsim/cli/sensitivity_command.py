@@ -111,7 +111,8 @@ def sensitivity_files(found: "Sensitivity") -> Mapping[str, bytes]:
 
 def _constant(record: Mapping[str, Any]) -> str:
     also = record["also"]
-    return record["constant"] + (f" and {also.count(';') + 1} more" if also else "")
+    more = f" and {also.count(';') + 1} more" if also else ""
+    return f"{record['constant']}{more}"
 
 
 def _range(record: Mapping[str, Any]) -> str:

@@ -68,7 +68,11 @@ def energy_within(result: PricedRows, boundary: str, phase: Phase | None = None)
     if convention not in result.priced_in_part:
         return None
     parts = result.breakdown(convention, phase, in_part=True)
-    return total_energy(energy for _, part, energy in parts if boundary != ON_CHIP or is_on_chip(part))
+    if boundary == ON_CHIP:
+        parts = [part for part in parts if is_on_chip(part[1])]
+        if not parts and convention not in result.priced:
+            return None
+    return total_energy(energy for _, _, energy in parts)
 
 
 def _convention(boundary: str) -> str:

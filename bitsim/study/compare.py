@@ -208,10 +208,9 @@ def _watts(model: str | Path | Model, settings: Mapping[str, Any]) -> Watts:
         as_bytes = settings.get("random_weights") is not None
         ids = prompt_tokens(opened, settings.get("prompt"), settings.get("tokens"), as_bytes=as_bytes)
         made = estimate(opened, chip, prefill=len(ids), decode=settings.get("new_tokens", 0), **given)
-        found = merit_of(made, made.phases[-1])["average_power_system_nominal_w"]
-        if found is None:
-            raise ConfigError(f"{chip.name}: its power is not known: {made.unpriced('system')}")
-        return float(found)
+        if reason := made.unpriced("system"):
+            raise ConfigError(f"{chip.name}: its power is not known: {reason}")
+        return float(merit_of(made, made.phases[-1])["average_power_system_nominal_w"])
 
     return watts
 

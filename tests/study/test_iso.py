@@ -36,11 +36,11 @@ def mm2(chip: Chip) -> float:
     return total_area(chip_area(chip)).nominal / 1e6
 
 
-def test_columns_are_added_until_the_areas_are_equal() -> None:
+def test_columns_are_taken_away_until_the_areas_are_equal() -> None:
     """A column of 32 PEs takes 2 (32 x 12 + 5) um2, 64 columns of 64 take 64 x 2 (64 x 12 + 5): 127.18 of the first."""
-    first, other = small(), with_array(32, 64)
+    first, other = small(), with_array(32, 512)
     found = at_equal(other, first, "area")
-    assert (found.key, found.before, found.after) == ("bitlinear.cols", 64, 127)
+    assert (found.key, found.before, found.after) == ("bitlinear.cols", 512, 127)
     missing = LAYOUT * (64 * (64 * 12 + 5) - 127 * (32 * 12 + 5)) / 1e6
     assert found.target == pytest.approx(mm2(first))
     assert found.reached == pytest.approx(mm2(first) - missing)
@@ -51,10 +51,15 @@ def test_columns_are_added_until_the_areas_are_equal() -> None:
 
 
 def test_ports_of_what_every_output_has_of_its_own_follow_a_larger_array() -> None:
-    """127 / 64 of 128 and of 64 ports, rounded up; activations are shared by all columns."""
-    found = at_equal(with_array(32, 64), small(), "area")
-    assert [level.ports for level in found.chip.memory.levels] == [254, 16, 127]
-    assert found.note.endswith("; ports follow: weights 128 -> 254, psums 64 -> 127")
+    """127 / 64 of 128 and of 64 ports, rounded up; activations are shared by all columns. Ports may take area, too."""
+    first, other = small(), with_array(32, 64)
+    assert [level.ports for level in resized(other, "bitlinear", 127).memory.levels] == [254, 16, 127]
+    found = at_equal(other, first, "area")
+    ports = [level.ports for level in found.chip.memory.levels]
+    assert ports == [2 * found.after, 16, found.after]
+    assert found.note.endswith(f"; ports follow: weights 128 -> {ports[0]}, psums 64 -> {ports[2]}")
+    for neighbour in (found.after - 1, found.after + 1):
+        assert abs(mm2(resized(other, "bitlinear", int(neighbour))) - found.target) > abs(found.reached - found.target)
 
 
 def test_a_smaller_array_leaves_the_ports_to_the_others() -> None:
@@ -159,12 +164,12 @@ def test_units_that_take_turns_grow_together() -> None:
 
 
 def test_pairs_at_equal_area_say_what_was_changed_and_which_were_left_out() -> None:
-    pairs = [(MODEL, small()), (MODEL, with_array(32, 64)), (MODEL, "cpu-tl1")]
+    pairs = [(MODEL, small()), (MODEL, with_array(32, 512)), (MODEL, "cpu-tl1")]
     found = compare(pairs, iso="area", prompt="A", new_tokens=1, toggles="off")
     first, second, third = found.records()
     assert "iso_key" not in first
     assert (second["iso"], second["iso_key"], second["iso_before"], second["iso_after"]) == (
-        "area", "bitlinear.cols", 64, 127,
+        "area", "bitlinear.cols", 512, 127,
     )  # fmt: skip
     assert second["chip"] == "ternary-ws-64x64-iso-area"
     assert second["area_nominal_mm2"] == pytest.approx(first["area_nominal_mm2"] * (1 + second["iso_deviation"]))
