@@ -120,7 +120,7 @@ def test_long_lists_of_prices_are_cut_and_counted() -> None:
     prices = PriceList(chip())
     alike = [event for event in prices.tech.prices if event.startswith("pe.")]
     with pytest.raises(UnpricedEventError, match=rf" and {len(alike) - 6} more$"):
-        prices.must_price("pe.ternary_a8_acc17.add", 1, "q")
+        prices.must_price("pe.int4_acc17.mac", 1, "q")
 
 
 def test_a_buffer_whose_sram_has_no_area_is_one_part_without_and_says_at_which_capacities() -> None:
