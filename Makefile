@@ -65,6 +65,7 @@ bench: $(VENV)/.tools
 	$(BIN)/python bench/schedule.py
 	$(BIN)/python bench/datapaths.py
 	$(BIN)/python bench/commands.py
+	$(BIN)/python bench/opening.py
 	$(BIN)/python bench/full_size.py
 
 clean:

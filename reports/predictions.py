@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from bitsim.cost import Energy
+from bitsim.cost.dram import dram_price
 from bitsim.hw import Chip, load_chip
 from bitsim.model.checkpoint import load_model
 from bitsim.results import OperatorRow, Result
@@ -96,7 +97,7 @@ def joules(result: Result, dram: bool, *, buffers: bool = True) -> tuple[float, 
 def dram_watts(result: Result) -> tuple[float, tuple[float, float]]:
     """Power of the DRAM traffic of the linears at the predicted rate, from bits and the chip's energy per bit."""
     bits = sum(row.events.of_unit("dram").count() for row in linears(result))
-    price, time_s = result.chip.memory.dram.energy, seconds(result)
+    price, time_s = dram_price(result.chip), seconds(result)
     low, nominal, high = (bits * pj * 1e-12 / time_s for pj in (price.low, price.nominal, price.high))
     return nominal, (low, high)
 
@@ -188,7 +189,7 @@ def vitallm() -> Iterator[Prediction]:
             unit="W",
             value=watts,
             spread=spread,
-            assumed="LPDDR4's energy per bit",
+            assumed="LPDDR5X's energy per bit",
             fitted=reading,
             energy="DRAM only",
         )

@@ -16,6 +16,8 @@ from bitsim.model.config import ModelConfig
 from bitsim.quant.recipes import Recipe, recipe_named
 from bitsim.study.numerics import executed_as
 
+SYNTHESISED = ("45nm", "7nm")  # technologies whose constants come from gate level; all others are made from these
+
 
 @cache
 def takes(chip: str, model: str) -> bool:

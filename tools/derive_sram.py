@@ -1,9 +1,9 @@
-"""Derive the grids in hw_models/sram/*.yaml from runs of CACTI 7, and the errors of what is read off between their points.
+"""Derive the grids in hw_models/sram/*.yaml from runs of CACTI 7, and the errors of reading off between their points.
 
     python -m tools.derive_sram [tools/cacti_sram.csv]
 
-The table holds runs of HewlettPackard/cacti @1ffd8df without ECC, with one bank and its ED2 objective. Its columns: set of
-runs, cell and periphery (itrs-hp everywhere for energy, area and the fast access time; itrs-lstp cells with itrs-lop
+The table holds runs of HewlettPackard/cacti @1ffd8df without ECC, with one bank and its ED2 objective. Its columns: set
+of runs, cell and periphery (itrs-hp everywhere for energy, area and the fast access time; itrs-lstp cells with itrs-lop
 periphery for the slow one), node, kB, bits of an access, temperature in K, then what came out.
 
 * 65, 45 and 22 nm were run at every point of the grid. 28 nm, which CACTI itself interpolates, was run at two widths up

@@ -18,7 +18,8 @@ from bitsim.cli.terminal import echo
 def command(source: str, as_json: bool, hidden_act: Any, i2s: Any, ternarise: Any) -> None:
     """Shapes, packing, bits per weight, zeros and scales of PATH (or of a shipped model).
 
-    Of a file that is no whole model, or none that runs, the tensors (and the keys of GGUF).
+    Of a file that is no whole model, or none that runs, the tensors (and the keys of GGUF); of a config.json, a YAML
+    shape or a published one, its sizes.
     """
     from bitsim.cli.emit import emit_description
     from bitsim.errors import CheckpointError
@@ -26,10 +27,15 @@ def command(source: str, as_json: bool, hidden_act: Any, i2s: Any, ternarise: An
     from bitsim.model.convert import open_source
     from bitsim.model.files.contents import contents
     from bitsim.model.files.listing import gguf_listing, is_listable, listing
+    from bitsim.model.shape_contents import is_shape, shape_contents
 
     if source not in SHIPPED and is_listable(Path(source)):
         tensors = listing(Path(source))
         emit_description(tensors, lambda: view_listing(tensors), as_json=as_json)
+        return
+    if source not in SHIPPED and is_shape(source):
+        shape = shape_contents(source)
+        emit_description(shape, lambda: view_shape(shape), as_json=as_json)
         return
     try:
         opened = open_source(source, hidden_act, i2s, ternarise)
@@ -41,6 +47,21 @@ def command(source: str, as_json: bool, hidden_act: Any, i2s: Any, ternarise: An
         return
     found = contents(opened)
     emit_description(found, lambda: view_contents(found), as_json=as_json)
+
+
+def view_shape(found: dict[str, Any]) -> None:
+    """The fields of a shape, and how many weights and bytes they make."""
+    echo(
+        f"{found['name']}: a shape without weights, sha256 {found['digest']}\n"
+        f"linears: {found['linear_weights']:,} weights in {found['linear_bytes']:,} bytes; embedding and head: "
+        f"{found['embedding_weights']:,} in {found['embedding_bytes']:,}; keys and values: "
+        f"{found['kv_bytes_per_position']:,} bytes per position in FP16"
+    )
+    if found["ignored"]:
+        echo(f"ignored, because they change no number: {', '.join(found['ignored'])}")
+    for text in found["notes"]:
+        echo(f"note: {text}")
+    print_table("shape", ["field", "value"], [[name, str(value)] for name, value in found["shape"].items()])
 
 
 def view_listing(found: dict[str, Any]) -> None:

@@ -23,9 +23,9 @@ _ONLY_BY_NAME = ("numerics", "wide_numerics", "shapes")
 def command(what: str, as_json: bool, out: Path | None) -> None:
     """List what comes with bitsim.
 
-    WHAT is chips, gpus, cpus, links, technologies, sram, dram, tensor_cores, gpu_kernels or shapes; models (trained ones,
-    then shapes); numerics of models, or wide_numerics of attention and head on chips that multiply them in integers; or
-    all, which is everything but numerics and, as they are models, shapes.
+    WHAT is chips, gpus, cpus, links, technologies, sram, dram, tensor_cores, gpu_kernels or shapes; models (trained
+    ones, then shapes); numerics of models, or wide_numerics of attention and head on chips that multiply them in
+    integers; or all, which is everything but numerics and, as they are models, shapes.
     """
     from bitsim.cli.emit import emit_description
     from bitsim.model.kinds import KINDS

@@ -18,6 +18,7 @@ def command(name: str, as_json: bool, out: Path | None) -> None:
     NAME is that of a chip, GPU, CPU, link, technology, SRAM, DRAM, tensor core, GPU kernel or model shape.
     """
     from bitsim.cli.emit import emit_description
+    from bitsim.cost.clock import clock_rows
     from bitsim.cost.sram import LEVEL_COLUMNS, levels_of
     from bitsim.hw.chip import Chip
     from bitsim.model.kinds import load_described
@@ -30,6 +31,8 @@ def command(name: str, as_json: bool, out: Path | None) -> None:
         print_table("settings", ["what", "value"], list(described.settings().items()))
         if isinstance(described, Chip) and (levels := levels_of(described)):
             print_table("memory levels: low / nominal / high", list(LEVEL_COLUMNS), levels)
+        if isinstance(described, Chip) and (paths := clock_rows(described)):
+            print_table(f"clock, {described.clock.text()}", ["datapath", "logic", "critical path"], paths)
         rows = [[key, c.text(), c.evidence, c.source] for key, c in described.constants().items()]
         print_table("constants", ["what", "value", "evidence", "source"], rows)
 

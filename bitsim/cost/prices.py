@@ -3,14 +3,17 @@
 from difflib import get_close_matches
 from functools import cache
 
-from bitsim.cost.links import dram_price, host_price
+from bitsim.cost.dram import dram_powers, dram_price
+from bitsim.cost.links import host_price
 from bitsim.cost.logic import logic_price, why_unpriced
 from bitsim.cost.price import NOTHING, Price
 from bitsim.cost.sram import buffer_of
+from bitsim.cost.supply import at_supply
 from bitsim.errors import UnpricedEventError
 from bitsim.events import event_kind, parsed
 from bitsim.hw.chip import Chip
 
+LEAKAGE = "sram leakage"
 SHOWN = 6  # priced events that an error lists
 
 
@@ -21,6 +24,8 @@ class PriceList:
         self.chip = chip
         self.tech = chip.tech
         self.price = cache(self._price)
+        self.powers = (LEAKAGE, *dram_powers(chip))  # what flows without events
+        self.power = cache(self._power)
 
     def _price(self, event: str) -> Price | None:
         ledger = event_kind(event).ledger
@@ -33,11 +38,16 @@ class PriceList:
             return host_price(self.chip)
         if name.unit == "sram":
             return buffer_of(self.chip, name.place).bit("write" if name.action == "write_bits" else "read")
-        return logic_price(self.tech, event)
+        price = logic_price(self.tech, event)
+        return None if price is None else at_supply(self.chip, event, price)
 
     def leakage_mw(self) -> Price:
         """Leakage power of all buffers in mW, which is pJ per ns."""
         return sum((buffer_of(self.chip, name).leakage() for name in self.chip.memory.names), NOTHING)
+
+    def _power(self, component: str) -> Price:
+        """Power of such a component in mW; raises `ConfigError` for SRAM that has no price."""
+        return self.leakage_mw() if component == LEAKAGE else dram_powers(self.chip)[component]
 
     def must_price(self, event: str, count: int, operator: str) -> Price:
         """The price of `event`; raises `UnpricedEventError` naming the technology and the operator that caused it."""

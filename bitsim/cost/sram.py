@@ -54,14 +54,11 @@ class Buffer:
     level: LevelSpec
     sram: Sram
     clock_ghz: float
+    flavour: Flavour = DEFAULT_FLAVOUR
     volts: Constant | None = None
     temperature: Constant | None = None
     name: str = "chip"
     file: str = "chip"
-
-    @property
-    def flavour(self) -> Flavour:
-        return self.level.flavour or DEFAULT_FLAVOUR
 
     @cached_property
     def banks(self) -> Banks:
@@ -168,10 +165,12 @@ def buffer_of(chip: Chip, name: str) -> Buffer:
     sram = chip.tech.arrays
     if sram is None:
         raise ConfigError(f"{chip.tech.path}: no prices: {chip.tech.unpriced} (memory level {name})")
+    level = chip.memory.level(name)
     return Buffer(
-        level=chip.memory.level(name),
+        level=level,
         sram=sram,
         clock_ghz=chip.clock.nominal,
+        flavour=chip.memory.flavour_of(level) or DEFAULT_FLAVOUR,
         temperature=chip.memory.temperature,
         name=chip.name,
         file=chip.path,
@@ -187,7 +186,7 @@ def notes_on_sram(chip: Chip) -> tuple[str, ...]:
             banks = buffer.banks
         except ConfigError:
             continue  # prices raise it
-        if level.flavour is None:
+        if chip.memory.flavour_of(level) is None:
             notes.append(f"{name}: no flavour given, {buffer.flavour} SRAM is assumed")
         if not banks.fits:
             notes.append(
@@ -204,7 +203,7 @@ def assumed_flavours(chip: Chip) -> list[dict[str, str]]:
     return [
         {"constant": f"{chip.name}: memory.{level.name}.flavour", "value": DEFAULT_FLAVOUR, "source": "not given"}
         for level in chip.memory.levels
-        if level.flavour is None
+        if chip.memory.flavour_of(level) is None
     ]
 
 
@@ -222,7 +221,7 @@ def levels_of(chip: Chip) -> list[list[str]]:
         except ConfigError as error:
             rows.append([level.name, str(error), *[""] * (len(LEVEL_COLUMNS) - 2)])
             continue
-        flavour = buffer.flavour if level.flavour else f"{buffer.flavour} (assumed)"
+        flavour = buffer.flavour if chip.memory.flavour_of(level) else f"{buffer.flavour} (assumed)"
         time = f"{banks.access_ns:.3g}" if banks.fits else f"{banks.access_ns:.3g}, longer than a cycle"
         amounts = [f"{price.low:.3g} / {price.nominal:.3g} / {price.high:.3g}" for price in prices]
         rows.append([level.name, flavour, banks.text(), time, *amounts])

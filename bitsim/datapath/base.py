@@ -24,24 +24,32 @@ class Statistics:
     * `rates`: by kind of datapath (a description's `rates`, behind "wide_" where it multiplies attention and head in
       integers) and event, the fraction of the chances to happen that it takes: of a toggle, the flipped fraction of a
       register's bits at each of its updates.
-    * `source`: on what they were measured.
+    * `source`: on what they were measured. `prefix`: of the kinds that are looked up.
     """
 
     weight_zeros: float
     rates: Mapping[str, Mapping[str, float]]
     source: str
+    prefix: str = ""
 
     @property
     def of_wide_integers(self) -> "Statistics":
         """Those of attention and head in integers; their weights are not ternary."""
-        rates = {kind.removeprefix(WIDE): rates for kind, rates in self.rates.items() if kind.startswith(WIDE)}
-        return Statistics(weight_zeros=0.0, rates=rates, source=self.source)
+        rates = {kind: rates for kind, rates in self.rates.items() if kind.startswith(WIDE)}
+        return Statistics(weight_zeros=0.0, rates=rates, source=self.source, prefix=WIDE)
 
     def expected(self, kind: str, chances: Mapping[str, int]) -> dict[str, int]:
         """The events of a datapath with the rates of `kind`, from how often each of them could happen."""
         if not chances:
             return {}
+        kind = self.prefix + kind
         known = self.rates.get(kind)
+        if known is None and self.prefix:
+            own = ", ".join(self.rates) or "none"
+            raise ConfigError(
+                f"statistics ({self.source}): attention and head in integers: expected rates of {kind!r} with "
+                f"{', '.join(chances)}, got {own} (measure them, or leave statistics out for those that are shipped)"
+            )
         if known is None:
             raise UnknownNameError(f"kind of datapath in the statistics ({self.source})", kind, self.rates)
         missing = [event for event in chances if event not in known]
@@ -102,14 +110,15 @@ class Range:
 
 
 def scale_events(op: Operator) -> Events:
-    """Scale multiplications of a matmul of codes: K per token before it and N per token after it.
+    """Scale multiplications of a matmul of codes: K per token before it, if these are quantised, and N after it.
 
     Source: arXiv 2310.11453 eq. 18 (`m p + m n`), counted for every linear on its own even where q, k and v share
     their quantised input. The paper prices them at FP16, and so does every convention here.
     """
     if not (op.is_bitlinear or op.is_wide_integer):
         return Events()
-    count = op.m * (op.k + op.n) * op.repeat
+    quantised = op.reads[0].form != "values"
+    count = op.m * (op.k * quantised + op.n) * op.repeat
     return Events({"mul.fp16": count, "scale.mul.fp16": count})
 
 

@@ -1,112 +1,155 @@
-"""A technology between two that were synthesised: their constants, joined along the published curves of scaling.
+"""A technology made from others: between two that were synthesised, or one times factors.
 
-The curves alone miss the synthesised ratio of 45 nm to 7 nm (area of a ternary PE 0.083, curve 0.059; its energy 0.16,
-curve 0.046), so they only say how far along the way a node lies: a constant is `at_45^(1 - t) at_7^t` with the t for
-which the curve itself has its value at the node. Both ends are kept, nothing beyond them is offered.
+Both work on plain data and treat a constant by its unit, whatever it is the constant of. Between two ends it is
+`large^(1 - t) small^t` with the t for which the published curve of its unit has its own value at the node, so that both
+ends are kept. The curves alone miss the synthesised ratio of 45 nm to 7 nm (area of a ternary PE 0.083, curve 0.059;
+its energy 0.16, curve 0.046). Nobody knows where on the way a miss arises: low and high are moved apart by
+`miss^(2 t (1 - t))`, which is nothing at the ends, and in the middle what it is if all of it lay on one side.
 """
 
-import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bitsim.errors import ConfigError
-from bitsim.floats.scalars import log, power
-from bitsim.hw.complaints import validate
-from bitsim.hw.constants import Constant
-from bitsim.hw.rules import Rule
-from bitsim.hw.scaling import area_factor, energy_factor
-from bitsim.hw.source import Source, is_path
-from bitsim.hw.technology import Technology, load_technology, technology_names
+from bitsim.floats.scalars import exp, log
+from bitsim.hw.scaling import area_factor, delay_factor, energy_factor
 
-ENDS = ("45nm", "7nm")
 LEVELS = ("low", "nominal", "high")
 CURVE = "Stillmaker & Baas 2017"
+_CURVE_OF = {"pJ": "energy", "um2": "area", "mm2": "area", "ns": "delay", "mW": "energy"}
+_ASSUMED = ("mW", "V", "ratio")  # of which the curves tell nothing
+_NAMES = ("kind", "name", "summary", "like", "node_nm", "between", "scaled", "sram", "unpriced")
+Data = dict[str, Any]
 
 
-def technology_at(name: str | Path) -> Technology:
-    """A technology by name or file, or `<number>nm` between 45 nm and 7 nm; raises `ConfigError` beyond."""
-    node = re.fullmatch(r"(\d+(?:\.\d+)?)nm", str(name))
-    if is_path(name) or node is None or str(name) in technology_names():
-        return load_technology(name)
-    return between(load_technology(ENDS[0]), load_technology(ENDS[1]), float(node[1]))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How far a node lies from a large one to a small one: `far` by curve, `u` on log(node).
 
-
-def between(large: Technology, small: Technology, node_nm: float) -> Technology:
-    """The technology of `node_nm`, which lies between those of `large` and `small`.
-
-    Energies go along the energy curve, areas along the area curve; the supply lies on a straight line over log(node),
-    which is assumed. Events, parts and rules that one of the two lacks are left out. SRAM has data of its own for more
-    nodes (`bitsim.hw.sram`).
+    `whole`: the ratio of the ends by curve.
     """
-    if not small.node_nm < node_nm < large.node_nm:
-        raise ConfigError(
-            f"technology {node_nm:g}nm: expected a node between {small.node_nm:g} and {large.node_nm:g} nm, where "
-            f"{small.name} and {large.name} have been synthesised; beyond them nothing is extrapolated"
-        )
-    if large.supply is None or small.supply is None:
-        missing = large if large.supply is None else small
-        raise ConfigError(f"{missing.path}: supply: required to scale to another node")
-    u = log(node_nm / large.node_nm) / log(small.node_nm / large.node_nm)
-    start_v, end_v = large.supply.nominal, small.supply.nominal
-    supply_v = (1 - u) * start_v + u * end_v
 
-    def energy(node: float, volts: float) -> float:
-        return log(energy_factor(large.node_nm, start_v, node, volts))
+    large: str
+    small: str
+    u: float
+    far: Mapping[str, float]
+    whole: Mapping[str, float]
+    supply_v: float
 
-    e = energy(node_nm, supply_v) / energy(small.node_nm, end_v)
-    a = log(area_factor(large.node_nm, node_nm)) / log(area_factor(large.node_nm, small.node_nm))
-    along = f"on the energy curve of {CURVE} at {supply_v:.3f} V"
-    data: dict[str, Any] = {
-        "kind": "technology",
-        "name": f"{node_nm:g}nm",
-        "node_nm": node_nm,
-        "summary": f"{node_nm:g} nm: between {large.name} and {small.name} along the curves of {CURVE}",
-        "supply": _constant(supply_v, supply_v, supply_v, "V", "assumed", "a straight line over log(node)"),
-        "layout_factor": _joined(large.layout_factor, small.layout_factor, a, "between both, as areas"),
-        "prices": {
-            event: _joined(price, small.prices[event], e, along)
-            for event, price in large.prices.items()
-            if event in small.prices
-        },
-        "areas": {
-            part: _joined(area, small.areas[part], a, f"on the area curve of {CURVE}")
-            for part, area in large.areas.items()
-            if part in small.areas
-        },
-        "rules": _rules(large.rules, small.rules, e, along),
-        "area_rules": _rules(large.area_rules, small.area_rules, a, f"on the area curve of {CURVE}"),
-    }
-    path = f"{large.path} .. {small.path} at {node_nm:g} nm"
-    return validate(Technology, Source(path=path, data=data, places={(): (path, 1)}))
+    @classmethod
+    def to(cls, node_nm: float, large: Data, small: Data) -> "Way":
+        """From node, supply and name, which both ends must have; the supply lies on a straight line over log(node)."""
+        start, end = float(large["node_nm"]), float(small["node_nm"])
+        if not end < node_nm < start:
+            raise ConfigError(
+                f"expected a node between {end:g} and {start:g} nm, those of {small['name']} and {large['name']}; beyond "
+                f"them nothing is extrapolated (got {node_nm:g} nm)"
+            )
+        for described in (large, small):
+            if described["supply"] is None:
+                raise ConfigError(f"{described['name']}: supply: required to scale to another node")
+        u = log(node_nm / start) / log(end / start)
+        start_v, end_v = large["supply"]["nominal"], small["supply"]["nominal"]
+        supply_v = (1 - u) * start_v + u * end_v
+        factors = {
+            "energy": [energy_factor(start, start_v, *to) for to in ((node_nm, supply_v), (end, end_v))],
+            "delay": [delay_factor(start, start_v, *to) for to in ((node_nm, supply_v), (end, end_v))],
+            "area": [area_factor(start, to) for to in (node_nm, end)],
+        }
+        far = {curve: log(here) / log(whole) for curve, (here, whole) in factors.items()}
+        whole = {curve: whole for curve, (_, whole) in factors.items()}
+        return cls(large=large["name"], small=small["name"], u=u, far=far, whole=whole, supply_v=supply_v)
 
-
-def _rules(large: Mapping[str, Rule], small: Mapping[str, Rule], t: float, how: str) -> dict[str, Any]:
-    """The rules of both, term by term; those that are not of one form or range are left out."""
-    found = {}
-    for pattern, rule in large.items():
-        other = small.get(pattern)
-        if other is None or not rule.is_like(other):
-            continue
-        joined = rule.model_dump()
-        for term, start, end in zip(joined["terms"], rule.terms, other.terms, strict=True):
-            term["coefficient"] = _joined(start.coefficient, end.coefficient, t, how)
-        joined["error"] = _joined(rule.error, other.error, t, how)
-        if rule.spread is not None and other.spread is not None:
-            joined["spread"] = _joined(rule.spread, other.spread, t, how)
-        found[pattern] = joined
-    return found
+    def join(self, large: Data, small: Data) -> Data:
+        """A constant on the way between two; it is no better than the worse of them. What is the same in both stays."""
+        if all(large[level] == small[level] for level in LEVELS):
+            return small if small["evidence"] == "assumed" else large
+        unit = large["unit"]
+        curve = _CURVE_OF.get(unit)
+        t = self.u if curve is None else self.far[curve]
+        assumed = unit in _ASSUMED or "assumed" in (large["evidence"], small["evidence"])
+        source = f"{t:.3f} of the way from {_text(large)} to {_text(small)}, "
+        if curve is None:
+            values = [(1 - t) * large[level] + t * small[level] for level in LEVELS]
+            source += "a straight line over log(node)"
+        else:
+            values = [_geometric(large[level], small[level], t) for level in LEVELS]
+            source += f"on the {curve} curve of {CURVE} at {self.supply_v:.3f} V"
+        if unit in ("pJ", "um2", "ns") and large["nominal"] and small["nominal"]:
+            miss = abs(log(small["nominal"] / large["nominal"] / self.whole[str(curve)]))
+            apart = exp(2 * t * (1 - t) * miss)
+            values = [values[0] / apart, values[1], values[2] * apart]
+            source += (
+                f"; the curve misses the ratio of both {exp(miss):.2f} times: low / {apart:.2f}, high x {apart:.2f}"
+            )
+        return constant(values, unit, "assumed" if assumed else "derived", source)
 
 
-def _joined(start: Constant, end: Constant, t: float, how: str) -> dict[str, Any]:
-    """A constant `t` of the way from one to another, geometrically; it is no better than the worse of the two."""
-    low, nominal, high = (power(getattr(start, level), 1 - t) * power(getattr(end, level), t) for level in LEVELS)
-    evidence = "assumed" if "assumed" in (start.evidence, end.evidence) else "derived"
-    source = f"{t:.3f} of the way from {start.text()} to {end.text()}, {how}"
-    return _constant(low, nominal, high, start.unit, evidence, source)
+def joined(node_nm: float, large: Data, small: Data) -> Data:
+    """What `large` and `small` both have, on the way between them; constants and lists that one lacks are left out."""
+    way = Way.to(node_nm, large, small)
+    return _without_names(_pairs(large, small, way.join))
 
 
-def _constant(low: float, nominal: float, high: float, unit: str, evidence: str, source: str) -> dict[str, Any]:
-    # Rounding in the last digit must not put a range out of order.
-    ordered = sorted((low, nominal, high))
-    return dict(zip(LEVELS, ordered, strict=True)) | {"unit": unit, "evidence": evidence, "source": source}
+def scaled(base: Data, factors: Mapping[str, Data]) -> Data:
+    """`base` with its energies, areas and delays multiplied; `factors`: constants by curve. Everything else stays."""
+    by_unit = {unit: factors[curve] for unit, curve in _CURVE_OF.items()}
+
+    def times(one: Data, _: Data) -> Data:
+        factor = by_unit.get(one["unit"])
+        if factor is None:
+            return one
+        assumed = one["unit"] in _ASSUMED or "assumed" in (one["evidence"], factor["evidence"])
+        source = f"{_text(one)} of {base['name']} times {_text(factor)}: {factor['source']}"
+        values = [one[level] * factor[level] for level in LEVELS]
+        return constant(values, one["unit"], "assumed" if assumed else "derived", source)
+
+    return _without_names(_pairs(base, base, times))
+
+
+def constant(values: Sequence[float], unit: str, evidence: str, source: str) -> Data:
+    """A constant as data; rounding in the last digit must not put its range out of order."""
+    return dict(zip(LEVELS, sorted(values), strict=True)) | {"unit": unit, "evidence": evidence, "source": source}
+
+
+def _pairs(one: Any, other: Any, of: Callable[[Data, Data], Data]) -> Any:
+    """Constants of two trees, pair by pair, and what else is equal in both; None where they differ."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return one if one == other else None
+    if "evidence" in one and "low" in one:
+        return of(one, other) if other.get("unit") == one["unit"] else None
+    if "terms" in one:
+        return _rule(one, other, of)
+    found = {key: _pairs(value, other[key], of) for key, value in one.items() if key in other}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _rule(one: Data, other: Data, of: Callable[[Data, Data], Data]) -> Data | None:
+    """A rule whose constants are joined; None if both are not of one form, range and kinds of uncertainty."""
+    forms = [
+        ([t["powers"] for t in r["terms"]], r["origin"], r["synthesised"], r["valid"], r["spread"] is None)
+        for r in (one, other)
+    ]
+    if forms[0] != forms[1]:
+        return None
+    terms = [
+        term | {"coefficient": of(term["coefficient"], beside["coefficient"])}
+        for term, beside in zip(one["terms"], other["terms"], strict=True)
+    ]
+    widths = {key: of(one[key], other[key]) for key in ("spread", "error") if one[key] is not None}
+    return one | {"terms": terms} | widths
+
+
+def _without_names(data: Data) -> Data:
+    return {key: value for key, value in data.items() if key not in _NAMES}
+
+
+def _geometric(start: float, end: float, t: float) -> float:
+    return exp((1 - t) * log(start) + t * log(end)) if start and end else 0.0
+
+
+def _text(one: Data) -> str:
+    range_ = (one["low"], one["nominal"], one["high"])
+    amount = " / ".join(f"{value:g}" for value in range_) if one["low"] < one["high"] else f"{one['nominal']:g}"
+    return amount if one["unit"] == "ratio" else f"{amount} {one['unit']}"

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from bitsim.errors import ConfigError, UnknownNameError
-from bitsim.hw.between import technology_at
 from bitsim.hw.constants import Constant, Described, Evidence, Text, constants_in, in_unit
 from bitsim.hw.datapaths import DatapathDescription, DatapathSpec
 from bitsim.hw.dram import DRAM
@@ -150,6 +149,11 @@ class Chip(FromFile):
             raise ConfigError(f"{self.name}: {where}: {first['msg']} (bits {bits}, overflow {overflow!r})") from None
         return self.model_copy(update={"bitlinear": spec})
 
+    def with_full_weights(self) -> "Chip":
+        """This chip with a BitLinear datapath that is told to take weights as wide as activations, if it can be."""
+        spec = self.bitlinear.with_full_weights()
+        return self if spec is None else self.model_copy(update={"bitlinear": spec})
+
     def timing_constants(self) -> Mapping[str, Constant]:
         """The constants that times rest on, by name."""
         dram = self.memory.dram
@@ -182,7 +186,7 @@ def _technology_of(name: str, source: Source) -> Technology:
     if is_path(name) and not Path(at).exists():
         raise ConfigError(f"{source.where(('technology',))}: file not found ({at})")
     try:
-        return technology_at(at)
+        return load_technology(at)
     except (UnknownNameError, ConfigError) as error:
         if is_path(name):
             raise

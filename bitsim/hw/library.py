@@ -6,8 +6,9 @@ circles are not.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from os.path import realpath
@@ -40,6 +41,11 @@ class FromFile(Described):
     @property
     def path(self) -> str:
         return self._source.path
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The files that it was put together from, as they were named."""
+        return frozenset(path for path, _ in self._source.places.values())
 
     @property
     def sha256(self) -> str:
@@ -121,6 +127,7 @@ class Kind(Generic[Item]):
     """What files call `kind: name`. `title`: in messages; `plural`: where all are listed.
 
     `parts`: mappings inside that may be `like` a description of another kind. `own`: keys that `like` does not pass on.
+    `made`: what a description takes from others in another way than `like`, as data to lay it over; None if it doesn't.
     """
 
     name: str
@@ -130,6 +137,7 @@ class Kind(Generic[Item]):
     library: Library
     parts: Mapping[KeyPath, "Kind[Any]"] = field(default_factory=dict)
     own: tuple[str, ...] = ("name", "like", "summary")
+    made: "Callable[[Source, Callable[[KeyPath, str], Item]], Source | None] | None" = None
 
     def names(self) -> list[str]:
         """Names of those that come with bitsim."""
@@ -161,7 +169,12 @@ class Kind(Generic[Item]):
         chain = (*chain, here)
         for at, kind in self.parts.items():
             source = kind._as_part(source, at)
-        return self._like(source, chain)
+        made = None if self.made is None else self.made(source, partial(self._other, source, chain))
+        return self._like(source, chain) if made is None else source.over(made)
+
+    def _other(self, source: Source, chain: Sequence[str], at: KeyPath, name: str) -> Item:
+        """The description that `source` names at a key."""
+        return validate(self.model, self._named(source, at, name, chain))
 
     def _check_kind(self, source: Source) -> None:
         where, said = source.where(("kind",)), source.data.get("kind")
@@ -189,13 +202,18 @@ class Kind(Generic[Item]):
 
     def _base(self, source: Source, at: KeyPath, chain: Sequence[str]) -> Source | None:
         """What the mapping at `at` is like, None if like nothing."""
-        part, where = source.part(at), source.where((*at, "like"))
+        part = source.part(at)
         like = None if part is None else part.data.get("like")
         if like is None:
             return None
+        return self._named(source, (*at, "like"), like, chain)
+
+    def _named(self, source: Source, at: KeyPath, like: Any, chain: Sequence[str]) -> Source:
+        """The description that `source` names at a key, by name or file."""
+        where = source.where(at)
         if not isinstance(like, str):
             raise ConfigError(f"{where}: expected a name or the path of a YAML file (got {shown(like)})")
-        named = source.beside(like, (*at, "like"))
+        named = source.beside(like, at)
         if is_path(like) and not Path(named).exists():
             raise ConfigError(f"{where}: file not found ({named})")
         if not is_path(like) and not self.library.has(like):

@@ -27,11 +27,10 @@ class LevelSpec(Described):
 
     * `name`: its name in events and results. `holds`: the operands that pass through it.
     * `capacity`: its size. `width_bits`: bits that one port moves in a cycle. `ports`: ports side by side.
-    * `flavour`: of its transistors: `high_performance`, fast and leaky, or `low_leakage`. Without it the former is taken,
-      and results list that as an assumption.
-    * `banks`: arrays that it is divided into. Without it there are as many as ports, or as it takes for an access to fit
-      into a clock cycle. `idle`: what banks that no port reaches do: stay `active`, keep their content with less leakage
-      (`retention`) or lose it (`off`).
+    * `flavour`: of its transistors: `high_performance`, fast and leaky, or `low_leakage`. Without it `memory.flavour`.
+    * `banks`: arrays that it is divided into. Without it there are as many as ports, or as it takes for an access to
+      fit into a clock cycle. `idle`: what banks that no port reaches do: stay `active`, keep their content with less
+      leakage (`retention`) or lose it (`off`).
     * `double_buffered`: half of it is filled or emptied while the datapath works on the other half, otherwise the
       datapath waits; the halves share its ports.
     * `resident`: it holds all weights of a model from the start.
@@ -75,11 +74,14 @@ class MemorySpec(Described):
     """On-chip levels, from the datapath outwards, and the DRAM.
 
     * `levels`: the memories on the chip, in this order. `dram`: the memory behind them.
+    * `flavour`: of all levels that name none; if there is none either, `high_performance` is taken, and results list it
+      as an assumption.
     * `temperature`: of the memories on the chip, on which their leakage depends. Without it leakage has the range over
       all temperatures that chips usually have.
     """
 
     levels: Annotated[tuple[LevelSpec, ...], Field(min_length=1, strict=False)]
+    flavour: Flavour | None = None
     temperature: Annotated[Constant, in_unit("C", positive=True)] | None = None
     dram: DramSpec
 
@@ -104,6 +106,10 @@ class MemorySpec(Described):
             if level.name == name:
                 return level
         raise UnknownNameError("memory level", name, self.names)
+
+    def flavour_of(self, level: LevelSpec) -> Flavour | None:
+        """A level's own flavour, or that of all; None if neither is given."""
+        return level.flavour or self.flavour
 
     def chain(self, operand: Held) -> tuple[LevelSpec, ...]:
         """The levels that hold an operand, from the datapath outwards."""

@@ -88,14 +88,6 @@ class Rule(Described):
             )
         return self
 
-    def is_like(self, other: "Rule") -> bool:
-        """Whether both have the same form, range and kinds of uncertainty, so that they differ in constants only."""
-        forms = [
-            ([term.powers for term in one.terms], one.origin, one.synthesised, one.valid, one.spread is None)
-            for one in (self, other)
-        ]
-        return forms[0] == forms[1]
-
     def outside(self, widths: dict[str, int]) -> str | None:
         """Why the rule is not used at `widths`: the range, what came, the source that ends it; None if it is used."""
         for name, width in widths.items():

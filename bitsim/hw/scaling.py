@@ -1,4 +1,4 @@
-"""How area and energy of CMOS logic change from node to node: published curves, inside of their range only.
+"""How area, energy and delay of CMOS logic change from node to node: published curves, inside of their range only.
 
 Source: A. Stillmaker, B. Baas, "Scaling equations for the accurate prediction of CMOS device performance from 180 nm to
 7 nm", Integration 58 (2017) 74-81, doi 10.1016/j.vlsi.2017.02.002: fits to HSpice with PTM and ITRS models. The paper
@@ -59,11 +59,28 @@ def energy_factor(start_nm: float, start_v: float, end_nm: float, end_v: float) 
     return _energy(end_nm, end_v) / _energy(start_nm, start_v)
 
 
-def _energy(node_nm: float, supply_v: float) -> float:
-    table = {float(node): a * supply_v**2 + b * supply_v + c for node, (a, b, c) in ENERGY.items()}
+def delay_factor(start_nm: float, start_v: float, end_nm: float, end_v: float) -> float:
+    """Delay of a gate at a node and supply (V) over that at another; raises `ConfigError` outside of 7 .. 130 nm.
+
+    The curves bend up again above the nominal supplies; a supply at which one is not positive raises.
+    """
+    return _delay(end_nm, end_v) / _delay(start_nm, start_v)
+
+
+def _delay(node_nm: float, supply_v: float) -> float:
+    table = {float(node): a * supply_v**3 + b * supply_v**2 + c * supply_v + d for node, (a, b, c, d) in DELAY.items()}
+    return _at(node_nm, _positive(table, supply_v), "delay")
+
+
+def _positive(table: dict[float, float], supply_v: float) -> dict[float, float]:
     if supply_v <= 0 or min(table.values()) <= 0:
         raise ConfigError(f"scaling: expected a supply for which the published curves are positive, got {supply_v:g} V")
-    return _at(node_nm, table, "energy")
+    return table
+
+
+def _energy(node_nm: float, supply_v: float) -> float:
+    table = {float(node): a * supply_v**2 + b * supply_v + c for node, (a, b, c) in ENERGY.items()}
+    return _at(node_nm, _positive(table, supply_v), "energy")
 
 
 def _at(node_nm: float, table: dict[float, float], what: str) -> float:

@@ -1,7 +1,7 @@
 """SRAM of one node as data: energy, area and access time by capacity and width, leakage by flavour and temperature.
 
-A file of `hw_models/sram` holds the points that were computed or measured, the factors between them and silicon, and the
-range in which the rules of `bitsim.cost.sram` hold. A node without a file lies between two that have one
+A file of `hw_models/sram` holds the points that were computed or measured, the factors between them and silicon, and
+the range in which the rules of `bitsim.cost.sram` hold. A node without a file lies between two that have one
 (`bitsim.hw.sram_nodes`). 1 kB = 1024 bytes.
 """
 

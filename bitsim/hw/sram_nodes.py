@@ -28,7 +28,7 @@ def load_sram(name: str | Path | Sram) -> Sram:
 
 def sram_at(node_nm: float) -> Sram:
     """SRAM of any node that lies between two with a file; raises `ConfigError` beyond."""
-    tabled = sorted((float(node[1]), name) for name in sram_names() if (node := _NODE.fullmatch(name)))
+    tabled = sorted((float(match[1]), name) for name in sram_names() if (match := _NODE.fullmatch(name)))
     for node, name in tabled:
         if node == node_nm:
             return SRAM.load(name)
@@ -90,9 +90,8 @@ def _joined_grid(small: Grid, large: Grid, t: float, where: str) -> dict[str, An
         )
         return power(a, 1 - t) * power(b, t)
 
-    return {
-        "capacities_kb": rows, "widths_bits": columns, "source": where, "evidence": "derived",
-    } | {quantity: [[value(quantity, kb, width) for width in columns] for kb in rows] for quantity in QUANTITIES}  # fmt: skip
+    values = {quantity: [[value(quantity, kb, width) for width in columns] for kb in rows] for quantity in QUANTITIES}
+    return values | {"capacities_kb": rows, "widths_bits": columns, "source": where, "evidence": "derived"}
 
 
 def _envelope(small: Any, large: Any, names: str) -> Any:

@@ -1,5 +1,8 @@
 """A technology: what an event costs at one node, and whose SRAM it has."""
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,13 +12,16 @@ from pydantic_core import PydanticCustomError
 
 from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.events import event_kind, parsed
-from bitsim.hw.constants import AreaUm2, Constant, EnergyPJ, Text, in_unit
+from bitsim.hw.between import CURVE, Data, joined, scaled
+from bitsim.hw.complaints import validate
+from bitsim.hw.constants import AreaUm2, Constant, Described, EnergyPJ, Text, in_unit
 from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
 from bitsim.hw.rules import Rule, checked, example
-from bitsim.hw.source import is_path, problem
+from bitsim.hw.source import Source, is_path, problem
 from bitsim.hw.sram import Sram
 from bitsim.hw.sram_nodes import load_sram
 from bitsim.hw.voltage import VoltageRule
+from bitsim.hw.yaml_file import KeyPath, shown
 
 
 def _priced_here(event: str) -> str:
@@ -29,6 +35,10 @@ def _priced_here(event: str) -> str:
     if ledger == "activity":
         raise problem("this event is counted but carries no energy")
     return event
+
+
+DelayNs = Annotated[Constant, in_unit("ns", positive=True)]
+Ratio = Annotated[Constant, in_unit("ratio", positive=True)]
 
 
 def _ruled(rules: dict[str, Rule]) -> dict[str, Rule]:
@@ -52,6 +62,18 @@ def is_finished_array(name: str) -> bool:
     return name.startswith(("lut.sram.", "regfile.", "rom."))
 
 
+class Scaled(Described):
+    """A technology as another one times factors: `base` is its name or file, relative to the file that says so.
+
+    * `energy`, `area`, `delay`: the factors of all constants in pJ, um2 and ns.
+    """
+
+    base: Text
+    energy: Ratio
+    area: Ratio
+    delay: Ratio
+
+
 class Technology(FromFile):
     """A price list for one node.
 
@@ -64,22 +86,29 @@ class Technology(FromFile):
     logic follows another one.
 
     `areas`: part of a datapath (`Datapath.parts`) -> cell area of one, before layout as well. What has no area here is
-    reported as such where areas are added up.
+    reported as such where areas are added up. `delays`: logic between two registers -> critical path, before layout, at
+    `supply`.
 
     `rules`, `area_rules`: pattern of events or parts, such as `pe.ternary_a8_acc{acc}.add` -> what those cost that have
     no price or area of their own, as a function of the widths in their names (`bitsim.hw.rules`).
 
     `sram`: name or file of its SRAM (`bitsim.hw.sram`); without it, that of the node. `arrays` is what it names.
     `unpriced`: why there are neither prices nor areas nor SRAM.
+
+    `between`: the two technologies that constants lie between, larger node first, which is then all that is needed
+    beside `node_nm`. `scaled`: likewise, from one technology and factors. Constants that are given nonetheless stay.
     """
 
     kind: Literal["technology"]
     node_nm: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    between: Annotated[tuple[Text, Text], Field(strict=False)] | None = None
+    scaled: Scaled | None = None
     supply: Annotated[Constant, in_unit("V", positive=True)] | None = None
     voltage: VoltageRule | None = None
     layout_factor: Annotated[Constant, in_unit("ratio", positive=True)]
     prices: dict[EventName, EnergyPJ]
     areas: dict[Text, AreaUm2] = Field(default_factory=dict)
+    delays: dict[Text, DelayNs] = Field(default_factory=dict)
     rules: Annotated[dict[Text, Rule], AfterValidator(_ruled)] = Field(default_factory=dict)
     area_rules: Annotated[dict[Text, Rule], AfterValidator(_area_ruled)] = Field(default_factory=dict)
     sram: Text | None = None
@@ -137,12 +166,80 @@ class Technology(FromFile):
         return {"node": f"{self.node_nm:g} nm"} | ({} if self.arrays is None else {"sram": self.arrays.name})
 
 
+ENDS = {"45nm": 45, "7nm": 7}  # the synthesised ones, between which a node needs no file
+_NODE = re.compile(r"(\d+(?:\.\d+)?)nm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodes(Folder):
+    """The files, and `<number>nm` for every node between the synthesised ones."""
+
+    def has(self, name: str) -> bool:
+        return Folder.has(self, name) or _NODE.fullmatch(name) is not None
+
+    def source(self, name: str) -> Source:
+        node = None if Folder.has(self, name) else _NODE.fullmatch(name)
+        if node is None:
+            return Folder.source(self, name)
+        node_nm, (most, least) = float(node[1]), ENDS.values()
+        if not least < node_nm < most:
+            raise ConfigError(
+                f"technology {name}: expected {', '.join(self.names())} or a node between {least} and {most} nm, where "
+                "units were synthesised (ASAP7 and Nangate45); no source reaches further"
+            )
+        data: dict[str, Any] = {"kind": "technology", "name": name, "node_nm": node_nm, "between": list(ENDS)}
+        return Source(path=name, data=data, places={(): (name, 1)})
+
+
+def _made(source: Source, other: Callable[[KeyPath, str], Technology]) -> Source | None:
+    """What a technology consists of that says `between` or `scaled`, as data."""
+    keys = [key for key in ("like", "between", "scaled") if source.data.get(key) is not None]
+    if len(keys) > 1:
+        raise ConfigError(f"{source.where((keys[1],))}: expected one of {', '.join(keys)}")
+    if keys in ([], ["like"]):
+        return None
+    if not isinstance(source.data.get("node_nm"), int | float):
+        raise ConfigError(f"{source.where(('node_nm',))}: required beside `{keys[0]}`, as a number")
+    where = source.where((keys[0],))
+    try:
+        data = (_between if keys == ["between"] else _scaled)(source, other)
+    except ConfigError as error:
+        raise (error if str(error).startswith(source.path) else ConfigError(f"{where}: {error}")) from None
+    here = source.places.get((keys[0],), source.places[()])
+    data["name"] = Path(source.path).stem
+    return Source(path=source.path, data=data, places={(): here} | {(key,): here for key in data})
+
+
+def _between(source: Source, other: Callable[[KeyPath, str], Technology]) -> Data:
+    given, node_nm = source.data["between"], float(source.data["node_nm"])
+    if not isinstance(given, list) or len(given) != len(ENDS):
+        raise ConfigError(f"expected two technologies, the one of the larger node first (got {shown(given)})")
+    large, small = (_priced(other(("between", i), name)) for i, name in enumerate(given))
+    summary = f"{node_nm:g} nm: between {large.name} and {small.name} along the curves of {CURVE}"
+    return joined(node_nm, large.model_dump(), small.model_dump()) | {"summary": summary}
+
+
+def _scaled(source: Source, other: Callable[[KeyPath, str], Technology]) -> Data:
+    factors = validate(Scaled, source.part(("scaled",)) or source)
+    base = _priced(other(("scaled", "base"), factors.base))
+    summary = f"{source.data['node_nm']:g} nm: {base.name} times factors of energy, area and delay"
+    return scaled(base.model_dump(), factors.model_dump(exclude={"base"})) | {"summary": summary}
+
+
+def _priced(technology: Technology) -> Technology:
+    if technology.unpriced is not None:
+        raise ConfigError(f"expected a technology with prices (got {technology.name})")
+    return technology
+
+
 TECHNOLOGY = Kind(
     name="technology",
     title="technology",
     plural="technologies",
     model=Technology,
-    library=Folder(name="technology", unlisted="unpriced"),
+    library=Nodes(name="technology", unlisted="unpriced"),
+    own=("name", "like", "summary", "between", "scaled"),
+    made=_made,
 )
 
 

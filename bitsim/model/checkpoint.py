@@ -124,8 +124,8 @@ def load_model(
 
 
 def _from_config(path: Path) -> Model:
-    config, notes = read_shape(path)
-    return Model(name=config.name, config=config, weights=None, origin="shape", notes=notes)
+    found = read_shape(path)
+    return Model(name=found.config.name, config=found.config, weights=None, origin="shape", notes=found.notes)
 
 
 def _as_model(checkpoint: Checkpoint, name: str | None = None) -> Model:

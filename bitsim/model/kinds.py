@@ -27,6 +27,8 @@ def load_described(given: str | Path) -> FromFile:
 
 
 def _kind_of(given: str | Path) -> Kind[Any]:
+    if str(given).endswith(".json"):
+        raise ConfigError(f"{given}: expected a name or a YAML file (bitsim inspect shows a config.json)")
     if not is_path(given):
         for kind in KINDS:
             if kind.library.has(str(given)):

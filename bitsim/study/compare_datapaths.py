@@ -18,9 +18,8 @@ from bitsim.datapath.outcomes import Deviation
 from bitsim.datapath.template import SAMPLED_TILES
 from bitsim.errors import OperandError, OutputMismatchError
 from bitsim.hw import chip_names, load_chip
-from bitsim.hw.between import technology_at
 from bitsim.hw.chip import Chip
-from bitsim.hw.technology import Technology
+from bitsim.hw.technology import Technology, load_technology
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.outcome import Makers, Outcome
@@ -129,7 +128,7 @@ def compare_datapaths(
     without weights or BitLinear.
     """
     model = model if isinstance(model, Model) else load_model(model)
-    technology = node if isinstance(node, Technology) else technology_at(node)
+    technology = node if isinstance(node, Technology) else load_technology(node)
     given = [load_chip(name) for name in (chip_names() if chips is None else chips)]
     if chips is None:  # structures on an FPGA are not built of a node's cells
         given = [chip for chip in given if chip.tech.unpriced is None]

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from bitsim._version import __version__
+from bitsim.cost.clock import clock_notes
 from bitsim.datapath.base import Statistics
 from bitsim.errors import ConfigError
 from bitsim.hw import load_chip
@@ -162,6 +163,7 @@ def estimate_matmuls(
             *notes,
             *(f"data-dependent events from statistics: {source}" for source in dict.fromkeys(sources)),
             *room,
+            *clock_notes(chip),
             *notes_on_plans(placement),
             *ASSUMPTIONS,
         ),

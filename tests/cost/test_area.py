@@ -7,7 +7,7 @@ import pytest
 from bitsim.cost.area import Area, chip_area, total_area
 from bitsim.datapath.registry import build_datapath
 from bitsim.datapath.template import CountedDatapath
-from bitsim.hw import Chip, chip_names, load_chip, technology_names
+from bitsim.hw import Chip, chip_names, load_chip
 from bitsim.hw.datapaths import (
     AdderTreeSpec,
     BitSerialSpec,
@@ -18,7 +18,7 @@ from bitsim.hw.datapaths import (
     TensorCoreSpec,
     TernaryLutSpec,
 )
-from tests.chips import unpriced_components, with_level
+from tests.chips import SYNTHESISED, unpriced_components
 
 
 def nominal(chip: Chip, component: str) -> float:
@@ -37,7 +37,7 @@ def with_tree(**changes: Any) -> Chip:
     return chip.model_copy(update={"bitlinear": AdderTreeSpec(**(chip.bitlinear.model_dump() | changes))})
 
 
-@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("technology", SYNTHESISED)
 def test_an_array_of_weight_registers_and_pes_is_their_sum(technology: str) -> None:
     chip = load_chip("ternary-ws-64x64").with_technology(technology)
     areas, layout = chip.tech.areas, chip.tech.layout_factor.nominal
@@ -69,7 +69,7 @@ def test_more_of_anything_is_never_smaller() -> None:
 
 
 @pytest.mark.parametrize("name", chip_names())
-@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("technology", SYNTHESISED)
 def test_every_part_has_an_area_or_a_reason(name: str, technology: str) -> None:
     parts = chip_area(load_chip(name).with_technology(technology))
     levels = {f"sram {level}" for level in load_chip(name).memory.names}
@@ -120,7 +120,7 @@ def test_the_layout_factor_is_for_cells_and_not_for_finished_arrays(name: str, a
         assert part.area.nominal == pytest.approx(part.count * chip.tech.areas[part.part].nominal * factor), part.part
 
 
-@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("technology", SYNTHESISED)
 def test_only_what_no_study_has_is_without_an_area(technology: str) -> None:
     """Programs."""
     for name in chip_names():
@@ -205,19 +205,6 @@ def test_all_registers_that_are_clocked_take_area(name: str) -> None:
 )
 def test_parts_are_those_counted_by_hand(spec: Any, parts: dict[str, int]) -> None:
     assert build_datapath(spec).parts() == parts
-
-
-def sized(capacity: float) -> Chip:
-    return with_level(load_chip("ternary-ws-64x64").with_technology("45nm"), "acts", capacity=capacity)
-
-
-def test_sram_between_two_capacities_lies_between_their_areas_and_outside_of_the_grid_has_none() -> None:
-    small, middle, large = (nominal(sized(kb), "sram acts") for kb in (8, 16, 32))
-    assert (small, large) == (pytest.approx(29400), pytest.approx(106240))
-    assert middle == pytest.approx((small * large) ** 0.5)
-    outside = [part for part in chip_area(sized(4096)) if part.component == "sram acts"]
-    assert outside[0].area is None
-    assert "lies outside of" in outside[0].reason
 
 
 def test_areas_add_up() -> None:

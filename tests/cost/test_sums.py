@@ -5,7 +5,7 @@ import pytest
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList, price_operator
 from bitsim.cost.area import Area, PartArea, chip_area, total_area
 from bitsim.cost.energy import total_energy
-from bitsim.cost.sram import sram_between
+from bitsim.cost.sram import buffer_of
 from bitsim.errors import ConfigError, UnpricedEventError
 from bitsim.events import Events
 from bitsim.hw import Chip, load_chip
@@ -14,7 +14,7 @@ from tests.chips import with_level
 
 
 def chip() -> Chip:
-    """Buffers of 8, 1024 and 32 kB, which stand in 7nm's grid: no two with the same prices."""
+    """Buffers of 8, 1024 and 32 kB: no two with the same prices."""
     found = load_chip("ternary-ws-64x64")
     for level, kilobytes in (("weights", 8), ("acts", 1024), ("psums", 32)):
         found = with_level(found, level, capacity=kilobytes)
@@ -27,39 +27,43 @@ def energy(events: dict[str, int], time_ns: float = 0.0) -> dict[str, Energy]:
 
 
 def test_leakage_is_that_of_all_buffers_together() -> None:
-    """CACTI 7: 2.03915 mW at 8 kB, 216.803 mW at 1024 kB, 7.43594 mW at 32 kB."""
+    """Low-leakage arrays at 7 nm, 0.05, 0.5 and 5 uW per kB: of 8, 1024 and 32 kB."""
     power = PriceList(chip()).leakage_mw()
-    assert power.nominal == pytest.approx(2.03915 + 216.803 + 7.43594)
-    assert (power.low, power.high) == (power.nominal, power.nominal)
+    assert (power.low, power.nominal, power.high) == pytest.approx((0.0532, 0.532, 5.32))
     leaked = energy({}, time_ns=10.0)
-    assert list(leaked) == ["sram leakage"]
-    assert leaked["sram leakage"].nominal == pytest.approx(2262.7809)
-    assert leaked["sram leakage"].high == pytest.approx(2262.7809)
+    assert list(leaked) == ["sram leakage", "dram refresh", "dram standby"]
+    assert leaked["sram leakage"].nominal == pytest.approx(5.32)
+    assert leaked["sram leakage"].high == pytest.approx(53.2)
 
 
 def test_leakage_names_the_constants_of_every_buffer() -> None:
     names = [name for name, _ in PriceList(chip()).leakage_mw().constants]
     assert names == [
-        "7nm: sram 8 kB.leakage", "ternary-ws-64x64: memory.weights.capacity",
-        "7nm: sram 1024 kB.leakage", "ternary-ws-64x64: memory.acts.capacity",
-        "7nm: sram 32 kB.leakage", "ternary-ws-64x64: memory.psums.capacity",
+        "sram-7nm: leakage.low_leakage.usual", "ternary-ws-64x64: memory.weights.capacity",
+        "ternary-ws-64x64: memory.acts.capacity", "ternary-ws-64x64: memory.psums.capacity",
     ]  # fmt: skip
 
 
-def test_a_bit_of_a_buffer_costs_its_share_of_a_wide_access() -> None:
-    """7.5, 14 and 8.5 pJ for 64 bits."""
+def test_a_bit_of_a_buffer_costs_its_share_of_an_access_to_a_bank() -> None:
+    """CACTI 7 at 22 nm times 0.45 (7 nm) and 2 (silicon).
+
+    Weights: 16 banks of 0.5 kB x 512 bit, eight ports each: 6.04794 pJ of 2 kB times 0.79. Activations: 16 banks of 64
+    kB x 64 bit, writes between 2.81918 pJ at 32 kB and 5.10354 at 128. Sums: 64 banks of 0.5 kB x 64 bit, 0.603036 pJ
+    of 2 kB times 0.79.
+    """
     found = energy({"sram.weights.read_bits": 640, "sram.acts.write_bits": 64, "sram.psums.read_bits": 128})
     assert {part: e.nominal for part, e in found.items()} == {
-        "sram weights": pytest.approx(75.0),
-        "sram acts": pytest.approx(14.0),
-        "sram psums": pytest.approx(17.0),
+        "sram weights": pytest.approx(640 / 512 * 0.9 * 0.79 * 6.04794),
+        "sram acts": pytest.approx(0.9 * (2.81918 * 5.10354) ** 0.5),
+        "sram psums": pytest.approx(2 * 0.9 * 0.79 * 0.603036),
     }
 
 
 def test_events_of_one_component_add_up_at_each_end_of_their_range() -> None:
-    """DRAM: 8, 13 or 14 pJ per bit, read or written."""
+    """DRAM: 4.6, 8 or 14 pJ per bit, read or written."""
     found = energy({"dram.kv.read_bits": 10, "dram.kv.write_bits": 5})
-    assert found == {"dram kv": Energy(low=120.0, nominal=195.0, high=210.0)}
+    assert list(found) == ["dram kv"]
+    assert [getattr(found["dram kv"], level) for level in ("low", "nominal", "high")] == pytest.approx([69, 120, 210])
 
 
 def test_a_clocked_bit_has_the_layout_factor_on_all_of_its_range() -> None:
@@ -102,18 +106,21 @@ def test_technologies_without_prices_say_so_for_events_and_for_buffers() -> None
         PriceList(fpga).must_price("reg.clock", 1234, "layers.0")
     level = fpga.memory.names[0]
     with pytest.raises(ConfigError, match=rf"no prices: .*\(memory level {level}\)"):
-        sram_between(fpga, level)
+        buffer_of(fpga, level)
 
 
-@pytest.mark.parametrize("kilobytes", [7.9, 1025])
-def test_capacities_just_outside_of_the_grid_have_no_price(kilobytes: float) -> None:
-    with pytest.raises(ConfigError, match=r"memory\.acts: .* lies outside of .* kB: 8, 32, 1024"):
-        sram_between(with_level(load_chip("ternary-ws-64x64"), "acts", capacity=kilobytes), "acts")
+@pytest.mark.parametrize("kilobytes", [0.49, 65537])
+def test_capacities_just_outside_of_the_range_have_no_price(kilobytes: float) -> None:
+    outside = PriceList(with_level(load_chip("ternary-ws-64x64"), "acts", capacity=kilobytes))
+    for ask in (lambda: outside.price("sram.acts.read_bits"), outside.leakage_mw):
+        with pytest.raises(ConfigError, match=r"64x64\.yaml: memory\.acts\.capacity: expected 0\.5 \.\. 65536 kB"):
+            ask()
 
 
-def test_a_width_without_a_grid_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"with 96-bit access .*at this width, kB: none"):
-        sram_between(with_level(load_chip("ternary-ws-64x64"), "acts", width_bits=96), "acts")
+def test_a_width_outside_of_the_range_is_named() -> None:
+    wide = with_level(load_chip("ternary-ws-64x64"), "acts", width_bits=4096)
+    with pytest.raises(ConfigError, match=r"memory\.acts\.width_bits: expected 8 \.\. 2048 bit \(got 4096 bit\)"):
+        PriceList(wide).price("sram.acts.read_bits")
 
 
 def test_long_lists_of_prices_are_cut_and_counted() -> None:
@@ -123,18 +130,12 @@ def test_long_lists_of_prices_are_cut_and_counted() -> None:
         prices.must_price("pe.int4_acc17.mac", 1, "q")
 
 
-def test_a_buffer_whose_sram_has_no_area_is_one_part_without_and_says_at_which_capacities() -> None:
-    base = chip()
-    rows = tuple(row.model_copy(update={"area": None} if row.capacity_kb == 32 else {}) for row in base.tech.sram)
-    bare = base.with_technology(base.tech.model_copy(update={"sram": rows}))
-    between = with_level(bare, "weights", capacity=16)
-    for made, component, part, sizes in (
-        (bare, "psums", "32 kB", "32 or 32"),
-        (between, "weights", "16 kB", "8 or 32"),
-    ):
-        (found,) = [p for p in chip_area(made) if p.component == f"sram {component}"]
-        assert (found.part, found.count, found.area) == (part, 1, None)
-        assert found.reason == f"{made.tech.path}: sram: no area at {sizes} kB"
-    (known,) = [p for p in chip_area(bare) if p.component == "sram acts"]
-    assert (known.part, known.count) == ("1024 kB", 1)
-    assert known.area == Area(low=pytest.approx(252968), nominal=pytest.approx(252968), high=pytest.approx(918000))
+def test_the_area_of_a_buffer_is_that_of_its_banks_and_none_outside_of_the_range() -> None:
+    """CACTI 7 at 22 nm, 64 bits: 0.0267202 mm2 at 32 kB and 0.102584 at 128; 7 nm 0.45 times that."""
+    (known,) = [p for p in chip_area(chip()) if p.component == "sram acts"]
+    assert (known.part, known.count) == ("64 kB x 64 bit", 16)
+    assert known.area is not None
+    assert known.area.nominal == pytest.approx(16 * 0.45e6 * (0.0267202 * 0.102584) ** 0.5)
+    (outside,) = [p for p in chip_area(with_level(chip(), "acts", capacity=0.4)) if p.component == "sram acts"]
+    assert (outside.part, outside.count, outside.area) == ("0.4 kB", 1, None)
+    assert "expected 0.5 .. 65536 kB" in outside.reason

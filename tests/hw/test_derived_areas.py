@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from bitsim.hw import load_technology, technology_names
+from bitsim.hw import load_technology
+from tests.chips import SYNTHESISED
 from tools import derive_areas
 
 
-@pytest.mark.parametrize("name", technology_names())
+@pytest.mark.parametrize("name", SYNTHESISED)
 def test_cells(name: str, tables: dict[str, Any]) -> None:
     areas = load_technology(name).areas
     derived = derive_areas.derive(tables, name)
@@ -18,16 +19,7 @@ def test_cells(name: str, tables: dict[str, Any]) -> None:
         assert (constant.low, constant.nominal, constant.high) == pytest.approx(expected, rel=1e-5), part
 
 
-@pytest.mark.parametrize("name", technology_names())
-def test_sram(name: str, tables: dict[str, Any]) -> None:
-    derived = derive_areas.derive_sram(tables, name)
-    for row in load_technology(name).sram:
-        assert row.area is not None
-        found = row.area.low, row.area.nominal, row.area.high
-        assert found == pytest.approx(derived[row.capacity_kb], rel=1e-5), row.capacity_kb
-
-
-@pytest.mark.parametrize("name", technology_names())
+@pytest.mark.parametrize("name", SYNTHESISED)
 def test_synthesised_ratios_of_area(name: str, tables: dict[str, Any]) -> None:
     """A tree's area per product against that of an INT8 PE, as study B has it: 11.1 (45 nm), 11.4 (7 nm)."""
     areas = load_technology(name).areas

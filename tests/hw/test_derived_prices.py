@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from bitsim.hw import load_technology, technology_names
+from bitsim.hw import load_technology
+from tests.chips import SYNTHESISED
 from tools import derive_prices
 
 
-@pytest.mark.parametrize("name", technology_names())
+@pytest.mark.parametrize("name", SYNTHESISED)
 def test_studies(name: str, tables: dict[str, Any]) -> None:
     prices = load_technology(name).prices
     derived = derive_prices.derive(tables, derive_prices.LIBRARIES[name])
@@ -22,48 +23,17 @@ def test_studies(name: str, tables: dict[str, Any]) -> None:
             assert constant.value == pytest.approx(expected[1], rel=1e-5), event
 
 
-@pytest.mark.parametrize("name", technology_names())
+@pytest.mark.parametrize("name", SYNTHESISED)
 def test_registers_and_gates_rebuild_the_measured_total(name: str, tables: dict[str, Any]) -> None:
     library = derive_prices.LIBRARIES[name]
     for ratio in derive_prices.rebuilt(tables, library, derive_prices.derive(tables, library)).values():
         assert ratio == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize("name", technology_names())
+@pytest.mark.parametrize("name", SYNTHESISED)
 def test_table_2_of_2310_11453(name: str, tables: dict[str, Any]) -> None:
     table = tables["op_energy_literature_pJ"]["bitnet_2310_11453_table2"][f"nm{name.removesuffix('nm')}"]
     prices = load_technology(name).prices
     for number_format, operations in table.items():
         for operation, energy in operations.items():
             assert prices[f"{operation}.{number_format}"].value == energy
-
-
-def test_sram_45nm_is_cacti(tables: dict[str, Any]) -> None:
-    grid = {
-        row["size_KB"]: (row["read_pJ"], row["write_pJ"], row["leak_mW"])
-        for row in tables["sram_cacti7"]["grid"]
-        if (row["cell"], row["node_nm"], row["width_b"]) == ("itrs-hp", 45, 64)
-    }
-    shipped = load_technology("45nm").sram
-    assert {row.capacity_kb: (row.read.value, row.write.value, row.leakage.value) for row in shipped} == grid
-
-
-def test_sram_7nm_is_jouppi_with_22nm_leakage(tables: dict[str, Any]) -> None:
-    access = {row["size_KB"]: row["pJ"] for row in tables["sram_literature"] if row["node_nm"] == 7}
-    leakage = {
-        row["size_KB"]: row["leak_mW"]
-        for row in tables["sram_cacti7"]["grid"]
-        if (row["cell"], row["node_nm"], row["width_b"]) == ("itrs-lop", 22, 64)
-    }
-    shipped = load_technology("7nm").sram
-    assert {row.capacity_kb: row.read.value for row in shipped} == access
-    assert {row.capacity_kb: row.write.value for row in shipped} == access
-    assert [row.leakage.value for row in shipped] == [leakage[row.capacity_kb] for row in shipped]
-
-
-def test_dram_is_lpddr4(tables: dict[str, Any]) -> None:
-    from bitsim.hw import load_chip
-
-    listed = tables["dram_pJ_per_bit"]["types"]["LPDDR4"]
-    energy = load_chip("ternary-ws-64x64").memory.dram.energy
-    assert (energy.low, energy.nominal, energy.high) == (listed["low"], listed["mid"], listed["high"])

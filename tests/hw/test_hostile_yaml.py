@@ -9,7 +9,6 @@ import pytest
 
 from bitsim.errors import BitsimError, ConfigError
 from bitsim.hw import load_chip, load_link, load_technology
-from bitsim.hw.between import technology_at
 from bitsim.hw.gpu import load_gpu
 from bitsim.hw.yaml_file import MOST_BYTES, MOST_DEPTH, MOST_NODES, MOST_TEXT, read_yaml
 from bitsim.hw.yaml_scalar import MOST_DIGITS, scalar
@@ -145,7 +144,7 @@ def test_names_that_are_no_file_names_are_refused(here: Path, name: str) -> None
         load_link("a b.yaml")
 
 
-@pytest.mark.parametrize("load", [load_chip, load_gpu, load_technology, technology_at])
+@pytest.mark.parametrize("load", [load_chip, load_gpu, load_technology])
 @pytest.mark.parametrize("given", [None, 3, 1.5, b"7nm", ["7nm"], object()])
 def test_wrong_types_are_refused_with_the_parameter(load: Any, given: Any) -> None:
     with pytest.raises(ConfigError, match=r"^(chip|GPU|technology): expected a name, the path of a YAML file or a "):

@@ -61,7 +61,7 @@ def test_a_file_that_changes_one_price_has_three_lines(here: Path) -> None:
     assert {event: price for event, price in mine.prices.items() if event != "add.int8"} == {
         event: price for event, price in original.prices.items() if event != "add.int8"
     }
-    assert (mine.areas, mine.sram, mine.supply) == (original.areas, original.sram, original.supply)
+    assert (mine.areas, mine.arrays, mine.supply) == (original.areas, original.arrays, original.supply)
     assert load_chip("ternary-ws-64x64").with_technology("mine.yaml").tech == mine
 
 

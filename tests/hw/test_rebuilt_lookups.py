@@ -12,8 +12,8 @@ import pytest
 from bitsim.datapath.binary_lut import BinaryLut
 from bitsim.datapath.ternary_lut import TernaryLut
 from bitsim.events import Events, total
-from bitsim.hw import technology_names
 from bitsim.hw.datapaths import BinaryLutSpec, TernaryLutSpec
+from tests.chips import SYNTHESISED
 from tests.hw.rebuilding import (
     CYCLES,
     LIBRARIES,
@@ -49,7 +49,7 @@ def lookups(kind: str, g: int, *, held: bool) -> Events:
     return total(runs)
 
 
-@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("technology", SYNTHESISED)
 @pytest.mark.parametrize(("kind", "g"), TABLES)
 def test_lookups(kind: str, g: int, technology: str, tables: dict[str, Any]) -> None:
     units, library = tables["pe_costs"]["units"], LIBRARIES[technology]
@@ -60,7 +60,7 @@ def test_lookups(kind: str, g: int, technology: str, tables: dict[str, Any]) -> 
     assert high == pytest.approx(1e3 * g * max(held["pJ_mac_ud"], changing["pJ_mac_ud"]), rel=WITHIN)
 
 
-@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("technology", SYNTHESISED)
 @pytest.mark.parametrize(("kind", "g"), [("t", 2), ("t", 3), ("b", 4)])
 def test_table_builders(kind: str, g: int, technology: str, tables: dict[str, Any]) -> None:
     """A new table in every cycle.

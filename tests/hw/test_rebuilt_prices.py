@@ -16,8 +16,8 @@ import pytest
 
 from bitsim.datapath.sparse_array import SparseArray
 from bitsim.events import Events
-from bitsim.hw import technology_names
 from bitsim.hw.datapaths import SparseArraySpec
+from tests.chips import SYNTHESISED
 from tests.hw.rebuilding import (
     CYCLES,
     LIBRARIES,
@@ -85,7 +85,7 @@ def assert_low_is_the_lower_study(*of_measured: float) -> None:
     assert max(of_measured) == pytest.approx(1, abs=WITHIN)
 
 
-@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("technology", SYNTHESISED)
 @pytest.mark.parametrize("unit", PES)
 def test_pes(unit: str, technology: str, tables: dict[str, Any]) -> None:
     pe, acc_bits, act_bits, other = PES[unit]
@@ -102,7 +102,7 @@ def test_pes(unit: str, technology: str, tables: dict[str, Any]) -> None:
     assert_low_is_the_lower_study(*lows)
 
 
-@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("technology", SYNTHESISED)
 def test_adder_trees(technology: str, tables: dict[str, Any]) -> None:
     in_a, in_b = unit_a(tables, "tdot16_a8_acc24", technology), unit_b(tables, "tree16", technology)
     a, b = tree_of_16(24), tree_of_16(20)
@@ -113,7 +113,7 @@ def test_adder_trees(technology: str, tables: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("technology", SYNTHESISED)
 def test_popcounts(technology: str, tables: dict[str, Any]) -> None:
     in_a, in_b = unit_a(tables, "xnor64_acc16", technology), unit_b(tables, "xnor32", technology)
     a, b = popcount_of(64), popcount_of(32)
@@ -148,7 +148,7 @@ def test_other_shares_of_zeros(unit: str, level: str, technology: str, tables: d
     assert fj(events, technology, level, OPERATIONS_A) == pytest.approx(measured, rel=WITHIN)
 
 
-@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("technology", SYNTHESISED)
 @pytest.mark.parametrize("level", RUN)
 def test_a_lane_of_a_sparse_array_is_a_serial_ternary_pe(level: str, technology: str, tables: dict[str, Any]) -> None:
     """Lanes whose sums have 15 bits, on activations without zeros, against 15/16 of study A's PE of 16 bits."""
@@ -166,7 +166,7 @@ def test_a_lane_of_a_sparse_array_is_a_serial_ternary_pe(level: str, technology:
     assert rebuilt == pytest.approx(measured, rel=WITHIN)
 
 
-@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("technology", SYNTHESISED)
 @pytest.mark.parametrize("level", RUN)
 @pytest.mark.parametrize(
     ("unit", "number_format", "acc_bits"), [("idot16_8x8_acc32", "int8", 32), ("idot16_4x4_acc24", "int4", 24)]

@@ -48,11 +48,11 @@ def test_vitallm_is_bound_by_256_macs_per_cycle() -> None:
 @pytest.mark.parametrize(("key", "bits"), [("vitallm.dram_2b", 2.0), ("vitallm.dram_1p6b", 1.6)])
 def test_the_dram_of_vitallm_is_its_weights_at_its_rate(key: str, bits: float) -> None:
     weights = 26 * (4 * 3200**2 + 3 * 3200 * 8640)
-    watts = [weights * bits * predicted("vitallm.decode_v2") * pj * 1e-12 for pj in (8, 13, 14)]
+    watts = [weights * bits * predicted("vitallm.decode_v2") * pj * 1e-12 for pj in (3.5, 6, 10)]
     row = table()[key]
     assert row.prediction.spread == pytest.approx((watts[0], watts[2]), rel=1e-3)
     assert predicted(key) == pytest.approx(watts[1], rel=1e-3)
-    assert predicted(key) > 50 * 0.06597
+    assert predicted(key) > 35 * 0.06597
     assert row.leaves_out == "DRAM"
     assert row.published is None
 

@@ -1,23 +1,33 @@
 """Chips whose wide datapath multiplies integers: the reference's values, the run's counts, and what they refuse."""
 
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import bitsim
+from bitsim.datapath.base import Statistics
 from bitsim.errors import ConfigError
+from bitsim.events import Events, is_data_dependent, total
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.hw.datapaths import PEArraySpec, TensorCoreSpec
+from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import load_model
+from bitsim.model.decoded import ScaledIntegers
 from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.experts import Experts
 from bitsim.model.generate import generate
+from bitsim.model.operators import Operator
 from bitsim.parallel.parallel import parallel
 from bitsim.results import Result
+from bitsim.schedule import Placement
+from bitsim.study.executor import ChipExecutor
 from bitsim.study.numerics import executed_as
+from bitsim.study.statistics import default_statistics
+from bitsim.testing.replaying import by_tiles, joints
 
 CHIP, PROMPT = "ternary-ws-64x64-int8", "And God said, Let there be light"
 AMPERE = {"kind": "tensor_core", "arch": "ampere", "units": 8, "unit_macs": 256, "weights": "full"}
@@ -180,3 +190,92 @@ def test_a_matmul_of_floats_has_no_place_on_an_integer_datapath() -> None:
     listed = bitsim.MatmulShape(name="float", m=1, k=64, n=64, weight_bits=16)
     with pytest.raises(ConfigError, match="wide multiplies integers, these operands are floats"):
         bitsim.estimate_matmuls([listed], CHIP)
+
+
+LONG = "And God said, Let there be light: and there was light. And God saw the light, that it was good."
+
+
+def dependent(events: Events) -> dict[str, int]:
+    return {name: n for name, n in events.items() if n and is_data_dependent(name)}
+
+
+def first_layer_and_head(seen: list[Any]) -> list[Any]:
+    return [one for one in seen if one[0].layer in (0, None)]
+
+
+@pytest.mark.parametrize("chip", [name for name in WIDE if name != "keeps weights"])  # stepped by the clock: minutes
+def test_law_11_attention_and_head_of_a_run_are_what_their_calls_did_one_by_one(
+    chip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operands that a run multiplies, replayed head by head and tile by tile from reset."""
+    seen: list[tuple[Operator, Any, Any]] = []
+    booked: dict[str, Any] = {}
+    multiply, book = ChipExecutor.wide_codes, ChipExecutor._book
+
+    def listen(self: ChipExecutor, op: Operator, a: Any, b: Any) -> Any:
+        seen.append((op, a, [b.values] if isinstance(b, ScaledIntegers) else b))
+        return multiply(self, op, a, b)
+
+    def note(self: ChipExecutor, op: Operator, done: Any) -> None:
+        booked[op.name] = done
+        book(self, op, done)
+
+    monkeypatch.setattr(ChipExecutor, "wide_codes", listen)
+    monkeypatch.setattr(ChipExecutor, "_book", note)
+    used = with_wide(chip)
+    bitsim.run("tiny-b158", used, prompt=LONG, new_tokens=0, toggles="exact", causal="full")
+    placement, calls_of_all = Placement(used), 0
+    for op, a, matrices in first_layer_and_head(seen):
+        placed, done = placement.place(op), booked[op.name]
+        assert len(done) == len(a) == op.repeat
+        calls = list(placed.tiles.walk())
+        calls_of_all += len(calls)
+        for i, one in enumerate(done):
+            w = np.ascontiguousarray(matrices[i * len(matrices) // len(a)])
+            replayed = by_tiles(placement.wide)(SimpleNamespace(tiles=placed.tiles, y=one.y), a[i], w)
+            np.testing.assert_array_equal(one.y, replayed.y)
+            assert one.cycles == replayed.cycles
+            assert dependent(one.events) == dependent(replayed.events)
+        assert placed.array_events.data_independent() == replayed.events.data_independent() * op.repeat
+    assert calls_of_all > 3 * (1 if "tensor cores" in chip else 2)
+
+
+def scales(op: Operator) -> Events:
+    count = op.m * (op.k + op.n) * op.repeat
+    return Events({"mul.fp16": count, "scale.mul.fp16": count})
+
+
+@pytest.mark.parametrize("chip", ["array", "int8 tensor cores"])
+def test_law_11_attention_and_head_of_an_estimate_are_what_their_calls_count(chip: str) -> None:
+    used, statistics = with_wide(chip), default_statistics().of_wide_integers
+    model, recipe = executed_as(load_model("tiny-b158"), used)
+    rows = {row.name: row for row in bitsim.estimate("tiny-b158", used, prefill=90, decode=0, causal="full").rows}
+    placement, datapath = Placement(used), Placement(used).wide
+    operators = forward_operators(
+        model.config, phase="prefill", tokens=90, context=90, recipe=recipe, kv=recipe.kv, logits="last"
+    )
+    matmuls = [op for op in operators if op.is_wide_integer and op.layer in (0, None)]
+    assert [op.kind for op in matmuls] == ["qk", "pv", "head"]
+    for op in matmuls:
+        calls = list(placement.place(op).tiles.walk())
+        chosen = [datapath.staying if call.stays else datapath for call in calls]
+        counted = total([one.count(*call.size) for one, call in zip(chosen, calls, strict=True)])
+        guessed = total([one.expect(*call.size, statistics) for one, call in zip(chosen, calls, strict=True)])
+        array = (counted + joints(datapath, calls)) * op.repeat + scales(op)
+        events = rows[op.name].events
+        assert dependent(events) == dependent(guessed * op.repeat)
+        moved = ("sram", "dram")
+        independent = {name: n for name, n in events.data_independent().items() if name.split(".")[0] not in moved}
+        assert independent == dict(array.items())
+
+
+def test_own_statistics_without_rates_of_integer_attention_are_told_what_lacks() -> None:
+    """Rates of a kind are also those of a BitLinear datapath; attention in integers needs its own."""
+    shipped = default_statistics()
+    mine = {kind: rates for kind, rates in shipped.rates.items() if not kind.startswith("wide_")}
+    own = Statistics(weight_zeros=0.4, rates=mine, source="mine")
+    with pytest.raises(ConfigError, match=r"statistics \(mine\): attention and head in integers.*'wide_int8' with reg"):
+        bitsim.estimate("tiny-b158", CHIP, prefill=4, decode=0, statistics=own)
+    narrow = Statistics(weight_zeros=0.4, rates=mine | {"wide_int8": {"reg.act.toggle": 0.5}}, source="mine")
+    with pytest.raises(ConfigError, match=r"statistics \(mine\): wide_int8: expected a rate for 'reg"):
+        bitsim.estimate("tiny-b158", CHIP, prefill=4, decode=0, statistics=narrow)

@@ -8,10 +8,10 @@ that a RoPE scaling or a soft cap could change.
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bitsim.errors import CheckpointError
-from bitsim.model.config import ModelConfig
+from bitsim.model.config import Dtype, ModelConfig
 from bitsim.model.files.hf_checkpoint import read_config
 from bitsim.model.files.hf_config import describe, from_hf
 
@@ -57,6 +57,7 @@ _NEEDED = (
     *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
     *("vocab_size", "max_position_embeddings"),
 )
+_DTYPE: Dtype = "bfloat16"
 _GELU = ("gelu", "gelu_fast")
 _SIZES = (
     *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
@@ -74,8 +75,16 @@ _NO_WORK = (
 )
 
 
-def read_shape(path: Path) -> tuple[ModelConfig, tuple[str, ...]]:
-    """The model that `path`, a config.json, describes, called like its folder, and notes on what was set aside.
+class ShapeOfFile(NamedTuple):
+    """`notes`: on what was assumed and set aside. `ignored`: keys that say nothing of the model's work."""
+
+    config: ModelConfig
+    notes: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+def read_shape(path: Path) -> ShapeOfFile:
+    """The model that `path`, a config.json, describes, called like its folder.
 
     Another file than config.json gives its own name. Raises `CheckpointError` naming file and key.
     """
@@ -83,18 +92,19 @@ def read_shape(path: Path) -> tuple[ModelConfig, tuple[str, ...]]:
     name = path.resolve().parent.name if path.name == "config.json" else path.stem
     source = f"model shape from {path}; the model has no weights"
     try:
-        found = describe(values, path, name)
+        found = describe(values, path, name, stored=_DTYPE)
         absent = ", ".join(f"{key} = {value}" for key, value in found.absent.items())
         said = (f"model shape, absent keys as transformers takes them: {absent}",) if absent else ()
-        return found.config, (source, *said)
+        return ShapeOfFile(found.config, (source, *said, *_dtype_note(values)), found.ignored)
     except CheckpointError as refused:
         if values.get("model_type") == "bitnet":  # its keys say how its linears are stored
             raise
-        config, notes = _sizes_only(values, path, name)
-        return config, (source, f"model shape, sizes only, as bitsim would not execute the model: {refused}", *notes)
+        found_sizes = _sizes_only(values, path, name)
+        why = f"model shape, sizes only, as bitsim would not execute the model: {refused}"
+        return found_sizes._replace(notes=(source, why, *found_sizes.notes))
 
 
-def _sizes_only(values: Mapping[str, Any], path: Path, name: str) -> tuple[ModelConfig, tuple[str, ...]]:
+def _sizes_only(values: Mapping[str, Any], path: Path, name: str) -> ShapeOfFile:
     notes = []
     inner = values.get("text_config")
     if isinstance(inner, dict):
@@ -114,6 +124,9 @@ def _sizes_only(values: Mapping[str, Any], path: Path, name: str) -> tuple[Model
         act = "gelu_pytorch_tanh"
     sizes["hidden_act"] = act
     sizes["rope_theta"] = _rope_theta(values)
+    if _dtype_note(values):
+        sizes["dtype"] = _DTYPE
+        notes.extend(_dtype_note(values))
     for key, default in (("tie_word_embeddings", TIED_BY_DEFAULT[kind]), ("head_dim", HEAD_DIM.get(kind))):
         if sizes.get(key) is None and default is not None:
             sizes[key] = default
@@ -124,8 +137,18 @@ def _sizes_only(values: Mapping[str, Any], path: Path, name: str) -> tuple[Model
         notes.append(f"model shape, not modelled: {kind}: {_IMPLIED[kind]}")
     aside = [key for key in values if key not in (*_SIZES, *_NO_WORK) and not key.endswith("_token_id")]
     notes += [f"model shape, not modelled: {key} = {str(values[key])[:80]}" for key in aside if values[key]]
-    config = from_hf(sizes, path, name)
-    return replace(config, sliding_window=_window(values, path), qk_norm=kind in _QK_NORM), tuple(notes)
+    config = replace(from_hf(sizes, path, name), sliding_window=_window(values, path), qk_norm=kind in _QK_NORM)
+    silent = (
+        key for key in values if key in _NO_WORK or key.endswith("_token_id") or (key in aside and not values[key])
+    )
+    return ShapeOfFile(config, tuple(notes), tuple(sorted(silent)))
+
+
+def _dtype_note(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """That floats have no type; nothing if the config names one."""
+    if values.get("torch_dtype") is not None or values.get("dtype") is not None:
+        return ()
+    return (f"model shape, assumed: dtype: absent, {_DTYPE}; floats count 16 bits in any",)
 
 
 def _window(values: Mapping[str, Any], path: Path) -> int | None:
