@@ -358,9 +358,8 @@ def main() -> None:
     print("power laws, pooled: exponent, widths, points, largest residual, largest miss of a point left out")
     for family in families().values():
         misses = f"{family.residual - 1:6.1%}  {family.left_out - 1:6.1%}"
-        print(
-            f"  {family.name:20s} {family.exponent:6.3f}  {family.low:2d} to {family.high:3d}  {family.points:3d}  {misses}"
-        )
+        widths = f"{family.low:2d} to {family.high:3d}  {family.points:3d}"
+        print(f"  {family.name:20s} {family.exponent:6.3f}  {widths}  {misses}")
     print("study C, area of gates, constant + bits: um2 per bit, largest residual, largest miss of a point left out")
     for name, (slope, residual, left_out) in area_lines().items():
         print(f"  {name:20s} {slope:6.3f}  {residual - 1:6.1%}  {left_out - 1:6.1%}")

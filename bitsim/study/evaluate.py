@@ -29,7 +29,7 @@ from bitsim.study.codes import check_weights
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import byte_level_weights, text_tokens
 from bitsim.study.numerics import chip_for, executed_as
-from bitsim.study.width_energy import ByteEnergy, byte_energy
+from bitsim.study.width_energy import NO_ENERGY, ByteEnergy, byte_energy
 
 _LN2 = 0.6931471805599453
 
@@ -60,18 +60,19 @@ class Score:
     largest_sum_error: float | None
     rms_sum_error: float | None
     sparsity: Mapping[str, float]
-    energy: ByteEnergy = ByteEnergy()
+    energy: ByteEnergy = NO_ENERGY
 
     def record(self) -> dict[str, Any]:
         """As one row of a table: sparsities in columns of their own."""
         record = asdict(self)
         del record["sparsity"], record["energy"]
-        return record | self.energy.record() | {f"sparsity_{column}": self.sparsity.get(column) for column in SPARSITY_COLUMNS}
+        sparsities = {f"sparsity_{column}": self.sparsity.get(column) for column in SPARSITY_COLUMNS}
+        return record | self.energy.record() | sparsities
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluation(Outcome):
-    """The scores, and estimated joules, of one model under all combinations of accumulators and KV caches that were asked for."""
+    """Scores and estimated joules of one model under all combinations of accumulators and KV caches asked for."""
 
     scores: tuple[Score, ...]
 
@@ -159,7 +160,7 @@ def evaluate(
         | {"text": name, "toggles": execution.toggles, "bytes": int(data.size)},
         notes=(
             *notes_on_wide(model.config, recipe),
-            "joules are an estimate with the statistics of recorded operands (datapath convention, per byte of a window): "
+            "joules per byte are an estimate with the statistics of recorded operands, by the convention datapath: "
             "toggles of registers that see running sums were not counted",
         ),
         scores=tuple(scores),

@@ -36,6 +36,9 @@ class ByteEnergy:
         }
 
 
+NO_ENERGY = ByteEnergy()
+
+
 def byte_energy(model: str | Path | Model, chip: Chip, *, numerics: str | None, tokens: int) -> ByteEnergy:
     """Of a prompt of `tokens` bytes, with the statistics of recorded operands (`bitsim.study.estimate`)."""
     try:

@@ -7,13 +7,13 @@ import pytest
 
 from bitsim.cli.compare_command import view_compared
 from bitsim.cli.datapath_command import view_bounds, view_comparison, view_sizes
-from bitsim.cost import Energy
 from bitsim.cli.eval_command import view_evaluation
 from bitsim.cli.inspect_command import view_contents, view_listing
 from bitsim.cli.machine_command import view_machine
 from bitsim.cli.main import COMMANDS, main
 from bitsim.cli.parallel_command import view_parallel
 from bitsim.cli.validate_command import view_validation
+from bitsim.cost import Energy
 from bitsim.cost.area import Area, PartArea
 from bitsim.datapath.base import Range
 from bitsim.hw import load_link
@@ -136,7 +136,9 @@ def test_a_score_is_printed_in_words_and_several_as_a_table(lines: Lines) -> Non
     endless = score(1.0, wrong_sums=1, largest_sum_error=None, rms_sum_error=None)
     shown = lines(view_evaluation, Evaluation(inputs={}, notes=(), scores=(endless,)))
     assert shown[-1] == "1 BitLinear sums differ from the exact ones, some are not finite"
-    joules = ByteEnergy(linears=Energy(low=1e-9, nominal=2e-9, high=4e-9), all_j=9e-9, without="without simd.avx2.load (3)")
+    joules = ByteEnergy(
+        linears=Energy(low=1e-9, nominal=2e-9, high=4e-9), all_j=9e-9, without="without simd.avx2.load (3)"
+    )
     several = score(1.5, energy=ByteEnergy(reason="no rates")), score(2.0, overflows=1500, energy=joules)
     assert lines(view_evaluation, Evaluation(inputs={}, notes=(), scores=several)) == [
         "m on c, 1,999 bytes of t.txt",

@@ -5,14 +5,13 @@ import pytest
 from bitsim.cost.area import part_area
 from bitsim.cost.logic import logic_price
 from bitsim.hw import load_chip, load_technology
-from bitsim.hw.between import technology_at
 from tests.chips import chips_on_fpgas
 from tools import find_unpriced
 
 
 @pytest.mark.parametrize("name", ["7nm", "45nm", "28nm"])
 def test_no_event_of_the_grid_is_without_a_price_and_no_part_without_an_area(name: str) -> None:
-    technology = technology_at(name)
+    technology = load_technology(name)
     assert find_unpriced.unpriced(technology) == []
     assert find_unpriced.without_area(technology) == []
 

@@ -73,9 +73,9 @@ def test_an_exact_price_wins_over_a_rule_and_a_price_by_rule_has_the_layout_fact
 
 
 def test_outside_of_its_range_a_rule_says_where_it_ends_and_why(tmp_path: Path) -> None:
-    chip = load_chip("ternary-ws-64x64").with_technology(
-        technology(tmp_path, rules={"acc.add.int{bits}": _of("bits", "pJ")}, area_rules={"add.int{bits}": _of("bits", "um2")})
-    )
+    rules = {"acc.add.int{bits}": _of("bits", "pJ")}
+    mine = technology(tmp_path, rules=rules, area_rules={"add.int{bits}": _of("bits", "um2")})
+    chip = load_chip("ternary-ws-64x64").with_technology(mine)
     with pytest.raises(UnpricedEventError) as caught:
         PriceList(chip).must_price("acc.add.int65", 7, "q_proj")
     assert str(caught.value) == (
@@ -134,14 +134,12 @@ def test_patterns_must_be_of_events_with_the_rules_widths_and_units(tmp_path: Pa
     ):
         with pytest.raises(ConfigError, match=said):
             technology(tmp_path, rules={pattern: LINE})
-    with pytest.raises(ConfigError, match="coefficients must be in 'um2' .got 'pJ'"):
+    with pytest.raises(ConfigError, match=r"coefficients must be in 'um2' \(got 'pJ'\)"):
         technology(tmp_path, area_rules={"pe.ternary_a8_acc{acc}": LINE})
 
 
 def test_nodes_between_have_rules_that_lie_between() -> None:
-    from bitsim.hw.between import technology_at
-
-    middle, ends = technology_at("13nm"), (load_technology("7nm"), load_technology("45nm"))
+    middle, ends = load_technology("16nm"), (load_technology("7nm"), load_technology("45nm"))
     assert middle.rules.keys() == ends[0].rules.keys() == ends[1].rules.keys()
     for event in ("pe.ternary_a8_acc12.add", "acc.add.int48", "tree.depth8.add_bits", "mma.hopper_int8_acc20.mac"):
         small, found, large = (logic_price(tech, event) for tech in (ends[0], middle, ends[1]))

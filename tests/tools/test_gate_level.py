@@ -13,7 +13,8 @@ LIBERTY = """library (mine) { /* a comment */
   cell (INV) { area : 1.5;
     pin (A) { direction : input; capacitance : 2.0; }
     pin (Y) { direction : output; function : "!A";
-      internal_power () { related_pin : "A"; rise_power (t) { values ("1, 2, 3"); } fall_power (t) { values ("5, 6, 7"); } }
+      internal_power () { related_pin : "A";
+        rise_power (t) { values ("1, 2, 3"); } fall_power (t) { values ("5, 6, 7"); } }
       timing () { cell_rise (t) { values ("0.9, 1.0"); } cell_fall (t) { values ("1.1"); } } } }
   cell (XOR) { area : 3;
     pin (A) { direction : input; capacitance : 1.0; } pin (B) { direction : input; capacitance : 3.0; }
