@@ -154,7 +154,8 @@ class Step:
 
 def quantise_work(size: int) -> Vector:
     """Of a vector that is stored as codes, the multiplications by its scale included: no linear counts them."""
-    return {"mul": size} | _listed(absmax_work(size))
+    work: Vector = {"mul": size}
+    return work | _listed(absmax_work(size))
 
 
 def _listed(work: Mapping[str, int]) -> Vector:

@@ -27,10 +27,10 @@ def executed_as(
     """`model` and the recipe that executes it; None: as the model's own numerics and storage say, and on no chip.
 
     On a chip whose wide datapath multiplies integers, attention and head become codes of its width: the recipe names
-    the contract, keys and values are kept in its format and the head in its bits unless fewer are asked for. Weight-only
-    ternary models run on the BitLinear datapath where it takes activations that are not quantised, else on the wide
-    one. Raises `ConfigError` for models with linears of floats on an integer wide datapath, and for what is wider than
-    it.
+    the contract, keys and values are kept in its format and the head in its bits unless fewer are asked for.
+    Weight-only ternary models run on the BitLinear datapath where it takes activations that are not quantised, else on
+    the wide one. Raises `ConfigError` for models with linears of floats on an integer wide datapath, and for what is
+    wider than it.
     """
     recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
     model = with_codes(without_quantised_activations(rounded(model, recipe), recipe), recipe)
@@ -41,6 +41,14 @@ def executed_as(
         head_bits = _head_bits(model, chip, head_bits)
     model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits)
     return model, recipe
+
+
+def chip_for(model: Model, chip: Chip) -> Chip:
+    """`chip` as it executes `model`: tensor cores take integer weights as they take ternary ones that they dequantise.
+
+    The result's `bitlinear` says how weights are held.
+    """
+    return chip.with_full_weights() if model.config.wide_weights else chip
 
 
 def _in_integers(model: Model, chip: Chip, recipe: Recipe, kv_bits: int | None, experts: Experts | None) -> Recipe:

@@ -22,7 +22,7 @@ from bitsim.study.capacity import check_capacity
 from bitsim.study.codes import check_weights
 from bitsim.study.executor import ChipExecutor, OnOperator
 from bitsim.study.goal import placement_for
-from bitsim.study.numerics import executed_as
+from bitsim.study.numerics import chip_for, executed_as
 
 SHOWN_OVERFLOWS = 8  # operators whose first overflow is noted; the events of all are in the tables
 
@@ -92,6 +92,7 @@ def run(
         model, chip, numerics=numerics, packing=packing, kv_bits=kv_bits, head_bits=head_bits,
         embedding_bits=embedding_bits,
     )  # fmt: skip
+    chip = chip_for(model, chip)
     workload = Workload(prefill=len(ids), decode=new_tokens, causal=causal, logits=logits)
     execution = Execution(recipe=recipe, toggles=toggles, wide=wide, seed=seed)
     placement = placement_for(chip, scheduling.objective)

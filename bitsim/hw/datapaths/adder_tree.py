@@ -1,7 +1,7 @@
 """The adder tree; how it works is told by `bitsim.datapath.adder_tree`."""
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -34,6 +34,7 @@ class AdderTreeSpec(DatapathDescription):
     * `acc_bits`: width of the accumulators. `clock_gating`: registers are clocked only when they take a valid value.
     """
 
+    side_by_side: ClassVar[str] = "trees"
     kind: Literal["adder_tree"]
     lanes: Annotated[int, within(2, 128, "an adder joins two lanes")]
     trees: Annotated[int, at_least_one(4096, "a tree")]

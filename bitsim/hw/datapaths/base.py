@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
@@ -53,9 +53,12 @@ class DatapathDescription(Described):
     * `kind`: the structure; it says which keys there are.
     * `acc_bits`: width of the sums. `overflow`: what integer sums do that leave it.
     * `implemented_in`: module and class below `bitsim.datapath`, if they aren't named after the kind and this class.
+    * `side_by_side`: the key that says how many of its units stand side by side and compute different outputs; a
+      datapath grows and shrinks by it (`resized`). Empty if it can't.
     """
 
     implemented_in: ClassVar[str] = ""
+    side_by_side: ClassVar[str] = ""
     kind: str
     acc_bits: int
     overflow: OverflowMode = "wrap"
@@ -91,6 +94,23 @@ class DatapathDescription(Described):
         raise NotImplementedError
 
     @property
+    def units_side_by_side(self) -> int:
+        """How many units compute different outputs; 1 where that can't be changed."""
+        return getattr(self, self.side_by_side) if self.side_by_side else 1
+
+    @property
+    def most_side_by_side(self) -> int:
+        """How many of them there may be."""
+        if not self.side_by_side:
+            return 1
+        checks = type(self).model_fields[self.side_by_side].metadata
+        return next(c.func.high for c in checks if isinstance(c, AfterValidator) and isinstance(c.func, Within))
+
+    def resized(self, count: int) -> Self:
+        """The same with `count` units side by side, 1 to `most_side_by_side`; raises `ValidationError` for others."""
+        return type(self).model_validate(self.model_dump() | {self.side_by_side: count})
+
+    @property
     def integer(self) -> bool:
         """Whether it sums integers."""
         return True
@@ -104,6 +124,10 @@ class DatapathDescription(Described):
     def takes_floats(self) -> bool:
         """Whether it takes activations that are not quantised, with ternary weights: W1.58A16."""
         return False
+
+    def with_full_weights(self) -> "DatapathDescription | None":
+        """The same hardware on weights as wide as its activations, if it can be told to take these; else None."""
+        return None
 
     @property
     def can_be_wide(self) -> bool:

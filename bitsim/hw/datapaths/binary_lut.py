@@ -1,6 +1,6 @@
 """The bit-serial engine with tables of binary sums; how it works is told by `bitsim.datapath.binary_lut`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -22,6 +22,7 @@ class BinaryLutSpec(DatapathDescription):
     * `clock_gating`: registers are clocked only when they take a valid value.
     """
 
+    side_by_side: ClassVar[str] = "lanes"
     kind: Literal["binary_lut"]
     tables: Annotated[int, at_least_one(16, "a table")]
     lanes: Annotated[int, at_least_one(4096, "a lane")]

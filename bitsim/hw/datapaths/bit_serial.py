@@ -1,6 +1,6 @@
 """The bit-serial array; how it works is told by `bitsim.datapath.bit_serial`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -18,6 +18,7 @@ class BitSerialSpec(DatapathDescription):
     * `acc_bits`: width of the accumulators. All registers are clocked only when they take a value.
     """
 
+    side_by_side: ClassVar[str] = "cols"
     kind: Literal["bit_serial"]
     act_bits: Literal[4, 8] = 8
     weights: Literal["ternary", "binary"] = "ternary"

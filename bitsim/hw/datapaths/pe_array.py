@@ -45,6 +45,7 @@ class PEArraySpec(DatapathDescription):
     """
 
     implemented_in: ClassVar[str] = "pe_array.datapath.PEArray"
+    side_by_side: ClassVar[str] = "cols"
     kind: Literal["pe_array"]
     pe: Literal["ternary", "int8", "fp16", "ternary_fp16", "ternary_bf16"]
     dataflow: Literal["weight_stationary", "output_stationary"]

@@ -1,6 +1,6 @@
 """The popcount array; how it works is told by `bitsim.datapath.popcount`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -17,6 +17,7 @@ class PopcountSpec(DatapathDescription):
     * `acc_bits`: width of the accumulators. All registers are clocked only when they take a value.
     """
 
+    side_by_side: ClassVar[str] = "cols"
     kind: Literal["popcount"]
     operands: Literal["binary", "ternary"]
     lanes: Annotated[int, within(2, 1024, "an adder joins two lanes")]

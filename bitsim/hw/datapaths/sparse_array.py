@@ -1,6 +1,6 @@
 """The array that skips zero activations; how it works is told by `bitsim.datapath.sparse_array`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -32,6 +32,7 @@ class SparseArraySpec(DatapathDescription):
     * `acc_bits`: width of the accumulators. `weight_gating`: a weight of 0 stops adder and clock of the lane's sum.
     """
 
+    side_by_side: ClassVar[str] = "cols"
     kind: Literal["sparse_array"]
     lanes: Annotated[int, within(2, 64, "an adder joins two lanes")]
     cols: Annotated[int, at_least_one(1024, "a column")]

@@ -1,6 +1,6 @@
 """The ternary lookup-table engine; how it works is told by `bitsim.datapath.ternary_lut`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -24,6 +24,7 @@ class TernaryLutSpec(DatapathDescription):
     * `acc_bits`: width of the accumulators. `clock_gating`: registers are clocked only when they take a valid value.
     """
 
+    side_by_side: ClassVar[str] = "lanes"
     kind: Literal["ternary_lut"]
     g: Annotated[int, within(2, 5, "one activation needs no table", "six have 3^6 = 729 signed sums")]
     table: Literal["half", "full"]
