@@ -49,6 +49,7 @@ def test_json_is_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> No
         ("list", "links"),
         ("list", "cpus"),
         ("estimate", "bitnet-125m", "--prefill", "2", "--decode", "1", "--experts", "4", "--active-experts", "2"),
+        ("sensitivity", "tiny-b158", "--prefill", "2", "--decode", "1", "--draws", "9", "--number", "power"),
         ("show", "nvlink"),
         ("show", "apple-m2-ultra"),
         ("parallel", "bitnet-125m", "--devices", "2", "--context", "8"),
