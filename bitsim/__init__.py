@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bitsim.study.matmul_lists import read_matmuls
     from bitsim.study.matmuls import MatmulShape, estimate_matmuls
     from bitsim.study.run import run
+    from bitsim.study.sensitivity import sensitivity
 
 _HOMES = {
     "Events": "bitsim.events",
@@ -55,6 +56,7 @@ _HOMES = {
     "read_matmuls": "bitsim.study.matmul_lists",
     "read_outcome": "bitsim.results.stored",
     "run": "bitsim.study.run",
+    "sensitivity": "bitsim.study.sensitivity",
     "serve": "bitsim.serving.serve",
 }
 
@@ -82,6 +84,7 @@ __all__ = [
     "read_matmuls",
     "read_outcome",
     "run",
+    "sensitivity",
     "serve",
 ]
 

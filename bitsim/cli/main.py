@@ -22,6 +22,7 @@ GROUPS = {
     "Estimate": {
         "estimate": "Cycles and energy of a model's shapes on a chip, without weights.",
         "matmuls": "A list of matmuls (CSV, SCALE-Sim, JSON, ONNX) on a chip, one row for each.",
+        "sensitivity": "Which constants decide the energy, power or time of a model on a chip, or of two chips' ratio.",
         "serve": "Serve a model on GPUs, a CPU or a chip: largest batch, tokens per second, latency, energy.",
         "parallel": "A model on 1 to many devices: links, all-reduces with and without group quantisation, pipelines.",
     },

@@ -11,12 +11,12 @@ ConventionName = Literal["arithmetic", "datapath", "system"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convention:
-    """`ledgers` are priced, on operators of `kinds` only (None: on all)."""
+    """`ledgers` are priced, on operators of `kinds` only (None: on all); `powers`: and what flows without events."""
 
     name: ConventionName
     ledgers: tuple[Ledger, ...]
     kinds: frozenset[Kind] | None
-    leakage: bool
+    powers: bool
     includes: str
     not_counted: tuple[str, ...]
 
@@ -30,7 +30,7 @@ CONVENTIONS: dict[str, Convention] = {
         name="arithmetic",
         ledgers=("arithmetic",),
         kinds=frozenset({"linear", "qk", "pv"}),
-        leakage=False,
+        powers=False,
         includes="the papers' own: additions and multiplications of linears and attention matmuls",
         not_counted=(
             "embedding, head, norms, softmax, quantisation (but its scale multiplications)",
@@ -41,7 +41,7 @@ CONVENTIONS: dict[str, Convention] = {
         name="datapath",
         ledgers=("datapath",),
         kinds=frozenset({"linear", "qk", "pv", "head"}),
-        leakage=False,
+        powers=False,
         includes="all matmuls with true accumulator widths, registers, clocks and scale multipliers",
         not_counted=(
             "the vector unit, SRAM, DRAM, leakage",
@@ -52,10 +52,10 @@ CONVENTIONS: dict[str, Convention] = {
         name="system",
         ledgers=("datapath", "system"),
         kinds=None,
-        leakage=True,
-        includes="the datapath plus vector unit, SRAM, DRAM and SRAM leakage",
+        powers=True,
+        includes="the datapath plus vector unit, SRAM and its leakage, DRAM, its refresh and standby",
         not_counted=(
-            "leakage of logic (no source), DRAM standby and refresh",
+            "leakage of logic (no source), DRAM before the first and after the last operator",
             "traffic of norm weights and weight scales, the host (its link only if the chip prices it), power delivery",
         ),
     ),

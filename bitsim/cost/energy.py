@@ -1,9 +1,11 @@
-"""Energy of operators: events times prices, by component, in one convention."""
+"""Energy of operators: what was counted times prices, by component, in one convention."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bitsim.cost.conventions import Convention
+from bitsim.cost.dram import flows_ns
+from bitsim.cost.price import Price
 from bitsim.cost.prices import PriceList
 from bitsim.cost.spread import Spread
 from bitsim.errors import ConfigError, UnpricedEventError
@@ -27,7 +29,24 @@ class OperatorCost:
     time_ns: float
 
 
-LEAKAGE = "sram leakage"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """`count` of what `price` is the price of: an event, or a nanosecond of a power that flows without events.
+
+    `item`: the event, or the component whose power it is.
+    """
+
+    item: str
+    component: str
+    count: float
+    price: Price
+
+    @property
+    def energy(self) -> Energy:
+        """In pJ, with all constants at the end that makes it so."""
+        return Energy(
+            low=self.count * self.price.low, nominal=self.count * self.price.nominal, high=self.count * self.price.high
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,43 +58,53 @@ class Unpriced:
     error: UnpricedEventError | ConfigError
 
 
-def price_operator(cost: OperatorCost, prices: PriceList, convention: Convention) -> dict[str, Energy]:
-    """Energy of one operator by component; empty if the convention does not count its kind.
-
-    Raises `UnpricedEventError`, or `ConfigError` for a memory, if anything has no price.
-    """
-    parts, missing = price_in_part(cost, prices, convention)
-    if missing:
-        raise missing[0].error
-    return parts
-
-
-def price_in_part(
+def amounts(
     cost: OperatorCost, prices: PriceList, convention: Convention
-) -> tuple[dict[str, Energy], tuple[Unpriced, ...]]:
-    """As `price_operator`, of what has a price; and what has none."""
-    parts: dict[str, Energy] = {}
+) -> tuple[tuple[Amount, ...], tuple[Unpriced, ...]]:
+    """What the energy of one operator is the sum of, and what has no price; nothing of a kind that does not count.
+
+    SRAM leaks and DRAM is refreshed from the operator's start to its end. DRAM stands by while no bit moves: for what
+    its bits at the peak rate leave of that time.
+    """
+    found: list[Amount] = []
     missing: list[Unpriced] = []
     if not convention.counts(cost.kind):
-        return parts, ()
+        return (), ()
     for event, count in cost.events.in_ledger(*convention.ledgers).items():
         try:
             price = prices.must_price(event, count, cost.name)
         except (UnpricedEventError, ConfigError) as error:
             missing.append(Unpriced(event=event, count=count, error=error))
             continue
-        energy = Energy(low=count * price.low, nominal=count * price.nominal, high=count * price.high)
-        key = event_component(event)
-        parts[key] = parts.get(key, Energy()) + energy
-    if convention.leakage and cost.time_ns:
+        found.append(Amount(item=event, component=event_component(event), count=count, price=price))
+    for component in prices.powers if convention.powers and cost.time_ns else ():
         try:
-            power = prices.leakage_mw()
+            price = prices.power(component)
         except ConfigError as error:
-            return parts, (*missing, Unpriced(event=LEAKAGE, count=1, error=error))
-        parts[LEAKAGE] = Energy(
-            low=power.low * cost.time_ns, nominal=power.nominal * cost.time_ns, high=power.high * cost.time_ns
-        )
-    return parts, tuple(missing)
+            missing.append(Unpriced(event=component, count=1, error=error))
+            continue
+        flows = flows_ns(component, prices.chip, cost.events, cost.time_ns)
+        found.append(Amount(item=component, component=component, count=flows, price=price))
+    return tuple(found), tuple(missing)
+
+
+def price_operator(cost: OperatorCost, prices: PriceList, convention: Convention) -> dict[str, Energy]:
+    """Energy of one operator by component; empty if the convention does not count its kind.
+
+    Raises `UnpricedEventError`, or `ConfigError` for a memory, if anything has no price.
+    """
+    found, missing = amounts(cost, prices, convention)
+    if missing:
+        raise missing[0].error
+    return by_component(found)
+
+
+def by_component(parts: Iterable[Amount]) -> dict[str, Energy]:
+    """Energies of amounts, added up by component."""
+    found: dict[str, Energy] = {}
+    for amount in parts:
+        found[amount.component] = found.get(amount.component, Energy()) + amount.energy
+    return found
 
 
 def total_energy(parts: Iterable[Energy]) -> Energy:

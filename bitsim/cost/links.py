@@ -1,12 +1,7 @@
-"""Prices of what leaves the chip: DRAM, and the link to the host."""
+"""The price of what leaves the chip for its host."""
 
 from bitsim.cost.price import NOTHING, Price
 from bitsim.hw.chip import Chip
-
-
-def dram_price(chip: Chip) -> Price:
-    """Energy per bit that DRAM gives or takes, in pJ."""
-    return Price.of(chip.memory.dram.energy, f"{chip.name}: memory.dram.energy")
 
 
 def host_price(chip: Chip) -> Price:

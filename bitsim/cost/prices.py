@@ -3,8 +3,9 @@
 from difflib import get_close_matches
 from functools import cache
 
-from bitsim.cost.links import dram_price, host_price
-from bitsim.cost.logic import logic_price
+from bitsim.cost.dram import dram_powers, dram_price
+from bitsim.cost.links import host_price
+from bitsim.cost.logic import logic_price, why_unpriced
 from bitsim.cost.price import NOTHING, Price
 from bitsim.cost.sram import buffer_of
 from bitsim.cost.supply import at_supply
@@ -12,6 +13,7 @@ from bitsim.errors import UnpricedEventError
 from bitsim.events import event_kind, parsed
 from bitsim.hw.chip import Chip
 
+LEAKAGE = "sram leakage"
 SHOWN = 6  # priced events that an error lists
 
 
@@ -22,6 +24,8 @@ class PriceList:
         self.chip = chip
         self.tech = chip.tech
         self.price = cache(self._price)
+        self.powers = (LEAKAGE, *dram_powers(chip))  # what flows without events
+        self.power = cache(self._power)
 
     def _price(self, event: str) -> Price | None:
         ledger = event_kind(event).ledger
@@ -41,6 +45,10 @@ class PriceList:
         """Leakage power of all buffers in mW, which is pJ per ns."""
         return sum((buffer_of(self.chip, name).leakage() for name in self.chip.memory.names), NOTHING)
 
+    def _power(self, component: str) -> Price:
+        """Power of such a component in mW; raises `ConfigError` for SRAM that has no price."""
+        return self.leakage_mw() if component == LEAKAGE else dram_powers(self.chip)[component]
+
     def must_price(self, event: str, count: int, operator: str) -> Price:
         """The price of `event`; raises `UnpricedEventError` naming the technology and the operator that caused it."""
         price = self.price(event)
@@ -48,6 +56,8 @@ class PriceList:
             raise UnpricedEventError(
                 f"{self.tech.path}: no prices: {self.tech.unpriced} ({event!r} counted {count:,} times by {operator})"
             )
+        if price is None and (ended := why_unpriced(self.tech, event)) is not None:
+            raise UnpricedEventError(f"{self.tech.path}: {ended} ({event!r} counted {count:,} times by {operator})")
         if price is None:
             alike = sorted(e for e in self.tech.prices if parsed(e).unit == parsed(event).unit)
             near = ", ".join(alike if len(alike) <= SHOWN else get_close_matches(event, alike, SHOWN, 0.0))

@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -24,6 +24,7 @@ Unit = Literal[
     "ns",
     "us",
     "mW",
+    "mW/GB",
     "um2",
     "mm2",
     "uW/kB",
@@ -48,6 +49,7 @@ def _safe(name: str) -> str:
 
 
 SafeName = Annotated[str, AfterValidator(_safe)]
+Model = TypeVar("Model", bound=BaseModel)
 _LEVELS = ("low", "nominal", "high")
 
 
@@ -160,3 +162,19 @@ def constants_in(described: BaseModel, prefix: str = "") -> dict[str, Constant]:
 
     walk(described, prefix)
     return found
+
+
+def replaced(described: Model, path: str, constant: Constant) -> Model:
+    """A description with another constant at a path as `constants_in` gives it; nothing is validated again."""
+
+    def changed(item: Any, keys: list[str]) -> Any:
+        if not keys:
+            return constant
+        key, rest = keys[0], keys[1:]
+        if isinstance(item, BaseModel):
+            return item.model_copy(update={key: changed(getattr(item, key), rest)})
+        if isinstance(item, dict):
+            return item | {key: changed(item[key], rest)}
+        return tuple(changed(entry, rest) if str(i) == key else entry for i, entry in enumerate(item))
+
+    return cast(Model, changed(described, path.replace("[", ".").replace("]", "").split(".")))

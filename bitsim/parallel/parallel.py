@@ -53,7 +53,7 @@ class Parallel(Outcome):
         names = ("devices", "sync", "time_s", "speed_up")
         return {"fits": bool(fitting)} | {name: best and getattr(best, name) for name in names}
 
-    def assumed(self) -> list[dict[str, str]]:
+    def assumed(self) -> list[dict[str, Any]]:
         """Those of the link, and those that times on the chip rest on."""
         constants = {f"{self.link.name}: {name}": constant for name, constant in self.link.constants().items()}
         constants |= self.chip.timing_constants()

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -55,8 +55,11 @@ class Outcome(ABC):
     def headline(self) -> dict[str, Any]:
         """The few numbers and texts that answer the question; plain values, units in the names."""
 
-    def assumed(self) -> list[dict[str, str]]:
-        """The constants with evidence `assumed` that the numbers rest on: `constant`, `value`, `source`."""
+    def assumed(self) -> list[dict[str, Any]]:
+        """The constants with evidence `assumed` that the numbers rest on: `constant`, `value`, `source`.
+
+        `share`, where an energy rests on it: the part of the nominal system energy that would vanish with the constant.
+        """
         return []
 
     @property
@@ -131,6 +134,12 @@ class Outcome(ABC):
             f"{escape(', '.join(self.tables))}</summary><table><thead><tr>{header}</tr></thead>{rows}</table></details>"
             f"<details><summary>{len(self.notes)} notes</summary><ul>{notes}</ul></details>"
         )
+
+
+def all_assumed(outcomes: Iterable["Outcome"]) -> list[dict[str, Any]]:
+    """What several outcomes assume, each constant once; shares are those of one outcome, and left out."""
+    found = [{name: r[name] for name in ("constant", "value", "source")} for it in outcomes for r in it.assumed()]
+    return list({tuple(record.values()): record for record in found}.values())
 
 
 def csv_of(records: Records) -> str:

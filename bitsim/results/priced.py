@@ -1,12 +1,18 @@
 """Rows of operators on a chip, with what they take and cost: cycles, seconds, events, energy by convention."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
+from typing import Any, TypeVar
 
 from bitsim.cost import CONVENTIONS, Energy, OperatorCost, PriceList
 from bitsim.cost.area import PartArea, chip_area
-from bitsim.cost.energy import LEAKAGE, Unpriced, price_in_part, total_energy
+from bitsim.cost.energy import Amount, Unpriced, amounts, by_component, total_energy
+from bitsim.cost.matrix import key_of
+from bitsim.cost.prices import LEAKAGE
+from bitsim.cost.shares import is_assumed, share_resting_on, shares
 from bitsim.cost.sram import assumed_flavours
 from bitsim.errors import UnknownNameError
 from bitsim.events import Events, total
@@ -86,40 +92,64 @@ class PricedRows:
 
         Raises what `price_operator` does if anything has no price; `in_part`: gives what has one, see `without`.
         """
+        self._check_whole(convention, in_part)
+        return [part for part in self._breakdowns[convention] if phase is None or part[0].phase == phase]
+
+    @cached_property
+    def _breakdowns(self) -> "_ByConvention[list[tuple[OperatorRow, str, Energy]]]":
+        return _ByConvention(self._energies)
+
+    def _energies(self, convention: str) -> list[tuple[OperatorRow, str, Energy]]:
+        known = {alike: by_component(found) for alike, (found, _) in self._amounts[convention].items()}
+        return [(row, part, energy) for row in self.rows for part, energy in known[_alike(row)].items()]
+
+    def amounts(self, convention: str, phase: Phase | None = None, *, in_part: bool = False) -> tuple[Amount, ...]:
+        """What the energy of all operators together is the sum of, each item once; raises as `breakdown` does."""
+        self._check_whole(convention, in_part)
+        times = Counter(_alike(row) for row in self.phase_rows(phase))
+        found: dict[str, Amount] = {}
+        for alike, number in times.items():
+            for amount in self._amounts[convention][alike][0]:
+                before = found[amount.item].count if amount.item in found else 0
+                found[amount.item] = replace(amount, count=before + number * amount.count)
+        return tuple(found.values())
+
+    @cached_property
+    def _amounts(self) -> "_ByConvention[dict[_Alike, _Amounts]]":
+        return _ByConvention(self._counted)
+
+    def _counted(self, convention: str) -> "dict[_Alike, _Amounts]":
+        """Rows of like layers share their events, and so what is priced of them."""
+        if convention not in CONVENTIONS:
+            raise UnknownNameError("convention", convention, CONVENTIONS)
+        found: dict[_Alike, _Amounts] = {}
+        for row in self.rows:
+            if _alike(row) not in found:
+                time_ns = row.cycles / self.chip.clock.nominal
+                cost = OperatorCost(name=row.name, kind=row.kind, events=row.events, time_ns=time_ns)
+                found[_alike(row)] = amounts(cost, self.prices, CONVENTIONS[convention])
+        return found
+
+    def _check_whole(self, convention: str, in_part: bool) -> None:
         missing = self.unpriced_events(convention)
         if missing and not in_part:
             raise missing[0].error
-        return [part for part in self._breakdowns[convention][0] if phase is None or part[0].phase == phase]
-
-    @cached_property
-    def _breakdowns(self) -> dict[str, tuple[list[tuple[OperatorRow, str, Energy]], tuple[Unpriced, ...]]]:
-        return {}
 
     def unpriced_events(self, convention: str) -> tuple[Unpriced, ...]:
         """What was counted under `convention` and has no price, each event once, with its count in all operators."""
-        if convention not in CONVENTIONS:
-            raise UnknownNameError("convention", convention, CONVENTIONS)
-        if convention not in self._breakdowns:
-            self._breakdowns[convention] = self._priced_rows(convention)
-        return self._breakdowns[convention][1]
+        return self._unpriced[convention]
 
-    def _priced_rows(self, convention: str) -> tuple[list[tuple[OperatorRow, str, Energy]], tuple[Unpriced, ...]]:
-        """Rows of like layers share their events, and so their energy."""
-        known: dict[tuple[int, str, int], tuple[dict[str, Energy], tuple[Unpriced, ...]]] = {}
-        parts: list[tuple[OperatorRow, str, Energy]] = []
-        found: dict[str, Unpriced] = {}
-        for row in self.rows:
-            key = (id(row.events), row.kind, row.cycles)
-            if key not in known:
-                time_ns = row.cycles / self.chip.clock.nominal
-                cost = OperatorCost(name=row.name, kind=row.kind, events=row.events, time_ns=time_ns)
-                known[key] = price_in_part(cost, self.prices, CONVENTIONS[convention])
-            energies, missing = known[key]
-            parts += [(row, part, energy) for part, energy in energies.items()]
-            for one in missing:
+    @cached_property
+    def _unpriced(self) -> "_ByConvention[tuple[Unpriced, ...]]":
+        return _ByConvention(self._missing)
+
+    def _missing(self, convention: str) -> tuple[Unpriced, ...]:
+        known, found = self._amounts[convention], dict[str, Unpriced]()
+        for row in self.rows if any(missing for _, missing in known.values()) else ():
+            for one in known[_alike(row)][1]:
                 before = found.get(one.event)
                 found[one.event] = one if before is None else replace(before, count=before.count + one.count)
-        return parts, tuple(found.values())
+        return tuple(found.values())
 
     def unpriced(self, convention: str) -> str | None:
         """Why the energy under `convention` is not whole: an event without a price; None if it is.
@@ -155,25 +185,67 @@ class PricedRows:
         """Total nominal energy in joules under `convention`, of one phase or of all."""
         return self.energy_range(convention, phase).nominal * 1e-12
 
-    def peak_macs(self, row: OperatorRow) -> int:
+    def on_datapath(self, row: OperatorRow) -> bool:
+        """Whether it is a matmul that a datapath computes: those of a host that works itself are not."""
+        return row.macs > 0 and (self.chip.host is None or row.kind not in self.chip.host.work)
+
+    def peak_macs(self, row: OperatorRow) -> int | Fraction:
         """MACs per cycle of the datapath that computes a matmul, when nothing idles."""
         return (self.chip.bitlinear if row.bitlinear else self.chip.wide).macs_per_cycle
 
-    def assumed_constants(self) -> list[dict[str, str]]:
-        """The constants with evidence `assumed` that the system energy or the time rests on, each once."""
-        found: dict[str, Constant] = {}
-        used = []
-        if "system" in self.priced:
-            priced = self.events.in_ledger(*CONVENTIONS["system"].ledgers)
-            used = [price for event in priced if (price := self.prices.price(event))] + [self.prices.leakage_mw()]
-        for price in used:
-            found.update(dict(price.constants))
-        found.update(self.chip.timing_constants())
-        stated: list[tuple[str, str, Constant | OpCost]] = [(name, c.text(), c) for name, c in sorted(found.items())]
+    @cached_property
+    def assumed_share(self) -> float | None:
+        """The part of the nominal system energy in which an assumed constant is a factor; None if it is not whole."""
+        return share_resting_on(self.amounts("system"), is_assumed) if "system" in self.priced else None
+
+    def assumed_constants(self) -> list[dict[str, Any]]:
+        """The constants with evidence `assumed` that the system energy or the time rests on, each once.
+
+        `share`: the part of the nominal system energy that would vanish with the constant; None if it is no factor of
+        one, or if that energy is not whole.
+        """
+        whole = "system" in self.priced
+        used = self.amounts("system", in_part=True)
+        found = {name: constant for amount in used for name, constant in amount.price.constants}
+        part = shares(used) if whole else {}
+        stated: list[tuple[str, str, Constant | OpCost, float | None]] = [
+            (name, constant.text(), constant, part.get(key_of(constant)))
+            for name, constant in sorted((found | dict(self.chip.timing_constants())).items())
+        ]
         stated += [
-            (f"{self.chip.name}: vector.costs.{op}", f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls", cost)
+            (
+                f"{self.chip.name}: vector.costs.{op}",
+                f"{cost.cycles} cycles, {cost.add} adds, {cost.mul} muls",
+                cost,
+                None,
+            )
             for op, cost in self.chip.vector.costs.items()
         ]
-        assumed = [{"constant": n, "value": v, "source": c.source} for n, v, c in stated if c.evidence == "assumed"]
-        flavours = assumed_flavours(self.chip) if "system" in self.priced else []
-        return [*assumed, *flavours]
+        assumed = [
+            {"constant": name, "value": value, "source": c.source, "share": share}
+            for name, value, c, share in stated
+            if c.evidence == "assumed"
+        ]
+        return assumed + [record | {"share": None} for record in (assumed_flavours(self.chip) if whole else [])]
+
+
+_Alike = tuple[int, str, int]
+_Amounts = tuple[tuple[Amount, ...], tuple[Unpriced, ...]]
+Found = TypeVar("Found")
+
+
+def _alike(row: OperatorRow) -> _Alike:
+    """What rows of the same cost have in common."""
+    return id(row.events), row.kind, row.cycles
+
+
+class _ByConvention(dict[str, Found]):
+    """What `make` gives of a convention, made once."""
+
+    def __init__(self, make: Callable[[str], Found]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, convention: str) -> Found:
+        found = self[convention] = self._make(convention)
+        return found

@@ -8,6 +8,7 @@ from bitsim.cost import CONVENTIONS
 from bitsim.model.operators import Phase
 from bitsim.quant.recipes import Recipe
 from bitsim.results import figures_of_merit, tables
+from bitsim.results.dram_table import dram_table
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.results.priced import PricedRows
 from bitsim.results.setup import Scheduling
@@ -26,7 +27,7 @@ class Result(Outcome, PricedRows):
       the numerics, None for matmuls by themselves.
 
     Tables: phases, merit (area, power, TOPS by phase), areas (of the chip's parts), kinds (of operators), components
-    (of energy), conventions, operators, events, energy, unpriced, sparsity, tokens.
+    (of energy), conventions, dram, operators, events, energy, unpriced, sparsity, tokens.
     """
 
     mode: Literal["run", "estimate"]
@@ -46,7 +47,7 @@ class Result(Outcome, PricedRows):
         batch = f", batch {self.workload.batch}" if self.workload.batch > 1 else ""
         return f"{self.inputs['model']} on {self.chip.name}, {self.chip.tech.name}{batch}"
 
-    def assumed(self) -> list[dict[str, str]]:
+    def assumed(self) -> list[dict[str, Any]]:
         return self.assumed_constants()
 
     def headline(self) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class Result(Outcome, PricedRows):
         found: dict[str, Any] = {"text": self.text, "cycles": self.cycles, "time_s": self.time_s}
         for name in CONVENTIONS:
             found |= self._energy(name, None, 1)
+        found["assumed_share"] = self.assumed_share
         found["overflows"] = self.events.of_unit("overflow").count()
         return found | figures_of_merit.headline(self)
 
@@ -68,6 +70,7 @@ class Result(Outcome, PricedRows):
             "kinds": tables.kinds,
             "components": tables.components,
             "conventions": tables.conventions,
+            "dram": dram_table,
             "operators": tables.operators,
             "events": tables.events,
             "energy": tables.energies,

@@ -17,6 +17,7 @@ _KEYS: Mapping[str, type] = {
     **{"notes": list, "assumed": list, "tables": dict},
 }
 _ASSUMED = {"constant", "value", "source"}
+_SHARE = "share"  # where energies rest on the constant
 
 
 class OutcomeError(BitsimError):
@@ -31,7 +32,7 @@ class StoredOutcome(Outcome):
     written_title: str
     version: str
     written_headline: Mapping[str, Any]
-    written_assumed: tuple[dict[str, str], ...]
+    written_assumed: tuple[dict[str, Any], ...]
     content: Mapping[str, Records]
 
     @property
@@ -48,7 +49,7 @@ class StoredOutcome(Outcome):
     def headline(self) -> dict[str, Any]:
         return dict(self.written_headline)
 
-    def assumed(self) -> list[dict[str, str]]:
+    def assumed(self) -> list[dict[str, Any]]:
         return [dict(constant) for constant in self.written_assumed]
 
 
@@ -85,7 +86,7 @@ def from_json(text: str, *, where: str = "outcome") -> StoredOutcome:
     if unknown := data.keys() - _KEYS.keys():
         raise OutcomeError(f"{where}: unknown keys {', '.join(sorted(unknown))}")
     assumed = data["assumed"]
-    if not all(isinstance(constant, dict) and constant.keys() == _ASSUMED for constant in assumed):
+    if not all(isinstance(constant, dict) and constant.keys() - {_SHARE} == _ASSUMED for constant in assumed):
         raise OutcomeError(f"{where}: assumed: expected entries with {', '.join(sorted(_ASSUMED))}")
     if not all(isinstance(note, str) for note in data["notes"]):
         raise OutcomeError(f"{where}: notes: expected texts")

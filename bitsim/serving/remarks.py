@@ -1,5 +1,7 @@
 """What a reader of a serving result must know of kernels and constants."""
 
+from typing import Any
+
 from bitsim.hw.cpu import Cpu
 from bitsim.hw.gpu import Gpu
 from bitsim.serving.kernels import calibrated
@@ -23,7 +25,7 @@ def kernel_note(gpu: Gpu, name: str) -> str:
     )
 
 
-def assumed_constants(hardware: Gpu | Cpu, kernels: list[str]) -> list[dict[str, str]]:
+def assumed_constants(hardware: Gpu | Cpu, kernels: list[str]) -> list[dict[str, Any]]:
     """The constants of a GPU and its kernels, or of a CPU, that no source gives."""
     constants = {f"{hardware.name}: {path}": constant for path, constant in hardware.constants().items()}
     for name in kernels:

@@ -113,7 +113,7 @@ def test_list_of_everything_has_a_table_per_kind_but_no_numerics_nor_shapes_twic
 ) -> None:
     main(["list", "--json"])
     assert list(bitsim_json(capsys)) == [
-        "chips", "gpus", "cpus", "links", "technologies", "dram", "tensor_cores", "gpu_kernels", "models",
+        "chips", "gpus", "cpus", "links", "technologies", "sram", "dram", "tensor_cores", "gpu_kernels", "models",
     ]  # fmt: skip
     main(["list", "numerics", "--json"])
     records = bitsim_json(capsys)["numerics"]
@@ -220,7 +220,8 @@ def test_serve_counts_and_names_what_is_assumed(lines: Lines) -> None:
 def test_a_result_prints_phases_kinds_components_and_what_it_does_not_count(lines: Lines) -> None:
     """At 2 GHz 4000 cycles are 2 us; their least are 3200: a gap of 25 %. 1 638 400 MACs of 4096 x 4000 are 10 %.
 
-    Arithmetic: 1e6 x 0.007 pJ are 7 nJ for two tokens. DRAM: 80 000 bits x 8 / 13 / 14 pJ, 640 / 1040 / 1120 nJ.
+    Arithmetic: 1e6 x 0.007 pJ are 7 nJ for two tokens. DRAM: 80 000 bits x 4.6 / 8 / 14 pJ, 368 / 640 / 1120
+    nJ; 8 GB are refreshed for 2.5 us, and stand by while no bit moves, at 160 bits per ns: 1500 + 500 ns.
     """
     made = result(
         row("prefill", "layers.0.q_proj", "linear", 0, bitlinear=True, macs=1_638_400, cycles=4000, least_cycles=3200,
@@ -229,8 +230,10 @@ def test_a_result_prints_phases_kinds_components_and_what_it_does_not_count(line
         decode=0,
     )  # fmt: skip
     shown = lines(view_result, made)
-    assert shown[:4] == [
+    assert made.assumed_share is not None
+    assert shown[:5] == [
         "by hand on ternary-ws-64x64 (7nm)",
+        f"{100 * made.assumed_share:.0f} % of the system energy rests on assumed constants",
         "phases; energy per token",
         "phase tokens cycles time arithmetic datapath system",
         f"prefill 2 5,000 2.5 us 3.5 nJ 0 J {si(made.energy('system') / 2, 'J')}",
@@ -239,23 +242,28 @@ def test_a_result_prints_phases_kinds_components_and_what_it_does_not_count(line
     assert "prefill norm 1,000 vector unit 0.0% - 0.00" in shown
     at = shown.index("energy by component, nominal [low .. high]")
     assert "add int8 7 nJ - -" in shown[at:]
-    assert "dram weights - - 1.04 uJ [640 nJ .. 1.12 uJ]" in shown[at:]
+    assert "dram weights - - 640 nJ [368 nJ .. 1.12 uJ]" in shown[at:]
     leakage_j = made.prices.leakage_mw().nominal * 2500e-12  # mW for the 2500 ns of both operators
-    assert any(line.startswith(f"total 7 nJ 0 J {si(1.04e-6 + leakage_j, 'J')} [") for line in shown[at:])
+    resting_j = 8e-12 * (7.7 * 2500 + 44 * 2000)
+    assert made.energy("system") == pytest.approx(640e-9 + leakage_j + resting_j)
+    assert any(line.startswith(f"total 7 nJ 0 J {si(made.energy('system'), 'J')} [") for line in shown[at:])
     conventions = [line.partition(":")[0] for line in shown if "; not counted: " in line]
     assert conventions == ["arithmetic", "datapath", "system"]
     assumed = made.assumed()
     assert shown[shown.index(f"{len(assumed)} assumed constants:") + len(assumed) + 1] == "notes:"
-    assert "memory.dram.energy" in " ".join(constant["constant"] for constant in assumed)
+    (capacity,) = [constant for constant in assumed if constant["constant"].endswith("memory.dram.capacity")]
+    share = resting_j / made.energy("system")  # of what the energy of DRAM at rest is
+    assert capacity["share"] == pytest.approx(share)
+    assert f"{capacity['constant']} = 8 GB, {100 * share:.0f} % of the system energy ({capacity['source']})" in shown
 
 
 def test_what_has_no_price_is_said_and_does_not_hide_what_has_one(lines: Lines) -> None:
     counted = {"simd.avx2.load": 1_003, "simd.avx2.add": 2}
     made = result(row("prefill", "q", "linear", 0, cycles=2, events=counted), decode=0)
-    leaked = made.prices.leakage_mw().nominal  # mW: pJ per ns, and it takes one
+    leaked = made.prices.leakage_mw().nominal + 8 * (7.7 + 44)  # mW: pJ per ns, and it takes one; of SRAM and DRAM
     shown = lines(view_result, made)
     assert f"prefill 2 2 1 ns 0 J unpriced {si(leaked * 1e-12 / 2, 'J')} without" in shown
-    assert f"total 0 J unpriced {si(leaked * 1e-12, 'J')}" in shown
+    assert any(line.startswith(f"total 0 J unpriced {si(leaked * 1e-12, 'J')} [") for line in shown)
     assert "without - 2 events 2 events" in shown
     datapath, system = (line for line in shown if "simd.avx2.load" in line)
     assert datapath.startswith("datapath: no energy: ")

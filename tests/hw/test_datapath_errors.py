@@ -136,7 +136,7 @@ def test_problems_are_reported_in_the_file_that_has_them(here: Path) -> None:
     assert message(here, unknown).startswith("x.yaml:3: like: unknown chip 'ternary-64'; did you mean ternary-")
     (here / "x.yaml").write_text(TREE)
     where = load_chip("x.yaml")._source.where
-    assert where(("memory", "dram", "bandwidth")) == "hw_models/dram/lpddr4-4266-x32.yaml:4: memory.dram.bandwidth"
+    assert where(("memory", "dram", "pins")) == "hw_models/dram/lpddr4-4266-x32.yaml:4: memory.dram.pins"
     assert where(("bitlinear", "trees")) == "x.yaml:7: bitlinear.trees"
     wrong = message(here, TREE.replace("like: ternary-ws-64x64", "like: 3"))
     assert wrong == "x.yaml:3: like: expected a name or the path of a YAML file (got 3)"

@@ -37,11 +37,3 @@ def test_table_2_of_2310_11453(name: str, tables: dict[str, Any]) -> None:
     for number_format, operations in table.items():
         for operation, energy in operations.items():
             assert prices[f"{operation}.{number_format}"].value == energy
-
-
-def test_dram_is_lpddr4(tables: dict[str, Any]) -> None:
-    from bitsim.hw import load_chip
-
-    listed = tables["dram_pJ_per_bit"]["types"]["LPDDR4"]
-    energy = load_chip("ternary-ws-64x64").memory.dram.energy
-    assert (energy.low, energy.nominal, energy.high) == (listed["low"], listed["mid"], listed["high"])

@@ -242,7 +242,8 @@ def test_malformed(here: Path, content: str, start: str) -> None:
         (
             "{like: lpddr4-4266-x32}",
             "{like: lpddr5}",
-            "x.yaml:78: memory.dram.like: unknown DRAM 'lpddr5'; did you mean lpddr5x-8533-x64 or lpddr4-4266-x32?",
+            "x.yaml:78: memory.dram.like: unknown DRAM 'lpddr5'; did you mean lpddr5-6400-x32 or "
+            "lpddr5x-8533-x64 or lpddr4-4266-x32?",
         ),
         (
             "    exp:",

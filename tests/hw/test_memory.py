@@ -13,7 +13,8 @@ HW_MODELS = Path(__file__).parents[2] / "hw_models"
 DRAM = (HW_MODELS / "dram" / "lpddr4-4266-x32.yaml").read_text(encoding="utf-8")
 # The chip with its DRAM written out in its own file.
 CHIP = (HW_MODELS / "chips" / "ternary-ws-64x64.yaml").read_text(encoding="utf-8")
-CHIP = CHIP.replace(" {like: lpddr4-4266-x32}\n", "\n" + indent(DRAM[DRAM.index("bandwidth") :], "    "))
+CHIP = CHIP.replace(" {like: lpddr4-4266-x32}\n", "\n" + indent(DRAM[DRAM.index("\npins") + 1 :], "    "))
+PEAK = "    bandwidth: {value: 17.06, unit: GB/s, evidence: assumed, source: x}\n"
 LEVELS = CHIP[: CHIP.index("  levels:")].count("\n") + 1  # the line of this key; those of problems count from it
 
 
@@ -93,21 +94,28 @@ LEVELS = CHIP[: CHIP.index("  levels:")].count("\n") + 1  # the line of this key
             "memory.levels[2].capacity.value: must be > 0 (got 0)",
         ),
         (
-            "pins: 32",
-            "pins: 64",
-            18,
-            "memory.dram.bandwidth: contradicts pins and pin_rate: 64 x 4.266 Gbit/s are 34.128 GB/s (got 17.06)",
+            "    pins: 32\n",
+            f"    pins: 64\n{PEAK}",
+            19,
+            "memory.dram.bandwidth: contradicts pins and pin_rate: 64 x 4.266 Gbit/s are 34.128 GB/s (got 17.06); "
+            "where the pins are not known, write pins: null, pin_rate: null",
+        ),
+        (
+            "    pins: 32\n",
+            PEAK,
+            17,
+            "memory.dram: expected both pins and pin_rate, or neither",
         ),
         (
             "    pins: 32\n",
             "",
             17,
-            "memory.dram: expected both pins and pin_rate, or neither",
+            "memory.dram.bandwidth: required key is missing",
         ),
         (
             "unit: ns",
             "unit: us",
-            27,
+            30,
             "memory.dram.latency.unit: must be 'ns' (got 'us')",
         ),
     ],
@@ -145,7 +153,8 @@ def test_a_level_lies_one_rank_outside_of_what_it_feeds() -> None:
 def test_a_bandwidth_that_agrees_with_its_pins_within_a_percent_is_accepted(tmp_path: Path) -> None:
     """32 pins at 4.266 Gbit/s are 17.064 GB/s."""
     for given, agrees in ((16.9, True), (17.2, True), (16.8, False), (17.3, False)):
-        (tmp_path / "x.yaml").write_text(CHIP.replace("value: 17.06", f"value: {given}"))
+        peak = PEAK.replace("17.06", str(given))
+        (tmp_path / "x.yaml").write_text(CHIP.replace("    pins: 32\n", f"    pins: 32\n{peak}"))
         if agrees:
             assert load_chip(tmp_path / "x.yaml").memory.dram.bandwidth.nominal == given
         else:

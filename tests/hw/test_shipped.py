@@ -92,11 +92,6 @@ def test_unverified_and_secondary_facts_are_assumed() -> None:
     assert arrays.node_energy is not None
     leakages = [arrays.leakage.low_leakage.usual, arrays.leakage.high_performance.usual]
     assert {constant.evidence for constant in (arrays.node_energy, *leakages)} == {"assumed"}
-    for name in chip_names():
-        assert load_chip(name).memory.dram.energy.evidence == "assumed"
-    dram = load_chip("ternary-ws-64x64").memory.dram
-    assert (dram.energy.low, dram.energy.nominal, dram.energy.high) == (8, 13, 14)
-    assert dram.energy.text() == "8 / 13 / 14 pJ/bit"
 
 
 def test_law_a_smaller_node_never_costs_more() -> None:
@@ -140,8 +135,8 @@ def test_timing_constants() -> None:
     chip = load_chip("ternary-ws-64x64")
     assert {name: constant.text() for name, constant in chip.timing_constants().items()} == {
         "ternary-ws-64x64: clock": "1 GHz",
-        "ternary-ws-64x64: memory.dram.bandwidth": "17.06 GB/s",
-        "ternary-ws-64x64: memory.dram.efficiency": "0.85",
+        "ternary-ws-64x64: memory.dram.bandwidth": "17.064 GB/s",
+        "ternary-ws-64x64: memory.dram.efficiency": "0.6 / 0.85 / 0.95",
     }
 
 

@@ -32,6 +32,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "parallel": partial(parallel, "bitnet-125m", CHIP, devices=[1, 2], context=8),
     "array_sizes": partial(bitsim.array_sizes, "tiny-b158", CHIP, sizes=[16], prefill=4),
     "accumulators": partial(bitsim.accumulator_bounds, CHIP, 4096, model="tiny-b158", limit=8),
+    "sensitivity": partial(
+        bitsim.sensitivity, "tiny-b158", CHIP, versus="int8-ws-64x64", prefill=4, decode=2, draws=50
+    ),
     "calibration": _calibration,
     "machine": partial(measure_machine, weights_mb=1, repeats=1),
     "validation": validation,

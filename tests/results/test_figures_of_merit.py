@@ -74,25 +74,30 @@ def test_the_peak_is_that_of_the_larger_datapath_that_works() -> None:
 
 
 def test_power_is_energy_over_time_in_every_convention_and_on_the_chip_alone() -> None:
-    """1000 x 0.007 and 10 x 0.34 pJ in 100 ns are 104 uW. DRAM takes 8 / 13 / 14 pJ per bit of 1760 in 30 ns."""
+    """1000 x 0.007 and 10 x 0.34 pJ in 100 ns are 104 uW. DRAM takes 4.6 / 8 / 14 pJ per bit of 1760 in 30 ns.
+
+    It has 8 GB, refreshed all the time, and at rest for 15 ns of the norm and 9 ns of the head, at 160 bits per ns.
+    """
     prefill, decode = phases(made())
     assert prefill["average_power_arithmetic_nominal_w"] == pytest.approx((7 + 3.4) * 1e-12 / 100e-9)
     assert prefill["average_power_datapath_nominal_w"] == 0
     leakage = made().prices.leakage_mw()
-    for level, pj in (("low", 8), ("nominal", 13), ("high", 14)):
+    for level, pj, refresh, standby in (("low", 4.6, 7.7, 8.4), ("nominal", 8, 7.7, 44), ("high", 14, 15.4, 88)):
         inside = getattr(leakage, level) * 1e-3
+        dram = 1760 * pj * 1e-12 / 30e-9 + 8 * (refresh + standby * 24 / 30) * 1e-3
         assert decode[f"average_power_on_chip_{level}_w"] == pytest.approx(inside)
-        assert decode[f"average_power_system_{level}_w"] == pytest.approx(inside + 1760 * pj * 1e-12 / 30e-9)
+        assert decode[f"average_power_system_{level}_w"] == pytest.approx(inside + dram)
     assert decode["energy_on_chip_per_token_j"] == pytest.approx(leakage.nominal * 1e-3 * 30e-9 / 2)
-    assert decode["energy_system_per_token_j"] == pytest.approx((leakage.nominal * 1e-3 * 30e-9 + 1760 * 13e-12) / 2)
+    outside = 1760 * 8e-12 + 8e-12 * (7.7 * 30 + 44 * 24)
+    assert decode["energy_system_per_token_j"] == pytest.approx((leakage.nominal * 1e-3 * 30e-9 + outside) / 2)
 
 
 def test_peak_power_is_that_of_the_hottest_operator_while_it_runs() -> None:
-    """1600 bits in 5 ns, 160 in 10 ns: the linear, at 1600 x 13 pJ / 5 ns and the leakage."""
+    """1600 bits in 5 ns, 160 in 10 ns: the linear, at 1600 x 8 pJ / 5 ns, leakage and refresh."""
     _, decode = phases(made())
     leakage = made().prices.leakage_mw().nominal * 1e-3
     assert decode["peak_power_operator"] == "q"
-    assert decode["peak_power_system_w"] == pytest.approx(leakage + 1600 * 13e-12 / 5e-9)
+    assert decode["peak_power_system_w"] == pytest.approx(leakage + 1600 * 8e-12 / 5e-9 + 8 * 7.7e-3)
     assert decode["peak_power_on_chip_w"] == pytest.approx(leakage)
 
 
@@ -128,17 +133,24 @@ def test_without_the_area_of_a_datapath_there_is_no_tops_per_mm2() -> None:
     assert (prefill["tops_per_mm2"], prefill["peak_tops_per_mm2"]) == (None, None)
 
 
-def test_where_nothing_is_priced_and_nothing_has_an_area_the_rest_is_there() -> None:
-    (record,) = result(
-        row("prefill", "q", "linear", 0, bitlinear=True, macs=4096, cycles=2, bound="array"), decode=0,
+def test_where_nothing_on_the_chip_is_priced_and_nothing_has_an_area_the_rest_is_there() -> None:
+    """On an FPGA DRAM alone has prices: it is in the system, and nothing is on the chip."""
+    of = result(
+        row("prefill", "q", "linear", 0, bitlinear=True, macs=4096, cycles=2, bound="array",
+            events={"dram.weights.read_bits": 1000, "sram.acts.read_bits": 8}), decode=0,
         on=load_chip("tereffic-hbm"),
-    ).records("merit")  # fmt: skip
+    )  # fmt: skip
+    (record,) = of.records("merit")
     known = {name for name, value in record.items() if value is not None}
     assert known >= {"tokens_per_s", "tops", "peak_tops", "macs", "bound", "average_power_arithmetic_nominal_w"}
     assert record["area_nominal_mm2"] is None
     assert known_area(chip_area(load_chip("tereffic-hbm"))) is None
-    assert all(record[f"average_power_system_{level}_w"] is None for level in ("low", "nominal", "high"))
-    assert (record["peak_power_system_w"], record["tops_per_w_system"], record["tops_per_mm2"]) == (None, None, None)
+    assert all(record[f"average_power_on_chip_{level}_w"] is None for level in ("low", "nominal", "high"))
+    price = of.prices.price("dram.weights.read_bits")
+    assert price is not None
+    assert record["average_power_system_nominal_w"] >= 1000 * price.nominal * 1e-12 / 10e-9  # 2 cycles at 0.2 GHz
+    assert record["energy_system_without"].startswith("without sram.acts.read_bits (8)")
+    assert (record["tops_per_w_system"], record["tops_per_w_on_chip"], record["tops_per_mm2"]) == (None, None, None)
 
 
 def test_what_most_of_the_time_waits_for_is_named_with_its_share() -> None:
