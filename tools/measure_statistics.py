@@ -36,6 +36,7 @@ from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator
 from bitsim.model.rounded import rounded
+from bitsim.model.scaled_linears import without_quantised_activations
 from bitsim.quant.recipes import recipe_named
 from bitsim.results.rows import OperatorRow
 from bitsim.results.setup import Execution
@@ -54,6 +55,7 @@ HEADER = """\
 # fraction of its chances that it takes (of a toggle: the flipped fraction of register bits per update).
 """
 FIRST = ("ternary-ws-64x64", "int8-ws-64x64")  # chips that give the rates of the kinds that they share with others
+FLOATS = "ternary-fp16-ws-64x64"
 INTEGER_WIDE = "ternary-ws-64x64-int8"
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("adder-tree-64x64-pipelined", {"lanes": 128, "trees": 32, "pipeline": 7}),
@@ -65,7 +67,12 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
         for skip in (True, False)
     ),
     *(("sparse-array-16x256", {"lanes": lanes}) for lanes in (2, 4, 8)),
-    *((name, {"between_tiles": "keep"}) for name in FIRST),
+    *((name, {"between_tiles": "keep"}) for name in (*FIRST, FLOATS)),
+    *(
+        (FLOATS, {"pe": pe, "acc_bits": 32, "between_tiles": between})
+        for pe in ("ternary_fp16", "ternary_bf16")
+        for between in ("reset", "keep")
+    ),
 ]
 FOUR_BITS = "a48_int4"  # the numerics under which 4-bit datapaths are measured, if the model's own are wider
 
@@ -170,7 +177,8 @@ def rates_of(model: Model, chips: list[Chip]) -> tuple[Rates, float | None]:
     weight_zeros = None
     for chip in chips:
         numerics = numerics_on(model, chip)
-        if numerics is None or (not model.config.quantised and wide_kind(chip) in rates):
+        on_wide = not model.config.quantised and not (model.config.weight_only and chip.bitlinear.takes_floats)
+        if numerics is None or (on_wide and wide_kind(chip) in rates):
             continue
         try:
             found = measure(model, chip, numerics)
@@ -178,7 +186,9 @@ def rates_of(model: Model, chips: list[Chip]) -> tuple[Rates, float | None]:
             print(f"{model.name} not on {chip.name}: {error}")
             continue
         for kind, (measured, chances) in found.items():
-            if kind == "ternary" and kind not in rates:
+            if kind not in rates and kind == (
+                "ternary" if model.config.quantised else load_chip(FLOATS).bitlinear.rates
+            ):
                 weight_zeros = zeros(model, chip, measured)
             for event, number in sorted(chances.items()):
                 rates.setdefault(kind, {}).setdefault(event, round(measured[event] / number, 6))
@@ -235,10 +245,13 @@ def with_chip(model: Model, known: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def measured_model(name: str) -> Model:
-    """A shipped model, or `MODEL@NUMERICS`: rounded to nearest."""
+    """A shipped model, or `MODEL@NUMERICS`: rounded to nearest, or with activations as they are."""
     shipped, _, numerics = name.partition("@")
     model = load_model(shipped)
-    return replace(rounded(model, recipe_named(numerics)), name=name) if numerics else model
+    if not numerics:
+        return model
+    recipe = recipe_named(numerics)
+    return replace(without_quantised_activations(rounded(model, recipe), recipe), name=name)
 
 
 def written(statistics: dict[str, Any]) -> str:

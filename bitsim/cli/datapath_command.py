@@ -48,13 +48,14 @@ def list_datapaths(as_json: bool, out: Path | None) -> None:
     """List the BitLinear datapaths of the chips that come with bitsim."""
     from bitsim.cli.emit import emit_description
     from bitsim.datapath.registry import build_datapath
+    from bitsim.hw.datapaths.base import plain
     from bitsim.results.outcome import csv_of
 
     records: list[dict[str, Any]] = []
     for name in chip_names():
         spec = load_chip(name).bitlinear
         exact = build_datapath(spec).exact
-        record = {"chip": name, "kind": spec.kind, "exact": exact, "macs_per_cycle": spec.macs_per_cycle}
+        record = {"chip": name, "kind": spec.kind, "exact": exact, "macs_per_cycle": plain(spec.macs_per_cycle)}
         records.append(record | {"structure": spec.text()})
 
     def view() -> None:

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from bitsim.study.compare import PairComparison
 
 MOST_LINES = 10
+POWERS = (
+    ("average_power_on_chip_nominal_w", "W", "on_chip"),
+    ("average_power_system_nominal_w", "W", "system"),
+    ("peak_power_system_w", "W", "system"),
+)
 _NAMES = {name: name for name in CONVENTIONS} | {"on_chip": "on chip"}
 
 
@@ -23,7 +28,7 @@ def view_merit(result: "Result") -> None:
     records = result.records("merit")
     rows = [["tokens/s", *(number(r["tokens_per_s"]) for r in records)]]
     for name in BOUNDARIES:
-        rows.append([f"power, {_NAMES[name]}", *(watts(r, f"average_power_{name}") for r in records)])
+        rows.append([f"power, {_NAMES[name]}", *(watts(r, name) for r in records)])
     rows.append(["peak power, system", *(_peak(r) for r in records)])
     rows.append(["TOPS, of at most", *(f"{number(r['tops'])} of {number(r['peak_tops'])}" for r in records)])
     for name in BOUNDARIES:
@@ -54,10 +59,14 @@ def brief_result(result: "Result") -> None:
 
 
 def brief_compared(compared: "PairComparison") -> None:
-    """Pairs side by side in ten lines, by new tokens."""
-    names = [f"{record['model']}@{record['chip']}" for record in compared.records()]
+    """Pairs side by side in ten lines, by new tokens; those that were not run have dashes."""
+    records = compared.records()
+    names = [f"{record['model']}@{record['chip']}" for record in records]
     rests = [basis(result) for result in compared.results]
-    brief([("decode", names), *merit_lines(compared.records()), ("rests on", rests)])
+    for i, scaling in enumerate(compared.scalings):
+        rests[i] += "" if scaling is None else f"; {scaling.change} ({100 * scaling.deviation:+.2g} % {scaling.iso})"
+    rests += ["not run"] * len(compared.left_out)
+    brief([("decode", names), *merit_lines(records), ("rests on", rests)])
 
 
 def basis(result: "Result") -> str:
@@ -71,19 +80,20 @@ def basis(result: "Result") -> str:
 def merit_lines(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, Sequence[str]]]:
     """Eight lines with a cell per record, which may be empty."""
 
-    def line(label: str, *names: str, unit: str = "") -> tuple[str, Sequence[str]]:
-        cells = [" / ".join(number(r.get(n)) if not unit else _si(r.get(n), unit) for n in names) for r in records]
-        return label, cells
+    def line(label: str, *names: str) -> tuple[str, Sequence[str]]:
+        return label, [" / ".join(number(r.get(name)) for name in names) for r in records]
+
+    def joules(name: str, r: Mapping[str, Any]) -> str:
+        return _cell(r, f"energy_{name}_per_token_j", "J", name)
 
     per_watt = [f"tops_per_w_{name}" for name in BOUNDARIES]
     bounds = [f"{r['bound']} {100 * r['bound_share']:.0f}%" if r.get("bound") else "-" for r in records]
     return [
         line("tokens/s", "tokens_per_s"),
-        line(f"J/token, {' / '.join(CONVENTIONS)}", *(f"energy_{name}_per_token_j" for name in CONVENTIONS), unit="J"),
+        (f"J/token, {' / '.join(CONVENTIONS)}", [" / ".join(joules(name, r) for name in CONVENTIONS) for r in records]),
         ("waits for", bounds),
         ("area, mm2", [_area(r) for r in records]),
-        line("power, average on chip / system / peak", "average_power_on_chip_nominal_w",
-             "average_power_system_nominal_w", "peak_power_system_w", unit="W"),
+        ("power, average on chip / system / peak", [" / ".join(_cell(r, *power) for power in POWERS) for r in records]),
         line("TOPS (2 x MACs) / peak", "tops", "peak_tops"),
         line(f"TOPS/W, {' / '.join(_NAMES[name] for name in BOUNDARIES)}", *per_watt),
         line("TOPS/mm2", "tops_per_mm2"),
@@ -108,11 +118,12 @@ def number(value: float | None) -> str:
 
 
 def watts(record: Mapping[str, Any], name: str) -> str:
-    """Nominal power and its range."""
-    low, nominal, high = (record[f"{name}_{level}_w"] for level in LEVELS)
+    """Nominal power and its range in one convention, marked if something has no price."""
+    low, nominal, high = (record[f"average_power_{name}_{level}_w"] for level in LEVELS)
     if nominal is None:
         return "unpriced"
-    return si(nominal, "W") if low == high else f"{si(nominal, 'W')} [{si(low, 'W')} .. {si(high, 'W')}]"
+    said = si(nominal, "W") if low == high else f"{si(nominal, 'W')} [{si(low, 'W')} .. {si(high, 'W')}]"
+    return said + (" without" if record[f"energy_{name}_without"] else "")
 
 
 def mm2(area: Area) -> str:
@@ -131,5 +142,8 @@ def _peak(record: Mapping[str, Any]) -> str:
     return "unpriced" if watt is None else f"{si(watt, 'W')} in {record['peak_power_operator']}"
 
 
-def _si(value: float | None, unit: str) -> str:
-    return "-" if value is None else si(value, unit)
+def _cell(record: Mapping[str, Any], name: str, unit: str, convention: str) -> str:
+    """An amount, marked if something has no price."""
+    if record.get(name) is None:
+        return "-"
+    return si(record[name], unit) + (" without" if record.get(f"energy_{convention}_without") else "")

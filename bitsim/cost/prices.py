@@ -5,7 +5,7 @@ from functools import cache
 
 from bitsim.cost.dram import dram_powers, dram_price
 from bitsim.cost.links import host_price
-from bitsim.cost.logic import logic_price
+from bitsim.cost.logic import logic_price, why_unpriced
 from bitsim.cost.price import NOTHING, Price
 from bitsim.cost.sram import buffer_of
 from bitsim.cost.supply import at_supply
@@ -56,6 +56,8 @@ class PriceList:
             raise UnpricedEventError(
                 f"{self.tech.path}: no prices: {self.tech.unpriced} ({event!r} counted {count:,} times by {operator})"
             )
+        if price is None and (ended := why_unpriced(self.tech, event)) is not None:
+            raise UnpricedEventError(f"{self.tech.path}: {ended} ({event!r} counted {count:,} times by {operator})")
         if price is None:
             alike = sorted(e for e in self.tech.prices if parsed(e).unit == parsed(event).unit)
             near = ", ".join(alike if len(alike) <= SHOWN else get_close_matches(event, alike, SHOWN, 0.0))

@@ -19,13 +19,16 @@
 Negation is inversion plus one. The ones are free: every adder has a carry input, and L lanes have L - 1 adders and the
 accumulator's. An adder takes the carry of its left child; that of its right child waits for the next adder. So a node
 of level l (adders in a row above it, starting at 1) needs 8 + l bits, and its register one more for the waiting carry.
+Where L is no power of two, some levels have an odd number of nodes: the last one has no partner and passes on as it is,
+with its carry, through a register as wide as those of its level.
 
 Order of work: for each tile of C outputs, for each block of T tokens, for each group of L of K, for each token of the
 block one cycle. Weight registers change once per block and group, activation registers in every cycle. The accumulator
 takes the first group's sum instead of adding it. A tile of M tokens takes M ceil(K / L) cycles, one to fill the operand
 registers, one per rank and one in which the accumulators hand over their sums and are cleared; meanwhile zeros follow
-through all registers. Tiles start from reset and do not overlap. Lanes beyond K hold zeros and are clocked; trees
-beyond N do nothing (without clock gating they are clocked).
+through all registers. With an `interval` of I, each of these cycles is I of the chip's. Tiles start from reset and do
+not overlap. Lanes beyond K hold zeros and are clocked; trees beyond N do nothing (without clock gating they are
+clocked).
 
 Exact for every operand in -128..127 and weights -1, 0, 1; the tree itself can't overflow, accumulators wrap or saturate
 (`overflow.acc`, at the first k of the group).
@@ -57,6 +60,7 @@ from bitsim.datapath.registers import stream_toggles
 from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
 from bitsim.hw.datapaths.adder_tree import ACT_BITS, AdderTreeSpec
+from bitsim.hw.datapaths.base import adders_at, nodes_at
 
 WEIGHT_BITS = 2
 
@@ -92,7 +96,7 @@ class AdderTree(GroupSums[AdderTreeSpec]):
 
     def cycles(self, m: int, k: int, n: int) -> int:
         walk = self.walk(m, k, n)
-        return walk.tiles * (walk.passes + self.spec.pipeline + 2)
+        return walk.tiles * (walk.passes + self.spec.pipeline + 2) * self.spec.interval
 
     def streams(self, m: int, k: int, n: int) -> Streams:
         """Weights are read once per block of tokens, activations once per tile, sums written and read once."""
@@ -108,7 +112,7 @@ class AdderTree(GroupSums[AdderTreeSpec]):
     def adder_bits(self) -> dict[int, int]:
         """Bits of the adders of one tree, accumulator included, by the number of adders in a row of their stage."""
         spec = self.spec
-        widths = {level: (spec.lanes >> level) * (ACT_BITS + level) for level in range(1, spec.levels + 1)}
+        widths = {level: adders_at(spec.lanes, level) * (ACT_BITS + level) for level in range(1, spec.levels + 1)}
         widths[spec.levels + 1] = spec.acc_bits
         bits: dict[int, int] = {}
         edges = (0, *spec.ranks, spec.levels + 1)
@@ -118,7 +122,7 @@ class AdderTree(GroupSums[AdderTreeSpec]):
 
     def rank_bits(self) -> dict[int, int]:
         """Bits of the pipeline registers of one tree by level: each node's sum and its waiting carry."""
-        return {level: (self.spec.lanes >> level) * (ACT_BITS + level + 1) for level in self.spec.ranks}
+        return {level: nodes_at(self.spec.lanes, level) * (ACT_BITS + level + 1) for level in self.spec.ranks}
 
     def parts(self) -> Mapping[str, int]:
         """Adders with their share of the sign selection, bit by bit, and all registers; control is not counted."""

@@ -110,14 +110,15 @@ class Range:
 
 
 def scale_events(op: Operator) -> Events:
-    """Scale multiplications of a matmul of codes: K per token before it and N per token after it.
+    """Scale multiplications of a matmul of codes: K per token before it, if these are quantised, and N after it.
 
     Source: arXiv 2310.11453 eq. 18 (`m p + m n`), counted for every linear on its own even where q, k and v share
     their quantised input. The paper prices them at FP16, and so does every convention here.
     """
     if not (op.is_bitlinear or op.is_wide_integer):
         return Events()
-    count = op.m * (op.k + op.n) * op.repeat
+    quantised = op.reads[0].form != "values"
+    count = op.m * (op.k * quantised + op.n) * op.repeat
     return Events({"mul.fp16": count, "scale.mul.fp16": count})
 
 

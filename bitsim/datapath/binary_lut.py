@@ -64,6 +64,7 @@ from bitsim.datapath.prepared import PreparedWeights
 from bitsim.datapath.registers import stream_toggles
 from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
+from bitsim.hw.datapaths.base import adders_at
 from bitsim.hw.datapaths.binary_lut import ENTRIES, GROUP, BinaryLutSpec
 
 ACT_BITS = 8
@@ -127,7 +128,7 @@ class BinaryLut(GroupSums[BinaryLutSpec]):
     def adder_bits(self) -> int:
         """Bits of the adders of a lane, accumulator included."""
         spec = self.spec
-        widths = ((spec.tables >> level) * (spec.table_bits + level) for level in range(1, spec.levels + 1))
+        widths = (adders_at(spec.tables, level) * (spec.table_bits + level) for level in range(1, spec.levels + 1))
         return sum(widths) + spec.acc_bits
 
     @property

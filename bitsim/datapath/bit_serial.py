@@ -67,6 +67,7 @@ from bitsim.datapath.prepared import PreparedWeights
 from bitsim.datapath.registers import stream_toggles
 from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
+from bitsim.hw.datapaths.base import adders_at
 from bitsim.hw.datapaths.bit_serial import BitSerialSpec
 
 
@@ -151,7 +152,7 @@ class BitSerial(GroupSums[BitSerialSpec]):
     def tree_bits(self) -> int:
         """Bits of a tree's adders; it adds numbers of `weight_bits`, which grow by one bit per level."""
         spec = self.spec
-        return sum((spec.lanes >> level) * (level + spec.weight_bits) for level in range(1, spec.levels + 1))
+        return sum(adders_at(spec.lanes, level) * (level + spec.weight_bits) for level in range(1, spec.levels + 1))
 
     @property
     def cell_bits(self) -> int:

@@ -56,6 +56,7 @@ from bitsim.datapath.prepared import PreparedWeights
 from bitsim.datapath.registers import stream_toggles
 from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
+from bitsim.hw.datapaths.base import adders_at
 from bitsim.hw.datapaths.popcount import PopcountSpec
 
 
@@ -114,7 +115,7 @@ class Popcount(GroupSums[PopcountSpec]):
     def adder_bits(self) -> int:
         """Bits of the adders of one column: one tree or two, the subtractor and the accumulator's."""
         spec = self.spec
-        tree = sum((spec.lanes >> level) * (level + 1) for level in range(1, spec.levels + 1))
+        tree = sum(adders_at(spec.lanes, level) * (level + 1) for level in range(1, spec.levels + 1))
         return spec.code_bits * tree + spec.sum_bits + spec.acc_bits
 
     def parts(self) -> Mapping[str, int]:

@@ -67,6 +67,7 @@ from bitsim.datapath.prepared import PreparedWeights
 from bitsim.datapath.registers import ones, stream_toggles
 from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
+from bitsim.hw.datapaths.base import adders_at, levels_over
 from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
 
 ACT_BITS = 8
@@ -137,8 +138,8 @@ class TernaryLut(GroupSums[TernaryLutSpec]):
     def adder_bits(self) -> tuple[int, int]:
         """Bits of the adders of a lane, accumulator included, and how many adders stand in a row."""
         spec = self.spec
-        levels = spec.tables.bit_length() - 1
-        tree = sum((spec.tables >> level) * (spec.entry_bits + level) for level in range(1, levels + 1))
+        levels = levels_over(spec.tables)
+        tree = sum(adders_at(spec.tables, level) * (spec.entry_bits + level) for level in range(1, levels + 1))
         return tree + spec.acc_bits, levels + 1
 
     @property

@@ -69,8 +69,8 @@ def roofs_of(chip: Chip) -> Roofs:
     """The roofs of a chip; `dram`: with its efficiency."""
     hertz, peak = chip.clock.nominal * 1e9, chip.memory.dram.bandwidth.nominal * 1e9
     return Roofs(
-        bitlinear=OPS_PER_MAC * chip.bitlinear.macs_per_cycle * hertz,
-        wide=OPS_PER_MAC * chip.wide.macs_per_cycle * hertz,
+        bitlinear=float(OPS_PER_MAC * chip.bitlinear.macs_per_cycle) * hertz,
+        wide=float(OPS_PER_MAC * chip.wide.macs_per_cycle) * hertz,
         dram=peak * chip.memory.dram.efficiency.nominal,
         dram_peak=peak,
     )

@@ -22,6 +22,7 @@ LABELS: dict[Kind, str] = {
     "kv": "KV cache writes",
     "residual": "residuals",
     "bias": "biases",
+    "groups": "sums of groups",
     "embedding": "embedding",
 }
 OUTSIDE = "other"  # embedding, last norm and head

@@ -149,6 +149,11 @@ class Chip(FromFile):
             raise ConfigError(f"{self.name}: {where}: {first['msg']} (bits {bits}, overflow {overflow!r})") from None
         return self.model_copy(update={"bitlinear": spec})
 
+    def with_full_weights(self) -> "Chip":
+        """This chip with a BitLinear datapath that is told to take weights as wide as activations, if it can be."""
+        spec = self.bitlinear.with_full_weights()
+        return self if spec is None else self.model_copy(update={"bitlinear": spec})
+
     def timing_constants(self) -> Mapping[str, Constant]:
         """The constants that times rest on, by name."""
         dram = self.memory.dram

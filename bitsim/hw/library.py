@@ -43,6 +43,11 @@ class FromFile(Described):
         return self._source.path
 
     @property
+    def files(self) -> frozenset[str]:
+        """The files that it was put together from, as they were named."""
+        return frozenset(path for path, _ in self._source.places.values())
+
+    @property
     def sha256(self) -> str:
         """Hash of what is described, whichever files and defaults it was put together from."""
         content = json.dumps(_without_like(self.model_dump(mode="json")), sort_keys=True)

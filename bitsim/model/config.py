@@ -12,7 +12,7 @@ from bitsim.model.rope_scaling import FrequencyFactors, RopeScaling
 HiddenAct = Literal["relu2", "silu", "gelu", "gelu_tanh"]
 WeightOnly = Literal["w158a16", "w8a16", "w4a16_g32", "w4a16_g64", "w4a16_g128"]
 Rounded = Literal["w8a8", "w4a8", "w8a16", "w4a16_g32", "w4a16_g64", "w4a16_g128"]
-LinearClass = Literal["bitlinear", "autobitlinear", "b1", "a48", "v2", WeightOnly, Rounded]
+LinearClass = Literal["bitlinear", "autobitlinear", "b1", "a48", "v2", "w158a8", WeightOnly, Rounded]
 Norm = Literal["rms", "layer"]
 Biased = Literal["none", "qkv", "qkvo"]
 Dtype = Literal["bfloat16", "float16", "float32"]
@@ -23,6 +23,7 @@ NUMERICS: Mapping[LinearClass | None, str] = {
     "b1": "b1",
     "a48": "a48",
     "v2": "v2_a4",
+    "w158a8": "w158a8",
     **{name: name for name in (*get_args(WeightOnly), *get_args(Rounded))},
     None: "float",
 }
@@ -37,9 +38,9 @@ class ModelConfig:
     * `norm`: "rms" is RMSNorm with weights, "layer" is LayerNorm without (BitNet b1).
     * `sub_norms`: a norm before o_proj and down_proj too (SubLN).
     * `linear_class`: the Hugging Face class, or the paper, whose linears these are; None for a model without quantised
-      linears, "w158a16" for ternary (or binary) weights that are multiplied with activations as they are; "w8a8" and
-      the like for a float model that was rounded to nearest. It decides how scales are stored and which numerics the
-      model is executed under.
+      linears, "w158a16" for ternary (or binary) weights that are multiplied with activations as they are, "w158a8" for
+      the same with activations in INT8; "w8a8" and the like for a float model that was rounded to nearest. It decides
+      how scales are stored and which numerics the model is executed under.
     * `weight_bits_per_weight`: stored bits per weight of the linears, from the packing: 2 for Hugging Face's, 8/5 for
       five trits per byte, 1 for binary, 16 for FP16.
     * `dtype`: of the stored embedding, norms and unquantised linears.
@@ -50,6 +51,8 @@ class ModelConfig:
       None: there is none.
     * `head_bits`, `embedding_bits`: of a stored weight of head and embedding, those of its block's scales included
       (6.5625 of Q6_K); 16 for whatever float they are in.
+    * `scale_groups`: linears whose rows have several scales, each of a group of K, and how many; filled in where a
+      BitLinear datapath forms the sums of groups.
     * `sliding_window`: positions that the layer with the shortest window attends; None: all. Longer contexts are not
       executed.
     """
@@ -81,6 +84,7 @@ class ModelConfig:
     sliding_window: int | None = None
     head_bits: int | Fraction = 16
     embedding_bits: int | Fraction = 16
+    scale_groups: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         for field in _POSITIVE:
@@ -155,6 +159,10 @@ class ModelConfig:
             yield "mlp.gate_proj", f, d
         yield "mlp.up_proj", f, d
         yield "mlp.down_proj", d, f
+
+    def groups_of(self, linear: str) -> int:
+        """Groups of K of this linear that have a scale of their own in each row."""
+        return dict(self.scale_groups).get(linear, 1)
 
     def biased(self, linear: str) -> bool:
         """Whether the linear of this name, such as "self_attn.q_proj", adds a bias."""
@@ -233,4 +241,5 @@ SELDOM: Mapping[str, object] = {
     "sliding_window": None,
     "head_bits": 16,
     "embedding_bits": 16,
+    "scale_groups": (),
 }

@@ -128,6 +128,16 @@ class ScaledTernary(DecodedWeight):
         """Rows and positions of K that share a scale: (gn, gk)."""
         return self.n // self.scales.shape[0], self.k // self.scales.shape[1]
 
+    def groups(self, count: int) -> list[Int8]:
+        """The codes in `count` equal parts of K, int8 (N, K / count) each."""
+        codes = self.codes_at(np.arange(self.n))
+        return [np.ascontiguousarray(part) for part in np.split(codes, count, axis=1)]
+
+    def scales_of(self, groups: int) -> Float32:
+        """The scale of each row and group of K, float32 (N, groups); `groups`: a multiple of the grid's columns."""
+        rows, columns = self.scales.shape
+        return self.scales.repeat(self.n // rows, axis=0).repeat(groups // columns, axis=1)
+
     def _scaled(self, rows: Int64) -> Float32:
         gn, gk = self.block
         codes = self.codes_at(rows).astype(np.float32).reshape(len(rows), self.k // gk, gk)

@@ -5,7 +5,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bitsim.model.decoded import ScaledIntegers
+from bitsim.floats.matmul import matmul
+from bitsim.model.decoded import ScaledIntegers, ScaledTernary
 from bitsim.model.float_matmul import float_matmul
 from bitsim.model.operators import Operator
 from bitsim.model.weights import CodedWeight, FloatWeight
@@ -22,6 +23,12 @@ class Executor(Protocol):
         """The integer sums `x_q` int8 (M, K) times the codes (N, K): int32, int64 or float32 (M, N).
 
         `live`: (M, N), the outputs that are needed; None: all. The others are multiplied by zero, whatever they are.
+        """
+
+    def grouped(self, op: Operator, x: Int8 | Float32, weight: ScaledTernary) -> Sums:
+        """A linear of ternary weights with `op.repeat` groups of K: `x` (G, M, K), codes or numbers -> (G, M, N).
+
+        Without the scales. Numbers are added as a datapath that takes them does.
         """
 
     def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
@@ -42,6 +49,12 @@ class ReferenceExecutor:
 
     def bitlinear(self, op: Operator, x_q: Int8, weight: CodedWeight, live: Bool | None = None) -> Sums:
         return exact_matmul(x_q, weight.codes())
+
+    def grouped(self, op: Operator, x: Int8 | Float32, weight: ScaledTernary) -> Sums:
+        parts = weight.groups(len(x))
+        if x.dtype == np.int8:
+            return np.stack([exact_matmul(acts, codes) for acts, codes in zip(x, parts, strict=True)])
+        return matmul(x, np.stack(parts).astype(np.float32))
 
     def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
         return float_matmul(a, b)

@@ -102,8 +102,8 @@ class Experts:
                 op,
                 name=f"{at}.experts.{i}.{name}",
                 m=tokens,
-                reads=(replace(read, values=tokens * op.k),),
-                writes=(replace(written, values=tokens * op.n),),
+                reads=(replace(read, values=tokens * op.k * op.repeat),),
+                writes=(replace(written, values=tokens * op.n * op.repeat),),
             )
 
     def _router(self, config: ModelConfig, before: Operator) -> Iterator[Operator]:

@@ -16,7 +16,7 @@ from bitsim.errors import ConfigError, OperandError
 from bitsim.floats.rows import gated, gelu_tanh, softmax, square_sums
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.config import HiddenAct, ModelConfig
-from bitsim.model.decoded import ScaledIntegers
+from bitsim.model.decoded import ScaledIntegers, ScaledTernary
 from bitsim.model.executor import Executor
 from bitsim.model.kv_cache import KVCache
 from bitsim.model.operators import Operator, Phase
@@ -36,6 +36,7 @@ from bitsim.quant.exact_means import layer_norm
 from bitsim.quant.kv import KVFormat
 from bitsim.quant.packing import Float32, Int8, TernaryWeight
 from bitsim.quant.recipes import Recipe, recipe_named
+from bitsim.quant.scale_groups import add_groups
 
 Tokens = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -84,12 +85,13 @@ def check_numerics(config: ModelConfig, recipe: Recipe) -> None:
     Another paper's activations on the same weights are an experiment, and allowed.
     """
     own, given = recipe_named(config.default_numerics).qkv, recipe.qkv
-    if own.quantised != given.quantised or own.stored_scale is not given.stored_scale:
+    other_weights = given.weight_only and given.linear_class != config.linear_class
+    if other_weights or own.quantised != given.quantised or own.stored_scale is not given.stored_scale:
         raise ConfigError(
             f"{config.name}: numerics {recipe.name!r} is for linear_class {given.linear_class}, "
             f"the model has {config.linear_class} (use {config.default_numerics!r})"
         )
-    if recipe.wide is not None and not config.quantised:
+    if recipe.wide is not None and not (config.quantised or recipe.ternary_floats):
         raise ConfigError(
             f"{config.name}: {recipe.wide.name}: the linears are floats, which an integer wide datapath does not take "
             "(choose a chip whose wide datapath is FP16, or a model with quantised linears)"
@@ -234,8 +236,27 @@ class _Step:
             sums = self.executor.bitlinear(op, x.q, weight, live)
             check_result(op, sums, (op.m, op.n))
             return x.contract.rescale(sums, x.s, weight.scale)
+        if isinstance(weight, ScaledTernary) and (x.q is not None or self.recipe.ternary_floats):
+            return self._grouped(name, x, weight)
         y: Float32 = self._floats.product(name, x.x[None], weight)[0]
         return y
+
+    def _grouped(self, name: str, x: _Activations, weight: ScaledTernary) -> Float32:
+        """Ternary codes whose rows have a scale for each group of K: the groups' sums are scaled, then added up."""
+        op = self._next(name)
+        given = x.x if x.q is None else x.q
+        groups = op.repeat
+        check_operands(op, (groups, len(given), given.shape[1] // groups), (weight.n, weight.k // groups))
+        acts = np.ascontiguousarray(given.reshape(len(given), groups, -1).swapaxes(0, 1))
+        parts = self.executor.grouped(op, acts, weight)
+        check_result(op, parts, (groups, op.m, op.n))
+        scales = weight.scales_of(groups)
+        if groups > 1:
+            self.vector(f"{name}.groups")
+        if x.s is None:
+            return add_groups(parts, scales)
+        assert x.contract is not None
+        return x.contract.rescale(parts, x.s, scales)
 
     def attention(self, layer: int, w: LayerWeights, h: Float32) -> Float32:
         config = self.config

@@ -22,6 +22,7 @@ Kind = Literal[
     "glu",
     "residual",
     "bias",
+    "groups",
     "quantise",
     "kv",
     "host",

@@ -108,20 +108,29 @@ class Step:
         return self.vector("quantise", name, layer, work, (read,), (replace(codes, form="wide_codes"),), rows)
 
     def linear(self, name: str, layer: int, n: int, k: int, read: Tensor) -> Iterator[Operator]:
-        """A linear, after its own norm and quantiser and before its bias where it has them."""
+        """A linear, after its own norm and quantiser and before its bias where it has them.
+
+        Groups of K with scales of their own are matmuls that follow each other, whose scaled sums are then added up.
+        """
         at, written = f"layers.{layer}.{name}", self.tensor(name, n)
         if self.config.linear_norm_eps is not None:
             normed = self.tensor(f"{name}.norm", k)
             yield self.vector("norm", f"{at}.norm", layer, {"mul": 3 * k, "add": k, "rsqrt": 1}, (read,), (normed,))
             read = yield from self._codes(f"{at}.quantise", layer, k, self.recipe.of(name), normed)
-        yield self._matmul(at, layer, n, k, read, written)
+        groups = self.config.groups_of(name) if self._weight_format == "ternary" else 1
+        if groups == 1:
+            yield self._matmul(at, layer, n, k, read, written)
+        else:
+            parts = self.tensor(f"{name}.groups", groups * n)
+            yield replace(self._matmul(at, layer, n, k, read, parts), k=k // groups, repeat=groups)
+            yield self.vector("groups", f"{at}.groups", layer, {"add": (groups - 1) * n}, (parts,), (written,))
         if self.config.biased(name):
             yield self.vector("bias", f"{at}.bias", layer, {"add": n}, (written,), (written,))
 
     @property
     def _weight_format(self) -> WeightFormat:
         """That of linears."""
-        if self.config.quantised:
+        if self.config.quantised or self.recipe.ternary_floats:
             return "ternary"
         if self.config.weight_only:
             return "scaled_ternary" if self.config.linear_class == "w158a16" else "scaled_integers"
@@ -145,7 +154,8 @@ class Step:
 
 def quantise_work(size: int) -> Vector:
     """Of a vector that is stored as codes, the multiplications by its scale included: no linear counts them."""
-    return {"mul": size} | _listed(absmax_work(size))
+    work: Vector = {"mul": size}
+    return work | _listed(absmax_work(size))
 
 
 def _listed(work: Mapping[str, int]) -> Vector:

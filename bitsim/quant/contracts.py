@@ -1,12 +1,12 @@
 """The registry of numerics contracts: every quantised linear of the BitNet family under one name.
 
 `base.Contract` says what a contract is; the objects themselves stand beside their formulas: `hf` (transformers and the
-authors' FAQ), `hf_bf16`, `bitnetcpp`, `bitnet_gpu`, `b1`, `b158`, `a48`, `v2` and, of float models that are rounded,
-`nearest`. `recipes` says which of a model's linears uses which.
+authors' FAQ), `hf_bf16`, `bitnetcpp`, `bitnet_gpu`, `b1`, `b158`, `a48`, `v2`; of float models that are rounded,
+`nearest`; of ternary weights with several scales, `scale_groups`. `recipes` says which of a model's linears uses which.
 """
 
 from bitsim.errors import UnknownNameError
-from bitsim.quant import a48, b1, b158, bitnet_gpu, bitnetcpp, hf, hf_bf16, nearest, v2
+from bitsim.quant import a48, b1, b158, bitnet_gpu, bitnetcpp, hf, hf_bf16, nearest, scale_groups, v2
 from bitsim.quant.base import EPS, Contract, Float32, Int8, Sums
 from bitsim.quant.hf import absmax_int8
 from bitsim.quant.weights import ternarise
@@ -22,6 +22,7 @@ CONTRACTS = {
         hf.HF_AUTOBITLINEAR,
         hf.FLOAT,
         hf.W158A16,
+        scale_groups.W158A8,
         hf.FAQ,
         hf.FAQ_B1,
         bitnetcpp.BITNETCPP_I2S,

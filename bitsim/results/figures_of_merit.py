@@ -5,13 +5,14 @@
 * Peak power: the highest average power of one operator while it runs.
 * TOPS: 2 x MACs of all matmuls, zeros included, over the time of the phase. Peak TOPS: 2 x MACs per cycle x clock of
   the larger datapath that has work in it.
-* TOPS/W: 2 x MACs of the operators that a convention counts, over their energy in it. There is no peak TOPS/W: no
-  operator is priced at the full rate of its datapath.
+* TOPS/W: 2 x MACs of the operators that a convention counts, over their energy in it if that is whole. There is no peak
+  TOPS/W: no operator is priced at the full rate of its datapath.
 * TOPS/mm2: over the area; none if a part of a datapath has no area.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 from bitsim.cost import CONVENTIONS, Energy
@@ -29,7 +30,7 @@ HEADLINE = ("tokens_per_s", "average_power_system_nominal_w", "tops", "tops_per_
 SHORT = (
     "tokens_per_s",
     *("bound", "bound_share"),
-    *(f"energy_{name}_per_token_j" for name in BOUNDARIES),
+    *(f"energy_{name}_{what}" for name in BOUNDARIES for what in ("per_token_j", "without")),
     *(f"average_power_{name}_nominal_w" for name in BOUNDARIES),
     *("peak_power_system_w", "peak_power_on_chip_w", "tops", "peak_tops"),
     *(f"tops_per_w_{name}" for name in BOUNDARIES),
@@ -40,7 +41,10 @@ _JOULES = 1e-12  # of a pJ
 
 
 def merit(result: PricedRows) -> list[dict[str, Any]]:
-    """One record per phase; None where nothing is priced or no part has an area."""
+    """One record per phase; None where nothing is priced or no part has an area.
+
+    An energy or a power with an `energy_*_without` is that of what has a price.
+    """
     return [merit_of(result, phase) for phase in result.phases]
 
 
@@ -51,6 +55,7 @@ def merit_of(result: PricedRows, phase: Phase) -> dict[str, Any]:
     energies = {name: energy_within(result, name, phase) for name in BOUNDARIES}
     for name, energy in energies.items():
         record[f"energy_{name}_per_token_j"] = None if energy is None else energy.nominal * _JOULES / tokens
+        record[f"energy_{name}_without"] = result.without(_convention(name))
     for name, energy in energies.items():
         record |= {f"average_power_{name}_{level}_w": _watts(energy, level, time_s) for level in LEVELS}
     record |= peak_power(result, phase)
@@ -58,12 +63,20 @@ def merit_of(result: PricedRows, phase: Phase) -> dict[str, Any]:
 
 
 def energy_within(result: PricedRows, boundary: str, phase: Phase | None = None) -> Energy | None:
-    """Energy in a convention, or on the chip; None if it has an event without a price."""
-    convention = "system" if boundary == ON_CHIP else boundary
-    if convention not in result.priced:
+    """Energy in a convention, or on the chip, of what has a price (`PricedRows.without`); None if nothing has."""
+    convention = _convention(boundary)
+    if convention not in result.priced_in_part:
         return None
-    parts = result.breakdown(convention, phase)
-    return total_energy(energy for _, part, energy in parts if boundary != ON_CHIP or is_on_chip(part))
+    parts = result.breakdown(convention, phase, in_part=True)
+    if boundary == ON_CHIP:
+        parts = [part for part in parts if is_on_chip(part[1])]
+        if not parts and convention not in result.priced:
+            return None
+    return total_energy(energy for _, _, energy in parts)
+
+
+def _convention(boundary: str) -> str:
+    return "system" if boundary == ON_CHIP else boundary
 
 
 def is_on_chip(component: str) -> bool:
@@ -74,10 +87,10 @@ def is_on_chip(component: str) -> bool:
 def peak_power(result: PricedRows, phase: Phase) -> dict[str, Any]:
     """The highest nominal average power of an operator, with DRAM and on the chip alone, and the operator's name."""
     record: dict[str, Any] = {"peak_power_system_w": None, "peak_power_on_chip_w": None, "peak_power_operator": None}
-    if "system" not in result.priced:
+    if "system" not in result.priced_in_part:
         return record
     whole, inside = defaultdict[int, float](float), defaultdict[int, float](float)  # pJ by row
-    for row, part, energy in result.breakdown("system", phase):
+    for row, part, energy in result.breakdown("system", phase, in_part=True):
         whole[id(row)] += energy.nominal
         inside[id(row)] += energy.nominal if is_on_chip(part) else 0.0
     timed = [(row, result.seconds(row.cycles)) for row in result.phase_rows(phase) if row.cycles]
@@ -133,8 +146,9 @@ def _rates(
     tops, peak = _over(tera_ops(macs), time_s), peak_tops(result, rows)
     record: dict[str, float | int | None] = {"macs": macs, "tops": tops, "peak_tops": peak}
     for name, energy in energies.items():
-        counted = tera_ops(sum(row.macs for row in rows if counts(name, row.kind)))
-        record[f"tops_per_w_{name}"] = None if energy is None else _over(counted, energy.nominal * _JOULES)
+        counted = tera_ops(sum(r.macs for r in rows if counts(name, r.kind) and result.on_datapath(r)))
+        whole = energy is not None and _convention(name) in result.priced
+        record[f"tops_per_w_{name}"] = _over(counted, energy.nominal * _JOULES) if energy and whole else None
     area = known_area(result.areas)
     mm2 = None if area is None or lacks_datapath(result.areas) else area.nominal / UM2_PER_MM2
     per_mm2 = {"tops_per_mm2": tops, "peak_tops_per_mm2": peak}
@@ -148,17 +162,17 @@ def lacks_datapath(parts: Iterable[PartArea]) -> bool:
 
 def counts(boundary: str, kind: Kind) -> bool:
     """Whether a convention, or the chip, has energy of operators of this kind."""
-    return CONVENTIONS["system" if boundary == ON_CHIP else boundary].counts(kind)
+    return CONVENTIONS[_convention(boundary)].counts(kind)
 
 
-def tera_ops(macs: int) -> float:
+def tera_ops(macs: int | Fraction) -> float:
     """Operations of MACs in 10^12: a multiplication and an addition each."""
-    return OPS_PER_MAC * macs * 1e-12
+    return float(OPS_PER_MAC * macs) * 1e-12
 
 
 def peak_tops(result: PricedRows, rows: Iterable[OperatorRow]) -> float | None:
     """Of the larger datapath that computes one of `rows`, when nothing idles; None without matmuls."""
-    rates = {result.peak_macs(row) for row in rows if row.macs}
+    rates = {result.peak_macs(row) for row in rows if result.on_datapath(row)}
     return tera_ops(max(rates)) * result.chip.clock.nominal * 1e9 if rates else None
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -184,7 +185,11 @@ class PricedRows:
         """Total nominal energy in joules under `convention`, of one phase or of all."""
         return self.energy_range(convention, phase).nominal * 1e-12
 
-    def peak_macs(self, row: OperatorRow) -> int:
+    def on_datapath(self, row: OperatorRow) -> bool:
+        """Whether it is a matmul that a datapath computes: those of a host that works itself are not."""
+        return row.macs > 0 and (self.chip.host is None or row.kind not in self.chip.host.work)
+
+    def peak_macs(self, row: OperatorRow) -> int | Fraction:
         """MACs per cycle of the datapath that computes a matmul, when nothing idles."""
         return (self.chip.bitlinear if row.bitlinear else self.chip.wide).macs_per_cycle
 

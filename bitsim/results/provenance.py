@@ -29,9 +29,9 @@ def inputs_of(model: Model, chip: Chip, *, numerics: str) -> dict[str, Any]:
     }
 
 
-def remarks_on(model: Model, placement: Placement) -> tuple[str, ...]:
+def remarks_on(model: Model, placement: Placement, recipe: Recipe) -> tuple[str, ...]:
     """What a reader must know of the datapath that computes a model's BitLinear."""
-    if not model.config.quantised:
+    if not (model.config.quantised or recipe.ternary_floats):
         return ()
     datapath = placement.bitlinear
     return tuple(f"the BitLinear datapath {datapath!r} {remark}" for remark in datapath.remarks)
@@ -64,6 +64,7 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
         notes.append(f"4-bit activation codes {occupied}are priced as INT8{in_papers}")
     notes += [f"vector unit, assumed: {what}" for what in sorted({c.assumed for c in recipe.contracts} - {""})]
     notes += notes_on_wide(config, recipe)
+    notes += notes_on_weight_only(config, chip, recipe)
     if recipe.kv is not None:
         back = "" if recipe.wide is not None else "; reading codes back as floats is not counted"
         notes.append(f"KV cache {recipe.kv.name}, assumed: a step of {STEP_BITS} bits per head and position{back}")
@@ -112,10 +113,18 @@ def notes_on_shape(model: Model, *, positions: int) -> tuple[str, ...]:
             f"attention is counted over all {positions} positions; layers of the model attend at most "
             f"{config.sliding_window}"
         )
-    if config.weight_only:
-        notes.append(
-            f"{config.linear_class}: weights are quantised, activations are not: linears run on the wide datapath as "
-            "floats; weights are dequantised whenever they are fetched from where they are stored, by converters that "
-            "keep up with it and whose area is not counted"
-        )
     return tuple(notes)
+
+
+def notes_on_weight_only(config: ModelConfig, chip: Chip, recipe: Recipe) -> tuple[str, ...]:
+    """Where linears of quantised weights and activations as they are run."""
+    if not config.weight_only:
+        return ()
+    said = f"{config.linear_class}: weights are quantised, activations are not: linears run on "
+    if recipe.ternary_floats:
+        said += f"the BitLinear datapath, activations rounded to {chip.bitlinear.number_format.upper()}"
+        return (said + "; a scale multiplies each output" + (" of a group of K" if config.scale_groups else ""),)
+    return (
+        said + "the wide datapath as floats; weights are dequantised whenever they are fetched from where they are "
+        "stored, by converters that keep up with it and whose area is not counted",
+    )

@@ -42,11 +42,15 @@ def kinds(result: PricedRows) -> Records:
             waits = Counter[str]()
             for row in rows:
                 waits[row.bound] += row.cycles
-            macs, possible = sum(r.macs for r in rows), sum(r.cycles * result.peak_macs(r) for r in rows if r.macs)
+            macs, matmuls = sum(r.macs for r in rows), [r for r in rows if result.on_datapath(r)]
+            possible = sum(r.cycles * result.peak_macs(r) for r in matmuls)
             records.append(
                 {"phase": phase, "kind": kind, "operators": len(rows), "macs": macs, "cycles": cycles}
                 | {"bound": waits.most_common(1)[0][0], "bound_cycles": least}
-                | {"gap": cycles / least - 1 if least else None, "utilisation": macs / possible if possible else None}
+                | {
+                    "gap": cycles / least - 1 if least else None,
+                    "utilisation": float(macs / possible) if possible else None,
+                }
                 | {"dram_bytes": sum(row.events.of_unit("dram").count() for row in rows) / 8}
                 | {f"energy_{name}_j": joules.get(name, {}).get((phase, kind)) for name in CONVENTIONS}
             )
@@ -132,7 +136,8 @@ def _identity(row: OperatorRow) -> dict[str, Any]:
 
 def _utilisation(result: PricedRows, row: OperatorRow) -> float | None:
     """Of a matmul, its MACs over those that its datapath could do in the same time; None for all else."""
-    return row.macs / (row.cycles * result.peak_macs(row)) if row.macs and row.cycles else None
+    busy = row.cycles if result.on_datapath(row) else 0
+    return float(row.macs / (busy * result.peak_macs(row))) if busy else None
 
 
 def _by_kind(result: PricedRows, convention: str) -> dict[tuple[str, str], float]:

@@ -1,5 +1,6 @@
 """Place one operator on a chip: who does it, how long it takes, what it moves, what bounds it, how far off it is."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -234,7 +235,7 @@ class Placement:
         tiles = plan.tiles(matmul.dims, datapath.holds)
         busy = work.busy if busy is None else busy
         peak = (self.chip.bitlinear if op.is_bitlinear else self.chip.wide).macs_per_cycle
-        macs = min(op.macs, busy * peak)  # skipping can beat the peak rate
+        macs = min(op.macs, math.floor(busy * peak))  # skipping can beat the peak rate
         driven, driving, least = self._driven(matmul, tiles, schedule.calls)
         return Placed(
             events=moved + scale_events(op) + dequantisation(op, datapath, transfers, work) + driven,

@@ -138,7 +138,7 @@ def _point(
         macs=macs * layers,
         cycles=cycles * layers,
         time_s=cycles * layers * 1e-9 / placement.chip.clock.nominal,
-        utilisation=macs / (cycles * spec.macs_per_cycle),
-        bound_utilisation=macs / (least * spec.macs_per_cycle),
+        utilisation=float(macs / (cycles * spec.macs_per_cycle)),
+        bound_utilisation=float(macs / (least * spec.macs_per_cycle)),
         bound=waits.most_common(1)[0][0],
     )

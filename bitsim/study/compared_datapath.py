@@ -10,6 +10,7 @@ from bitsim.cost.area import UM2_PER_MM2, Area, PartArea, total_area
 from bitsim.cost.price import LEVELS
 from bitsim.datapath.outcomes import Deviation
 from bitsim.hw.chip import Chip
+from bitsim.hw.datapaths.base import plain
 from bitsim.results.figures_of_merit import area_record, tera_ops
 from bitsim.results.result import Result
 
@@ -61,7 +62,7 @@ class ComparedDatapath:
     def utilisation(self) -> float | None:
         """Products per cycle, of those that it could form; above 1 where it skips some."""
         busy = self.datapath_cycles
-        return self.macs / (busy * self.chip.bitlinear.macs_per_cycle) if busy else None
+        return float(self.macs / (busy * self.chip.bitlinear.macs_per_cycle)) if busy else None
 
     @property
     def area(self) -> Area | None:
@@ -89,7 +90,7 @@ class ComparedDatapath:
             record
             | self.merit()
             | {
-                "macs_per_cycle": spec.macs_per_cycle,
+                "macs_per_cycle": plain(spec.macs_per_cycle),
                 "toggle_columns": self.toggle_columns,
                 "structure": spec.text(),
                 "notes": "; ".join(self.notes),

@@ -28,7 +28,7 @@ from bitsim.schedule.place import Placement
 from bitsim.study.codes import check_weights
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import byte_level_weights, text_tokens
-from bitsim.study.numerics import executed_as
+from bitsim.study.numerics import chip_for, executed_as
 
 _LN2 = 0.6931471805599453
 
@@ -128,6 +128,7 @@ def evaluate(
     model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     model, recipe = executed_as(model, chip, numerics=numerics)
+    chip = chip_for(model, chip)
     weights = byte_level_weights(model)
     widths, modes, kept = _listed(acc_bits, int), _listed(overflow, str), _listed(kv_bits, int)
     if not model.config.quantised and (widths != [None] or modes != [None]):

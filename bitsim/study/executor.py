@@ -15,7 +15,7 @@ from bitsim.datapath.tiled import Layout, TiledWeights, layout_of, prepare_store
 from bitsim.datapath.tiled_execution import execute_tiles, observe_all_tiles, observe_tiles
 from bitsim.datapath.tiles import Tiles
 from bitsim.events import Events, total
-from bitsim.model.decoded import ScaledIntegers
+from bitsim.model.decoded import ScaledIntegers, ScaledTernary
 from bitsim.model.executor import ReferenceExecutor
 from bitsim.model.float_matmul import float_matmul
 from bitsim.model.operators import Operator
@@ -70,12 +70,38 @@ class ChipExecutor:
                 prepared = self._prepared[laid] = prepare_tiles(datapath, _stored_codes(weight), laid[1])
             done = execute_tiles(datapath, x_q, prepared, tiles, toggles=self._toggles, seed=self._seed, live=live)
         self._book(op, [done])
-        deviation = done.deviation
+        self._deviates(op, done.deviation)
+        self.ledger.add_live_macs(op, live_macs(x_q, weight.n, live))
+        return done.y
+
+    def grouped(self, op: Operator, x: Array, weight: ScaledTernary) -> Array:
+        datapath, tiles = self.placement.bitlinear, self.tiles(op)
+        layout = layout_of(datapath, tiles)
+        with naming(op):
+            if (f"{op.name}.0", layout) not in self._prepared:
+                for g, codes in enumerate(weight.groups(len(x))):
+                    self._prepared[f"{op.name}.{g}", layout] = prepare_tiles(datapath, codes, layout)
+            done = [
+                execute_tiles(
+                    datapath,
+                    acts,
+                    self._prepared[f"{op.name}.{g}", layout],
+                    tiles,
+                    toggles=self._toggles,
+                    seed=self._seed,
+                )
+                for g, acts in enumerate(x)
+            ]
+        self._book(op, done)
+        for one in done:
+            self._deviates(op, one.deviation)
+        self.ledger.add_live_macs(op, sum(live_macs(acts, weight.n, None) for acts in x))
+        return np.stack([one.y for one in done])
+
+    def _deviates(self, op: Operator, deviation: Deviation | None) -> None:
         if deviation is not None:
             before = self.deviations.get(op.kind)
             self.deviations[op.kind] = deviation if before is None else before + deviation
-        self.ledger.add_live_macs(op, live_macs(x_q, weight.n, live))
-        return done.y
 
     def tiles(self, op: Operator) -> Tiles:
         """The calls of the datapath, as the plan has them."""

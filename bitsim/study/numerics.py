@@ -7,6 +7,7 @@ from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
 from bitsim.model.experts import Experts
 from bitsim.model.rounded import rounded
+from bitsim.model.scaled_linears import by_groups, with_codes, without_quantised_activations
 from bitsim.model.variants import TABLE_BITS, stored_as
 from bitsim.quant.recipes import Recipe, recipe_named, with_kv
 from bitsim.quant.wide import WIDE_CONTRACTS
@@ -26,11 +27,15 @@ def executed_as(
     """`model` and the recipe that executes it; None: as the model's own numerics and storage say, and on no chip.
 
     On a chip whose wide datapath multiplies integers, attention and head become codes of its width: the recipe names
-    the contract, keys and values are kept in its format and the head in its bits unless fewer are asked for. Raises
-    `ConfigError` for models with linears of floats there, and for what is wider than the datapath.
+    the contract, keys and values are kept in its format and the head in its bits unless fewer are asked for.
+    Weight-only ternary models run on the BitLinear datapath where it takes activations that are not quantised, else on
+    the wide one. Raises `ConfigError` for models with linears of floats on an integer wide datapath, and for what is
+    wider than it.
     """
     recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
-    model = rounded(model, recipe)
+    model = with_codes(without_quantised_activations(rounded(model, recipe), recipe), recipe)
+    if chip is not None and chip.bitlinear.takes_floats and model.config.linear_class == "w158a16":
+        model, recipe = by_groups(model), replace(recipe, ternary_floats=True)
     if chip is not None and chip.wide.wide_bits is not None:
         recipe = _in_integers(model, chip, recipe, kv_bits, experts)
         head_bits = _head_bits(model, chip, head_bits)
@@ -38,10 +43,18 @@ def executed_as(
     return model, recipe
 
 
+def chip_for(model: Model, chip: Chip) -> Chip:
+    """`chip` as it executes `model`: tensor cores take integer weights as they take ternary ones that they dequantise.
+
+    The result's `bitlinear` says how weights are held.
+    """
+    return chip.with_full_weights() if model.config.wide_weights else chip
+
+
 def _in_integers(model: Model, chip: Chip, recipe: Recipe, kv_bits: int | None, experts: Experts | None) -> Recipe:
     contract = WIDE_CONTRACTS[chip.wide.wide_bits or 0]
-    if not model.config.quantised or experts is not None:
-        floats = "routers of experts are" if model.config.quantised else "the linears are"
+    if not (model.config.quantised or recipe.ternary_floats) or experts is not None:
+        floats = "the linears are" if experts is None else "routers of experts are"
         raise ConfigError(
             f"{model.name} on {chip.name}: {floats} floats, and its wide datapath multiplies integers of "
             f"{contract.bits} bits (choose a chip whose wide datapath is FP16)"

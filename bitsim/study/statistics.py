@@ -25,7 +25,9 @@ MEASURED_ON: Mapping[LinearClass | None, str] = {
     "v2": "tiny-v2",
     "w8a8": "tiny-fp16@w8a8",
     "w4a8": "tiny-fp16@w4a8",
+    "w158a8": "tiny-b158",
     **dict.fromkeys(get_args(WeightOnly), "tiny-fp16"),
+    "w158a16": "tiny-b158@w158a16",
     None: "tiny-fp16",
 }
 

@@ -108,6 +108,20 @@ def test_commands_print_ten_lines_at_most_and_take_no_json_with_it(
         assert "expected --brief or --json, not both" in capsys.readouterr().err
 
 
+def test_what_was_made_equal_and_what_was_left_out_is_printed(lines: Lines) -> None:
+    words = ("compare", "tiny-b158", "tiny-b158@int8-ws-64x64", "tiny-b158@cpu-tl1")
+    words += ("--prompt", "A", "--new-tokens", "1", "--toggles", "off", "--iso", "area")
+    shown = lines(*words)
+    (row,) = [line for line in shown if line.startswith("tiny-b158 cpu-tl1 ")]
+    assert row == "tiny-b158 cpu-tl1 not run not run not run not run not run"
+    assert any(line.startswith("tiny-b158@cpu-tl1: not run: cpu-tl1: its area is not known") for line in shown)
+    (note,) = [line for line in shown if ": equal area: int8-ws-64x64: bitlinear.cols 64 -> " in line]
+    short = lines(*words, "--brief")
+    assert len(short) == 10
+    assert f"; bitlinear.cols 64 -> {note.partition(' -> ')[2].partition(':')[0]} (" in short[-1]
+    assert short[-1].endswith(" % area) not run")
+
+
 def test_matmuls_print_ten_lines(lines: Lines, tmp_path: object) -> None:
     from pathlib import Path
 

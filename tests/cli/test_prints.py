@@ -113,7 +113,7 @@ def test_list_of_everything_has_a_table_per_kind_but_no_numerics_nor_shapes_twic
 ) -> None:
     main(["list", "--json"])
     assert list(bitsim_json(capsys)) == [
-        "chips", "gpus", "cpus", "links", "technologies", "dram", "tensor_cores", "gpu_kernels", "models",
+        "chips", "gpus", "cpus", "links", "technologies", "sram", "dram", "tensor_cores", "gpu_kernels", "models",
     ]  # fmt: skip
     main(["list", "numerics", "--json"])
     records = bitsim_json(capsys)["numerics"]

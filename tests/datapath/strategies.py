@@ -24,7 +24,7 @@ def array_spec(pe: str, dataflow: str, rows: int, cols: int, **fields: Any) -> P
 def array_specs(draw: st.DrawFn, pes: tuple[str, ...] = ALL_PES) -> PEArraySpec:
     """Generates small arrays of any kind, with accumulators narrow enough to overflow."""
     pe, dataflow = draw(st.sampled_from(pes)), draw(st.sampled_from(DATAFLOWS))
-    fields: dict[str, Any] = {"clock_gating": draw(st.booleans())}
+    fields: dict[str, Any] = {"clock_gating": draw(st.booleans()), "interval": draw(st.integers(1, 3))}
     if pe == "ternary_fp16":
         fields["acc_bits"] = draw(st.sampled_from((16, 32)))
     elif pe in ("ternary", "int8"):

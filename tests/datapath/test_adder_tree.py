@@ -1,5 +1,6 @@
 """What is special about adder trees: stages, carries, fill, and weights that several tokens share."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ def tree(**fields: Any) -> AdderTreeSpec:
         (16, 4, (1, 2, 3, 4), {1: 170}),
         (64, 2, (2, 4), {2: 32 * 9 + 16 * 10 + 8 * 11 + 4 * 12, 3: 2 * 13 + 14 + 24}),
         (2, 1, (1,), {1: 9 + 24}),
+        # 10 lanes: 5 adders; 5 nodes make 2 and pass one on, 3 nodes make one and pass one on; the last one joins them.
+        (10, 0, (), {5: 5 * 9 + 2 * 10 + 11 + 12 + 24}),
+        (48, 1, (3,), {3: 24 * 9 + 12 * 10 + 6 * 11, 4: 3 * 12 + 13 + 14 + 24}),
     ],
 )
 def test_ranks_cut_the_levels_and_the_accumulator_into_even_stages(
@@ -37,6 +41,25 @@ def test_ranks_cut_the_levels_and_the_accumulator_into_even_stages(
 def test_cycles_are_groups_times_tokens_and_a_fill_per_tile() -> None:
     # 9 outputs on 4 trees are 3 tiles; 33 weights are 3 groups of 16; fill, one rank, hand over.
     assert AdderTree(tree(pipeline=1)).cycles(5, 33, 9) == 3 * (5 * 3 + 1 + 1 + 1)
+
+
+def test_a_slower_tree_takes_as_many_cycles_for_each_of_its_own_and_switches_nothing_more() -> None:
+    once, thrice = (AdderTree(tree(lanes=10, pipeline=1, interval=interval)) for interval in (1, 3))
+    assert once.cycles(5, 33, 9) == 3 * (5 * 4 + 1 + 1 + 1)
+    assert thrice.cycles(5, 33, 9) == 3 * once.cycles(5, 33, 9)
+    assert thrice.count(5, 33, 9) == once.count(5, 33, 9)
+    assert (once.spec.macs_per_cycle, thrice.spec.macs_per_cycle) == (40, Fraction(40, 3))
+
+
+def test_a_node_without_a_partner_passes_on_by_hand() -> None:
+    """3 lanes, registers behind level 1: (5 + ~7, carry 1 waits) and the lone ~(-2) with its carry."""
+    spec = tree(lanes=3, trees=1, pipeline=1, acc_bits=12)
+    assert spec.ranks == (1,)
+    done = AdderTree(spec).execute(np.array([[5, 7, -2]], np.int8), np.array([[1, -1, -1]], np.int8))
+    assert done.y.tolist() == [[0]]
+    held = [(5 + ~7) << 1 | 1, ~-2 << 1 | 1]  # value and waiting carry of both nodes, 10 bits
+    assert done.events["reg.tree1.toggle"] == 2 * sum((node & 1023).bit_count() for node in held)
+    assert AdderTree(spec).adder_bits() == {1: 9, 2: 10 + 12}
 
 
 def test_tokens_share_each_fetch_of_weights() -> None:

@@ -75,10 +75,12 @@ class Member:
 
 @st.composite
 def adder_trees(draw: st.DrawFn) -> AdderTreeSpec:
-    levels = draw(st.integers(1, 5))
+    lanes = draw(st.integers(2, 32))
+    levels = (lanes - 1).bit_length()
     return AdderTreeSpec(
         kind="adder_tree",
-        lanes=2**levels,
+        lanes=lanes,
+        interval=draw(st.integers(1, 3)),
         trees=draw(st.integers(1, 5)),
         pipeline=draw(st.integers(0, levels)),
         tokens=draw(st.integers(1, 4)),
@@ -90,7 +92,7 @@ def adder_trees(draw: st.DrawFn) -> AdderTreeSpec:
 
 @st.composite
 def ternary_luts(draw: st.DrawFn) -> TernaryLutSpec:
-    g, tables = draw(st.integers(2, 5)), draw(st.sampled_from((1, 2, 4)))
+    g, tables = draw(st.integers(2, 5)), draw(st.integers(1, 5))
     return TernaryLutSpec(
         kind="ternary_lut",
         g=g,
@@ -107,43 +109,43 @@ def ternary_luts(draw: st.DrawFn) -> TernaryLutSpec:
 
 @st.composite
 def bit_serial_arrays(draw: st.DrawFn) -> BitSerialSpec:
-    levels, act_bits = draw(st.integers(1, 7)), draw(st.sampled_from((4, 8)))
+    lanes, act_bits = draw(st.integers(2, 128)), draw(st.sampled_from((4, 8)))
     return BitSerialSpec(
         kind="bit_serial",
         act_bits=act_bits,
-        lanes=2**levels,
+        lanes=lanes,
         rows=draw(st.integers(1, 4)),
         cols=draw(st.integers(1, 5)),
         skip_zero_planes=draw(st.booleans()),
         weights=draw(st.sampled_from(("ternary", "binary"))),
-        acc_bits=act_bits + levels + 1 + draw(st.integers(0, 3)),
+        acc_bits=act_bits + (lanes - 1).bit_length() + 1 + draw(st.integers(0, 3)),
         overflow=draw(st.sampled_from(("wrap", "saturate"))),
     )
 
 
 @st.composite
 def popcount_arrays(draw: st.DrawFn) -> PopcountSpec:
-    levels = draw(st.integers(1, 6))
+    lanes = draw(st.integers(2, 64))
     return PopcountSpec(
         kind="popcount",
         operands=draw(st.sampled_from(("binary", "ternary"))),
-        lanes=2**levels,
+        lanes=lanes,
         cols=draw(st.integers(1, 5)),
         tokens=draw(st.integers(1, 4)),
-        acc_bits=levels + 2 + draw(st.integers(0, 2)),
+        acc_bits=(lanes - 1).bit_length() + 2 + draw(st.integers(0, 2)),
         overflow=draw(st.sampled_from(("wrap", "saturate"))),
     )
 
 
 @st.composite
 def binary_luts(draw: st.DrawFn, table_bits: tuple[int, ...]) -> BinaryLutSpec:
-    tables, bits = draw(st.sampled_from((1, 2, 4))), draw(st.sampled_from(table_bits))
+    tables, bits = draw(st.integers(1, 5)), draw(st.sampled_from(table_bits))
     return BinaryLutSpec(
         kind="binary_lut",
         tables=tables,
         lanes=draw(st.integers(1, 5)),
         table_bits=bits,
-        acc_bits=bits + tables.bit_length() + draw(st.integers(0, 3)),
+        acc_bits=bits + (tables - 1).bit_length() + 1 + draw(st.integers(0, 3)),
         overflow=draw(st.sampled_from(("wrap", "saturate"))),
         clock_gating=draw(st.booleans()),
     )
@@ -181,15 +183,15 @@ def deep_integers(draw: st.DrawFn, datapath: Any, largest: int = 13) -> tuple[An
 
 @st.composite
 def sparse_arrays(draw: st.DrawFn) -> SparseArraySpec:
-    levels, depth = draw(st.integers(1, 3)), draw(st.integers(1, 5))
+    lanes, depth = draw(st.integers(2, 8)), draw(st.integers(1, 5))
     return SparseArraySpec(
         kind="sparse_array",
-        lanes=2**levels,
+        lanes=lanes,
         cols=draw(st.integers(1, 4)),
         depth=depth,
         lookahead=draw(st.integers(1, depth)),
         outputs=draw(st.integers(1, 3)),
-        acc_bits=(128 * depth).bit_length() + 1 + levels + draw(st.integers(0, 3)),
+        acc_bits=(128 * depth).bit_length() + 1 + (lanes - 1).bit_length() + draw(st.integers(0, 3)),
         overflow=draw(st.sampled_from(("wrap", "saturate"))),
         weight_gating=draw(st.booleans()),
     )

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from bitsim.model.float_matmul import float_matmul
 from bitsim.model.footprint import linear_bits
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
-from bitsim.model.ternarise import scaled_ternary
+from bitsim.model.ternarise import notes_on_floats, scaled_ternary
 from bitsim.model.weights import FloatWeight
 from bitsim.quant.packing import pack_hf, unpack_hf_rows
 from bitsim.quant.recipes import recipe_named
@@ -120,6 +122,39 @@ def test_trilm_is_noticed_and_runs_with_equal_logits_as_ternary_weights():
     np.testing.assert_array_equal(logits(ternary), logits(floats))
     for layer in ternary.weights.layers:
         assert {linear.scales.size for linear in layer.linears()} == {2}  # shards
+
+
+def noted(*matrices):
+    """What is said of a float checkpoint with these linears."""
+    layer = SimpleNamespace(linears=lambda: [float16(matrix) for matrix in matrices])
+    checkpoint = SimpleNamespace(
+        config=SimpleNamespace(linear_class=None),
+        packing="float16",
+        path=Path("a.gguf"),
+        weights=SimpleNamespace(layers=[layer]),
+    )
+    return notes_on_floats(checkpoint)
+
+
+def test_values_that_are_nearly_ternary_are_noticed():
+    """As in Bonsai: a magnitude per 128 of K, equal within 1 %; no noise has that. Floats are called floats anyway."""
+    rng = np.random.default_rng(3)
+    codes = rng.integers(-1, 2, (40, 512))
+    scales = np.repeat(rng.uniform(0.01, 0.03, (40, 4)), 128, axis=1)
+    nearly = codes * scales * (1 + rng.uniform(-0.004, 0.004, codes.shape))
+    for matrices, found in (
+        ([nearly, nearly], "within 1 % in blocks of 128, as in Bonsai's unpacked files: --ternarise exact takes equal"),
+        ([codes * scales], "--ternarise exact checks all rows and counts ternary weights instead of floats"),
+    ):
+        floats, said = noted(*matrices)
+        assert floats.startswith("no quantised linears: the files' float16 values are executed as floats")
+        assert found in said
+    for matrices in (
+        [nearly, rng.standard_normal((40, 512))],
+        [codes * scales * (1 + rng.uniform(-0.02, 0.02, codes.shape))],
+        [nearly[:, :320]],
+    ):
+        assert len(noted(*matrices)) == 1
 
 
 def test_weight_only_models_run_as_floats_with_the_traffic_of_their_bits():

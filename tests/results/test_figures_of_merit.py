@@ -133,17 +133,24 @@ def test_without_the_area_of_a_datapath_there_is_no_tops_per_mm2() -> None:
     assert (prefill["tops_per_mm2"], prefill["peak_tops_per_mm2"]) == (None, None)
 
 
-def test_where_nothing_is_priced_and_nothing_has_an_area_the_rest_is_there() -> None:
-    (record,) = result(
-        row("prefill", "q", "linear", 0, bitlinear=True, macs=4096, cycles=2, bound="array"), decode=0,
+def test_where_nothing_on_the_chip_is_priced_and_nothing_has_an_area_the_rest_is_there() -> None:
+    """On an FPGA DRAM alone has prices: it is in the system, and nothing is on the chip."""
+    of = result(
+        row("prefill", "q", "linear", 0, bitlinear=True, macs=4096, cycles=2, bound="array",
+            events={"dram.weights.read_bits": 1000, "sram.acts.read_bits": 8}), decode=0,
         on=load_chip("tereffic-hbm"),
-    ).records("merit")  # fmt: skip
+    )  # fmt: skip
+    (record,) = of.records("merit")
     known = {name for name, value in record.items() if value is not None}
     assert known >= {"tokens_per_s", "tops", "peak_tops", "macs", "bound", "average_power_arithmetic_nominal_w"}
     assert record["area_nominal_mm2"] is None
     assert known_area(chip_area(load_chip("tereffic-hbm"))) is None
-    assert all(record[f"average_power_system_{level}_w"] is None for level in ("low", "nominal", "high"))
-    assert (record["peak_power_system_w"], record["tops_per_w_system"], record["tops_per_mm2"]) == (None, None, None)
+    assert all(record[f"average_power_on_chip_{level}_w"] is None for level in ("low", "nominal", "high"))
+    price = of.prices.price("dram.weights.read_bits")
+    assert price is not None
+    assert record["average_power_system_nominal_w"] >= 1000 * price.nominal * 1e-12 / 10e-9  # 2 cycles at 0.2 GHz
+    assert record["energy_system_without"].startswith("without sram.acts.read_bits (8)")
+    assert (record["tops_per_w_system"], record["tops_per_w_on_chip"], record["tops_per_mm2"]) == (None, None, None)
 
 
 def test_what_most_of_the_time_waits_for_is_named_with_its_share() -> None:

@@ -3,6 +3,7 @@
 A tree adds inverted activations for weights -1 and gives each adder one carry; the carry of a node's last lane is
 always the one that still waits. A node's register therefore holds, for the exact sum S of its lanes and the sign s of
 its last weight, S - s and the waiting carry s below it: 2 S - s. So the kernel forms exact sums and nothing else.
+The same holds for a node that has no partner and passes on.
 
 Operands: `w`: int16 (B, K, 32), the weights of 32 columns in each line; `x`: int16 (M, K); K padded to whole groups of
 lanes with zeros, columns beyond N hold weight 0 and never toggle. Up to 128 lanes, 2 S - s fits 16 bits modulo 2^16.
@@ -60,8 +61,8 @@ def _all_blocks(w: Any, x: Any, lanes: int, tokens: int, ranks: Any, acc_bits: i
 
 @kernel
 def _one_block(w: Any, x: Any, lanes: int, tokens: int, ranks: Any, acc_bits: int, saturate: bool, flips: Any) -> None:
-    nodes = np.empty((lanes // 2, LANES), np.int16)
-    held = np.zeros((ranks.shape[0], lanes // 2, LANES), np.int16)
+    nodes = np.empty(((lanes + 1) // 2, LANES), np.int16)
+    held = np.zeros((ranks.shape[0], (lanes + 1) // 2, LANES), np.int16)
     acc = np.zeros((tokens, LANES), np.int32)
     last = ranks.shape[0] - 1
     for m0 in range(0, x.shape[0], tokens):
@@ -83,6 +84,9 @@ def _tree(w: Any, x: Any, nodes: Any, held: Any, ranks: Any, flips: Any) -> None
     for j in range(width):
         left = load(w, 2 * LANES * j) * splat(x[2 * j])
         store(nodes, LANES * j, left + load(w, 2 * LANES * j + LANES) * splat(x[2 * j + 1]))
+    if x.shape[0] % 2:
+        store(nodes, LANES * width, load(w, 2 * LANES * width) * splat(x[2 * width]))
+        width += 1
     level, rank = 1, 0
     while True:
         if ranks[rank] == level:
@@ -90,10 +94,12 @@ def _tree(w: Any, x: Any, nodes: Any, held: Any, ranks: Any, flips: Any) -> None
             rank += 1
         if width == 1:
             return
-        width //= 2
         level += 1
-        for j in range(width):
+        for j in range(width // 2):
             store(nodes, LANES * j, load(nodes, 2 * LANES * j) + load(nodes, 2 * LANES * j + LANES))
+        if width % 2:
+            store(nodes, LANES * (width // 2), load(nodes, LANES * (width - 1)))
+        width = (width + 1) // 2
 
 
 @kernel
@@ -101,7 +107,7 @@ def _latch(w: Any, nodes: Any, held: Any, width: int, level: int) -> Any:
     mask = splat(np.int16((np.int64(1) << (9 + level)) - 1))
     flipped = splat(np.int16(0))
     for j in range(width):
-        negative = load(w, LANES * (((j + 1) << level) - 1)) >> 15
+        negative = load(w, LANES * (min((j + 1) << level, w.shape[0]) - 1)) >> 15
         total = load(nodes, LANES * j)
         new = (total + total - negative) & mask
         flipped += popcount(new ^ load(held, LANES * j))

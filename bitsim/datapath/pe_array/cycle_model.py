@@ -39,12 +39,14 @@ class SteppedArray:
 
     def latch(self, register: str, old: Grid, new: Grid, bits: int, clocked: list[list[bool]]) -> None:
         """Count the toggles from `old` to `new` and the register bits that the clock reaches in this cycle."""
+        spec = self.arithmetic.spec
         for r, row in enumerate(new):
             for c, value in enumerate(row):
                 before, after = (self.arithmetic.pattern(v, bits) for v in (old[r][c], value))
                 self.counts[f"reg.{register}.toggle"] += (before ^ after).bit_count()
                 if clocked[r][c]:
-                    self.counts["reg.clock"] += bits
+                    # Gated registers are clocked once in a slow step, others in all of its cycles.
+                    self.counts["reg.clock"] += bits * (1 if spec.clock_gating else spec.interval)
                 elif before != after:
                     raise AssertionError(f"{register} register ({r}, {c}) changes while its clock is gated")
 
@@ -92,7 +94,7 @@ class SteppedArray:
         self.latch("psum", self.psum, psum, spec.acc_bits, summing)
         self.act, self.act_valid, self.psum = act, act_valid, psum
         self.weight, self.weight_valid = weight, weight_valid
-        self.cycles += 1
+        self.cycles += spec.interval
 
     def _sent(self, r: int, c: int) -> Number | None:
         return self.act[r][c] if self.act_valid[r][c] else None

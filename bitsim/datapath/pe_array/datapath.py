@@ -119,7 +119,16 @@ class PEArray(CountedDatapath[PEArraySpec]):
 
     def tiling(self, m: int, k: int, n: int) -> Tiling:
         spec = self.spec
-        return Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=m, k=k, n=n, stays=self.stays)
+        return Tiling(
+            dataflow=spec.dataflow,
+            rows=spec.rows,
+            cols=spec.cols,
+            m=m,
+            k=k,
+            n=n,
+            stays=self.stays,
+            interval=spec.interval,
+        )
 
     def cycles(self, m: int, k: int, n: int) -> int:
         return self.tiling(m, k, n).cycles

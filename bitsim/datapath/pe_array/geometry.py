@@ -27,7 +27,8 @@ class RegisterUpdates:
 class Tiling:
     """How one matmul M x K x N falls into tiles of an R x C array.
 
-    `stays`: the sums of an output-stationary array stay where they are, for the next tile of K.
+    `stays`: the sums of an output-stationary array stay where they are, for the next tile of K. `interval`: cycles of
+    the chip's clock in one of the array's.
     """
 
     dataflow: Dataflow
@@ -37,6 +38,7 @@ class Tiling:
     k: int
     n: int
     stays: bool = False
+    interval: int = 1
 
     @property
     def weight_stationary(self) -> bool:
@@ -63,7 +65,7 @@ class Tiling:
     @property
     def tile_cycles(self) -> int:
         streamed = self.m if self.weight_stationary else self.k
-        return (1 if self.stays else 2) * self.rows + streamed + self.cols - 1
+        return self.interval * ((1 if self.stays else 2) * self.rows + streamed + self.cols - 1)
 
     @property
     def cycles(self) -> int:

@@ -18,7 +18,7 @@ class Tree:
         self.spec, self.ledger = spec, ledger
         self.weights = [Register(ledger, "weight", 2) for _ in range(spec.lanes)]
         self.ranks = {
-            level: [Register(ledger, f"tree{level}", 8 + level + 1) for _ in range(spec.lanes >> level)]
+            level: [Register(ledger, f"tree{level}", 8 + level + 1) for _ in range(-(-spec.lanes // 2**level))]
             for level in spec.ranks
         }
         self.accumulators = [Register(ledger, "psum", spec.acc_bits) for _ in range(spec.tokens)]
@@ -46,12 +46,12 @@ class Tree:
         ]
         for level in range(1, self.spec.levels + 1):
             # An adder has one carry input: its left child's carry is added, its right child's waits for the next one.
-            nodes = [
-                (left + right + carry, waiting)
-                for (left, carry), (right, waiting) in zip(nodes[::2], nodes[1::2], strict=True)
-            ]
+            # A node without a partner passes on.
+            alone = nodes[len(nodes) // 2 * 2 :]
+            pairs = [(nodes[i], nodes[i + 1]) for i in range(0, len(nodes) - 1, 2)]
+            nodes = [(left + right + carry, waiting) for (left, carry), (right, waiting) in pairs] + alone
             assert all(-(1 << (7 + level)) <= value < 1 << (7 + level) for value, _ in nodes)
-            self.count_bits(level, len(nodes) * (8 + level))
+            self.count_bits(level, len(pairs) * (8 + level))
             self.pass_rank(level, nodes)
         self.count_bits(self.spec.levels + 1, self.spec.acc_bits)
         return nodes[0]
@@ -88,7 +88,7 @@ def run_tile(
                 tree.load(lanes_of(weights[n], k0, spec.lanes))
                 ledger.moved["weight_reads"] += 2 * len(weights[n][k0 : k0 + spec.lanes])
             for m in range(m0, min(m0 + spec.tokens, len(acts))):
-                ledger.cycles += 1
+                ledger.cycles += spec.interval
                 ledger.moved["act_reads"] += 8 * len(acts[m][k0 : k0 + spec.lanes])
                 entering = lanes_of(acts[m], k0, spec.lanes)
                 for register, act in zip(inputs, entering, strict=True):
@@ -104,7 +104,7 @@ def run_tile(
                         ledger.counts["overflow.acc"] += 1
                         ledger.overflows.append((m, k0, n))
     drain(trees, inputs, spec, ledger, used=min(spec.tokens, len(acts)))
-    ledger.cycles += 1 + spec.pipeline + 1  # fill the operand registers, pass the ranks, hand over the sums
+    ledger.cycles += spec.interval * (1 + spec.pipeline + 1)  # fill the operands, pass the ranks, hand over the sums
     ledger.moved["psum_writes"] += len(acts) * len(trees) * spec.acc_bits
     if not spec.clock_gating:
         bits = 8 * spec.lanes
@@ -123,7 +123,7 @@ def drain(trees: dict[int, Tree], inputs: list[Register], spec: AdderTreeSpec, l
     for tree in trees.values():
         tree.load([0] * spec.lanes)
         for level in spec.ranks:
-            tree.pass_rank(level, [(0, 0)] * (spec.lanes >> level))
+            tree.pass_rank(level, [(0, 0)] * len(tree.ranks[level]))
         for accumulator in tree.accumulators[:used]:
             accumulator.take(0)
             tree.clock(spec.acc_bits)

@@ -4,7 +4,7 @@ from itertools import product
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import integer_operand
-from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_tiles, limit
+from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_pairs, in_tiles, limit
 from bitsim.hw.datapaths.binary_lut import BinaryLutSpec
 
 PLANE_SIGNS = {1: (1, 1), 0: (1, -1), -1: (-1, -1)}
@@ -70,12 +70,12 @@ class Lane:
         self.ledger.counts["reg.clock"] += self.spec.acc_bits * self.spec.clock_gating
 
     def add(self, entries: list[int]) -> int:
-        """The accumulator plus the entries, added up in a balanced tree."""
+        """The accumulator plus the entries, added up in a tree."""
         level, bits = 0, self.spec.acc_bits
         while len(entries) > 1:
             level += 1
-            entries = [left + right for left, right in zip(entries[::2], entries[1::2], strict=True)]
-            bits += len(entries) * (self.spec.table_bits + level)
+            bits += len(entries) // 2 * (self.spec.table_bits + level)
+            entries = in_pairs(entries)
         self.ledger.counts[f"tree.depth{level + 1}.add_bits"] += bits
         return self.value + entries[0]
 

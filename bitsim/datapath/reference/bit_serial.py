@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import integer_operand
-from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_tiles, limit
+from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_pairs, in_tiles, limit
 from bitsim.hw.datapaths.bit_serial import BitSerialSpec
 
 # Ternary: bit 0 passes the activation's bit on, bit 1 negates it. Binary: the bit says that the weight is 1.
@@ -55,9 +55,9 @@ def tree_sum(nodes: list[int], bits: int, count: Callable[[int], None]) -> int:
     """The sum of `nodes`, pair by pair; `bits`: width of a node, which grows by one per level."""
     while len(nodes) > 1:
         bits += 1
-        nodes = [left + right for left, right in zip(nodes[::2], nodes[1::2], strict=True)]
+        count(len(nodes) // 2 * bits)
+        nodes = in_pairs(nodes)
         assert all(value.bit_length() <= bits for value in nodes)
-        count(len(nodes) * bits)
     return nodes[0]
 
 

@@ -48,6 +48,11 @@ class Ledger:
         )
 
 
+def in_pairs(nodes: list[int]) -> list[int]:
+    """What a level of adders makes of `nodes`: sums of pairs, and the last one as it is if it has no partner."""
+    return [sum(nodes[i : i + 2]) for i in range(0, len(nodes), 2)]
+
+
 def limit(value: int, bits: int, overflow: str) -> tuple[int, bool]:
     """`value` in `bits` bits of two's complement, wrapped or saturated, and whether it did not fit."""
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1

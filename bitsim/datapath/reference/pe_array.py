@@ -102,7 +102,8 @@ def run(x: Array, w: Array, spec: PEArraySpec) -> Outcome:
     walk = weight_stationary if spec.dataflow == "weight_stationary" else output_stationary
     y = walk(arithmetic, acts, weights, ledger)
     fmt = PE_FORMATS[spec.pe]
-    tiling = Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=len(acts), k=len(acts[0]), n=len(weights))
+    m, k, n = len(acts), len(acts[0]), len(weights)
+    tiling = Tiling(dataflow=spec.dataflow, rows=spec.rows, cols=spec.cols, m=m, k=k, n=n, interval=spec.interval)
     ledger.counts["reg.clock"] = tiling.clocked_bits(fmt.act_bits, fmt.weight_bits, spec.acc_bits, spec.clock_gating)
     if arithmetic.floats:
         lost = [(m, len(acts[0]) - 1, n) for m, row in enumerate(y) for n, v in enumerate(row) if not np.isfinite(v)]
@@ -169,7 +170,7 @@ def weight_stationary(
     chains = [[0] * spec.rows for _ in range(spec.cols)]
     for n0 in range(0, n_size, spec.cols):
         for k0 in range(0, k_size, spec.rows):
-            ledger.cycles += spec.rows + m_size + spec.rows + spec.cols - 1
+            ledger.cycles += spec.interval * (spec.rows + m_size + spec.rows + spec.cols - 1)
             for r in range(spec.rows):
                 entering = [acts[m][k0 + r] if k0 + r < k_size else zero for m in range(m_size)]
                 stream(arithmetic, ledger, "act", entering, fmt.act_bits, spec.cols)
@@ -212,7 +213,7 @@ def output_stationary(
     y = [[zero] * n_size for _ in acts]
     for m0 in range(0, m_size, spec.rows):
         for n0 in range(0, n_size, spec.cols):
-            ledger.cycles += k_size + spec.rows + spec.cols - 1 + spec.rows
+            ledger.cycles += spec.interval * (k_size + spec.rows + spec.cols - 1 + spec.rows)
             tokens = range(m0, min(m0 + spec.rows, m_size))
             for m in tokens:
                 stream(arithmetic, ledger, "act", acts[m], fmt.act_bits, spec.cols)

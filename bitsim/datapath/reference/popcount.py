@@ -2,7 +2,7 @@
 
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import integer_operand
-from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_tiles, limit
+from bitsim.datapath.reference.common import Ledger, Outcome, Register, in_order, in_pairs, in_tiles, limit
 from bitsim.hw.datapaths.popcount import PopcountSpec
 
 # Binary: the bit says that the value is 1. Ternary: bit 0 says that it is not 0, bit 1 that it is negative.
@@ -77,13 +77,13 @@ def products(acts: list[Register], weights: list[Register], valid: int, spec: Po
 
 
 def count_ones(nodes: list[int], spec: PopcountSpec, ledger: Ledger) -> int:
-    """A balanced tree of adders over single bits."""
+    """A tree of adders over single bits."""
     bits = 1
     while len(nodes) > 1:
         bits += 1
-        nodes = [left + right for left, right in zip(nodes[::2], nodes[1::2], strict=True)]
+        count_adder(len(nodes) // 2 * bits, spec, ledger)
+        nodes = in_pairs(nodes)
         assert max(nodes).bit_length() <= bits
-        count_adder(len(nodes) * bits, spec, ledger)
     return nodes[0]
 
 

@@ -166,6 +166,7 @@ def count_merge_bits(spec: SparseArraySpec) -> int:
     """Bits of the adders that merge one column's lanes, adder by adder."""
     bits, width, nodes = 0, spec.lane_bits, spec.lanes
     while nodes > 1:
-        width, nodes = width + 1, nodes // 2
-        bits += nodes * width
+        width, pairs = width + 1, nodes // 2
+        bits += pairs * width
+        nodes -= pairs
     return bits + spec.acc_bits

@@ -101,8 +101,9 @@ class Lane:
         level, entries = 0, self.spec.tables
         bits = self.spec.acc_bits
         while entries > 1:
-            level, entries = level + 1, entries // 2
-            bits += entries * (self.spec.entry_bits + level)
+            level, pairs = level + 1, entries // 2
+            bits += pairs * (self.spec.entry_bits + level)
+            entries -= pairs
         self.ledger.counts[f"tree.depth{level + 1}.add_bits"] += bits
 
 

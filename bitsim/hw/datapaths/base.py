@@ -1,7 +1,8 @@
 """What every datapath's description has: the little that the rest of bitsim asks of one."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from fractions import Fraction
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
@@ -42,6 +43,7 @@ def at_least_one(high: int, of: str) -> AfterValidator:
 
 
 SumBits = Annotated[int, within(1, 32, "a register has at least one bit", "wider sums are not modelled")]
+Interval = Annotated[int, within(1, 1024, "a step takes at least one cycle")]
 ColumnBits = Annotated[int, within(1, 62, "a register has at least one bit", "wider sums are not modelled")]
 
 
@@ -51,9 +53,12 @@ class DatapathDescription(Described):
     * `kind`: the structure; it says which keys there are.
     * `acc_bits`: width of the sums. `overflow`: what integer sums do that leave it.
     * `implemented_in`: module and class below `bitsim.datapath`, if they aren't named after the kind and this class.
+    * `side_by_side`: the key that says how many of its units stand side by side and compute different outputs; a
+      datapath grows and shrinks by it (`resized`). Empty if it can't.
     """
 
     implemented_in: ClassVar[str] = ""
+    side_by_side: ClassVar[str] = ""
     kind: str
     acc_bits: int
     overflow: OverflowMode = "wrap"
@@ -84,9 +89,26 @@ class DatapathDescription(Described):
         return False
 
     @property
-    def macs_per_cycle(self) -> int:
-        """Multiply-accumulates of one cycle when nothing idles."""
+    def macs_per_cycle(self) -> int | Fraction:
+        """Multiply-accumulates of one cycle when nothing idles; a fraction where a step takes several cycles."""
         raise NotImplementedError
+
+    @property
+    def units_side_by_side(self) -> int:
+        """How many units compute different outputs; 1 where that can't be changed."""
+        return getattr(self, self.side_by_side) if self.side_by_side else 1
+
+    @property
+    def most_side_by_side(self) -> int:
+        """How many of them there may be."""
+        if not self.side_by_side:
+            return 1
+        checks = type(self).model_fields[self.side_by_side].metadata
+        return next(c.func.high for c in checks if isinstance(c, AfterValidator) and isinstance(c.func, Within))
+
+    def resized(self, count: int) -> Self:
+        """The same with `count` units side by side, 1 to `most_side_by_side`; raises `ValidationError` for others."""
+        return type(self).model_validate(self.model_dump() | {self.side_by_side: count})
 
     @property
     def integer(self) -> bool:
@@ -102,6 +124,10 @@ class DatapathDescription(Described):
     def takes_floats(self) -> bool:
         """Whether it takes activations that are not quantised, with ternary weights: W1.58A16."""
         return False
+
+    def with_full_weights(self) -> "DatapathDescription | None":
+        """The same hardware on weights as wide as its activations, if it can be told to take these; else None."""
+        return None
 
     @property
     def can_be_wide(self) -> bool:
@@ -130,9 +156,40 @@ class DatapathDescription(Described):
         )
 
 
+def levels_over(leaves: int) -> int:
+    """Levels of adders that join `leaves` numbers pair by pair."""
+    return (leaves - 1).bit_length()
+
+
+def nodes_at(leaves: int, level: int) -> int:
+    """Numbers that are left behind a level; one without a partner passes on."""
+    return -(-leaves >> level)
+
+
+def adders_at(leaves: int, level: int) -> int:
+    """Adders of a level, from 1 on: one for each pair."""
+    return nodes_at(leaves, level - 1) // 2
+
+
+def macs_per_interval(macs: int, interval: int) -> int | Fraction:
+    """MACs per cycle of what does `macs` in `interval` cycles."""
+    share = Fraction(macs, interval)
+    return share.numerator if share.denominator == 1 else share
+
+
+def plain(macs: int | Fraction) -> int | float:
+    """For files: a whole number, or a float."""
+    return macs if isinstance(macs, int) else float(macs)
+
+
 def too_narrow(least: int, why: str, got: int) -> PydanticCustomError:
     """The complaint about an accumulator that can't hold what enters it."""
     return problem(f"must be >= {least}, {why} (got {got})", key="acc_bits")
+
+
+def slower(interval: int) -> str:
+    """How `interval` reads in a description."""
+    return "" if interval == 1 else f", a step every {interval} cycles"
 
 
 def gating(on: bool) -> str:

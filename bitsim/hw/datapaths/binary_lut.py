@@ -1,11 +1,10 @@
 """The bit-serial engine with tables of binary sums; how it works is told by `bitsim.datapath.binary_lut`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, gating, too_narrow, within
-from bitsim.hw.source import problem
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, gating, levels_over, too_narrow, within
 
 GROUP = 4  # activations per table
 ENTRIES = 8  # half of 2^4: the others are their negatives
@@ -15,7 +14,7 @@ EXACT_BITS = 10  # of an entry: the sum of four activations of -128..127 or thei
 class BinaryLutSpec(DatapathDescription):
     """`tables` mirrored tables of four activations each, read by `lanes` outputs, one plane of weights per cycle.
 
-    * `tables`: tables side by side; a power of two, so that the tree of adders is balanced.
+    * `tables`: tables side by side; an entry without a partner passes on in the tree.
     * `lanes`: outputs that read the tables at the same time.
     * `table_bits`: width of an entry. 10 holds every sum; fewer drop low bits with rounding, which is not exact. 8 is
       the INT8 quantisation of tables.
@@ -23,6 +22,7 @@ class BinaryLutSpec(DatapathDescription):
     * `clock_gating`: registers are clocked only when they take a valid value.
     """
 
+    side_by_side: ClassVar[str] = "lanes"
     kind: Literal["binary_lut"]
     tables: Annotated[int, at_least_one(16, "a table")]
     lanes: Annotated[int, at_least_one(4096, "a lane")]
@@ -32,11 +32,6 @@ class BinaryLutSpec(DatapathDescription):
 
     @model_validator(mode="after")
     def _possible(self) -> "BinaryLutSpec":
-        if self.tables & (self.tables - 1):
-            raise problem(
-                f"must be a power of two from 1 to 16, so that the tree of adders is balanced (got {self.tables})",
-                key="tables",
-            )
         least = self.table_bits + self.levels + 1
         if self.acc_bits < least:
             raise too_narrow(least, f"the width of a sum of {self.tables} entries, those of one cycle", self.acc_bits)
@@ -45,7 +40,7 @@ class BinaryLutSpec(DatapathDescription):
     @property
     def levels(self) -> int:
         """Levels of adders between the tables and the accumulator."""
-        return self.tables.bit_length() - 1
+        return levels_over(self.tables)
 
     @property
     def dropped_bits(self) -> int:

@@ -1,11 +1,10 @@
 """The bit-serial array; how it works is told by `bitsim.datapath.bit_serial`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, too_narrow, within
-from bitsim.hw.source import problem
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, levels_over, too_narrow, within
 
 
 class BitSerialSpec(DatapathDescription):
@@ -13,12 +12,13 @@ class BitSerialSpec(DatapathDescription):
 
     * `act_bits`: planes of an activation, two's complement: -128..127 or -8..7.
     * `weights`: -1, 0 and 1 ("ternary"), or -1 and 1 ("binary"): a cell of these counts ones instead of adding signs.
-    * `lanes`: weights whose products with one plane a cell adds up per cycle; a power of two, so that the tree is
-      balanced. `cols`: outputs side by side. `rows`: tokens side by side, which share the weights.
+    * `lanes`: weights whose products with one plane a cell adds up per cycle; a number without a partner passes
+      on in its tree. `cols`: outputs side by side. `rows`: tokens side by side, which share the weights.
     * `skip_zero_planes`: planes that are 0 in all lanes of all rows take no cycle.
     * `acc_bits`: width of the accumulators. All registers are clocked only when they take a value.
     """
 
+    side_by_side: ClassVar[str] = "cols"
     kind: Literal["bit_serial"]
     act_bits: Literal[4, 8] = 8
     weights: Literal["ternary", "binary"] = "ternary"
@@ -30,10 +30,6 @@ class BitSerialSpec(DatapathDescription):
 
     @model_validator(mode="after")
     def _possible(self) -> "BitSerialSpec":
-        if self.lanes & (self.lanes - 1):
-            raise problem(
-                f"must be a power of two from 2 to 128, so that the tree is balanced (got {self.lanes})", key="lanes"
-            )
         if self.acc_bits < self.serial_bits:
             why = f"the width of a sum of {self.lanes} activations of {self.act_bits} bits"
             raise too_narrow(self.serial_bits, why, self.acc_bits)
@@ -42,7 +38,7 @@ class BitSerialSpec(DatapathDescription):
     @property
     def levels(self) -> int:
         """Levels of adders in a cell's tree."""
-        return self.lanes.bit_length() - 1
+        return levels_over(self.lanes)
 
     @property
     def weight_bits(self) -> int:

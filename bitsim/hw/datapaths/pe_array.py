@@ -1,5 +1,6 @@
 """The R x C array of processing elements; how it works is told by `bitsim.datapath.pe_array`."""
 
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -10,9 +11,12 @@ from bitsim.hw.datapaths.base import (
     TERNARY_PRODUCT_BITS,
     ColumnBits,
     DatapathDescription,
+    Interval,
     SumBits,
     at_least_one,
     gating,
+    macs_per_interval,
+    slower,
     too_narrow,
 )
 from bitsim.hw.source import problem
@@ -28,6 +32,8 @@ class PEArraySpec(DatapathDescription):
       of activations: INT8, FP16 (`fp16`, `ternary_fp16`) or BF16 (`ternary_bf16`).
     * `dataflow`: what stays in the array: weights, while partial sums move down, or sums, while weights stream through.
     * `rows`: PEs in a column. `cols`: PEs in a row.
+    * `interval`: cycles that a step takes, for PEs slower than one product per cycle: every cycle of the array then is
+      as many of the chip's.
     * `acc_bits`: width of the PE's sum. `fp16` sums in FP16: 16; `ternary_fp16` in FP16 or FP32: 16 (and if it is left
       out) or 32; `ternary_bf16` in FP32: 32.
     * `column_acc_bits`: width of the accumulators below the columns (integer weight-stationary arrays only).
@@ -39,11 +45,13 @@ class PEArraySpec(DatapathDescription):
     """
 
     implemented_in: ClassVar[str] = "pe_array.datapath.PEArray"
+    side_by_side: ClassVar[str] = "cols"
     kind: Literal["pe_array"]
     pe: Literal["ternary", "int8", "fp16", "ternary_fp16", "ternary_bf16"]
     dataflow: Literal["weight_stationary", "output_stationary"]
     rows: Annotated[int, at_least_one(1024, "a row")]
     cols: Annotated[int, at_least_one(1024, "a column")]
+    interval: Interval = 1
     acc_bits: SumBits
     column_acc_bits: ColumnBits = COLUMN_ACC_BITS
     clock_gating: bool = True
@@ -101,8 +109,8 @@ class PEArraySpec(DatapathDescription):
         return pe if self.between_tiles == "reset" else f"{pe}_keep"
 
     @property
-    def macs_per_cycle(self) -> int:
-        return self.rows * self.cols
+    def macs_per_cycle(self) -> int | Fraction:
+        return macs_per_interval(self.rows * self.cols, self.interval)
 
     @property
     def integer(self) -> bool:
@@ -130,6 +138,7 @@ class PEArraySpec(DatapathDescription):
         return (
             f"{self.unit}{columns}, {self.dataflow.replace('_', '-')}, {self.rows} x {self.cols}, {self.overflow}, "
             f"{gating(self.clock_gating)}{', not reset between tiles' if self.between_tiles == 'keep' else ''}"
+            f"{slower(self.interval)}"
         )
 
     def accumulators(self, bits: int) -> dict[str, int]:

@@ -1,23 +1,23 @@
 """The popcount array; how it works is told by `bitsim.datapath.popcount`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, too_narrow, within
-from bitsim.hw.source import problem
+from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, levels_over, too_narrow, within
 
 
 class PopcountSpec(DatapathDescription):
     """`cols` columns that multiply `lanes` activations by weights of as few bits and count ones.
 
     * `operands`: activations and weights are both -1 or 1 ("binary": XNOR), or both -1, 0 or 1 ("ternary": masks).
-    * `lanes`: products that one column sums per cycle; a power of two, so that its trees are balanced.
+    * `lanes`: products that one column sums per cycle; a number without a partner passes on in its trees.
     * `cols`: outputs side by side.
     * `tokens`: tokens that share each fetch of weights; every column has one accumulator for each of them.
     * `acc_bits`: width of the accumulators. All registers are clocked only when they take a value.
     """
 
+    side_by_side: ClassVar[str] = "cols"
     kind: Literal["popcount"]
     operands: Literal["binary", "ternary"]
     lanes: Annotated[int, within(2, 1024, "an adder joins two lanes")]
@@ -27,10 +27,6 @@ class PopcountSpec(DatapathDescription):
 
     @model_validator(mode="after")
     def _possible(self) -> "PopcountSpec":
-        if self.lanes & (self.lanes - 1):
-            raise problem(
-                f"must be a power of two from 2 to 1024, so that the trees are balanced (got {self.lanes})", key="lanes"
-            )
         if self.acc_bits < self.sum_bits:
             raise too_narrow(self.sum_bits, f"the width of a sum of {self.lanes} products of -1 or 1", self.acc_bits)
         return self
@@ -38,7 +34,7 @@ class PopcountSpec(DatapathDescription):
     @property
     def levels(self) -> int:
         """Levels of adders in a tree."""
-        return self.lanes.bit_length() - 1
+        return levels_over(self.lanes)
 
     @property
     def sum_bits(self) -> int:

@@ -1,6 +1,6 @@
 """Banks of read-only memory that compute; how they work is told by `bitsim.datapath.rom_array`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -29,6 +29,7 @@ class RomArraySpec(DatapathDescription):
       which the banks' sums meet.
     """
 
+    side_by_side: ClassVar[str] = "cols"
     kind: Literal["rom_array"]
     rows: Annotated[int, at_least_one(4096, "a word")]
     cols: Annotated[int, at_least_one(4096, "a column")]

@@ -1,10 +1,18 @@
 """The array that skips zero activations; how it works is told by `bitsim.datapath.sparse_array`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
-from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, too_narrow, within
+from bitsim.hw.datapaths.base import (
+    DatapathDescription,
+    SumBits,
+    adders_at,
+    at_least_one,
+    levels_over,
+    too_narrow,
+    within,
+)
 from bitsim.hw.source import problem
 
 ACT_BITS = 8
@@ -14,7 +22,7 @@ LARGEST_ACT = 128
 class SparseArraySpec(DatapathDescription):
     """`lanes` x `cols` sign-selecting adders; each lane takes the non-zero activations of its own slices of K.
 
-    * `lanes`: lanes of a column; a power of two, so that the tree that merges their sums is balanced.
+    * `lanes`: lanes of a column; a sum without a partner passes on in the tree that merges them.
     * `cols`: columns side by side.
     * `depth`: activations in a lane's slice. All lanes begin their next slices together: the interval of
       synchronisation is `lanes` x `depth` of K.
@@ -24,6 +32,7 @@ class SparseArraySpec(DatapathDescription):
     * `acc_bits`: width of the accumulators. `weight_gating`: a weight of 0 stops adder and clock of the lane's sum.
     """
 
+    side_by_side: ClassVar[str] = "cols"
     kind: Literal["sparse_array"]
     lanes: Annotated[int, within(2, 64, "an adder joins two lanes")]
     cols: Annotated[int, at_least_one(1024, "a column")]
@@ -35,10 +44,6 @@ class SparseArraySpec(DatapathDescription):
 
     @model_validator(mode="after")
     def _possible(self) -> "SparseArraySpec":
-        if self.lanes & (self.lanes - 1):
-            raise problem(
-                f"must be a power of two from 2 to 64, so that the tree is balanced (got {self.lanes})", key="lanes"
-            )
         if self.lookahead > self.depth:
             raise problem(
                 f"must be <= depth = {self.depth}: a lane looks no further than its slice (got {self.lookahead})",
@@ -51,7 +56,7 @@ class SparseArraySpec(DatapathDescription):
     @property
     def levels(self) -> int:
         """Levels of adders in the tree that merges the lanes of a column."""
-        return self.lanes.bit_length() - 1
+        return levels_over(self.lanes)
 
     @property
     def interval(self) -> int:
@@ -67,7 +72,7 @@ class SparseArraySpec(DatapathDescription):
     def merge_bits(self) -> int:
         """Bits of the adders that merge the lanes of one column, its accumulator's among them."""
         levels = range(1, self.levels + 1)
-        return sum((self.lanes >> level) * (self.lane_bits + level) for level in levels) + self.acc_bits
+        return sum(adders_at(self.lanes, level) * (self.lane_bits + level) for level in levels) + self.acc_bits
 
     @property
     def merge_event(self) -> str:

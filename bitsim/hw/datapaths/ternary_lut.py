@@ -1,11 +1,10 @@
 """The ternary lookup-table engine; how it works is told by `bitsim.datapath.ternary_lut`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
 from bitsim.hw.datapaths.base import DatapathDescription, SumBits, at_least_one, gating, too_narrow, within
-from bitsim.hw.source import problem
 
 LARGEST_ACT = 128  # of -128..127
 
@@ -18,13 +17,14 @@ class TernaryLutSpec(DatapathDescription):
       negated. The sum of no activation needs no entry.
     * `storage`: `registers`, all entries built at once and readable by all lanes; `sram`, one entry written per cycle,
       with a copy for every lane.
-    * `tables`: tables that are built, or ready, side by side; a power of two, so that the tree of adders is balanced.
+    * `tables`: tables that are built, or ready, side by side; an entry without a partner passes on in the tree.
     * `lanes`: outputs that read the tables at the same time.
     * `reuse`: outputs of one lane that use a table before the next one takes its place; a lane has an accumulator for
       each of them.
     * `acc_bits`: width of the accumulators. `clock_gating`: registers are clocked only when they take a valid value.
     """
 
+    side_by_side: ClassVar[str] = "lanes"
     kind: Literal["ternary_lut"]
     g: Annotated[int, within(2, 5, "one activation needs no table", "six have 3^6 = 729 signed sums")]
     table: Literal["half", "full"]
@@ -37,11 +37,6 @@ class TernaryLutSpec(DatapathDescription):
 
     @model_validator(mode="after")
     def _possible(self) -> "TernaryLutSpec":
-        if self.tables & (self.tables - 1):
-            raise problem(
-                f"must be a power of two from 1 to 64, so that the tree of adders is balanced (got {self.tables})",
-                key="tables",
-            )
         least = (LARGEST_ACT * self.g * self.tables).bit_length() + 1
         if self.acc_bits < least:
             summed = self.g * self.tables

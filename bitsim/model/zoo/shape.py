@@ -91,7 +91,9 @@ class Shape(FromFile):
         return ModelConfig(**self._fields() | {"weight_bits_per_weight": Fraction(self.weight_bits_per_weight)})
 
     def _fields(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ModelConfig.__dataclass_fields__}
+        return {
+            name: getattr(self, name) for name in ModelConfig.__dataclass_fields__ if name in type(self).model_fields
+        }
 
     def notes(self) -> tuple[str, ...]:
         """Where the shape comes from, and what of it is assumed or left out; a field that a file changes is its own."""
