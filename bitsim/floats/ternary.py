@@ -1,7 +1,7 @@
 """float32 values of ternary codes with a grid of scales, formed row by row from 2-bit fields: each is code x scale.
 
-Codes lie four rows to a byte, as transformers packs them: row `r` of N in the bits `2 (r // Q)` of byte row `r % Q`, with
-Q = ceil(N / 4) and 1 added to each code.
+Codes lie four rows to a byte, as transformers packs them: row `r` of N in the bits `2 (r // Q)` of byte row `r % Q`,
+with Q = ceil(N / 4) and 1 added to each code.
 """
 
 import numba
