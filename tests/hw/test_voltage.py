@@ -14,7 +14,11 @@ from bitsim.hw import Chip, load_chip, load_technology
 from bitsim.hw.scaling import DELAY
 from tests.chips import amount
 
-WINDOWS = {65: ((0.7, 1.2), (0.7, 1.1), (0.8, 1.3)), 45: ((0.6, 1.0), (0.6, 0.9), (0.7, 1.0)), 7: ((0.4, 0.7), (0.4, 0.8), (0.5, 0.8))}
+WINDOWS = {
+    65: ((0.7, 1.2), (0.7, 1.1), (0.8, 1.3)),
+    45: ((0.6, 1.0), (0.6, 0.9), (0.7, 1.0)),
+    7: ((0.4, 0.7), (0.4, 0.8), (0.5, 0.8)),
+}
 
 
 def written(folder: Path, voltage: str, *, technology: str = "7nm") -> Path:
@@ -119,7 +123,14 @@ def at(volts: float) -> Chip:
     return chip.model_copy(update={"voltage": constant})
 
 
-LOGIC = ["pe.ternary_a8_acc24.add", "reg.clock", "scale.mul.fp16", "vec.add.fp16", "tree.depth5.add_bits", "rom.read_bits"]
+LOGIC = [
+    "pe.ternary_a8_acc24.add",
+    "reg.clock",
+    "scale.mul.fp16",
+    "vec.add.fp16",
+    "tree.depth5.add_bits",
+    "rom.read_bits",
+]
 
 
 @pytest.mark.parametrize("event", LOGIC)
