@@ -80,7 +80,7 @@ def derive_rules_match(pattern: str, event: str) -> dict[str, int] | None:
 
 @pytest.mark.parametrize("name", sorted(LIBRARIES))
 def test_study_c_agrees_with_study_b_where_both_have_a_unit(name: str) -> None:
-    """45 nm: within 11 %, as docs/costs.md says, INT4 multipliers apart, which B wrote smaller; 7 nm: C has more cells."""
+    """45 nm: within 11 %, INT4 multipliers apart, which B wrote smaller; 7 nm: C has more cells (docs/costs.md)."""
     b, c = libraries()[name].b, study_c(LIBRARIES[name])
     low, high = {"45nm": (0.9, 1.11), "7nm": (0.57, 0.82)}[name]
     for of_b, of_c in (("add8", "add8"), ("add20", "add20"), ("add32", "add32"), ("mul8", "mul8")):
