@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import chip_option, gguf_options, listed, numerics_option, output_options, ternarise_option
+from bitsim.cli.options import (
+    gguf_options,
+    listed,
+    numerics_option,
+    output_options,
+    priced_chip_option,
+    ternarise_option,
+)
 from bitsim.cli.output import announce_compilation, print_table
 from bitsim.cli.present import joules, view_sparsity
 from bitsim.cli.terminal import echo
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("eval")
 @click.argument("model")
-@chip_option
+@priced_chip_option
 @click.option("--text", type=click.Path(path_type=Path), help="Text to predict (default: the shipped held-out 64 KiB).")
 @numerics_option
 @click.option("--bytes", "limit", type=click.IntRange(min=2), help="Use only the first bytes of the text.")
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
 @ternarise_option
 @output_options
 def command(
-    model: str, chip: str, hidden_act: Any, i2s: Any, ternarise: Any, as_json: bool, out: Path | None, **settings: Any
+    model: str, chip: Any, hidden_act: Any, i2s: Any, ternarise: Any, as_json: bool, out: Path | None, **settings: Any
 ) -> None:
     """Bits per byte of a byte-level MODEL on text that it was not trained on, executed on a chip.
 

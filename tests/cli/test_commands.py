@@ -330,3 +330,25 @@ def test_a_size_that_is_no_integer_is_one_line_with_file_and_line(
     assert err == f"bitsim: error: {listed}:3: m: expected an integer from 1 to 16,777,216, got '1.5'\n"
     code, _, err = bitsim(capsys, "matmuls", str(listed), "--dim", "batch")
     assert (code, "expected NAME=N, each name once, got 'batch'" in err) == (2, True)
+
+
+def test_a_chip_is_priced_on_another_technology(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One's own file, a node between, and what a name beyond is told; the chip's cycles stay."""
+    own = tmp_path / "mine.yaml"
+    price = "{value: 1, unit: pJ, evidence: measured, source: mine}"
+    own.write_text(f"kind: technology\nlike: 16nm\nprices: {{reg.clock: {price}}}\n")
+    words = ("estimate", "tiny-b158", "--prefill", "2", "--decode", "1", "--json")
+    heads = [
+        from_json(bitsim(capsys, *words, *more)[1])
+        for more in ((), ("--technology", "16nm"), ("--technology", str(own)))
+    ]
+    assert [head.inputs["technology"] for head in heads] == ["7nm", "16nm", "mine"]
+    energies = [head.headline()["energy_datapath_j"] for head in heads]
+    assert energies == sorted(energies)
+    assert len({head.headline()["cycles"] for head in heads}) == 1
+    code, _, err = bitsim(capsys, *words, "--technology", "90nm")
+    assert code == 2
+    assert "technology 90nm: expected 16nm, 22nm, 28nm, 45nm, 5nm, 65nm, 7nm or a node between 7 and 45 nm" in err
+    shown = bitsim(capsys, "show", "int8-ws-64x64")[1]
+    assert "1.13 ns before layout, too slow" in shown
+    assert "16 nm" in bitsim(capsys, "show", str(own))[1]
