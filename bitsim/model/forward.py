@@ -8,6 +8,7 @@ rows or masked positions stand beside it.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -244,7 +245,7 @@ class _Step:
     def _grouped(self, name: str, x: _Activations, weight: ScaledTernary) -> Float32:
         """Ternary codes whose rows have a scale for each group of K: the groups' sums are scaled, then added up."""
         op = self._next(name)
-        given = x.x if x.q is None else x.q
+        given: Any = x.x if x.q is None else x.q
         groups = op.repeat
         check_operands(op, (groups, len(given), given.shape[1] // groups), (weight.n, weight.k // groups))
         acts = np.ascontiguousarray(given.reshape(len(given), groups, -1).swapaxes(0, 1))

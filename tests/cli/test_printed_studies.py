@@ -15,6 +15,7 @@ from bitsim.cli.output import si
 from bitsim.cli.parallel_command import view_parallel
 from bitsim.cli.sensitivity_command import view_sensitivity
 from bitsim.cli.validate_command import view_validation
+from bitsim.cost import Energy
 from bitsim.cost.area import Area, PartArea
 from bitsim.datapath.base import Range
 from bitsim.hw import load_link
@@ -28,6 +29,7 @@ from bitsim.study.compare import PairComparison
 from bitsim.study.compare_datapaths import DatapathComparison
 from bitsim.study.compared_datapath import ComparedDatapath
 from bitsim.study.evaluate import Evaluation, Score
+from bitsim.study.width_energy import ByteEnergy
 from reports.predictions import Prediction
 from reports.validation import Compared, Validation
 from tests.by_hand import chip, result, row
@@ -104,7 +106,7 @@ def test_accumulators_are_printed_with_the_bits_that_they_have_need_and_use(line
 def test_pairs_are_compared_per_new_token(lines: Lines) -> None:
     """9000 cycles at 2 GHz for three tokens: 1.5 us each; 3e6 additions of 0.007 pJ: 7 nJ each."""
     first = row("decode", "q", "linear", 0, cycles=9000, events={"add.int8": 3_000_000, "overflow.psum": 1500})
-    second = row("decode", "q", "linear", 0, cycles=3, events={"simd.avx2.load": 3})
+    second = row("decode", "q", "linear", 0, cycles=3, events={"pe.ternary_a8_acc17.add": 3})
     pairs = (result(first, decode=3), result(second, decode=3))
     shown = lines(view_compared, PairComparison(inputs={}, notes=(), results=pairs))
     assert shown[0] == "decode, per new token"
@@ -139,12 +141,21 @@ def test_a_score_is_printed_in_words_and_several_as_a_table(lines: Lines) -> Non
     endless = score(1.0, wrong_sums=1, largest_sum_error=None, rms_sum_error=None)
     shown = lines(view_evaluation, Evaluation(inputs={}, notes=(), scores=(endless,)))
     assert shown[-1] == "1 BitLinear sums differ from the exact ones, some are not finite"
-    assert lines(view_evaluation, Evaluation(inputs={}, notes=(), scores=(score(1.5), score(2.0, overflows=1500)))) == [
+    joules = ByteEnergy(
+        linears=Energy(low=1e-9, nominal=2e-9, high=4e-9), all_j=9e-9, without="without simd.avx2.load (3)"
+    )
+    several = score(1.5, energy=ByteEnergy(reason="no rates")), score(2.0, overflows=1500, energy=joules)
+    assert lines(view_evaluation, Evaluation(inputs={}, notes=(), scores=several)) == [
         "m on c, 1,999 bytes of t.txt",
-        "accumulator bits overflow KV cache bits per byte overflows",
-        "12 wrap fp16 1.5000 0",
-        "12 wrap fp16 2.0000 1,500",
+        "accumulator bits overflow KV cache bits per byte overflows linears, J per byte",
+        "12 wrap fp16 1.5000 0 -",
+        "12 wrap fp16 2.0000 1,500 2 nJ [1 nJ .. 4 nJ] without",
+        "energy: no rates",
+        "energy: without simd.avx2.load (3)",
     ]
+    (_, second) = Evaluation(inputs={}, notes=(), scores=several).records()
+    assert second["energy_linears_high_per_byte_j"] == 4e-9
+    assert (second["energy_datapath_per_byte_j"], second["energy_without"]) == (9e-9, "without simd.avx2.load (3)")
 
 
 def test_what_a_checkpoint_holds_is_printed_with_zeros_weighted_by_size(lines: Lines) -> None:
