@@ -36,8 +36,8 @@ the accumulators hand over their sums and are cleared; zeros follow through all 
 first group's sum instead of adding it. Tiles start from reset and do not overlap. Tables beyond K are built from zeros;
 a lane without an output does nothing (without clock gating it is clocked). Codes are read anew for every token.
 
-Of INT8 activations exact for every operand in -128..127 and weights -1, 0, 1; entries can't overflow, accumulators wrap or saturate
-(`overflow.acc`, at the first k of the group).
+INT8 activations: exact for every operand in -128..127 and weights -1, 0, 1; entries can't overflow, accumulators wrap
+or saturate (`overflow.acc`, at the first k of the group).
 
 FP16 activations (`acts: fp16`): an entry of half a table is f16(a + e) or f16(a - e), a its last activation, e the
 entry of the others; the rest is that with the other sign, which takes no adder. Sums behind the tables are rounded at

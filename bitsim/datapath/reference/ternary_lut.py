@@ -74,7 +74,7 @@ class Table:
             self.registers = {value: Register(ledger, "table", spec.entry_bits) for value in self.patterns}
 
     def build_floats(self, acts: list[Any]) -> None:
-        """Entries of positive value: the last activation, plus or minus the entry of those before it; the others negate."""
+        """Entries of positive value: the last activation plus or minus the entry of those before it; others negate."""
         for value, pattern in sorted(self.patterns.items(), key=lambda item: abs(item[0])):
             if value < 0:
                 continue
