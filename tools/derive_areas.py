@@ -10,6 +10,7 @@ flip-flops are added.
 * `tree.add_bit`: the synthesised 16-lane trees without their flip-flops, per bit of adder, sign selection included.
 * `popcount.add_bit`: the XNOR popcounts likewise, XNOR gates included: 183 bits of adder for 64 lanes (study A), 88 for
   32 (study B), and 16 of the accumulator.
+* `popcount.mask_add_bit`: as much, because masks have a gate for each lane of each of their two trees.
 * `serial.add_bit`: study A's bit-serial unit without 24 flip-flops, per bit of its tree and accumulator.
 * `adder.bit`: study B's adders of 8, 20 and 32 bits, per bit: smallest, median, largest. `lane.look_bit`: as much, as
   for energy.
@@ -37,7 +38,8 @@ from typing import Any
 from bitsim.hw.scaling import area_factor
 from tools.derive_prices import ENTRY_BITS, FLOAT_ADDERS, HALF_BITS
 from tools.derive_tensor_cores import areas as tensor_core_areas
-from tools.study_units import ACT_BITS, LIBRARIES, TABLES, TREE_BITS, Range, load_tables, study_a, study_b
+from tools.derive_tensor_cores import scaled
+from tools.study_units import ACT_BITS, LIBRARIES, TABLES, TREE_BITS, Range, load_tables, study_a, study_b, study_c
 
 SERIAL_BITS = 56 + 24  # of the bit-serial unit's tree and accumulator
 # Cells DFF_X1 and DFFHQNx1_ASAP7_75t_R of the libraries in The-OpenROAD-Project/OpenSTA @d1b2b39, which study A used.
@@ -105,6 +107,7 @@ def derive(tables: dict[str, Any], node: str) -> dict[str, Range]:
         per_bit(area_b("tree16"), 20, TREE_BITS), per_bit(area_a("tdot16_a8_acc24"), 24, TREE_BITS)
     )
     areas["popcount.add_bit"] = spread(per_bit(area_b("xnor32"), 16, 88), per_bit(area_a("xnor64_acc16"), 16, 183))
+    areas["popcount.mask_add_bit"] = areas["popcount.add_bit"]
     areas["serial.add_bit"] = spread(None, (area_a("bs16_a8_acc24_8cyc") - 24 * flop) / SERIAL_BITS)
     adders = [area_b(f"add{bits}") / bits for bits in (8, 20, 32)]
     areas["adder.bit"] = areas["lane.look_bit"] = min(adders), median(adders), max(adders)
@@ -118,7 +121,8 @@ def derive(tables: dict[str, Any], node: str) -> dict[str, Range]:
     low, nominal, high = (mm2 * 1e6 / (SMALLEST_KB * 8192) for mm2 in derive_sram(tables, node)[SMALLEST_KB])
     areas["lut.sram.bit"] = areas["regfile.bit"] = low, nominal, high
     areas["rom.bit"] = rom_bit(node)
-    return areas | tensor_core_areas(units_a, units_b, flop, areas["tree.add_bit"])
+    areas |= tensor_core_areas(units_a, units_b, flop, areas["tree.add_bit"])
+    return areas | scaled("area", units_b, study_c(library), areas["tree.add_bit"])
 
 
 def rom_bit(node: str) -> Range:

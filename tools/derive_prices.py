@@ -37,7 +37,7 @@ The studies are told about in tools/study_units.py, tensor cores in tools/derive
 * `lane.add_bits`, `merge.depth*.add_bits`: as `tree.*`. `lane.look_bits`: as a bit of B's 8-bit adder. `gate.closed`:
   as a clocked flip-flop.
 * `rom.read_bits`: at most what the published BitROM macro spends on a MAC (two operations), per bit of its weight.
-* `dequant.*`: integers and FP8 as B's 8-bit adder (high: its 32-bit one), 16-bit formats as its FP16 adder.
+* `dequant.*`: integers, FP8 and FP4 as B's 8-bit adder (high: its 32-bit one), 16-bit formats as its FP16 adder.
   `dequant.*.scale`: multipliers of tensor cores (tools/derive_tensor_cores.py). `dequant.*.select`: one of -s, 0 and +s
   is chosen as one of the 4 entries of 9 bits of study A's lookup with g = 2, times 16 / 9.
 * `pe.ternary_fp16_acc*`: an FP16 or FP32 adder, which B synthesised by itself and in a PE behind an FP16 multiplier:
@@ -53,7 +53,7 @@ import sys
 from math import sqrt
 from typing import Any
 
-from tools.derive_tensor_cores import MULTIPLIERS, energies
+from tools.derive_tensor_cores import MULTIPLIERS, energies, scaled
 from tools.study_units import (
     ACT_BITS,
     HIGH,
@@ -76,6 +76,7 @@ from tools.study_units import (
     load_tables,
     study_a,
     study_b,
+    study_c,
     whole_a,
 )
 
@@ -227,7 +228,7 @@ def bare_prices(units_b: dict[str, Unit]) -> dict[str, Range]:
     for event, unit in units.items():
         prices[event] = units_b[unit]["fJ_zero"], units_b[unit]["fJ_glitch"], units_b[unit]["fJ_glitch"]
     zero, glitch = units_b["add8"]["fJ_zero"], units_b["add8"]["fJ_glitch"]
-    for number_format in ("int8", "int4", "e4m3", "e5m2"):
+    for number_format in ("int8", "int4", "e4m3", "e5m2", "mxe4m3", "mxe5m2", "mxf4", "nvf4"):
         prices[f"dequant.{number_format}"] = zero, glitch, units_b["add32"]["fJ_glitch"]
     prices["dequant.bf16.scale"] = tuple(
         sum(units_b[unit][f"fJ_{run}"] for unit in MULTIPLIERS["bf16"]) for run in ("zero", "glitch", "glitch")
@@ -284,6 +285,7 @@ def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
     macros = {macro["id"]: macro for macro in tables["asic_published_per_op"]}
     prices["rom.read_bits"] = 0.0, macros["bitrom"]["fJ_per_op"], macros["bitrom"]["fJ_per_op"]
     prices |= energies(units_a, units_b, prices["tree.depth5.add_bits"])
+    prices |= scaled("price", units_b, study_c(library), prices["tree.depth5.add_bits"])
     return {event: (low / 1e3, nominal / 1e3, high / 1e3) for event, (low, nominal, high) in prices.items()}
 
 

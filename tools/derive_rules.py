@@ -3,37 +3,40 @@
     python -m tools.derive_rules            # fits, residuals, and whether the files say the same
     python -m tools.derive_rules --write    # puts the rules into the files, behind the line that says so
 
-The points are the derived prices and areas (tools/derive_prices.py, tools/derive_areas.py). A fit is of the nominal
-values. `spread` reaches from the least `low` to the largest `high` of the points, relative to the fit. `error` is the
-largest miss of a point that the fit was not told of (leave one out), over both libraries.
+The values at synthesised widths are the derived prices and areas (tools/derive_prices.py, tools/derive_areas.py). How
+they follow the width is fitted to all studies together: a power of the width whose exponent is pooled over series (one
+per study, library, and way to count glitches), each with a scale of its own; the scale of the rule is that of the
+nominal prices. `spread` reaches from the least `low` to the largest `high` of these, relative to the fit. `error` is
+the largest miss of a point that the fit was not told of, over all series of the family.
 
-* `pe.ternary_a8_acc{acc}`: a power of the bits. Its exponent is pooled over eight series, each with a scale of its own:
-  gates of study A (16, 24, 32 bits; zero and unit delay) and study B (20, 24, 32; zero delay and glitches) in both
-  libraries. `idle`: the same exponent. Area: constant + bits (B's 20, 24, 32).
-* `acc.add.int{bits}`, `add.int{bits}`: a power, pooled over study B's adders of 8, 20 and 32 bits in both libraries.
-* `pe.int8_acc{acc}`: the synthesised PE of 32 bits and study B's adder of 32 (with a flip-flop, as area) per bit more or
-  less. error: with the slope that B's INT8 and INT4 PEs less their multipliers have, 16 bits away.
-* `tree.depth{depth}`, `merge.*`: the straight line through depths 1 and 5. error: nominal growth per doubling of depth:
-  glitches may stop growing, or grow twice as fast.
-* `popcount.depth{depth}`, `serial.*`: their one synthesised depth (6 and 7 have the same price), and the slope of the
-  tree relative to its depth 1, which is assumed. error: as the tree.
+* `pe.ternary_a8_acc{acc}`: gates of studies A (16 to 32 bits), B (20 to 32) and C (10 to 64). `idle`: likewise. Area:
+  the straight line of study C's gates and a flip-flop per bit, through B's nominal areas.
+* `acc.add.int{bits}`, `add.int{bits}`: adders of studies B (8, 20, 32 bits) and C (4 to 64).
+* `pe.int8_acc{acc}`: PEs of study C (16 to 64 bits), whose product is extended to the accumulator's width. Area: as
+  above, with the slope of study C.
+* `tree.depth{depth}`, `merge.*`, `serial.depth{depth}`: a bit of study C's trees of 2 to 128 lanes (2 to 8 adders in a
+  row), which hardly depends on the depth. error: at least what the straight line through the prices of depths 1 and 5,
+  where glitches grow, gives at 8.
+* `popcount.depth{depth}`, `serial.popcount_depth{depth}`: a bit of study C's popcounts of 2 to 512 lanes (2 to 10).
 * `lut.b4_t{bits}.read`: in proportion to an entry's bits, each of which has the same multiplexer; assumed, and so is
   its error.
 * `mma.*_int8_acc{acc}`, `mma.*_int4_acc{acc}`: the composed unit of 32 bits and 1 / 16 of a bit of `tree.depth5` per
   bit more or less (tools/derive_tensor_cores.py). error: as the adders.
+* `mul.int{bits}` (area): multipliers of studies B (4, 8 bits) and C (2 to 8).
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from math import exp, log
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tools import derive_areas, derive_prices
+from tools.fits import Points, line, line_errors, pooled_exponent, power_errors, scale_of
 from tools.study_units import (
+    ACT_BITS,
     HIGH,
     LIBRARIES,
     LOW,
@@ -49,70 +52,19 @@ from tools.study_units import (
     load_tables,
     study_a,
     study_b,
+    study_c,
     whole_a,
 )
 
 FILES = Path("hw_models/technology")
 MARK = "# Rules: from here on written by tools/derive_rules.py, which tells how they were fitted.\n"
 LANES = 16  # of the dot products that tensor cores are put together from
-Points = Sequence[tuple[float, float]]
 Data = dict[str, Any]
-TO_WIDE = "wider sums are not modelled (bitsim/hw/datapaths)"
-NO_NARROW = "no source has units of fewer bits; a product of two signs needs as many"
-NO_DEEP = "no source has adders in a row beyond 7, and 12 are 2 doublings from the synthesised tree"
+WIDEST = "above: no source has synthesised more"
+NARROWEST = "below: no source has synthesised less"
+DEEPEST = "above: no source has more adders in a row than 8 in a tree and 10 in a popcount; 16 is twice 8"
 TOOL = "tools/derive_rules.py"
-INT8_ERROR = "16 bits away, with the slope of study B's INT8 and INT4 PEs less their multipliers"
-
-
-def pooled_exponent(series: Sequence[Points]) -> float:
-    """The exponent of y = scale x^exponent, by least squares of logarithms; each series has its own scale."""
-    products = squares = 0.0
-    for points in series:
-        xs, ys = [log(x) for x, _ in points], [log(y) for _, y in points]
-        x_mean, y_mean = sum(xs) / len(xs), sum(ys) / len(ys)
-        products += sum((x - x_mean) * (y - y_mean) for x, y in zip(xs, ys, strict=True))
-        squares += sum((x - x_mean) ** 2 for x in xs)
-    return products / squares
-
-
-def scale_of(points: Points, exponent: float) -> float:
-    """The scale of one series: the geometric mean."""
-    return exp(sum(log(y / x**exponent) for x, y in points) / len(points))
-
-
-def power_errors(series: Sequence[Points]) -> tuple[float, float]:
-    """The largest ratio by which the pooled power law misses a point, fitted to all and to all but it; both >= 1."""
-    exponent = pooled_exponent(series)
-    residual = left_out = 0.0
-    for i, points in enumerate(series):
-        for j, (x, y) in enumerate(points):
-            residual = max(residual, abs(log(y / (scale_of(points, exponent) * x**exponent))))
-            rest = [*points[:j], *points[j + 1 :]]
-            without = pooled_exponent([*series[:i], rest, *series[i + 1 :]])
-            left_out = max(left_out, abs(log(y / (scale_of(rest, without) * x**without))))
-    return exp(residual), exp(left_out)
-
-
-def line(points: Points) -> tuple[float, float]:
-    """Constant and slope of the straight line with the least squares of relative errors."""
-    weights = [1 / y**2 for _, y in points]
-    total = sum(weights)
-    x_mean = sum(w * x for w, (x, _) in zip(weights, points, strict=True)) / total
-    y_mean = sum(w * y for w, (_, y) in zip(weights, points, strict=True)) / total
-    slope = sum(w * (x - x_mean) * (y - y_mean) for w, (x, y) in zip(weights, points, strict=True))
-    slope /= sum(w * (x - x_mean) ** 2 for w, (x, _) in zip(weights, points, strict=True))
-    return y_mean - slope * x_mean, slope
-
-
-def line_errors(points: Points) -> tuple[float, float]:
-    """As `power_errors`, of a straight line."""
-    constant, slope = line(points)
-    residual = max(abs(log(y / (constant + slope * x))) for x, y in points)
-    left_out = 0.0
-    for j, (x, y) in enumerate(points):
-        constant, slope = line([*points[:j], *points[j + 1 :]])
-        left_out = max(left_out, abs(log(y / (constant + slope * x))))
-    return exp(residual), exp(left_out)
+TREE_LANES, POPCOUNT_LANES = (2, 4, 8, 16, 32, 64, 128), (2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 def rounded(value: float) -> float:
@@ -124,29 +76,69 @@ class Library:
 
     def __init__(self, node: str) -> None:
         self.node, self.name, self.tables = node, LIBRARIES[node], load_tables()
-        self.a, self.b = study_a(self.tables, self.name), study_b(self.tables, self.name)
+        self.a, self.b, self.c = study_a(self.tables, self.name), study_b(self.tables, self.name), study_c(self.name)
         self.flops = flip_flops(self.tables, self.name)
+        self.flop_area = derive_areas.FLIP_FLOP[self.name]
         self.prices = derive_prices.derive(self.tables, self.name)
         self.areas = derive_areas.derive(self.tables, node)
 
-    def pe_series(self) -> list[Points]:
-        """Gates of the ternary PE by bits of its accumulator, in fJ: four series."""
+    def of_c(self, unit: str, *measures: str) -> list[Points]:
+        """Series of study C's units by the number in their names."""
+        found = [(int(name.removeprefix(unit)), numbers) for name, numbers in self.c.items() if _is(name, unit)]
+        return [[(width, numbers[measure]) for width, numbers in found] for measure in measures]
+
+    def ternary_pes(self) -> list[Points]:
         units = {bits: self.a[f"tacc_a8_acc{bits}"] for bits in (16, 24, 32)}
         held = {bits: self.flops.energy(bits, flips_a(bits)) for bits in units}
-        found = [[(bits, gates_a(unit, "zd")) for bits, unit in units.items()]]
-        found.append([(bits, whole_a(unit, "ud") - held[bits]) for bits, unit in units.items()])
         of_b = {bits: self.b[f"pe_t8_{bits}"] for bits in TERNARY_ACC_BITS}
-        found.append([(bits, gates(unit)) for bits, unit in of_b.items()])
-        found.append([(bits, glitching_gates(unit)) for bits, unit in of_b.items()])
-        return list(found)
+        return [
+            [(bits, gates_a(unit, "zd")) for bits, unit in units.items()],
+            [(bits, whole_a(unit, "ud") - held[bits]) for bits, unit in units.items()],
+            [(bits, gates(unit)) for bits, unit in of_b.items()],
+            [(bits, glitching_gates(unit)) for bits, unit in of_b.items()],
+            *self.of_c("ternary_pe_acc", "fJ_zero", "fJ_glitch"),
+        ]
 
-    def adder_series(self, *measures: str) -> list[Points]:
-        return [[(bits, self.b[f"add{bits}"][measure]) for bits in (8, 20, 32)] for measure in measures]
+    def adders(self, *measures: str) -> list[Points]:
+        of_b: list[Points] = [[(bits, self.b[f"add{bits}"][measure]) for bits in (8, 20, 32)] for measure in measures]
+        return of_b + self.of_c("add", *measures)
 
-    def tree_growth(self) -> float:
-        """Of the nominal price of a bit, per doubling of the adders in a row."""
+    def multipliers(self) -> list[Points]:
+        return [[(bits, self.b[f"mul{bits}"]["um2"]) for bits in (4, 8)], *self.of_c("mul", "um2")]
+
+    def trees(self) -> list[Points]:
+        """Energy of a bit of adder by adders in a row."""
+        return [
+            [(n.bit_length(), self.c[f"tree{n}_acc24"][measure] / tree_bits(n)) for n in TREE_LANES]
+            for measure in ("fJ_zero", "fJ_glitch")
+        ]
+
+    def popcounts(self) -> list[Points]:
+        return [
+            [
+                (
+                    n.bit_length(),
+                    self.c[f"popcount{n}_acc16"][measure] / derive_prices.popcount_bits(n.bit_length() - 1),
+                )
+                for n in POPCOUNT_LANES
+            ]
+            for measure in ("fJ_zero", "fJ_glitch")
+        ]
+
+    def growing_glitches(self) -> float:
+        """The straight line through the nominal prices of trees of depths 1 and 5, at 8, over the price of 5."""
         first, last = (self.prices[f"tree.depth{depth}.add_bits"][NOMINAL] for depth in (1, TREE_DEPTH))
-        return float((last / first) ** (log(2) / log(TREE_DEPTH)))
+        return float((last + (last - first) * 3 / (TREE_DEPTH - 1)) / last)
+
+
+def tree_bits(lanes: int) -> int:
+    """Bits of the adders of a tree of study C and of its accumulator."""
+    levels = range(1, lanes.bit_length())
+    return sum((lanes >> level) * (ACT_BITS + level) for level in levels) + 24
+
+
+def _is(name: str, unit: str) -> bool:
+    return name.startswith(unit) and name.removeprefix(unit).isdecimal()
 
 
 @cache
@@ -154,67 +146,69 @@ def libraries() -> dict[str, Library]:
     return {node: Library(node) for node in LIBRARIES}
 
 
-def over_all(series: Callable[[Library], list[Points]]) -> list[Points]:
-    """The series of both libraries."""
-    return [points for library in libraries().values() for points in series(library)]
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A fitted power law: its exponent, the range of its points, and its largest misses, as ratios."""
+
+    name: str
+    exponent: float
+    low: int
+    high: int
+    points: int
+    residual: float
+    left_out: float
 
 
 @cache
-def exponents() -> dict[str, tuple[float, float, float]]:
-    """By family: pooled exponent, largest residual and largest miss of a point left out, as ratios."""
-    families: dict[str, list[Points]] = {
-        "ternary PE, gates": over_all(Library.pe_series),
-        "adders, energy": over_all(lambda one: one.adder_series("fJ_zero", "fJ_glitch")),
-        "adders, area": over_all(lambda one: one.adder_series("um2")),
+def families() -> dict[str, Family]:
+    """By name; pooled over both libraries."""
+    both = libraries().values()
+    found: dict[str, list[Points]] = {
+        "ternary PE": [points for one in both for points in one.ternary_pes()],
+        "INT8 PE": [points for one in both for points in one.of_c("int8_pe_acc", "fJ_zero", "fJ_glitch")],
+        "adder": [points for one in both for points in one.adders("fJ_zero", "fJ_glitch")],
+        "adder, area": [points for one in both for points in one.adders("um2")],
+        "multiplier, area": [points for one in both for points in one.multipliers()],
+        "bit of a tree": [points for one in both for points in one.trees()],
+        "bit of a popcount": [points for one in both for points in one.popcounts()],
     }
-    return {name: (rounded(pooled_exponent(found)), *power_errors(found)) for name, found in families.items()}
+    result = {}
+    for name, series in found.items():
+        widths = [int(x) for points in series for x, _ in points]
+        residual, left_out = power_errors(series)
+        result[name] = Family(
+            name=name, exponent=rounded(pooled_exponent(series)), low=min(widths), high=max(widths),
+            points=len(widths), residual=residual, left_out=left_out,
+        )  # fmt: skip
+    return result
 
 
 @cache
-def int8_slopes() -> tuple[float, float]:
-    """The largest ratios by which a price and an area change 16 bits away with the slope of B's whole PEs."""
-    worst = [1.0, 1.0]
-    for library in libraries().values():
-        units, flop = library.b, derive_areas.FLIP_FLOP[library.name]
-        wide, narrow = units["pe_i8_32"], units["pe_i4_20"]
-        product = units["mul8"]["fJ_glitch"] - units["mul4"]["fJ_glitch"]
-        of_units = (glitching_gates(wide) - glitching_gates(narrow) - product) / 12
-        own = units["add32"]["fJ_glitch"] / 32
-        base = glitching_gates(wide)
-        worst[0] = max(worst[0], (base - 16 * own) / (base - 16 * of_units), (base + 16 * of_units) / (base + 16 * own))
-        in_area = (wide["um2"] - narrow["um2"] - units["mul8"]["um2"] + units["mul4"]["um2"] - 4 * flop) / 12
-        own, base = units["add32"]["um2"] / 32 + flop, wide["um2"]
-        worst[1] = max(worst[1], (base - 16 * own) / (base - 16 * in_area), (base + 16 * in_area) / (base + 16 * own))
-    return worst[0], worst[1]
+def area_lines() -> dict[str, tuple[float, float, float]]:
+    """By PE and library: slope of study C's gates per bit in um2, largest residual and largest miss when left out."""
+    found = {}
+    for unit in ("ternary_pe_acc", "int8_pe_acc"):
+        for node, library in libraries().items():
+            (points,) = library.of_c(unit, "um2")
+            found[f"{unit} {node}"] = (line(points)[1], *line_errors(points))
+    return found
 
 
-def ratio(low: float, high: float, source: str, evidence: str = "derived", note: str = "") -> Data:
+def ratio(low: float, high: float, source: str, evidence: str = "derived") -> Data:
     found: Data = {"low": min(1.0, rounded(low)), "nominal": 1.0, "high": max(1.0, rounded(high)), "unit": "ratio"}
-    return found | {"evidence": evidence, "source": source} | ({"note": note} if note else {})
+    return found | {"evidence": evidence, "source": source}
 
 
-def error(worst: float, source: str, evidence: str = "derived", *, a_doubling_away: bool = False) -> Data:
-    """`a_doubling_away`: `worst` is meant there, where the exponent is 2."""
-    worst = worst**0.5 if a_doubling_away else worst
-    return ratio(1 / worst, worst, source + (", to the power 1 / 2" if a_doubling_away else ""), evidence)
-
-
-def spread(points: dict[int, Range], fitted: Callable[[int], float], source: str) -> Data:
-    """From the least low to the largest high of the points, relative to the fit."""
-    return ratio(
-        min(levels[LOW] / fitted(x) for x, levels in points.items()),
-        max(levels[HIGH] / fitted(x) for x, levels in points.items()),
-        source,
-    )
+def error(worst: float, source: str, evidence: str = "derived") -> Data:
+    return ratio(1 / worst, worst, source, evidence)
 
 
 def constant(levels: float | Range, unit: str, source: str, evidence: str = "derived", note: str = "fitted") -> Data:
-    found: Data = (
-        {"value": rounded(levels)}
-        if isinstance(levels, float)
-        else dict(zip(("low", "nominal", "high"), map(rounded, levels), strict=True))
-    )
-    return found | {"unit": unit, "evidence": evidence, "source": source} | ({"note": note} if note else {})
+    if isinstance(levels, float):
+        found: Data = {"value": rounded(levels)}
+    else:
+        found = dict(zip(("low", "nominal", "high"), map(rounded, levels), strict=True))
+    return found | {"unit": unit, "evidence": evidence, "source": source, "note": note}
 
 
 def term(coefficient: Data, **powers: float) -> Data:
@@ -224,155 +218,122 @@ def term(coefficient: Data, **powers: float) -> Data:
 def rule(
     width: str, known: tuple[int, int], valid: tuple[int, int], ends: str, terms: list[Data], **more: Data
 ) -> Data:
-    extents = {
-        key: {width: dict(zip(("low", "high"), ends_at, strict=True))}
-        for key, ends_at in (("synthesised", known), ("valid", valid))
-    }
+    extents = {key: {width: dict(zip(("low", "high"), at, strict=True))}
+               for key, at in (("synthesised", known), ("valid", valid))}  # fmt: skip
     return {"terms": terms} | extents | {"ends": ends} | more
 
 
 def power_rule(
-    width: str, unit: str, family: str, points: dict[int, Range], valid: tuple[int, int], ends: str, source: str
-) -> Data:
-    exponent, _, left_out = exponents()[family]
-    scale = scale_of([(x, levels[NOMINAL]) for x, levels in points.items()], exponent)
+    width: str, unit: str, of: str, points: dict[int, Range], valid: tuple[int, int], ends: str, names: str,
+    at_least: float = 1.0,
+) -> Data:  # fmt: skip
+    """A power law through the nominal values of `points`; `at_least`: of its error."""
+    family = families()[of]
+    scale = scale_of([(x, levels[NOMINAL]) for x, levels in points.items()], family.exponent)
+
+    def fitted(x: int) -> float:
+        return float(scale * x**family.exponent)
+
+    low, high = min(v[LOW] / fitted(x) for x, v in points.items()), max(v[HIGH] / fitted(x) for x, v in points.items())
+    why = f"{TOOL}: largest miss of a left-out point, {of}"
+    why += ", or growth of glitches to depth 8" if at_least > 1 else ""
     return rule(
-        width,
-        (min(points), max(points)),
-        valid,
-        ends,
-        [term(constant(float(scale), unit, source), **{width: exponent})],
-        spread=spread(points, lambda x: scale * x**exponent, f"{source}: least low and largest high over the fit"),
-        error=error(left_out, f"{TOOL}: largest miss of a point left out of {family}"),
-    )
+        width, (family.low, family.high), valid, ends,
+        [term(constant(float(scale), unit, f"{names}; exponent: {of}"), **{width: family.exponent})],
+        spread=ratio(low, high, f"{names}: least low and largest high over the fit"),
+        error=error(max(family.left_out, at_least), why),
+    )  # fmt: skip
 
 
 def energy_rules(library: Library) -> dict[str, Data]:
     """Pattern -> rule of a price."""
     prices, name, rules = library.prices, library.name, {}
-    source = f"power law through pe.ternary_a8_acc20, 24, 32 ({name}), exponent pooled over studies A and B"
     for action in ("skip", "idle"):
         points = {bits: prices[f"pe.ternary_a8_acc{bits}.{action}"] for bits in TERNARY_ACC_BITS}
-        made = power_rule(
-            "acc", "pJ", "ternary PE, gates", points, (8, 64), f"below: {NO_NARROW}; above: {TO_WIDE}", source
-        )
-        made["synthesised"]["acc"]["low"] = 16  # study A's
+        names = f"pe.ternary_a8_acc20, 24, 32.{action}, {name}"
+        made = power_rule("acc", "pJ", "ternary PE", points, (8, 64), f"{NARROWEST} than 10; {WIDEST}", names)
         for alike in ("add", "sub", "skip") if action == "skip" else ("idle",):
             rules[f"pe.ternary_a8_acc{{acc}}.{alike}"] = made
-    adders = {bits: (u["fJ_zero"] / 1e3, u["fJ_glitch"] / 1e3, u["fJ_glitch"] / 1e3)
-              for bits in (8, 20, 32) for u in [library.b[f"add{bits}"]]}  # fmt: skip
-    source = f"power law through study B's add8, add20, add32, {name}"
-    ends = f"below: no source has adders of fewer bits than 8; above: {TO_WIDE}"
-    rules["acc.add.int{bits}"] = power_rule("bits", "pJ", "adders, energy", adders, (4, 64), ends, source)
-    per_bit = adders[32][LOW] / 32, adders[32][NOMINAL] / 32, adders[32][HIGH] / 32
-    rules["pe.int8_acc{acc}.mac"] = anchored(
-        prices["pe.int8_acc32.mac"], per_bit, 32, "acc", (16, 64), "pJ", f"pe.int8_acc32.mac and add32, {name}",
-        INT8_ERROR, int8_slopes()[0], f"below: the width of a product; above: {TO_WIDE}",
+    zero, glitch = (dict(points) for points in library.adders("fJ_zero", "fJ_glitch")[:2])
+    adders = {bits: (zero[bits] / 1e3, glitch[bits] / 1e3, glitch[bits] / 1e3) for bits in zero}
+    ends = f"{NARROWEST} than 4; {WIDEST}"
+    rules["acc.add.int{bits}"] = power_rule("bits", "pJ", "adder", adders, (4, 64), ends, f"add8, add20, add32, {name}")
+    rules["pe.int8_acc{acc}.mac"] = power_rule(
+        "acc", "pJ", "INT8 PE", {32: prices["pe.int8_acc32.mac"]}, (16, 64),
+        f"below: the width of a product; {WIDEST}", f"pe.int8_acc32.mac, {name}",
     )  # fmt: skip
-    first, last = (prices[f"tree.depth{depth}.add_bits"] for depth in (1, TREE_DEPTH))
-    growth: Range = tuple((b - a) / (TREE_DEPTH - 1) for a, b in zip(first, last, strict=True))  # type: ignore[assignment]
-    tree = rule(
-        "depth", (1, TREE_DEPTH), (1, 12), NO_DEEP,
-        [term(constant(first, "pJ", f"tree.depth1.add_bits, {name}")),
-         term(constant(growth, "pJ", f"a quarter of tree.depth5 less tree.depth1, {name}"), depth=1)],
-        error=error(library.tree_growth(), f"{TOOL}: nominal growth per doubling of depth, none or twice as much", a_doubling_away=True),
-    )  # fmt: skip
-    tree["origin"] = {"depth": 1}
-    rules["tree.depth{depth}.add_bits"] = rules["merge.depth{depth}.add_bits"] = tree
-    relative = growth[NOMINAL] / first[NOMINAL]
-    for pattern, known in (("popcount.depth{depth}", (6, 7)), ("serial.popcount_depth{depth}", (6, 7)),
-                           ("serial.depth{depth}", (5, 5))):  # fmt: skip
-        event = f"{pattern}.add_bits"
-        levels = prices[event.replace("{depth}", str(known[0]))]
-        middle = sum(known) / 2
-        at_first = levels[NOMINAL] / (1 + relative * (middle - 1))
-        source = f"{event.replace('{depth}', str(known[0]))}, {name}, with the slope of tree.* relative to its depth 1"
-        made = rule(
-            "depth", known, (1, 12), NO_DEEP,
-            [term(constant(at_first, "pJ", source, "assumed")),
-             term(constant(relative * at_first, "pJ", source, "assumed"), depth=1)],
-            spread=ratio(levels[LOW] / levels[NOMINAL], levels[HIGH] / levels[NOMINAL], source),
-            error=error(library.tree_growth(), f"{TOOL}: as tree.depth{{depth}}", "assumed", a_doubling_away=True),
-        )  # fmt: skip
-        made["origin"] = {"depth": 1}
-        rules[event] = made
+    deepest = prices[f"tree.depth{TREE_DEPTH}.add_bits"]
+    for event, of, points, least in (
+        ("tree.depth{depth}", "bit of a tree", {TREE_DEPTH: deepest}, library.growing_glitches()),
+        ("merge.depth{depth}", "bit of a tree", {TREE_DEPTH: deepest}, library.growing_glitches()),
+        ("serial.depth{depth}", "bit of a tree", {5: prices["serial.depth5.add_bits"]}, library.growing_glitches()),
+        ("popcount.depth{depth}", "bit of a popcount", {d: prices[f"popcount.depth{d}.add_bits"] for d in (6, 7)}, 1.0),
+        ("serial.popcount_depth{depth}", "bit of a popcount",
+         {d: prices[f"serial.popcount_depth{d}.add_bits"] for d in (6, 7)}, 1.0),
+    ):  # fmt: skip
+        names = f"{event.replace('{depth}', ' and '.join(str(depth) for depth in points))}.add_bits, {name}"
+        rules[f"{event}.add_bits"] = power_rule("depth", "pJ", of, points, (1, 16), DEEPEST, names, least)
     rules["lut.b4_t{bits}.read"] = by_bit(prices["lut.b4_t10.read"], "pJ", name)
-    return rules | tensor_core_rules(prices, last, "pJ", f"a sixteenth of tree.depth5.add_bits, {name}")
+    return rules | tensor_core_rules(prices, deepest, "pJ", f"a sixteenth of tree.depth5.add_bits, {name}")
 
 
 def area_rules(library: Library) -> dict[str, Data]:
     """Pattern -> rule of an area."""
     areas, name, rules = library.areas, library.name, {}
-    points = {bits: areas[f"pe.ternary_a8_acc{bits}"] for bits in TERNARY_ACC_BITS}
-    start, slope = line([(bits, levels[NOMINAL]) for bits, levels in points.items()])
-    source = f"straight line through study B's pe_t8_20, pe_t8_24, pe_t8_32, {name}"
-    rules["pe.ternary_a8_acc{acc}"] = rule(
-        "acc", (20, 32), (8, 64), f"below: {NO_NARROW}; above: {TO_WIDE}",
-        [term(constant(start, "um2", source)), term(constant(slope, "um2", source), acc=1)],
-        spread=spread(points, lambda x: start + slope * x, f"{source}: least low (study A's) and largest high"),
-        error=error(max(pe_area_errors()[node][1] for node in LIBRARIES), f"{TOOL}: largest miss of a point left out"),
-    )  # fmt: skip
-    adders = {bits: (u["um2"],) * 3 for bits in (8, 20, 32) for u in [library.b[f"add{bits}"]]}
-    ends = f"below: no source has adders of fewer bits than 8; above: {TO_WIDE}"
-    source = f"power law through study B's add8, add20, add32, {name}"
-    rules["add.int{bits}"] = power_rule("bits", "um2", "adders, area", adders, (4, 64), ends, source)
-    per_bit = library.b["add32"]["um2"] / 32 + derive_areas.FLIP_FLOP[name]
-    rules["pe.int8_acc{acc}"] = anchored(
-        areas["pe.int8_acc32"], (per_bit,) * 3, 32, "acc", (16, 64), "um2",
-        f"pe.int8_acc32, add32 and a flip-flop, {name}", INT8_ERROR, int8_slopes()[1],
-        f"below: the width of a product; above: {TO_WIDE}",
-    )  # fmt: skip
+    for part, unit, widths, valid in (
+        ("pe.ternary_a8", "ternary_pe_acc", TERNARY_ACC_BITS, (8, 64)), ("pe.int8", "int8_pe_acc", (32,), (16, 64)),
+    ):  # fmt: skip
+        points = {bits: areas[f"{part}_acc{bits}"] for bits in widths}
+        per_bit, _, left_out = area_lines()[f"{unit} {library.node}"]
+        slope = float(per_bit + library.flop_area)
+        start = float(sum(levels[NOMINAL] - slope * bits for bits, levels in points.items()) / len(points))
+        fit = {bits: start + slope * bits for bits in points}
+        names = f"{part}_acc{', '.join(str(bits) for bits in points)}, {name}"
+        (known,) = library.of_c(unit, "um2")
+        rules[f"{part}_acc{{acc}}"] = rule(
+            "acc", (int(known[0][0]), int(known[-1][0])), valid, f"{NARROWEST} than {known[0][0]:g}; {WIDEST}",
+            [term(constant(start, "um2", f"{names}, less the slope")),
+             term(constant(slope, "um2", f"study C {unit}*, {name}: gates, and a flip-flop"), acc=1)],
+            spread=ratio(min(levels[LOW] / fit[bits] for bits, levels in points.items()),
+                         max(levels[HIGH] / fit[bits] for bits, levels in points.items()),
+                         f"{names}: least low and largest high over the fit"),
+            error=error(left_out, f"{TOOL}: largest miss of a left-out point of study C's line"),
+        )  # fmt: skip
+    for part, of, widths in (("add", "adder, area", (8, 20, 32)), ("mul", "multiplier, area", (4, 8))):
+        points = {bits: areas[f"{part}.int{bits}"] for bits in widths}
+        ends = f"{NARROWEST} than {families()[of].low}; {WIDEST}"
+        names = f"{', '.join(f'{part}.int{bits}' for bits in widths)}, {name}"
+        valid = families()[of].low, families()[of].high
+        rules[f"{part}.int{{bits}}"] = power_rule("bits", "um2", of, points, valid, ends, names)
     rules["lut.b4_t{bits}.read"] = by_bit(areas["lut.b4_t10.read"], "um2", name)
     return rules | tensor_core_rules(areas, areas["tree.add_bit"], "um2", f"a sixteenth of tree.add_bit, {name}")
-
-
-@cache
-def pe_area_errors() -> dict[str, tuple[float, float]]:
-    return {
-        node: line_errors([(bits, library.areas[f"pe.ternary_a8_acc{bits}"][NOMINAL]) for bits in TERNARY_ACC_BITS])
-        for node, library in libraries().items()
-    }
 
 
 def tensor_core_rules(found: dict[str, Range], adder: Range, unit: str, source: str) -> dict[str, Data]:
     """Units of integers with other accumulators than 32 bits; architectures share their composed units."""
     rules = {}
-    per_bit: Range = tuple(level / LANES for level in adder)  # type: ignore[assignment]
+    slope = float(adder[NOMINAL] / LANES)
+    of = "adder" if unit == "pJ" else "adder, area"
     for bits in (8, 4):
         (whole,) = {levels for name, levels in found.items() if f"_int{bits}_acc32.mac" in name}
-        family = "adders, energy" if unit == "pJ" else "adders, area"
-        made = anchored(
-            whole, per_bit, 32, "acc", (1, 64), unit, f"mma.*_int{bits}_acc32.mac; {source}",
-            f"as {family}", exponents()[family][2], f"below: a sum has a bit; above: {TO_WIDE}",
+        names = f"mma.*_int{bits}_acc32.mac; {source}"
+        made = rule(
+            "acc", (32, 32), (1, 64), f"below: a sum has a bit; {WIDEST}",
+            [term(constant(float(whole[NOMINAL] - 32 * slope), unit, names)),
+             term(constant(slope, unit, names), acc=1)],
+            spread=ratio(whole[LOW] / whole[NOMINAL], whole[HIGH] / whole[NOMINAL], names),
+            error=error(families()[of].left_out, f"{TOOL}: as {of}"),
         )  # fmt: skip
-        for name in found:
-            if f"_int{bits}_acc32.mac" in name:
-                rules[name.replace("acc32", "acc{acc}")] = made
+        rules |= {name.replace("acc32", "acc{acc}"): made for name in found if f"_int{bits}_acc32.mac" in name}
     return rules
 
 
-def anchored(
-    whole: Range, per_bit: Range, at: int, width: str, valid: tuple[int, int], unit: str, source: str, why: str,
-    worst: float, ends: str,
-) -> Data:  # fmt: skip
-    """The unit of `at` bits with `per_bit` for each bit more or less, in the proportions of its own range."""
-    slope = per_bit[NOMINAL]
-    return rule(
-        width, (at, at), valid, ends,
-        [term(constant(float(whole[NOMINAL] - at * slope), unit, source)),
-         term(constant(float(slope), unit, source), **{width: 1})],
-        spread=ratio(whole[LOW] / whole[NOMINAL], whole[HIGH] / whole[NOMINAL], source),
-        error=error(worst, f"{TOOL}: {why}", a_doubling_away=True),
-    )  # fmt: skip
-
-
 def by_bit(whole: Range, unit: str, name: str) -> Data:
-    low, nominal, high = (level / 10 for level in whole)
+    tenth: Range = (whole[LOW] / 10, whole[NOMINAL] / 10, whole[HIGH] / 10)
     return rule(
         "bits", (10, 10), (4, 10), "entries have 4 to 10 bits (bitsim/hw/datapaths/binary_lut.py)",
-        [term(constant((low, nominal, high), unit, f"lut.b4_t10.read / 10, {name}: a multiplexer per bit", "assumed"),
-              bits=1)],
-        error=error(1.2, "what is not in proportion to the bits, decoding the code, was not synthesised apart", "assumed"),
+        [term(constant(tenth, unit, f"lut.b4_t10.read / 10, {name}: a multiplexer per bit", "assumed"), bits=1)],
+        error=error(1.2, "what does not follow the bits, decoding the code, was not synthesised apart", "assumed"),
     )  # fmt: skip
 
 
@@ -384,9 +345,7 @@ def rules_of(node: str) -> dict[str, Any]:
 
 def text_of(node: str) -> str:
     """They as YAML."""
-    return MARK + yaml.safe_dump(
-        rules_of(node), sort_keys=False, default_flow_style=None, width=118, allow_unicode=True
-    )
+    return MARK + yaml.safe_dump(rules_of(node), sort_keys=False, default_flow_style=None, width=118)
 
 
 def written(path: Path) -> str:
@@ -396,16 +355,16 @@ def written(path: Path) -> str:
 
 
 def main() -> None:
-    print("power laws, pooled over both libraries: exponent, largest residual, largest miss of a point left out")
-    for family, (exponent, residual, left_out) in exponents().items():
-        print(f"  {family:20s} {exponent:.3f}  {residual - 1:6.1%}  {left_out - 1:6.1%}")
-    print("ternary PE, area, constant + bits:")
-    for node, (residual, left_out) in pe_area_errors().items():
-        print(f"  {node:20s}        {residual - 1:6.1%}  {left_out - 1:6.1%}")
-    energy, area = int8_slopes()
-    print(f"INT8 PE, 16 bits away with the slope of whole PEs: energy {energy - 1:.1%}, area {area - 1:.1%}")
+    print("power laws, pooled: exponent, widths, points, largest residual, largest miss of a point left out")
+    for family in families().values():
+        misses = f"{family.residual - 1:6.1%}  {family.left_out - 1:6.1%}"
+        widths = f"{family.low:2d} to {family.high:3d}  {family.points:3d}"
+        print(f"  {family.name:20s} {family.exponent:6.3f}  {widths}  {misses}")
+    print("study C, area of gates, constant + bits: um2 per bit, largest residual, largest miss of a point left out")
+    for name, (slope, residual, left_out) in area_lines().items():
+        print(f"  {name:20s} {slope:6.3f}  {residual - 1:6.1%}  {left_out - 1:6.1%}")
     for node, library in libraries().items():
-        print(f"tree, growth of a bit per doubling of depth, {node}: {library.tree_growth() - 1:.1%}")
+        print(f"tree, {node}: growing glitches would cost {library.growing_glitches() - 1:.1%} more at depth 8")
     for node in LIBRARIES:
         path = FILES / f"{node}.yaml"
         if "--write" in sys.argv:

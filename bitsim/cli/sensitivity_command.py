@@ -16,7 +16,7 @@ from bitsim.cli.options import (
     storage_options,
     ternarise_option,
 )
-from bitsim.cli.output import announce_compilation, print_table, si
+from bitsim.cli.output import announce_compilation, print_table, share_text, si
 from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def view_sensitivity(found: "Sensitivity") -> None:
 
     unit, column = found.column.rpartition("_")[2].upper().replace("S", "s"), found.column
     chips = [
-        [r["chip"], r["technology"], si(r[column], unit), f"{100 * r['assumed_share']:.0f}%"]
+        [r["chip"], r["technology"], si(r[column], unit), share_text(r["assumed_share"])]
         for r in found.records("chips")
     ]
     print_table(found.title, ["chip", "technology", "nominal", "energy on assumed constants"], chips)

@@ -2,8 +2,8 @@
 
 A column is one choice of all constants: all nominal, one of them at an end of its range, or a Monte Carlo draw. A price
 is a sum of coefficients times powers of constants (`bitsim.cost.price`), so that a column of prices follows from a
-column of constants by products. Sums and products are taken in the order of items, terms and factors, and powers by bitsim's own
-exp and log: the same bits on every machine.
+column of constants by products. Sums and products are taken in the order of items, terms and factors, and powers by
+bitsim's own exp and log: the same bits on every machine.
 
 Constants that are equal in numbers, unit, source and evidence are one, under however many names: they move together,
 within a chip and between chips.

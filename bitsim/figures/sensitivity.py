@@ -29,8 +29,8 @@ def sensitivity_figure(found: Sensitivity) -> Figure:
             at = percentile[column] * factor
             right.axvline(at, color="black", lw=0.8, ls="--")
             right.annotate(
-                f"{percentile['percentile']} %", (at, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom",
-                fontsize=FONT - 2,
+                f"{percentile['percentile']} %", (at, 1.0), xycoords=("data", "axes fraction"), ha="center",
+                va="bottom", fontsize=FONT - 2,
             )  # fmt: skip
     right.axvline(nominal * factor, color=VERMILION, lw=1.2)
     for axes in (left, right):

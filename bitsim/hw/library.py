@@ -224,7 +224,12 @@ class Kind(Generic[Item]):
             raise ConfigError(f"{where}: expected a chain that ends (got {circle})")
         if len(chain) >= LONGEST_CHAIN:
             raise ConfigError(f"{where}: expected at most {LONGEST_CHAIN} files that are like one another")
-        return self.source(named, chain)
+        if is_path(like):
+            return self.source(named, chain)
+        try:
+            return self.source(named, chain)
+        except ConfigError as error:  # of a name that a library makes descriptions for, not of a file
+            raise ConfigError(f"{where}: {error}") from None
 
     def _built_in(self, name: str) -> str:
         return f"{self.name} {name}"

@@ -185,7 +185,7 @@ class Nodes(Folder):
         if not least < node_nm < most:
             raise ConfigError(
                 f"technology {name}: expected {', '.join(self.names())} or a node between {least} and {most} nm, where "
-                "units were synthesised (ASAP7 and Nangate45); no source reaches further"
+                "units were synthesised (ASAP7 and Nangate45): sources reach no further"
             )
         data: dict[str, Any] = {"kind": "technology", "name": name, "node_nm": node_nm, "between": list(ENDS)}
         return Source(path=name, data=data, places={(): (name, 1)})

@@ -116,7 +116,7 @@ def scaled_ternary(weight: FloatWeight) -> ScaledTernary | None:
     scales = _merged(scales)
     packed = pack_hf_rows(patterns.codes, n, k)
     bits = 8 * packed.size + _SCALE_BITS * scales.size
-    return ScaledTernary(partial(unpack_hf_rows, packed), scales, n=n, k=k, bits=bits)
+    return ScaledTernary(partial(unpack_hf_rows, packed), scales, n=n, k=k, bits=bits, packed=packed)
 
 
 class _Patterns:

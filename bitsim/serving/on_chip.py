@@ -99,7 +99,7 @@ def chip_grid(
     """
     placement = placement_for(chip, "latency")
     prompts = _rows(model, placement, recipe, Workload(prefill=prompt, decode=0), prompt)
-    priced, assumed = True, []
+    priced, assumed = True, list[dict[str, Any]]()
 
     def at_once(batch: int) -> _Step:
         nonlocal priced, assumed

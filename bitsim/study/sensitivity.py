@@ -69,7 +69,7 @@ class Sensitivity(Outcome):
         return f"{self.number}_{UNITS[self.number]}"
 
     def headline(self) -> Record:
-        """The nominal number, its range in 90 % of the draws, what is assumed, the ratio, the constant that moves most."""
+        """The nominal number, where 90 % of the draws lie, what is assumed, the ratio, the constant that moves most."""
         first = self.ranking[0] if self.ranking else None
         found: Record = {self.column: self.one_by_one["chip"][0]}
         found |= {f"{self.column}_p{p}": _percentile(self.drawn["chip"], p) for p in (5, 50, 95)}

@@ -172,7 +172,7 @@ def cpu_kernels(draw: st.DrawFn, *kernels: str) -> CpuSimdSpec:
     """Generates CPU kernels that pad, so that they take operands of every size."""
     kernel = draw(st.sampled_from(kernels))
     issue = draw(st.sampled_from((0.5, 1.0, 3.0)))
-    fields: dict[str, Any] = {"kind": "cpu_simd", "kernel": kernel, "pad": True}
+    fields: dict[str, Any] = {"kind": "cpu_simd", "kernel": kernel, "pad": True, "threads": draw(st.integers(1, 3))}
     fields["instructions_per_cycle"] = {"value": issue, "unit": "ratio", "evidence": "assumed", "source": "a test"}
     if kernel == "tl1":
         fields["bmm"] = draw(st.sampled_from((32, 64)))

@@ -56,12 +56,14 @@ FILE: Mapping[str, str] = {
 }
 # Behind `tokenizer.ggml.`, read when text is asked for.
 VOCABULARY: Mapping[str, str] = {
-    "model": "gpt2, byte-level BPE",
-    "pre": "the rule that splits text; needed",
+    "model": "gpt2, byte-level BPE, or llama, SentencePiece",
+    "pre": "of gpt2: the rule that splits text before merges; without it llama.cpp guesses, it is needed here",
     "tokens": "texts by id",
-    "merges": "pairs in the order in which they are merged",
-    "token_type": "3 is special, 4 is matched whole; all normal if absent",
-    "add_bos_token": "BOS in front; by `pre` if absent",
+    "merges": "of gpt2: pairs in the order in which they are merged",
+    "scores": "of llama: the greatest are joined first",
+    "add_space_prefix": "of llama: a space in front of a text; yes if absent",
+    "token_type": "2 and 3 are special, 4 is matched whole, 6 is a byte; all normal if absent",
+    "add_bos_token": "BOS in front; if absent by `pre`, of llama yes",
     "bos_token_id": "its id",
     "add_eos_token": "EOS behind; none if absent",
     "eos_token_id": "its id",

@@ -11,7 +11,8 @@ from bitsim.errors import CheckpointError
 from bitsim.model.checkpoint import load_checkpoint
 from bitsim.model.files import gguf_file
 from bitsim.model.files.gguf_key_table import FILE, IGNORED, OWN, READ, VOCABULARY
-from bitsim.model.files.gguf_vocabulary import _AT
+from bitsim.model.files.gguf_vocabulary import _AT, gguf_vocabulary
+from tests.golden.for_llama_cpp import spm_file
 from tests.model.files.gguf_bytes import gguf_bytes, metadata, model_tensors
 
 
@@ -69,6 +70,7 @@ def test_keys_that_are_asked_for_are_those_of_the_tables(asked, tmp_path):
     keys |= {"bitnet-b1.58.attention.sliding_window": 64}
     path.write_bytes(gguf_bytes(keys, model_tensors("I2_S x86", 0.5)))
     load_checkpoint(path, i2s="x86").vocabulary()
+    gguf_vocabulary(gguf_file.GgufFile(spm_file(tmp_path, "eos")))()
     own = {key.removeprefix("bitnet-b1.58.") for key in asked if key.startswith("bitnet-b1.58.")}
     assert own - IGNORED.keys() == READ.keys()
     assert {key for key in asked if key.startswith("bitsim.")} == OWN.keys()
