@@ -16,7 +16,7 @@ flip-flops are added.
   for energy.
 * `lut.g{g}_half.read`, `lut.b4_t10.read`: study A's lookups into half a ternary or a mirrored binary table less its
   ternary PE of 24 bits, which has the same accumulator. Full tables twice as much, entries of 8 bits 8 / 10, as for
-  energy.
+  energy; FP16 entries 16 bits over the width of integer ones.
 * `pe.ternary_fp16_acc*`, `pe.ternary_bf16_acc32`: study B's FP16 or FP32 adder and the flip-flops of a sum and an
   activation (low, nominal), or its PE less its FP16 multiplier (high).
 * `mma.*.mac`: tools/derive_tensor_cores.py.
@@ -36,7 +36,7 @@ from typing import Any
 from bitsim.cost.sram_array import array_price
 from bitsim.hw import load_sram
 from bitsim.hw.scaling import area_factor
-from tools.derive_prices import FLOAT_ADDERS, HALF_BITS
+from tools.derive_prices import ENTRY_BITS, FLOAT_ADDERS, HALF_BITS
 from tools.derive_tensor_cores import areas as tensor_core_areas
 from tools.derive_tensor_cores import scaled
 from tools.study_units import ACT_BITS, LIBRARIES, TABLES, TREE_BITS, Range, load_tables, study_a, study_b, study_c
@@ -112,6 +112,8 @@ def derive(tables: dict[str, Any], node: str) -> dict[str, Range]:
     for g in range(2, 6):
         half = area_a(f"lutread_t_g{g}_TS") - area_a("tacc_a8_acc24")
         areas[f"lut.g{g}_half.read"], areas[f"lut.g{g}_full.read"] = (half,) * 3, (2 * half,) * 3
+        wider = HALF_BITS / ENTRY_BITS[g] * half
+        areas[f"lut.g{g}_half_fp16.read"], areas[f"lut.g{g}_full_fp16.read"] = (wider,) * 3, (2 * wider,) * 3
     binary = area_a("lutread_b_g4_TS") - area_a("tacc_a8_acc24")
     areas["lut.b4_t10.read"], areas["lut.b4_t8.read"] = (binary,) * 3, (0.8 * binary,) * 3
     areas["lut.sram.bit"], areas["regfile.bit"] = sram_bit(node, 0.5, 64), sram_bit(node, 8, 256)

@@ -42,7 +42,8 @@ The studies are told about in tools/study_units.py, tensor cores in tools/derive
   is chosen as one of the 4 entries of 9 bits of study A's lookup with g = 2, times 16 / 9.
 * `pe.ternary_fp16_acc*`: an FP16 or FP32 adder, which B synthesised by itself and in a PE behind an FP16 multiplier:
   low and high reach from one to the other (PE less multiplier), nominal = by itself with glitches. An FP32 adder takes
-  operands of FP16 and BF16 alike. The sign selection of 16 bits is not in.
+  operands of FP16 and BF16 alike. The sign selection of 16 bits is not in. `lut.build.fp16`, `tree.fp16.add` and
+  `tree.fp32.add` are such adders, too. `lut.g*_fp16.read`: as of integer entries, times 16 bits over the width of these.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
@@ -87,7 +88,8 @@ TOGGLE_EVENTS = ("act", "psum", "weight", "index", "table", "serial", *(f"tree{l
 CLOCK_EVENTS = ("reg.clock", "reg.act.clock", "reg.serial.clock", "reg.gated.clock")
 LITERATURE_SRAM = {"nangate45": "Horowitz ISSCC 2014", "asap7": "Jouppi ISCA 2021"}
 FLOAT_ADDERS = {16: ("fp16_add", "pe_fp16"), 32: ("fp32_add", "pe_fp16_32")}  # of a sum of so many bits, in study B
-HALF_BITS, PAIR_BITS = 16, 9  # of a 16-bit float, and of an entry of two INT8 activations
+HALF_BITS = 16
+ENTRY_BITS = {2: 9, 3: 10, 4: 10, 5: 11}  # of half a table of so many INT8 activations
 BUILD_BITS = {"precompute_t_g3": (6 * 10, 4 * 10), "precompute_b_g4": (4 * 9, 8 * 10)}  # depth 1, depth 2
 
 
@@ -250,7 +252,10 @@ def lookup_prices(units_a: dict[str, Unit], pe: Range, flops: FlipFlops) -> dict
         half = read_price(units_a, f"t_g{g}", pe, flops)
         prices[f"lut.g{g}_half.read"] = half
         prices[f"lut.g{g}_full.read"] = 2 * half[LOW], 2 * half[NOMINAL], 2 * half[HIGH]
-    low, nominal, high = (HALF_BITS / PAIR_BITS * price for price in prices["lut.g2_half.read"])
+        for table in ("half", "full"):
+            low, nominal, high = (HALF_BITS / ENTRY_BITS[g] * price for price in prices[f"lut.g{g}_{table}.read"])
+            prices[f"lut.g{g}_{table}_fp16.read"] = low, nominal, high
+    low, nominal, high = prices["lut.g2_half_fp16.read"]
     prices["dequant.fp16.select"] = prices["dequant.bf16.select"] = low, nominal, high
     binary = read_price(units_a, "b_g4", pe, flops)
     prices["lut.b4_t10.read"] = binary
@@ -268,6 +273,8 @@ def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
         prices |= {
             f"pe.{unit}.{action}": price for action in (("add", "sub", "skip") if "ternary" in unit else ("mac",))
         }
+    for bits, events in {16: ("lut.build.fp16", "tree.fp16.add"), 32: ("tree.fp32.add",)}.items():
+        prices |= dict.fromkeys(events, pes[f"ternary_fp16_acc{bits}"])
     low_share, high_share = idle_share(units_a, "zd"), idle_share(units_a, "ud")
     for unit in (unit for unit in pes if unit.startswith("ternary")):
         low, _, high = pes[unit]
