@@ -126,9 +126,14 @@ class Chip(FromFile):
                 raise ConfigError(f"{where}: {wrong}")
 
     def with_technology(self, name: str | Path | Technology) -> "Chip":
-        """This chip on another technology: a built-in name, or a YAML file relative to the working directory."""
+        """This chip on another technology: a built-in name, or a YAML file relative to the working directory.
+
+        A supply of its own stays on a technology of the same node; on any other it has that technology's.
+        """
         technology = name if isinstance(name, Technology) else load_technology(name)
-        other = self.model_copy(update={"technology": technology.name if technology is name else str(name)})
+        voltage = self.voltage if technology.node_nm == self.tech.node_nm else None
+        named = technology.name if technology is name else str(name)
+        other = self.model_copy(update={"technology": named, "voltage": voltage})
         other._tech = technology
         other._check_voltage(f"{self.path}: voltage on {technology.name}")
         return other
