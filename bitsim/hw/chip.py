@@ -80,6 +80,9 @@ class Chip(FromFile):
     * `bitlinear`: the datapath of quantised linears. `wide`: the datapath of the other matmuls. `vector`: the unit of
       everything else.
     * `units_shared`: `bitlinear` and `wide` are the same units, which take turns: a part that both have is there once.
+    * `head`: the datapath that computes logits. `bitlinear`: the one of quantised linears, in its codes: hidden states
+      in as many bits as it takes, weights in 8 bits, or ternary where it takes no others. They are rounded without
+      training, so that a model loses quality, which `bitsim eval --chip` measures.
     * `memory`: the levels on the chip and the DRAM, which may be `like` a DRAM of its own. `host`: what drives the
       chip; without it, that is not modelled.
     """
@@ -92,6 +95,7 @@ class Chip(FromFile):
     wide: Annotated[DatapathSpec, AfterValidator(_wide)]
     units_shared: bool = False
     vector: VectorSpec
+    head: Literal["wide", "bitlinear"] = "wide"
     memory: MemorySpec
     host: HostSpec | None = None
     _tech: Technology = PrivateAttr()
@@ -182,6 +186,7 @@ class Chip(FromFile):
         if self.units_shared:
             arrays["wide"] += ", the same units as bitlinear"
         vector = {"vector": f"{self.vector.lanes} lanes, {self.vector.format}"}
+        arrays |= {} if self.head == "wide" else {"head": "on the BitLinear datapath"}
         return {"technology": self.technology} | arrays | vector | costs
 
 

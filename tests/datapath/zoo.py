@@ -108,6 +108,22 @@ def ternary_luts(draw: st.DrawFn) -> TernaryLutSpec:
 
 
 @st.composite
+def float_luts(draw: st.DrawFn) -> TernaryLutSpec:
+    return TernaryLutSpec(
+        kind="ternary_lut",
+        acts="fp16",
+        g=draw(st.integers(2, 5)),
+        table=draw(st.sampled_from(("half", "full"))),
+        storage=draw(st.sampled_from(("registers", "sram"))),
+        tables=draw(st.integers(1, 5)),
+        lanes=draw(st.integers(1, 5)),
+        reuse=draw(st.integers(1, 4)),
+        acc_bits=draw(st.sampled_from((16, 32))),
+        clock_gating=draw(st.booleans()),
+    )
+
+
+@st.composite
 def bit_serial_arrays(draw: st.DrawFn) -> BitSerialSpec:
     lanes, act_bits = draw(st.integers(2, 128)), draw(st.sampled_from((4, 8)))
     return BitSerialSpec(
@@ -289,6 +305,7 @@ ZOO = {
     ),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
     "ternary_lut": Member("ternary_lut", ternary_luts(), ternary_lut.run),
+    "ternary_lut_floats": Member("ternary_lut", float_luts(), ternary_lut.run, ternary_halves, exact=False),
     "bit_serial": Member("bit_serial", bit_serial_arrays(), bit_serial.run),
     "popcount": Member("popcount", popcount_arrays(), popcount.run),
     "binary_lut": Member("binary_lut", binary_luts((10,)), binary_lut.run),
