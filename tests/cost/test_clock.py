@@ -1,4 +1,4 @@
-"""Critical paths: those of synthesis, slower at a lower supply; a clock that leaves them no time is said, not changed."""
+"""Critical paths: those of synthesis, slower at a lower supply; a clock that is too fast is said, not changed."""
 
 from pathlib import Path
 from typing import Any
