@@ -80,6 +80,10 @@ EVENT_KINDS = (
         "table building",
         "one bit of an adder that builds entries of a lookup table adds; `depth2`: it takes what another adder gives",
     ),
+    _logic("lut.build.{format}", "table building", "an adder of floats that builds an entry of a lookup table adds"),
+    _logic(
+        "tree.{format}.add", "adder tree", "an adder of floats adds: of a tree behind lookup tables, or its accumulator"
+    ),
     _logic("lut.{table}.read", "table reads", "an entry is selected from a lookup table in registers, by its code"),
     _logic("lut.sram.read_bits", "table SRAM", "bits read from a lookup table in SRAM"),
     _logic("lut.sram.write_bits", "table SRAM", "bits of entries written to a lookup table in SRAM"),

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bitsim._version import __version__
-from bitsim.hw import load_chip
 from bitsim.results.outcome import Makers, Outcome
 from reports.comparison import published
-from reports.predictions import Prediction, predictions
+from reports.predictions import Prediction, chip_named, predictions
 
 COLUMNS = (
     "design",
@@ -39,11 +38,14 @@ class Validation(Outcome):
         return "predicted and published"
 
     def headline(self) -> dict[str, Any]:
-        """How many published values are predicted, and the largest error among them."""
+        """How many published values are predicted, how many bounds hold, and the largest error among predictions."""
         found = [row for row in self.rows if row.error_pct is not None]
         worst = max(found, key=lambda row: abs(row.error_pct or 0.0))
         where = f"{worst.prediction.chip}, {worst.prediction.quantity}"
-        counts = {"predicted": len(found), "published": len(self.rows)}
+        bounds = [row.holds for row in self.rows if row.holds is not None]
+        designs = {row.prediction.chip.removesuffix("-50mhz") for row in found}  # Trinity at its other clock
+        counts = {"designs": len(designs), "predicted": len(found), "published": len(self.rows)}
+        counts |= {"bounds": len(bounds), "bounds_that_hold": sum(bounds)}
         return counts | {"worst_error_pct": worst.error_pct, "worst": where}
 
     def makers(self) -> Makers:
@@ -63,10 +65,21 @@ class Compared:
 
     @property
     def error_pct(self) -> float | None:
-        """How far the prediction lies above the published value."""
-        if self.prediction.value is None or self.published is None:
+        """How far the prediction lies above the published value; None of a bound."""
+        if self.prediction.value is None or self.published is None or self.prediction.below:
             return None
         return 100.0 * (self.prediction.value / self.published - 1.0)
+
+    @property
+    def holds(self) -> bool | None:
+        """Of a bound, whether the nominal prediction lies below the published value; None of anything else."""
+        it = self.prediction
+        return it.value < self.published if it.below and it.value is not None and self.published is not None else None
+
+    @property
+    def share_pct(self) -> float | None:
+        """Of a bound, the predicted share of the published value."""
+        return None if self.holds is None else 100.0 * (self.prediction.value or 0.0) / (self.published or 1.0)
 
     def record(self) -> dict[str, Any]:
         """Plain values."""
@@ -74,6 +87,7 @@ class Compared:
         low, high = found.pop("spread") or (None, None)
         found |= {"predicted": found.pop("value"), "predicted_low": low, "predicted_high": high}
         found |= {"published": self.published, "error_pct": self.error_pct}
+        found |= {"holds": self.holds, "share_pct": self.share_pct}
         return found | {
             "published_leaves_out": self.leaves_out,
             "evidence": self.evidence,
@@ -88,6 +102,8 @@ class Compared:
         if it.spread is not None:
             value += f" [{it.spread[0]:.3g} .. {it.spread[1]:.3g}]"
         error = "-" if self.error_pct is None else f"{self.error_pct:+.1f}"
+        if self.holds is not None:
+            error = f"below, {self.share_pct:.2g} %" if self.holds else f"ABOVE, {self.share_pct:.3g} %"
         theirs = "-" if self.published is None else f"{self.published:g}"
         tail = [it.bounds or "-", it.fitted, self.leaves_out or "-", self.evidence]
         return [it.chip, it.quantity, it.unit, value, theirs, error, *tail]
@@ -112,7 +128,8 @@ def validation() -> Validation:
         )
         for key, prediction in made.items()
     )
-    chips = {f"{prediction.chip}_sha256": load_chip(prediction.chip).sha256 for prediction in made.values()}
+    files = {prediction.chip: chip_named(prediction.chip) for prediction in made.values()}
+    chips = {f"{name}_sha256": chip.sha256 for name, chip in files.items() if chip is not None}
     return Validation(inputs={"bitsim": __version__} | chips, notes=tuple(remarks(rows)), rows=rows)
 
 

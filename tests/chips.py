@@ -54,10 +54,8 @@ def has_fp8_multipliers(spec: DatapathDescription) -> bool:
 
 
 def unpriced_components(spec: DatapathDescription) -> set[str]:
-    """Components of events that no technology prices: no source has instructions of CPUs or FP4 multipliers."""
-    if spec.kind == "cpu_simd":
-        return {"simd"}
-    return {"mma", "dequant"} if has_fp4_multipliers(spec) else set()
+    """Components of events that no technology prices: no source has instructions of CPUs."""
+    return {"simd"} if spec.kind == "cpu_simd" else set()
 
 
 def chips_on_fpgas() -> list[str]:

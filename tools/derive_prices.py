@@ -26,8 +26,8 @@ The studies are told about in tools/study_units.py, tensor cores in tools/derive
   builder of g = 2. What those of g = 3 and of the binary table take beyond their adders of depth 1 is depth 2: low =
   the lesser zd, high = the larger ud, nominal = geometric mean. At 7 nm they were not synthesised: depth 2 is scaled
   as depth 1. Deeper: on the straight line through depths 1 and 2.
-* `lut.sram.*_bits`: per bit of CACTI's smallest SRAM, 2 kB with 64-bit access; for 7 nm at 22 nm, as an upper stand-in.
-* `regfile.*_bits`: low likewise, nominal = CACTI's 8 kB with 256-bit access, high = the literature's 8 kB with 64 bits.
+* `lut.sram.*_bits`: per bit of the smallest SRAM of the node's data (hw_models/sram), 0.5 kB with 64-bit access.
+* `regfile.*_bits`: likewise of 8 kB with 256-bit access; high = at least the literature's 8 kB with 64 bits.
 * `serial.depth5.add_bits`, per bit of adder, from study A's bit-serial unit of 16 lanes (four levels and an accumulator
   of 24 bits, all of which work on each plane): low = zd, high = ud, both without registers and clock, nominal = their
   geometric mean. Study B has no such unit; other depths have no source. Its total is not rebuilt: it has one long
@@ -37,12 +37,13 @@ The studies are told about in tools/study_units.py, tensor cores in tools/derive
 * `lane.add_bits`, `merge.depth*.add_bits`: as `tree.*`. `lane.look_bits`: as a bit of B's 8-bit adder. `gate.closed`:
   as a clocked flip-flop.
 * `rom.read_bits`: at most what the published BitROM macro spends on a MAC (two operations), per bit of its weight.
-* `dequant.*`: integers and FP8 as B's 8-bit adder (high: its 32-bit one), 16-bit formats as its FP16 adder.
+* `dequant.*`: integers, FP8 and FP4 as B's 8-bit adder (high: its 32-bit one), 16-bit formats as its FP16 adder.
   `dequant.*.scale`: multipliers of tensor cores (tools/derive_tensor_cores.py). `dequant.*.select`: one of -s, 0 and +s
   is chosen as one of the 4 entries of 9 bits of study A's lookup with g = 2, times 16 / 9.
 * `pe.ternary_fp16_acc*`: an FP16 or FP32 adder, which B synthesised by itself and in a PE behind an FP16 multiplier:
   low and high reach from one to the other (PE less multiplier), nominal = by itself with glitches. An FP32 adder takes
-  operands of FP16 and BF16 alike. The sign selection of 16 bits is not in.
+  operands of FP16 and BF16 alike. The sign selection of 16 bits is not in. `lut.build.fp16`, `tree.fp16.add` and
+  `tree.fp32.add` are such adders, too. `lut.g*_fp16.read`: as of integer entries, times 16 bits over their width.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
@@ -52,7 +53,10 @@ import sys
 from math import sqrt
 from typing import Any
 
-from tools.derive_tensor_cores import MULTIPLIERS, energies
+from bitsim.cost.sram_array import ENERGIES, array_price
+from bitsim.hw import load_sram
+from bitsim.hw.sram import Quantity
+from tools.derive_tensor_cores import MULTIPLIERS, energies, scaled
 from tools.study_units import (
     ACT_BITS,
     HIGH,
@@ -75,16 +79,17 @@ from tools.study_units import (
     load_tables,
     study_a,
     study_b,
+    study_c,
     whole_a,
 )
 
 SERIAL_BITS = sum((16 >> level) * (level + 2) for level in range(1, TREE_DEPTH))  # likewise, lanes of -1, 0 or 1
 TOGGLE_EVENTS = ("act", "psum", "weight", "index", "table", "serial", *(f"tree{level}" for level in range(1, 8)))
 CLOCK_EVENTS = ("reg.clock", "reg.act.clock", "reg.serial.clock", "reg.gated.clock")
-SMALL_SRAM = {"nangate45": ("itrs-hp", 45), "asap7": ("itrs-lop", 22)}
 LITERATURE_SRAM = {"nangate45": "Horowitz ISSCC 2014", "asap7": "Jouppi ISCA 2021"}
 FLOAT_ADDERS = {16: ("fp16_add", "pe_fp16"), 32: ("fp32_add", "pe_fp16_32")}  # of a sum of so many bits, in study B
-HALF_BITS, PAIR_BITS = 16, 9  # of a 16-bit float, and of an entry of two INT8 activations
+HALF_BITS = 16
+ENTRY_BITS = {2: 9, 3: 10, 4: 10, 5: 11}  # of half a table of so many INT8 activations
 BUILD_BITS = {"precompute_t_g3": (6 * 10, 4 * 10), "precompute_b_g4": (4 * 9, 8 * 10)}  # depth 1, depth 2
 
 
@@ -182,17 +187,23 @@ def build_prices(tables: dict[str, Any], library: str) -> dict[str, Range]:
 
 def sram_prices(tables: dict[str, Any], library: str) -> dict[str, Range]:
     """Event -> fJ per bit of small SRAMs: tables, and the register file of a GPU."""
-    rows = {(r["cell"], r["node_nm"], r["size_KB"], r["width_b"]): r for r in tables["sram_cacti7"]["grid"]}
+    sram = load_sram(next(f"sram-{node}" for node, name in LIBRARIES.items() if name == library))
     literature = next(
         1e3 * row["pJ"] / row["width_b"]
         for row in tables["sram_literature"]
         if row["source"] == LITERATURE_SRAM[library] and row["size_KB"] == 8
     )
+
+    def per_bit(quantity: Quantity, kilobytes: float, width: int) -> Range:
+        price = array_price(sram, quantity, kilobytes, width).scaled(1e3 / width)
+        return price.low, price.nominal, price.high
+
     prices: dict[str, Range] = {}
-    for way in ("read", "write"):
-        small, wide = (1e3 * rows[(*SMALL_SRAM[library], *size)][f"{way}_pJ"] / size[1] for size in ((2, 64), (8, 256)))
-        prices[f"lut.sram.{way}_bits"] = small, small, small
-        prices[f"regfile.{way}_bits"] = min(small, wide), wide, literature
+    for quantity in ENERGIES:
+        way = quantity.removesuffix("_pj")
+        low, nominal, high = per_bit(quantity, 8, 256)
+        prices[f"lut.sram.{way}_bits"] = per_bit(quantity, 0.5, 64)
+        prices[f"regfile.{way}_bits"] = low, nominal, max(high, literature)
     return prices
 
 
@@ -225,7 +236,7 @@ def bare_prices(units_b: dict[str, Unit]) -> dict[str, Range]:
     for event, unit in units.items():
         prices[event] = units_b[unit]["fJ_zero"], units_b[unit]["fJ_glitch"], units_b[unit]["fJ_glitch"]
     zero, glitch = units_b["add8"]["fJ_zero"], units_b["add8"]["fJ_glitch"]
-    for number_format in ("int8", "int4", "e4m3", "e5m2"):
+    for number_format in ("int8", "int4", "e4m3", "e5m2", "mxe4m3", "mxe5m2", "mxf4", "nvf4"):
         prices[f"dequant.{number_format}"] = zero, glitch, units_b["add32"]["fJ_glitch"]
     prices["dequant.bf16.scale"] = tuple(
         sum(units_b[unit][f"fJ_{run}"] for unit in MULTIPLIERS["bf16"]) for run in ("zero", "glitch", "glitch")
@@ -241,7 +252,10 @@ def lookup_prices(units_a: dict[str, Unit], pe: Range, flops: FlipFlops) -> dict
         half = read_price(units_a, f"t_g{g}", pe, flops)
         prices[f"lut.g{g}_half.read"] = half
         prices[f"lut.g{g}_full.read"] = 2 * half[LOW], 2 * half[NOMINAL], 2 * half[HIGH]
-    low, nominal, high = (HALF_BITS / PAIR_BITS * price for price in prices["lut.g2_half.read"])
+        for table in ("half", "full"):
+            low, nominal, high = (HALF_BITS / ENTRY_BITS[g] * price for price in prices[f"lut.g{g}_{table}.read"])
+            prices[f"lut.g{g}_{table}_fp16.read"] = low, nominal, high
+    low, nominal, high = prices["lut.g2_half_fp16.read"]
     prices["dequant.fp16.select"] = prices["dequant.bf16.select"] = low, nominal, high
     binary = read_price(units_a, "b_g4", pe, flops)
     prices["lut.b4_t10.read"] = binary
@@ -259,6 +273,8 @@ def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
         prices |= {
             f"pe.{unit}.{action}": price for action in (("add", "sub", "skip") if "ternary" in unit else ("mac",))
         }
+    for bits, events in {16: ("lut.build.fp16", "tree.fp16.add"), 32: ("tree.fp32.add",)}.items():
+        prices |= dict.fromkeys(events, pes[f"ternary_fp16_acc{bits}"])
     low_share, high_share = idle_share(units_a, "zd"), idle_share(units_a, "ud")
     for unit in (unit for unit in pes if unit.startswith("ternary")):
         low, _, high = pes[unit]
@@ -277,6 +293,7 @@ def derive(tables: dict[str, Any], library: str) -> dict[str, Range]:
     macros = {macro["id"]: macro for macro in tables["asic_published_per_op"]}
     prices["rom.read_bits"] = 0.0, macros["bitrom"]["fJ_per_op"], macros["bitrom"]["fJ_per_op"]
     prices |= energies(units_a, units_b, prices["tree.depth5.add_bits"])
+    prices |= scaled("price", units_b, study_c(library), prices["tree.depth5.add_bits"])
     return {event: (low / 1e3, nominal / 1e3, high / 1e3) for event, (low, nominal, high) in prices.items()}
 
 

@@ -62,6 +62,7 @@ FULL = {"rows": 64, "cols": 64}  # rates of attention and head are of arrays as 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("adder-tree-64x64-pipelined", {"lanes": 128, "trees": 32, "pipeline": 7}),
     *(("ternary-lut-g3", {"g": g, "table": table}) for g in range(2, 6) for table in ("half", "full")),
+    *(("ternary-lut-g3", {"acts": "fp16", "acc_bits": bits, "overflow": "wrap"}) for bits in (16, 32)),
     *(
         ("bit-serial-16x2048", {"weights": weights, "act_bits": bits, "skip_zero_planes": skip})
         for weights in ("ternary", "binary")

@@ -18,7 +18,7 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from tests.golden.for_llama_cpp import PROMPT, files
+from tests.golden.for_llama_cpp import PROMPT, SPM_MODELS, TEXTS, files, spm_file
 
 NEW_TOKENS = 24
 
@@ -41,8 +41,15 @@ def record(path: Path) -> dict[str, Any]:
     }
 
 
+def ids_of_texts(path: Path) -> list[list[int]]:
+    """Of each text, special tokens in it included."""
+    model = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
+    return [model.tokenize(text.encode(), add_bos=True, special=True) for text in TEXTS]
+
+
 if __name__ == "__main__":
     with TemporaryDirectory() as folder:
         found = {packing: record(path) for packing, path in files(Path(folder)).items()}
-    content = {"llama_cpp_python": llama_cpp.__version__, "prompt": PROMPT, "files": found}
+        spm = {name: ids_of_texts(spm_file(Path(folder), name)) for name in SPM_MODELS}
+    content = {"llama_cpp_python": llama_cpp.__version__, "prompt": PROMPT, "files": found, "sentence_piece": spm}
     Path(sys.argv[1]).write_text(json.dumps(content, indent=1) + "\n")

@@ -5,7 +5,11 @@ Study A (`pe_costs`): output-stationary stimulus, `zd` = zero delay, `ud` = unit
 Study B (`pe_costs_study_b`): weight-stationary stimulus, `zero` = zero delay, `glitch` = median liberty delays; it
 splits its zero-delay energy into switch + int_comb (gates), int_ff (flip-flop data) and clk (flip-flop clock pins).
 
-Neither lists how many register bits flip per cycle, so that their stimuli are drawn here and the flips counted.
+Study C (tools/width_tables.yaml, tools/synthesise_widths.py): many widths of each unit without registers, `fJ_zero` and
+`fJ_glitch` as study B's; it says how energy and area follow the width.
+
+Studies A and B don't list how many register bits flip per cycle, so that their stimuli are drawn here and the flips
+counted.
 """
 
 from dataclasses import dataclass
@@ -18,6 +22,7 @@ import numpy as np
 import yaml
 
 TABLES = Path(__file__).with_name("energy_tables.yaml")
+WIDTHS = Path(__file__).with_name("width_tables.yaml")
 LIBRARIES = {"45nm": "nangate45", "7nm": "asap7"}
 ACT_BITS = 8
 TERNARY_ACC_BITS = (20, 24, 32)
@@ -44,6 +49,13 @@ def study_a(tables: dict[str, Any], library: str) -> dict[str, Unit]:
 def study_b(tables: dict[str, Any], library: str) -> dict[str, Unit]:
     """Unit -> its numbers in one library."""
     return {name: unit[library] for name, unit in tables["pe_costs_study_b"]["units"].items()}
+
+
+@cache
+def study_c(library: str) -> dict[str, Unit]:
+    """Unit -> its numbers in one library."""
+    units = yaml.safe_load(WIDTHS.read_text(encoding="utf-8"))["units"]
+    return {name: unit[library] for name, unit in units.items()}
 
 
 def gates(unit: Unit) -> float:

@@ -45,7 +45,7 @@ def command(
     from bitsim.measure.calibrate import calibrate
 
     found = calibrate(points, chip)
-    text = found.chip_yaml() if out else ""
+    text = found.chip_yaml(out) if out else ""
     emit(found, view_calibration, as_json=as_json, out=None, stem="calibration")
     if out:
         write_files(out.parent, {out.name: text})

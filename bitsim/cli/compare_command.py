@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("pairs", nargs=-1, required=True, metavar="MODEL@CHIP...")
+@click.argument("pairs", nargs=-1, required=True, metavar="MODEL[:NUMERICS]@CHIP...")
 @generation_options
 @execution_options
 @click.option(
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 def command(
     pairs: tuple[str, ...], random_seed: int | None, brief: bool, as_json: bool, out: Path | None, **settings: Any
 ) -> None:
-    """Run the same prompt on several MODEL@CHIP pairs: cycles, energy, area and power side by side."""
+    """Run the same prompt on several pairs of model and chip: cycles, energy, area and power side by side.
+
+    MODEL:NUMERICS runs a model under numerics of its own, such as tiny-fp16:w4a16_g64@fp16-ws-64x64.
+    """
     announce_compilation()
     check_directory(out)
     from bitsim.cli.emit import emit

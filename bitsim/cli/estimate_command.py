@@ -8,10 +8,10 @@ import click
 from bitsim.cli.files import check_directory, check_file
 from bitsim.cli.options import (
     brief_option,
-    chip_option,
     gguf_options,
     numerics_option,
     output_options,
+    priced_chip_option,
     schedule_options,
     storage_options,
     ternarise_option,
@@ -21,7 +21,7 @@ from bitsim.cli.options import (
 
 @click.command("estimate")
 @click.argument("model")
-@chip_option
+@priced_chip_option
 @click.option("--prefill", type=int, default=512, show_default=True, help="Prompt tokens per sequence.")
 @click.option("--decode", type=int, default=128, show_default=True, help="New tokens per sequence.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences.")
@@ -37,7 +37,7 @@ from bitsim.cli.options import (
 @output_options
 def command(
     model: str,
-    chip: str,
+    chip: Any,
     experts: int | None,
     active_experts: int | None,
     hidden_act: Any,

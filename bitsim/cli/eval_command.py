@@ -6,18 +6,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import chip_option, gguf_options, listed, numerics_option, output_options, ternarise_option
+from bitsim.cli.options import (
+    gguf_options,
+    listed,
+    numerics_option,
+    output_options,
+    priced_chip_option,
+    ternarise_option,
+)
 from bitsim.cli.output import announce_compilation, print_table
-from bitsim.cli.present import view_sparsity
+from bitsim.cli.present import joules, view_sparsity
 from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
     from bitsim.study.evaluate import Evaluation
+    from bitsim.study.width_energy import ByteEnergy
 
 
 @click.command("eval")
 @click.argument("model")
-@chip_option
+@priced_chip_option
 @click.option("--text", type=click.Path(path_type=Path), help="Text to predict (default: the shipped held-out 64 KiB).")
 @numerics_option
 @click.option("--bytes", "limit", type=click.IntRange(min=2), help="Use only the first bytes of the text.")
@@ -28,12 +36,12 @@ if TYPE_CHECKING:
 @ternarise_option
 @output_options
 def command(
-    model: str, chip: str, hidden_act: Any, i2s: Any, ternarise: Any, as_json: bool, out: Path | None, **settings: Any
+    model: str, chip: Any, hidden_act: Any, i2s: Any, ternarise: Any, as_json: bool, out: Path | None, **settings: Any
 ) -> None:
     """Bits per byte of a byte-level MODEL on text that it was not trained on, executed on a chip.
 
     Lists of accumulator widths, overflow modes or KV widths are all combined, one row each. Toggles of registers that
-    see running sums are not counted (toggles: off), because nothing of energy is reported.
+    see running sums are not counted (toggles: off); joules per byte are an estimate, by the convention `datapath`.
     """
     announce_compilation()
     check_directory(out)
@@ -53,15 +61,25 @@ def view_evaluation(evaluation: "Evaluation") -> None:
     if len(evaluation.scores) > 1:
         print_table(
             evaluation.title,
-            ["accumulator bits", "overflow", "KV cache", "bits per byte", "overflows"],
-            [[s.acc_bits, s.overflow, s.kv, f"{s.bits_per_byte:.4f}", f"{s.overflows:,}"] for s in evaluation.scores],
+            ["accumulator bits", "overflow", "KV cache", "bits per byte", "overflows", "linears, J per byte"],
+            [
+                [s.acc_bits, s.overflow, s.kv, f"{s.bits_per_byte:.4f}", f"{s.overflows:,}", _joules(s.energy)]
+                for s in evaluation.scores
+            ],
         )
+        for missing in dict.fromkeys(s.energy.without or s.energy.reason for s in evaluation.scores):
+            if missing:
+                echo(f"energy: {missing}")
         return
     score = evaluation.score
     echo(
         f"{score.model} on {score.chip}: {score.bits_per_byte:.4f} bits per byte "
         f"({score.predicted_bytes:,} bytes of {score.text}, windows of {score.window}, numerics {score.numerics})"
     )
+    if score.energy.linears is not None:
+        echo(f"quantised linears: {_joules(score.energy)} per byte (datapath convention, estimated)")
+    elif score.energy.reason is not None:
+        echo(f"energy: {score.energy.reason}")
     view_sparsity(score.sparsity)
     if score.overflows:
         echo(f"{score.overflows:,} accumulator overflows, first in {score.first_overflow}")
@@ -70,3 +88,13 @@ def view_evaluation(evaluation: "Evaluation") -> None:
         if score.largest_sum_error is not None and score.rms_sum_error is not None:
             sizes = f"by {score.largest_sum_error:,g} at most; root mean square {score.rms_sum_error:.3g} of theirs"
         echo(f"{score.wrong_sums:,} BitLinear sums differ from the exact ones, {sizes}")
+
+
+def _joules(energy: "ByteEnergy") -> str:
+    """Nominal energy of the quantised linears and its range."""
+    found = energy.linears
+    if found is None:
+        return "-"
+    return joules({"low_j": found.low, "nominal_j": found.nominal, "high_j": found.high}) + (
+        " without" if energy.without else ""
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import brief_option, chip_option, objective_options, output_options
+from bitsim.cli.options import brief_option, objective_options, output_options, priced_chip_option
 from bitsim.cli.output import announce_compilation, print_table, si
 from bitsim.cost import CONVENTIONS
 
@@ -27,7 +27,7 @@ def sizes(_context: click.Context, _option: click.Parameter, values: tuple[str, 
 
 @click.command("matmuls")
 @click.argument("file")
-@chip_option
+@priced_chip_option
 @click.option("--bits", help="Bits per weight, in place of what FILE says (default: FILE's, else 2).")
 @click.option("--dim", "dims", multiple=True, callback=sizes, metavar="NAME=N", help="Size of a dimension (ONNX).")
 @click.option("--phase", type=click.Choice(["prefill", "decode"]), default="prefill", show_default=True)
@@ -35,7 +35,7 @@ def sizes(_context: click.Context, _option: click.Parameter, values: tuple[str, 
 @brief_option
 @output_options
 def command(
-    file: str, chip: str, bits: str | None, dims: Any, brief: bool, as_json: bool, out: Path | None, **settings: Any
+    file: str, chip: Any, bits: str | None, dims: Any, brief: bool, as_json: bool, out: Path | None, **settings: Any
 ) -> None:
     """Cycles and energy of the matmuls in FILE on a chip, one row for each.
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bitsim.cli.output import print_table, si
+from bitsim.cli.output import print_table, share_text, si
 from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.area import NOT_COUNTED, UM2_PER_MM2, Area, total_area, without
@@ -72,7 +72,8 @@ def brief_compared(compared: "PairComparison") -> None:
 def basis(result: "Result") -> str:
     """On how much that is assumed or must be known a result rests."""
     overflows = result.events.of_unit("overflow").count()
-    said = f"{len(result.assumed())} assumed constants, {len(result.notes)} notes"
+    share = "" if result.assumed_share is None else f" ({share_text(result.assumed_share)} of the system energy)"
+    said = f"{len(result.assumed())} assumed constants{share}, {len(result.notes)} notes"
     return said + (f", {overflows:,} overflows" if overflows else "")
 
 

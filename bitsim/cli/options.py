@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,26 @@ storage_options = together(
     click.option("--embedding-bits", type=int, help="The same of the embedding."),
 )
 chip_option = click.option("--chip", default="ternary-ws-64x64", show_default=True, help="Name or YAML file of a chip.")
+technology_option = click.option(
+    "--technology", help="Technology to price the chip with: name, YAML file, or a node between, as 18nm."
+)
+
+
+def priced_chip_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--chip`, and `--technology` to have it on another one; the command is given the chip that they mean."""
+
+    @chip_option
+    @technology_option
+    @wraps(function)
+    def command(*arguments: Any, chip: str, technology: str | None, **settings: Any) -> Any:
+        if technology is None:
+            return function(*arguments, chip=chip, **settings)
+        from bitsim.hw import load_chip
+
+        return function(*arguments, chip=load_chip(chip).with_technology(technology), **settings)
+
+    return command
+
 
 objective_option = click.option(
     "--objective",

@@ -24,6 +24,11 @@ def si(value: float, unit: str) -> str:
     return f"{value:.3g} {unit}"
 
 
+def share_text(share: float) -> str:
+    """A share in percent: whole numbers, small ones as a bound."""
+    return f"{100 * share:.0f} %" if share >= 0.01 or share == 0 else "< 1 %"
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A plain table; columns of numbers are right-aligned."""
     from rich import box

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bitsim.cli.files import check_directory
-from bitsim.cli.options import chip_option, listed, output_options
+from bitsim.cli.options import listed, output_options, priced_chip_option
 from bitsim.cli.output import announce_compilation, print_table, si
 from bitsim.cli.terminal import echo
 
@@ -22,7 +22,7 @@ COLUMNS = (
 
 @click.command("parallel")
 @click.argument("model")
-@chip_option
+@priced_chip_option
 @click.option("--link", default="nvlink", show_default=True, help="Name or YAML file of the link between devices.")
 @click.option(
     "--devices",
@@ -43,7 +43,7 @@ COLUMNS = (
     help="Of the all-reduces (default: the faster one of ring and tree, for each).",
 )
 @output_options
-def command(model: str, chip: str, link: str, as_json: bool, out: Path | None, **settings: Any) -> None:
+def command(model: str, chip: Any, link: str, as_json: bool, out: Path | None, **settings: Any) -> None:
     """Time, messages, bytes and energy of one step of MODEL on several devices, with and without group quantisation.
 
     grouped: every device quantises its own part, only outputs are exchanged. inference: the layer of one device, whose

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitsim.cli.files import write_files
 from bitsim.cli.merit import view_merit
-from bitsim.cli.output import print_table, si
+from bitsim.cli.output import print_table, share_text, si
 from bitsim.cli.terminal import echo
 from bitsim.cost import CONVENTIONS
 
@@ -22,6 +22,8 @@ def view_result(result: "Result") -> None:
     inputs = result.inputs
     numerics = f", numerics {inputs['numerics']}" if "numerics" in inputs else ""
     echo(f"{inputs['model']} on {inputs['chip']} ({inputs['technology']}){numerics}")
+    if result.assumed_share is not None:
+        echo(f"{share_text(result.assumed_share)} of the system energy rests on assumed constants")
     rows = [
         [r["phase"], r["tokens"], f"{r['cycles']:,}", si(r["time_s"], "s")]
         + [energy_cell(r[f"energy_{name}_per_token_j"], r[f"energy_{name}_without"]) for name in CONVENTIONS]
@@ -96,7 +98,9 @@ def view_assumed_and_notes(outcome: "Outcome") -> None:
     assumed = outcome.assumed()
     echo(f"{len(assumed)} assumed constants:")
     for constant in assumed:
-        echo(f"  {constant['constant']} = {constant['value']} ({constant['source']})")
+        part = constant.get("share")
+        share = "" if part is None else f", {share_text(part)} of the system energy"
+        echo(f"  {constant['constant']} = {constant['value']}{share} ({constant['source']})")
     echo("notes:")
     for text in outcome.notes:
         echo(f"  {text}")

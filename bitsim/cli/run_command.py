@@ -8,11 +8,11 @@ import click
 from bitsim.cli.files import check_directory, check_file
 from bitsim.cli.options import (
     brief_option,
-    chip_option,
     execution_options,
     generation_options,
     gguf_options,
     output_options,
+    priced_chip_option,
     schedule_options,
     storage_options,
     ternarise_option,
@@ -24,7 +24,7 @@ from bitsim.cli.terminal import echo_text, note
 
 @click.command("run")
 @click.argument("model")
-@chip_option
+@priced_chip_option
 @generation_options
 @execution_options
 @gguf_options
@@ -36,7 +36,7 @@ from bitsim.cli.terminal import echo_text, note
 @output_options
 def command(
     model: str,
-    chip: str,
+    chip: Any,
     random_seed: int | None,
     hidden_act: Any,
     i2s: Any,

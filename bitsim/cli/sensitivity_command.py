@@ -16,7 +16,7 @@ from bitsim.cli.options import (
     storage_options,
     ternarise_option,
 )
-from bitsim.cli.output import announce_compilation, print_table, si
+from bitsim.cli.output import announce_compilation, print_table, share_text, si
 from bitsim.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def view_sensitivity(found: "Sensitivity") -> None:
 
     unit, column = found.column.rpartition("_")[2].upper().replace("S", "s"), found.column
     chips = [
-        [r["chip"], r["technology"], si(r[column], unit), f"{100 * r['assumed_share']:.0f}%"]
+        [r["chip"], r["technology"], si(r[column], unit), share_text(r["assumed_share"])]
         for r in found.records("chips")
     ]
     print_table(found.title, ["chip", "technology", "nominal", "energy on assumed constants"], chips)
@@ -111,7 +111,8 @@ def sensitivity_files(found: "Sensitivity") -> Mapping[str, bytes]:
 
 def _constant(record: Mapping[str, Any]) -> str:
     also = record["also"]
-    return record["constant"] + (f" and {also.count(';') + 1} more" if also else "")
+    more = f" and {also.count(';') + 1} more" if also else ""
+    return f"{record['constant']}{more}"
 
 
 def _range(record: Mapping[str, Any]) -> str:
@@ -121,7 +122,7 @@ def _range(record: Mapping[str, Any]) -> str:
 
 def _moves(record: Mapping[str, Any], column: str, unit: str) -> list[str]:
     cells = [si(record[f"{column}_{end}"], unit) for end in ("low", "high")]
-    cells += [f"{100 * record[name]:.1f}%" for name in ("swing", "share")]
+    cells += ["-" if record[name] is None else f"{100 * record[name]:.1f}%" for name in ("swing", "share")]
     if "ratio_swing" in record:
         cells += [f"{record[f'ratio_{end}']:.3g}" for end in ("low", "high")] + [f"{100 * record['ratio_swing']:.1f}%"]
     return cells

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bitsim.cost.price import LEVELS
+from bitsim.cost.logic import by_rule
+from bitsim.cost.price import LEVELS, Price
 from bitsim.cost.spread import Spread
 from bitsim.cost.sram import buffer_of
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
-from bitsim.hw.technology import is_finished_array
+from bitsim.hw.rules import match
+from bitsim.hw.technology import Technology, is_finished_array
 
 UM2_PER_MM2 = 1e6
 NOT_COUNTED = "control, wires beyond the layout factor, scale multipliers, pads, DRAM, host"
@@ -50,6 +52,8 @@ def chip_area(chip: Chip) -> tuple[PartArea, ...]:
 
     Where both datapaths are the same units (`units_shared`), a part that both have is there once, as often as the one
     needs it that has more of it; what only `wide` needs is listed under `wide`.
+
+    A part without an area of its own has that of a rule (`bitsim.hw.rules`).
 
     Cells are multiplied by the technology's layout factor; SRAM, ROM and register files are not, their areas are those
     of finished arrays. A buffer is its banks (`bitsim.cost.sram`), without what connects them. Control, wires beyond
@@ -94,13 +98,27 @@ def _datapaths(chip: Chip) -> list[PartArea]:
     return parts
 
 
+def part_area(tech: Technology, part: str) -> Price | None:
+    """The cell area of one part in um2 before layout: its own, else that of a rule; None if there is neither."""
+    one = tech.areas.get(part)
+    if one is not None:
+        return Price.of(one, f"{tech.name}: areas.{part}")
+    found = match(tech.area_rules, part)
+    if found is None or found[1].outside(found[2]) is not None:
+        return None
+    return by_rule(f"{tech.name}: area_rules.{found[0]}", *found[1:])
+
+
 def _cells(chip: Chip, component: str, part: str, count: int) -> PartArea:
-    one = chip.tech.areas.get(part)
+    one = part_area(chip.tech, part)
     if one is None:
-        reason = f"{chip.tech.path}: areas: no area for {part!r}"
+        found = match(chip.tech.area_rules, part)
+        ended = None if found is None else f"area_rules.{found[0]}: {found[1].outside(found[2])}"
+        reason = f"{chip.tech.path}: {ended or f'areas: no area for {part!r}'}"
         return PartArea(component=component, part=part, count=count, area=None, reason=reason)
-    layout = None if is_finished_array(part) else chip.tech.layout_factor
-    low, nominal, high = (count * getattr(one, level) * (getattr(layout, level) if layout else 1) for level in LEVELS)
+    if not is_finished_array(part):
+        one = one.scaled(chip.tech.layout_factor, f"{chip.tech.name}: layout_factor")
+    low, nominal, high = (count * one.at(level) for level in LEVELS)
     return PartArea(component=component, part=part, count=count, area=Area(low=low, nominal=nominal, high=high))
 
 

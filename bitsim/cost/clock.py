@@ -52,12 +52,18 @@ def critical_paths(chip: Chip) -> tuple[CriticalPath, ...]:
             if delay is None:
                 paths.append(CriticalPath(component=component, unit=unit))
                 continue
-            slower = (1.0, 1.0, 1.0)
-            if chip.voltage is not None and tech.voltage is not None and tech.supply is not None:
-                slower = tech.voltage.slowdown(chip.volts, tech.supply.nominal)
-            times = [getattr(delay, level) * slow for level, slow in zip(LEVELS, slower, strict=True)]
+            times = [getattr(delay, level) * slow for level, slow in zip(LEVELS, _slower(chip), strict=True)]
             paths.append(CriticalPath(component=component, unit=unit, low=times[0], nominal=times[1], high=times[2]))
     return tuple(paths)
+
+
+def _slower(chip: Chip) -> tuple[float, float, float]:
+    """Delay at the chip's own supply over that of synthesis; a supply with a range is high where delays are low."""
+    rule, supply, own = chip.tech.voltage, chip.tech.supply, chip.voltage
+    if own is None or rule is None or supply is None:
+        return 1.0, 1.0, 1.0
+    low, nominal, high = (rule.slowdown(volts, supply.nominal) for volts in (own.high, own.nominal, own.low))
+    return low[0], nominal[1], high[2]
 
 
 def _units(chip: Chip, component: str) -> list[str]:
@@ -81,8 +87,8 @@ def clock_notes(chip: Chip) -> tuple[str, ...]:
     period_ns = 1 / chip.clock.nominal
     late = [p for p in critical_paths(chip) if p.nominal is not None and p.nominal > period_ns]
     return tuple(
-        f"clock: {chip.clock.nominal:g} GHz leaves {period_ns:.3g} ns for {path.unit} ({path.component}), whose critical "
-        f"path at {chip.volts:g} V takes {path.text(period_ns)}: it needs a pipeline or a faster synthesis, of which "
-        "neither is priced"
+        f"clock: {chip.clock.nominal:g} GHz leaves {period_ns:.3g} ns for {path.unit} ({path.component}), whose "
+        f"critical path at {chip.volts:g} V takes {path.text(period_ns)}: it needs a pipeline or faster synthesis, of "
+        "which neither is priced"
         for path in late
     )

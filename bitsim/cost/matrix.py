@@ -1,9 +1,9 @@
 """Pricing as a matrix product: amounts (items,) or (items, columns) times prices (items, columns).
 
-A column is one choice of all constants: all nominal, one of them at an end of its range, or a Monte Carlo draw. A price is
-a sum of coefficients times powers of constants (`bitsim.cost.price`), so that a column of prices follows from a column of
-constants by products. Sums and products are taken in the order of items, terms and factors, and powers by bitsim's own
-exp and log: the same bits on every machine.
+A column is one choice of all constants: all nominal, one of them at an end of its range, or a Monte Carlo draw. A price
+is a sum of coefficients times powers of constants (`bitsim.cost.price`), so that a column of prices follows from a
+column of constants by products. Sums and products are taken in the order of items, terms and factors, and powers by
+bitsim's own exp and log: the same bits on every machine.
 
 Constants that are equal in numbers, unit, source and evidence are one, under however many names: they move together,
 within a chip and between chips.
@@ -63,7 +63,8 @@ class Columns:
         """All nominal; then the first constant low; then it high; then the second one low; and so on."""
         number = 1 + 2 * len(constants)
         values = {}
-        for i, (key, (low, nominal, high)) in enumerate((key, key[:3]) for key in constants):
+        for i, key in enumerate(constants):
+            low, nominal, high = key[:3]
             values[key] = np.full(number, nominal)
             values[key][1 + 2 * i : 3 + 2 * i] = low, high
         return cls(number, values)

@@ -46,7 +46,8 @@ class Banks:
 class Buffer:
     """A level of a chip, in the SRAM of its node.
 
-    `volts`: its supply, None for that of the SRAM's data. `temperature` in C, None for all that chips usually have.
+    `volts`: its supply, None for that of the SRAM's data. `slowdown`: how much longer an access takes at that supply.
+    `temperature` in C, None for all that chips usually have.
     `name`: what results call the chip's file; `file`: what errors call it. Prices raise `ConfigError` where capacity,
     width, supply or temperature lies outside of the range of the data, with the range and what ends it.
     """
@@ -56,6 +57,7 @@ class Buffer:
     clock_ghz: float
     flavour: Flavour = DEFAULT_FLAVOUR
     volts: Constant | None = None
+    slowdown: float = 1.0
     temperature: Constant | None = None
     name: str = "chip"
     file: str = "chip"
@@ -82,7 +84,7 @@ class Buffer:
         if not limits.narrowest.nominal <= width <= limits.widest.nominal:
             shared = "" if ports_each == 1 else f": {ports_each} ports of {self.level.width_bits} bit share a bank"
             raise self._outside("width_bits", f"{width} bit{shared}", limits.narrowest, limits.widest)
-        time = access_ns(self.sram, self.flavour, kb, width).nominal
+        time = access_ns(self.sram, self.flavour, kb, width).nominal * self.slowdown
         return Banks(
             count=count, capacity_kb=kb, width_bits=width, ports_each=ports_each, access_ns=time,
             fits=time * self.clock_ghz <= 1.0,
@@ -161,16 +163,24 @@ class Buffer:
 
 
 def buffer_of(chip: Chip, name: str) -> Buffer:
-    """The level `name` of a chip; raises `ConfigError` if its technology has no SRAM."""
+    """The level `name` of a chip; raises `ConfigError` if its technology has no SRAM.
+
+    With a supply of the chip's own, accesses take longer as logic does (`Technology.voltage`).
+    """
     sram = chip.tech.arrays
     if sram is None:
         raise ConfigError(f"{chip.tech.path}: no prices: {chip.tech.unpriced} (memory level {name})")
-    level = chip.memory.level(name)
+    level, volts, rule = chip.memory.level(name), chip.voltage, chip.tech.voltage
+    slower = 1.0
+    if volts is not None and rule is not None:
+        slower = rule.slowdown(volts.nominal, sram.supply.nominal)[1]
     return Buffer(
         level=level,
         sram=sram,
         clock_ghz=chip.clock.nominal,
         flavour=chip.memory.flavour_of(level) or DEFAULT_FLAVOUR,
+        volts=volts,
+        slowdown=slower,
         temperature=chip.memory.temperature,
         name=chip.name,
         file=chip.path,

@@ -105,3 +105,12 @@ def _named(how: Accumulation, counts: tuple[int, int]) -> dict[str, int]:
 
 def _position(first: Array) -> tuple[int, int, int] | None:
     return (int(first[0]), int(first[1]), int(first[2])) if first[0] >= 0 else None
+
+
+def finite(y: Array, k: int) -> Summed:
+    """Sums of floats of depth `k`; those that are not finite are counted."""
+    lost = np.argwhere(~np.isfinite(y))
+    if not len(lost):
+        return Summed(y=y, overflows={})
+    first = (int(lost[0, 0]), k - 1, int(lost[0, 1]))
+    return Summed(y=y, overflows={"overflow.output": len(lost)}, first=first)

@@ -44,7 +44,8 @@ Events: `simd.{isa}.{op}` per vector instruction, see `bitsim.datapath.simd_coun
 found of single instructions is of scalar in-order cores, and measurements of vector code are of whole programs, so
 that only the `arithmetic` convention has an energy. Nor does a source give the area of such a core by itself. Nothing
 depends on the operands but wraps; there are no registers whose toggles could be known. Cycles: instructions over
-`instructions_per_cycle`, rounded up: latencies, caches and scalar instructions are left out.
+`instructions_per_cycle`, rounded up: latencies, caches and scalar instructions are left out. With `threads`, cycles are
+those of the core that has most rows; instructions are the same, since the tables of a token are built once for all.
 
 Streams: what kernels load and store, caches not regarded; tables count as activations, int32 sums in memory as psums.
 
@@ -96,7 +97,8 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
     @property
     def remarks(self) -> tuple[str, ...]:
         wraps = () if self.exact else ("is not exact: it wraps int16 lanes as it sums",)
-        return (*wraps, "counts vector instructions of one core that never waits, one per intrinsic of the source")
+        cores = "one core that never waits" if self.spec.threads == 1 else "cores that never wait"
+        return (*wraps, f"counts vector instructions of {cores}, one per intrinsic of the source")
 
     @property
     def accumulation(self) -> Accumulation:
@@ -142,7 +144,8 @@ class CpuSimd(CountedDatapath[CpuSimdSpec]):
         return super().tile_costs(m, k, n)
 
     def cycles(self, m: int, k: int, n: int) -> int:
-        executed = sum(instructions(self.spec, m, *self.padded(k, n)).values())
+        kp, np_ = self.padded(k, n)
+        executed = sum(instructions(self.spec, m, kp, self.spec.busiest(np_)).values())
         return ceil(executed / Fraction(self.spec.instructions_per_cycle.nominal))
 
     def streams(self, m: int, k: int, n: int) -> Streams:

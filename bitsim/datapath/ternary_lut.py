@@ -36,8 +36,16 @@ the accumulators hand over their sums and are cleared; zeros follow through all 
 first group's sum instead of adding it. Tiles start from reset and do not overlap. Tables beyond K are built from zeros;
 a lane without an output does nothing (without clock gating it is clocked). Codes are read anew for every token.
 
-Exact for every operand in -128..127 and weights -1, 0, 1; entries can't overflow, accumulators wrap or saturate
-(`overflow.acc`, at the first k of the group).
+INT8 activations: exact for every operand in -128..127 and weights -1, 0, 1; entries can't overflow, accumulators wrap
+or saturate (`overflow.acc`, at the first k of the group).
+
+FP16 activations (`acts: fp16`): an entry of half a table is f16(a + e) or f16(a - e), a its last activation, e the
+entry of the others; the rest is that with the other sign, which takes no adder. Sums behind the tables are rounded at
+each adder, to FP16 or FP32 as `acc_bits` says, pairs in the order of tables; the accumulator takes the first group's
+sum. Not exact: sums of small integers are while they stay below 2^11 (2^24). Events: `lut.build.fp16` per addition,
+`lut.g{g}_{half,full}_fp16.read`, and `tree.fp16.add` or `tree.fp32.add` per adder behind the tables, accumulator
+included. Prices: synthesised float adders as in ternary PEs; the selection is that of integer entries times 16 bits
+over their width, assumed.
 
 Events: `lut.build.depth{d}.add_bits`, d adders in a row from the copied activation; `lut.g{g}_{half,full}.read` (the
 selection from registers) or `lut.sram.*_bits`; the adders behind it, negation included, as in adder trees:
@@ -59,9 +67,13 @@ from math import comb
 
 import numpy as np
 
+from bitsim.datapath.accumulation import Summed, finite
 from bitsim.datapath.base import Array, Streams, arithmetic_events
+from bitsim.datapath.formats import HALF_BITS, fp16_operand, round_to_half
 from bitsim.datapath.kernels.grouped_sums import grouped_toggles
+from bitsim.datapath.kernels.simd_half import HALF_NAN
 from bitsim.datapath.kernels.ternary_lut import table_toggles
+from bitsim.datapath.kernels.ternary_lut_float import float_lookups
 from bitsim.datapath.lanes import WeightFacts, in_groups
 from bitsim.datapath.prepared import PreparedWeights
 from bitsim.datapath.registers import ones, stream_toggles
@@ -69,8 +81,6 @@ from bitsim.datapath.template import GroupSums
 from bitsim.events import Events
 from bitsim.hw.datapaths.base import adders_at, levels_over
 from bitsim.hw.datapaths.ternary_lut import TernaryLutSpec
-
-ACT_BITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +96,14 @@ class TernaryLut(GroupSums[TernaryLutSpec]):
     """A lookup-table engine as its `TernaryLutSpec` describes it."""
 
     takes_arrays = True
+
+    @property
+    def exact(self) -> bool:
+        return self.spec.integer
+
+    @property
+    def arithmetic(self) -> str:
+        return "int8" if self.spec.integer else f"fp{self.spec.acc_bits}"
 
     @property
     def grain(self) -> tuple[int, int, int]:
@@ -125,7 +143,7 @@ class TernaryLut(GroupSums[TernaryLutSpec]):
         return Streams(
             weight_writes=codes,
             weight_reads=codes * m,
-            act_reads=m * k * ACT_BITS * tiles,
+            act_reads=m * k * self.act_bits * tiles,
             psum_reads=sums,
             psum_writes=sums,
         )
@@ -160,38 +178,49 @@ class TernaryLut(GroupSums[TernaryLutSpec]):
 
     def parts(self) -> Mapping[str, int]:
         """Builders, tables, selections and the signed adders behind them; an SRAM is double-buffered in every lane."""
-        spec, registers = self.spec, ACT_BITS * self.spec.group
+        spec, registers = self.spec, self.act_bits * self.spec.group
         registers += spec.lanes * (spec.tables * spec.index_bits + spec.reuse * spec.acc_bits)
-        counts = {
-            "adder.bit": spec.tables * sum(self.build_bits.values()),
-            "tree.add_bit": spec.lanes * self.adder_bits()[0],
-        }
+        if spec.integer:
+            counts = {
+                "adder.bit": spec.tables * sum(self.build_bits.values()),
+                "tree.add_bit": spec.lanes * self.adder_bits()[0],
+            }
+        else:
+            counts = {"add.fp16": spec.tables * self.float_builds}
+            added = f"add.fp{spec.acc_bits}"
+            counts[added] = counts.get(added, 0) + spec.lanes * spec.tables
         if spec.storage == "sram":
             return counts | {"reg.bit": registers, "lut.sram.bit": 2 * spec.lanes * self.table_bits}
-        selections = {f"lut.g{spec.g}_{spec.table}.read": spec.lanes * spec.tables}
+        selections = {f"lut.{spec.kept}.read": spec.lanes * spec.tables}
         return counts | selections | {"reg.bit": registers + self.table_bits}
 
     def data_independent(self, m: int, k: int, n: int) -> Events:
         spec, steps = self.spec, self.steps(m, k)
         builds = steps * sum(self.tiles(n).values()) * spec.tables
-        bits, depth = self.adder_bits()
         lookups = steps * n * spec.tables
-        counts = {f"lut.build.depth{d}.add_bits": builds * width for d, width in self.build_bits.items()}
-        counts |= {
-            f"tree.depth{depth}.add_bits": steps * n * bits,
-            "reg.clock": self._clocked_bits(m, k, n),
-        }
+        counts = {"reg.clock": self._clocked_bits(m, k, n)}
+        if spec.integer:
+            bits, depth = self.adder_bits()
+            counts |= {f"lut.build.depth{d}.add_bits": builds * width for d, width in self.build_bits.items()}
+            counts[f"tree.depth{depth}.add_bits"] = steps * n * bits
+        else:
+            counts |= {"lut.build.fp16": builds * self.float_builds, f"tree.{self.arithmetic}.add": lookups}
         if spec.storage == "sram":
             counts["lut.sram.write_bits"] = builds * spec.entries * spec.entry_bits * spec.lanes
             counts["lut.sram.read_bits"] = lookups * spec.entry_bits
         else:
-            counts[f"lut.g{spec.g}_{spec.table}.read"] = lookups
-        return Events(counts) + arithmetic_events("int8", m, k, n, multiplies=False)
+            counts[f"lut.{spec.kept}.read"] = lookups
+        return Events(counts) + arithmetic_events(self.arithmetic, m, k, n, multiplies=False)
+
+    @property
+    def float_builds(self) -> int:
+        """Additions of floats that build one table: of half a table's entries all but the activations themselves."""
+        return self.spec.half_entries - self.spec.g
 
     def _clocked_bits(self, m: int, k: int, n: int) -> int:
         """Register bits x cycles in which they are clocked; gated: when a value enters, and to return to zero."""
         spec, steps = self.spec, self.steps(m, k)
-        acts, codes = ACT_BITS * spec.group, spec.tables * spec.index_bits
+        acts, codes = self.act_bits * spec.group, spec.tables * spec.index_bits
         shared = acts + (self.table_bits if spec.storage == "registers" else 0)
         if not spec.clock_gating:
             return self.cycles(m, k, n) * (shared + spec.lanes * (codes + spec.reuse * spec.acc_bits))
@@ -205,7 +234,7 @@ class TernaryLut(GroupSums[TernaryLutSpec]):
         passes = sum(tiles.values()) * (steps + 1)
         lanes = sum(count * tile.lanes for tile, count in tiles.items())
         updates = {
-            "reg.act.toggle": passes * ACT_BITS * spec.group,
+            "reg.act.toggle": passes * self.act_bits * spec.group,
             "reg.index.toggle": (n * steps + lanes) * spec.tables * spec.index_bits,
             "reg.psum.toggle": n * (steps + 1) * spec.acc_bits,
         }
@@ -249,15 +278,33 @@ class TernaryLut(GroupSums[TernaryLutSpec]):
         groups = self._groups(acts)  # (M, steps of a token, tables, g)
         passing = groups.reshape(-1, spec.group)
         counts = {
-            "reg.act.toggle": tiles * stream_toggles(passing.view(np.uint8), 0),
+            "reg.act.toggle": tiles * stream_toggles(passing.view(np.uint8 if spec.integer else np.uint16), 0),
             "reg.index.toggle": weights.facts.toggles(m),
         }
         if spec.storage == "registers":
-            built = groups.reshape(-1, spec.tables, spec.g)
-            counts["reg.table.toggle"] = tiles * table_toggles(built, spec.table == "full", spec.entry_bits)
+            built, full = groups.reshape(-1, spec.tables, spec.g), spec.table == "full"
+            flips = table_toggles(built, full, spec.entry_bits) if spec.integer else float_table_toggles(built, full)
+            counts["reg.table.toggle"] = tiles * flips
         return counts
 
+    def act_operand(self, x: Array) -> Array:
+        return super().act_operand(x) if self.spec.integer else fp16_operand("x", x)
+
+    def sums(self, acts: Array, weights: PreparedWeights) -> Summed:
+        if self.spec.integer:
+            return super().sums(acts, weights)
+        return finite(self._looked_up(acts, weights.codes())[0], acts.shape[1])
+
+    def _looked_up(self, acts: Array, w: Array) -> tuple[Array, int]:
+        """Sums of FP16 activations (M, K) on the columns `w` (n, K), and flips of the accumulators."""
+        groups = self._groups(acts)
+        entries = float_entries(groups.reshape(-1, self.spec.g)).reshape(*groups.shape[:3], -1)
+        values = (self._groups(w.astype(np.int16)) @ (3 ** np.arange(self.spec.g, dtype=np.int16))).astype(np.int16)
+        return float_lookups(entries, values, single=self.spec.acc_bits > HALF_BITS)
+
     def dear_toggles(self, acts: Array, w: Array, y: Array | None, *, overflowed: bool) -> Mapping[str, int]:
+        if not self.spec.integer:
+            return {"reg.psum.toggle": self._looked_up(acts, w)[1]}
         saturate = overflowed and self.spec.overflow == "saturate"
         return {"reg.psum.toggle": grouped_toggles(acts, w, self.spec.group, self.spec.acc_bits, saturate)}
 
@@ -265,3 +312,31 @@ class TernaryLut(GroupSums[TernaryLutSpec]):
         """(rows, K) -> (rows, steps, tables, g), zeros beyond K."""
         spec = self.spec
         return in_groups(values, spec.group).reshape(values.shape[0], -1, spec.tables, spec.g)
+
+
+def float_entries(acts: Array) -> Array:
+    """The FP16 sums of half a table each of FP16 patterns (R, g): float32 (R, entries), by balanced ternary value.
+
+    The entry of a value whose last weight is +1 is f16(a + e), a the last activation and e the entry of the others.
+    """
+    values = np.ascontiguousarray(acts).view(np.float16).astype(np.float32)
+    entries = np.empty((len(values), 0), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for act in values.T[:, :, None]:
+            less, more = (
+                round_to_half(act + sign * entries).astype(np.float32) for sign in (np.float32(-1), np.float32(1))
+            )
+            entries = np.concatenate([entries, less[:, ::-1], act, more], axis=1)
+    return entries
+
+
+def float_table_toggles(groups: Array, full: bool) -> int:
+    """As `table_toggles`, of FP16 entries; `groups`: patterns (S, T, g)."""
+    flips = 0
+    for table in range(groups.shape[1]):
+        entries = float_entries(groups[:, table])
+        for values in (entries, -entries) if full else (entries,):
+            with np.errstate(over="ignore"):
+                held = np.where(np.isnan(values), np.uint16(HALF_NAN), values.astype(np.float16).view(np.uint16))
+            flips += stream_toggles(held, 0)
+    return flips

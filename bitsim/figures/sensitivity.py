@@ -19,7 +19,8 @@ def sensitivity_figure(found: Sensitivity) -> Figure:
     nominal = found.one_by_one[of][0]
     factor, prefix = (1.0, "") if two else scale_of(nominal)
     unit = column.rpartition("_")[2]
-    label = "ratio" if two else f"{found.number.replace('_', ' ')} / {prefix}{'s' if unit == 's' else unit.upper()}"
+    shown = "s" if unit == "s" else unit.upper()
+    label = "ratio" if two else f"{found.number.replace('_', ' ')} / {prefix}{shown}"
     _tornado(left, found, column, nominal, factor)
     values = [value * factor for value in found.drawn[of].tolist()]
     right.hist(values, bins=30, color=GREY, edgecolor="0.1", linewidth=0.4)
@@ -28,8 +29,8 @@ def sensitivity_figure(found: Sensitivity) -> Figure:
             at = percentile[column] * factor
             right.axvline(at, color="black", lw=0.8, ls="--")
             right.annotate(
-                f"{percentile['percentile']} %", (at, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom",
-                fontsize=FONT - 2,
+                f"{percentile['percentile']} %", (at, 1.0), xycoords=("data", "axes fraction"), ha="center",
+                va="bottom", fontsize=FONT - 2,
             )  # fmt: skip
     right.axvline(nominal * factor, color=VERMILION, lw=1.2)
     for axes in (left, right):

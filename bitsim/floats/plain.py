@@ -14,6 +14,7 @@ from bitsim.floats import functions
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+UInt8 = npt.NDArray[np.uint8]
 Stored = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
 
 
@@ -137,3 +138,13 @@ def log_losses(logits: Float32, targets: Int64) -> Float64:
         shifted = [float(v) - float(row.max()) for v in row]
         losses.append(log(row_sum(exp(v) for v in shifted)) - shifted[target])
     return np.array(losses)
+
+
+def scaled_rows(packed: UInt8, rows: Iterable[int], scales: Float32, block: tuple[int, int]) -> Float32:
+    """Rows of 2-bit codes times a grid of scales, value by value."""
+    quarter, values = len(packed), []
+    for row in rows:
+        codes = [(int(byte) >> 2 * (row // quarter) & 3) - 1 for byte in packed[row % quarter]]
+        own = scales[row // block[0]]
+        values.append([np.float32(code) * own[k // block[1]] for k, code in enumerate(codes)])
+    return np.array(values, dtype=np.float32)

@@ -43,8 +43,8 @@ class Way:
         start, end = float(large["node_nm"]), float(small["node_nm"])
         if not end < node_nm < start:
             raise ConfigError(
-                f"expected a node between {end:g} and {start:g} nm, those of {small['name']} and {large['name']}; beyond "
-                f"them nothing is extrapolated (got {node_nm:g} nm)"
+                f"expected a node between {end:g} and {start:g} nm, those of {small['name']} and {large['name']}; "
+                f"beyond them nothing is extrapolated (got {node_nm:g} nm)"
             )
         for described in (large, small):
             if described["supply"] is None:
@@ -119,8 +119,26 @@ def _pairs(one: Any, other: Any, of: Callable[[Data, Data], Data]) -> Any:
         return one if one == other else None
     if "evidence" in one and "low" in one:
         return of(one, other) if other.get("unit") == one["unit"] else None
+    if "terms" in one:
+        return _rule(one, other, of)
     found = {key: _pairs(value, other[key], of) for key, value in one.items() if key in other}
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _rule(one: Data, other: Data, of: Callable[[Data, Data], Data]) -> Data | None:
+    """A rule whose constants are joined; None if both are not of one form, range and kinds of uncertainty."""
+    forms = [
+        ([t["powers"] for t in r["terms"]], r["origin"], r["synthesised"], r["valid"], r["spread"] is None)
+        for r in (one, other)
+    ]
+    if forms[0] != forms[1]:
+        return None
+    terms = [
+        term | {"coefficient": of(term["coefficient"], beside["coefficient"])}
+        for term, beside in zip(one["terms"], other["terms"], strict=True)
+    ]
+    widths = {key: of(one[key], other[key]) for key in ("spread", "error") if one[key] is not None}
+    return one | {"terms": terms} | widths
 
 
 def _without_names(data: Data) -> Data:

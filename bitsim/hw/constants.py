@@ -35,14 +35,15 @@ Unit = Literal[
 ]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+LONGEST_NAME = 100
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{LONGEST_NAME - 1}}}")
 
 
 def _safe(name: str) -> str:
     if not _NAME.fullmatch(name) or ".." in name:
         raise problem(
-            "expected at most 100 letters, digits and . _ + -, a letter or digit first, no two dots in a row: files "
-            f"are called so (got {name[:60]!r})"
+            f"expected at most {LONGEST_NAME} letters, digits and . _ + -, a letter or digit first, no two dots in a "
+            f"row: files are called so (got {name[:60]!r})"
         )
     return name
 

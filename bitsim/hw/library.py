@@ -43,6 +43,11 @@ class FromFile(Described):
         return self._source.path
 
     @property
+    def files(self) -> frozenset[str]:
+        """The files that it was put together from, as they were named."""
+        return frozenset(path for path, _ in self._source.places.values())
+
+    @property
     def sha256(self) -> str:
         """Hash of what is described, whichever files and defaults it was put together from."""
         content = json.dumps(_without_like(self.model_dump(mode="json")), sort_keys=True)
@@ -219,7 +224,12 @@ class Kind(Generic[Item]):
             raise ConfigError(f"{where}: expected a chain that ends (got {circle})")
         if len(chain) >= LONGEST_CHAIN:
             raise ConfigError(f"{where}: expected at most {LONGEST_CHAIN} files that are like one another")
-        return self.source(named, chain)
+        if is_path(like):
+            return self.source(named, chain)
+        try:
+            return self.source(named, chain)
+        except ConfigError as error:  # of a name that a library makes descriptions for, not of a file
+            raise ConfigError(f"{where}: {error}") from None
 
     def _built_in(self, name: str) -> str:
         return f"{self.name} {name}"

@@ -28,7 +28,7 @@ def load_sram(name: str | Path | Sram) -> Sram:
 
 def sram_at(node_nm: float) -> Sram:
     """SRAM of any node that lies between two with a file; raises `ConfigError` beyond."""
-    tabled = sorted((float(node[1]), name) for name in sram_names() if (node := _NODE.fullmatch(name)))
+    tabled = sorted((float(match[1]), name) for name in sram_names() if (match := _NODE.fullmatch(name)))
     for node, name in tabled:
         if node == node_nm:
             return SRAM.load(name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
 
 from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.events import event_kind, parsed
@@ -15,6 +16,7 @@ from bitsim.hw.between import CURVE, Data, joined, scaled
 from bitsim.hw.complaints import validate
 from bitsim.hw.constants import AreaUm2, Constant, Described, EnergyPJ, Text, in_unit
 from bitsim.hw.library import Folder, FromFile, Kind, built_in_names
+from bitsim.hw.rules import Rule, checked, example
 from bitsim.hw.source import Source, is_path, problem
 from bitsim.hw.sram import Sram
 from bitsim.hw.sram_nodes import load_sram
@@ -37,6 +39,21 @@ def _priced_here(event: str) -> str:
 
 DelayNs = Annotated[Constant, in_unit("ns", positive=True)]
 Ratio = Annotated[Constant, in_unit("ratio", positive=True)]
+
+
+def _ruled(rules: dict[str, Rule]) -> dict[str, Rule]:
+    for pattern in rules:
+        try:
+            _priced_here(example(pattern))
+        except PydanticCustomError as error:
+            raise problem(error.message(), key=pattern) from None
+    return checked(rules, "pJ")
+
+
+def _area_ruled(rules: dict[str, Rule]) -> dict[str, Rule]:
+    return checked(rules, "um2")
+
+
 EventName = Annotated[str, AfterValidator(_priced_here)]
 
 
@@ -72,6 +89,9 @@ class Technology(FromFile):
     reported as such where areas are added up. `delays`: logic between two registers -> critical path, before layout, at
     `supply`.
 
+    `rules`, `area_rules`: pattern of events or parts, such as `pe.ternary_a8_acc{acc}.add` -> what those cost that have
+    no price or area of their own, as a function of the widths in their names (`bitsim.hw.rules`).
+
     `sram`: name or file of its SRAM (`bitsim.hw.sram`); without it, that of the node. `arrays` is what it names.
     `unpriced`: why there are neither prices nor areas nor SRAM.
 
@@ -89,13 +109,17 @@ class Technology(FromFile):
     prices: dict[EventName, EnergyPJ]
     areas: dict[Text, AreaUm2] = Field(default_factory=dict)
     delays: dict[Text, DelayNs] = Field(default_factory=dict)
+    rules: Annotated[dict[Text, Rule], AfterValidator(_ruled)] = Field(default_factory=dict)
+    area_rules: Annotated[dict[Text, Rule], AfterValidator(_area_ruled)] = Field(default_factory=dict)
     sram: Text | None = None
     unpriced: Text | None = None
     _arrays: Sram | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _priced_or_not(self) -> "Technology":
-        if self.unpriced is not None and (self.prices or self.areas or self.sram is not None):
+        if self.unpriced is not None and (
+            self.prices or self.areas or self.rules or self.area_rules or self.sram is not None
+        ):
             raise problem("expected neither prices nor areas nor sram beside it", key="unpriced")
         if self.voltage is not None and self.supply is None:
             raise problem("expected the supply that this starts from, as `supply`", key="voltage")
@@ -139,7 +163,9 @@ class Technology(FromFile):
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
-        return {"node": f"{self.node_nm:g} nm"} | ({} if self.arrays is None else {"sram": self.arrays.name})
+        made = {} if self.between is None else {"between": ", ".join(self.between)}
+        made |= {} if self.scaled is None else {"scaled": f"from {self.scaled.base}"}
+        return {"node": f"{self.node_nm:g} nm"} | made | ({} if self.arrays is None else {"sram": self.arrays.name})
 
 
 ENDS = {"45nm": 45, "7nm": 7}  # the synthesised ones, between which a node needs no file
@@ -161,7 +187,7 @@ class Nodes(Folder):
         if not least < node_nm < most:
             raise ConfigError(
                 f"technology {name}: expected {', '.join(self.names())} or a node between {least} and {most} nm, where "
-                "units were synthesised (ASAP7 and Nangate45); no source reaches further"
+                "units were synthesised (ASAP7 and Nangate45): sources reach no further"
             )
         data: dict[str, Any] = {"kind": "technology", "name": name, "node_nm": node_nm, "between": list(ENDS)}
         return Source(path=name, data=data, places={(): (name, 1)})

@@ -7,6 +7,7 @@ them interpolated, and a schedule is made at each best e until it stays where it
 """
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from bitsim.errors import ConfigError
 from bitsim.floats.scalars import log
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.chip import Chip
-from bitsim.hw.constants import Constant
+from bitsim.hw.constants import LONGEST_NAME, Constant
 from bitsim.measure.points import MeasuredPoint, MeasuredPoints, distinct_shapes, read_points
 from bitsim.results.outcome import Makers, Outcome
 from bitsim.schedule import Placement
@@ -30,6 +31,7 @@ from bitsim.study.matmuls import MatmulShape
 
 PARAMETERS = 2
 LEAST_EFFICIENCY = 0.02
+_SUFFIX = "-calibrated"
 _COARSE = 10  # efficiencies at which schedules are made first
 _FINE = 2001  # steps of a scan between two of them
 _REFINEMENTS = 12
@@ -122,10 +124,17 @@ class Calibration(Outcome):
             "parameters": self.parameters,
         }
 
-    def chip_yaml(self) -> str:
-        """A chip file like the original with the fitted values; raises `ConfigError` if no name or file has it."""
-        chip = self.chip
-        original = chip.name if chip.name in chip_names() else str(Path(chip.path).resolve())
+    def chip_yaml(self, path: str | Path) -> str:
+        """What a chip file at `path` must say to be like the original with the fitted values; writes nothing.
+
+        The original is named, if it comes with bitsim, or its file is, from the folder of `path`. Raises `ConfigError`
+        if no name or file has it, or if it is taken from the file that would be overwritten.
+        """
+        chip, here = self.chip, os.path.realpath(path)
+        built_in = chip.path == f"hw_models/chips/{chip.name}.yaml" and chip.name in chip_names()
+        original = chip.name if built_in else os.path.realpath(chip.path)
+        if not built_in and here in {os.path.realpath(file) for file in chip.files}:
+            raise ConfigError(f"{path}: expected another file than those that {chip.path} is taken from")
         if load_chip(original).sha256 != chip.sha256:
             raise ConfigError(
                 f"{chip.path}: expected a chip as its name or file describes it, since the written file is like that "
@@ -134,9 +143,9 @@ class Calibration(Outcome):
         source = f"fitted to {len(self.residuals)} times in {self.measured.path}, sha256 {self.measured.sha256}"
         data = {
             "kind": "chip",
-            "name": f"{chip.name}-calibrated",
+            "name": f"{chip.name[: LONGEST_NAME - len(_SUFFIX)]}{_SUFFIX}",
             "summary": f"{chip.name} with DRAM efficiency and latency per matmul fitted to measured times",
-            "like": original,
+            "like": original if built_in else os.path.relpath(original, os.path.dirname(here)),
             "memory": {"dram": {"efficiency": _fitted(self.efficiency, "ratio", source)}},
             "host": {"matmul_latency": _fitted(self.latency_us, "us", source)},
         }

@@ -39,8 +39,8 @@ class ModelConfig:
     * `sub_norms`: a norm before o_proj and down_proj too (SubLN).
     * `linear_class`: the Hugging Face class, or the paper, whose linears these are; None for a model without quantised
       linears, "w158a16" for ternary (or binary) weights that are multiplied with activations as they are, "w158a8" for
-      the same with activations in INT8; "w8a8" and the like for a float model that was rounded to nearest. It decides how scales are stored and which numerics the
-      model is executed under.
+      the same with activations in INT8; "w8a8" and the like for a float model that was rounded to nearest. It decides
+      how scales are stored and which numerics the model is executed under.
     * `weight_bits_per_weight`: stored bits per weight of the linears, from the packing: 2 for Hugging Face's, 8/5 for
       five trits per byte, 1 for binary, 16 for FP16.
     * `dtype`: of the stored embedding, norms and unquantised linears.

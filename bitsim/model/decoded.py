@@ -6,11 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bitsim.errors import OperandError
+from bitsim.floats.ternary import scaled_rows
 from bitsim.model.weights import FloatWeight, Stored
-from bitsim.quant.packing import Float32, Int8, pack_hf
+from bitsim.quant.packing import Float32, Int8, UInt8, pack_hf
+from bitsim.quant.repack import pack_hf_rows
 
 Int64 = npt.NDArray[np.int64]
 _BLOCK_VALUES = 1 << 22
+_MOST_KEPT = 1.25  # of the stored bits, in codes of 2 bits
 
 
 class DecodedWeight(FloatWeight):
@@ -106,21 +109,33 @@ class ScaledTernary(DecodedWeight):
 
     `codes_at`: row numbers, int64 (R,) -> codes -1, 0, +1, int8 (R, K), always the same. `scales`: float32
     (N / gn, K / gk); each multiplies a block of gn x gk codes, so that a value is `f32(code * scale)`, which is exact.
-    `bits`: of codes and scales as they are stored. Raises `OperandError` for a grid that does not divide the matrix.
+    `bits`: of codes and scales as they are stored. `packed`: the codes as `pack_hf` packs them, if they are at hand;
+    else they are packed when all rows are first asked for and kept, unless that takes more than a quarter beside what
+    is stored. Raises `OperandError` for a grid that does not divide the matrix.
     """
 
-    __slots__ = ("codes_at", "scales")
+    __slots__ = ("_packed", "codes_at", "scales")
     codes_at: Callable[[Int64], Int8]
     scales: Float32
+    _packed: UInt8 | None
 
-    def __init__(self, codes_at: Callable[[Int64], Int8], scales: Float32, *, n: int, k: int, bits: int) -> None:
+    def __init__(
+        self,
+        codes_at: Callable[[Int64], Int8],
+        scales: Float32,
+        *,
+        n: int,
+        k: int,
+        bits: int,
+        packed: UInt8 | None = None,
+    ) -> None:
         if scales.ndim != 2 or scales.dtype != np.float32 or n % scales.shape[0] or k % scales.shape[1]:
             raise OperandError(
                 f"scales of ternary weights ({n}, {k}): expected a float32 grid that divides them, got {scales.dtype} "
                 f"{scales.shape}"
             )
         super().__init__(self._scaled, n=n, k=k, bits=bits)
-        for name, value in {"codes_at": codes_at, "scales": scales}.items():
+        for name, value in {"codes_at": codes_at, "scales": scales, "_packed": packed}.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -138,10 +153,18 @@ class ScaledTernary(DecodedWeight):
         rows, columns = self.scales.shape
         return self.scales.repeat(self.n // rows, axis=0).repeat(groups // columns, axis=1)
 
+    def rows(self, low: int, high: int) -> Float32:
+        if self._packed is None and 2 * self.n * self.k <= _MOST_KEPT * self.bits:
+            kept = pack_hf_rows(lambda first, last: self.codes_at(np.arange(first, last)), self.n, self.k)
+            object.__setattr__(self, "_packed", kept)
+        return super().rows(low, high)
+
     def _scaled(self, rows: Int64) -> Float32:
+        if self._packed is not None:
+            return scaled_rows(self._packed, rows, self.scales, self.block)
         gn, gk = self.block
-        codes = self.codes_at(rows).astype(np.float32).reshape(len(rows), self.k // gk, gk)
-        values: Float32 = codes * self.scales[rows // gn][:, :, None]
+        codes = self.codes_at(rows).reshape(len(rows), self.k // gk, gk)
+        values: Float32 = np.multiply(codes, self.scales[rows // gn][:, :, None], dtype=np.float32)
         return values.reshape(len(rows), self.k)
 
     def digested(self) -> Iterator[Stored | bytes]:

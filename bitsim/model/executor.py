@@ -54,7 +54,7 @@ class ReferenceExecutor:
         parts = weight.groups(len(x))
         if x.dtype == np.int8:
             return np.stack([exact_matmul(acts, codes) for acts, codes in zip(x, parts, strict=True)])
-        return matmul(x, np.stack(parts).astype(np.float32))
+        return matmul(x.astype(np.float32), np.stack(parts).astype(np.float32))
 
     def wide(self, op: Operator, a: Float32, b: Float32 | FloatWeight) -> Float32:
         return float_matmul(a, b)

@@ -8,6 +8,7 @@ rows or masked positions stand beside it.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -244,7 +245,7 @@ class _Step:
     def _grouped(self, name: str, x: _Activations, weight: ScaledTernary) -> Float32:
         """Ternary codes whose rows have a scale for each group of K: the groups' sums are scaled, then added up."""
         op = self._next(name)
-        given = x.x if x.q is None else x.q
+        given: Any = x.x if x.q is None else x.q
         groups = op.repeat
         check_operands(op, (groups, len(given), given.shape[1] // groups), (weight.n, weight.k // groups))
         acts = np.ascontiguousarray(given.reshape(len(given), groups, -1).swapaxes(0, 1))
@@ -306,7 +307,23 @@ class _Step:
         return h + y
 
     def head(self, x: Float32, weight: FloatWeight) -> Float32:
-        return self._products.head(x, weight)
+        contract = self.recipe.head
+        if contract is None:
+            return self._products.head(x, weight)
+        if not isinstance(weight, ScaledIntegers):
+            raise ConfigError(f"{self.config.name}: expected a head of integers for {contract.name}, got floats")
+        op = self._next("lm_head.quantise")
+        self.executor.vector(op)
+        try:
+            codes, s = contract.quantise(x)
+        except OperandError as error:
+            raise OperandError(f"{op.name}: {error}") from None
+        op, scales = self._next("lm_head"), weight.scales[:, 0]
+        check_operands(op, (1, *codes.shape), (weight.n, weight.k))
+        sums = self.executor.bitlinear(op, codes, IntegerWeight(values=weight.values, scale=scales, bits=weight.bits))
+        check_result(op, sums, (op.m, op.n))
+        logits: Float32 = sums.astype(np.float32) * (s * scales)
+        return logits
 
 
 def rms_norm(x: Float32, weight: Float32, eps: np.float32) -> Float32:

@@ -83,4 +83,5 @@ def _scaled(layer: LayerWeights, *, divides: bool) -> LayerWeights:
 def _of_one_scale(weight: TernaryWeight, *, divides: bool) -> ScaledTernary:
     scale = 1 / weight.scale if divides else weight.scale
     grid = scale.astype("float32").reshape(1, 1)
-    return ScaledTernary(partial(unpack_hf_rows, weight.packed), grid, n=weight.n, k=weight.k, bits=weight.bits)
+    packed, n, k = weight.packed, weight.n, weight.k
+    return ScaledTernary(partial(unpack_hf_rows, packed), grid, n=n, k=k, bits=weight.bits, packed=packed)

@@ -26,6 +26,12 @@ _LEAST_BLOCK = 32  # of K: with shorter ones chance would do
 _BLOCK_VALUES = 1 << 17  # looked at together, so that they stay in a cache
 _MOST_SHARDS = 64
 _SCALE_BITS = 16
+_NEAR, _NEAR_BLOCK = 0.01, 128  # Bonsai's unpacked files: PrismML-Eng/Bonsai-demo 196ae9f, MODEL-FORMATS.md
+_NEARLY = (
+    f"the first {_LOOKED_AT} rows of every linear hold -s, 0 and +s within 1 % in blocks of {_NEAR_BLOCK}, as in "
+    "Bonsai's unpacked files: --ternarise exact takes equal magnitudes only; the family's GGUF files hold the ternary "
+    "weights themselves"
+)
 
 
 def notes_on_floats(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -40,12 +46,24 @@ def notes_on_floats(checkpoint: Checkpoint) -> tuple[str, ...]:
     floats = [weight for weight in weights if isinstance(weight, FloatWeight)]
     looked_at = (_Patterns(one.rows(0, _LOOKED_AT), "float32") for one in floats)
     if not all(rows.block_of(_LOOKED_AT, below=rows.stored.shape[1] + 1) for rows in looked_at):
-        return notes
+        return (*notes, _NEARLY) if all(_nearly_ternary(one.rows(0, _LOOKED_AT)) for one in floats) else notes
     return (
         *notes,
         f"the first {_LOOKED_AT} rows of every linear hold -s, 0 and +s only, as in TriLM: --ternarise exact checks "
         "all rows and counts ternary weights instead of floats",
     )
+
+
+def _nearly_ternary(rows: Float32) -> bool:
+    """Whether each block of `_NEAR_BLOCK` along K has one magnitude beside 0, but for `_NEAR` of it.
+
+    Noise of any shape has values all the way down to 0.
+    """
+    if rows.shape[1] % _NEAR_BLOCK:
+        return False
+    magnitudes = np.abs(rows).reshape(len(rows), -1, _NEAR_BLOCK)
+    least = magnitudes.max(axis=2, keepdims=True) * np.float32(1 - _NEAR)
+    return bool(magnitudes.any() and ((magnitudes == 0) | (magnitudes >= least)).all())
 
 
 def ternarised(checkpoint: Checkpoint) -> Checkpoint:
@@ -98,7 +116,7 @@ def scaled_ternary(weight: FloatWeight) -> ScaledTernary | None:
     scales = _merged(scales)
     packed = pack_hf_rows(patterns.codes, n, k)
     bits = 8 * packed.size + _SCALE_BITS * scales.size
-    return ScaledTernary(partial(unpack_hf_rows, packed), scales, n=n, k=k, bits=bits)
+    return ScaledTernary(partial(unpack_hf_rows, packed), scales, n=n, k=k, bits=bits, packed=packed)
 
 
 class _Patterns:

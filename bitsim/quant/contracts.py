@@ -1,8 +1,8 @@
 """The registry of numerics contracts: every quantised linear of the BitNet family under one name.
 
 `base.Contract` says what a contract is; the objects themselves stand beside their formulas: `hf` (transformers and the
-authors' FAQ), `hf_bf16`, `bitnetcpp`, `bitnet_gpu`, `b1`, `b158`, `a48`, `v2` and, of float models that are rounded,
-`nearest`, and of ternary weights with several scales, `scale_groups`. `recipes` says which of a model's linears uses which.
+authors' FAQ), `hf_bf16`, `bitnetcpp`, `bitnet_gpu`, `b1`, `b158`, `a48`, `v2`; of float models that are rounded,
+`nearest`; of ternary weights with several scales, `scale_groups`. `recipes` says which of a model's linears uses which.
 """
 
 from bitsim.errors import UnknownNameError

@@ -58,6 +58,7 @@ class Result(Outcome, PricedRows):
         found: dict[str, Any] = {"text": self.text, "cycles": self.cycles, "time_s": self.time_s}
         for name in CONVENTIONS:
             found |= self._energy(name, None, 1)
+        found["assumed_share"] = self.assumed_share
         found["overflows"] = self.events.of_unit("overflow").count()
         return found | figures_of_merit.headline(self)
 

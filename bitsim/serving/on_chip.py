@@ -1,6 +1,8 @@
 """Serving on a chip: the estimate of `bitsim.estimate` at each batch, operator by operator, with its energy."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,38 @@ def chip_needs(model: Model, chip: Chip, recipe: Recipe, positions: int) -> Need
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One new token for each of `batch` sequences, averaged over growing contexts; `group`: of so many at a time."""
+
+    batch: int
+    group: int
+    time_s: float
+    energy_j: float
+    parts_s: Counter[str]
+    limit: str
+
+    def repeated(self, times: int) -> "_Step":
+        """As many groups one after the other."""
+        return replace(
+            self,
+            batch=times * self.batch,
+            time_s=times * self.time_s,
+            energy_j=times * self.energy_j,
+            parts_s=Counter({name: times * seconds for name, seconds in self.parts_s.items()}),
+        )
+
+    def then(self, rest: "_Step") -> "_Step":
+        """The rest after all groups."""
+        return replace(
+            self,
+            batch=self.batch + rest.batch,
+            time_s=self.time_s + rest.time_s,
+            energy_j=self.energy_j + rest.energy_j,
+            parts_s=self.parts_s + rest.parts_s,
+        )
+
+
 def chip_grid(
     model: Model,
     chip: Chip,
@@ -57,35 +91,71 @@ def chip_grid(
     *,
     prompt: int,
     new_tokens: int,
-) -> tuple[Grid, list[dict[str, Any]]]:
-    """All batches on one chip, and the assumed constants that they rest on.
+) -> tuple[Grid, list[dict[str, Any]], tuple[str, ...]]:
+    """All batches on one chip, the assumed constants that they rest on, and what to know of the batches.
 
-    `recipe` says how keys and values are stored.
+    `recipe` says how keys and values are stored. A batch that takes longer than groups as large as the one before it,
+    one after the other, is worked off so: the activations of many sequences leave the chip.
     """
     placement = placement_for(chip, "latency")
     prompts = _rows(model, placement, recipe, Workload(prefill=prompt, decode=0), prompt)
-    found = [
-        _rows(model, placement, recipe, Workload(prefill=0, decode=new_tokens, batch=int(batch)), prompt)
-        for batch in batches
-    ]
-    parts = [_parts(rows) for rows in found]
-    priced = all("system" in rows.priced for rows in found)
+    priced, assumed = True, list[dict[str, Any]]()
+
+    def at_once(batch: int) -> _Step:
+        nonlocal priced, assumed
+        rows = _rows(model, placement, recipe, Workload(prefill=0, decode=new_tokens, batch=batch), prompt)
+        priced, assumed = priced and "system" in rows.priced, assumed or rows.assumed_constants()
+        energy = rows.energy("system") / new_tokens if "system" in rows.priced else 0.0
+        return _Step(
+            batch=batch,
+            group=batch,
+            time_s=rows.time_s / new_tokens,
+            energy_j=energy,
+            parts_s=_parts(rows),
+            limit=_limit(rows),
+        )
+
+    found: list[_Step] = []
+    for batch in map(int, batches):
+        found.append(_faster(at_once(batch), found[-1] if found else None, at_once))
     grid = Grid(
         devices=np.asarray([1]),
         batch=batches,
         fits=(needs.total(1, batches) <= chip.memory.dram.capacity_bytes)[None, :],
-        step_s=np.array([[rows.time_s / new_tokens for rows in found]]),
+        step_s=np.array([[step.time_s for step in found]]),
         prompt_s=np.array([prompts.time_s]),
-        limit=np.array([[_limit(rows) for rows in found]]),
+        limit=np.array([[step.limit for step in found]]),
         memory_bytes=needs.total(1, batches)[None, :],
         communication_bytes=np.zeros((1, len(found))),
-        parts_s={name: np.array([[part[name] for part in parts]]) for name in (*dict.fromkeys(PARTS.values()), OTHERS)},
-        energy_per_token_j=np.array([[rows.energy("system") / rows.phase_tokens("decode") for rows in found]])
-        if priced
-        else None,
+        parts_s={
+            name: np.array([[step.parts_s[name] for step in found]])
+            for name in (*dict.fromkeys(PARTS.values()), OTHERS)
+        },
+        energy_per_token_j=np.array([[step.energy_j / step.batch for step in found]]) if priced else None,
         new_tokens=new_tokens,
     )
-    return grid, found[0].assumed_constants()
+    apart = {step.batch: step.group for step in found if step.group < step.batch}
+    return grid, assumed, _note(apart)
+
+
+def _faster(whole: _Step, before: _Step | None, at_once: Callable[[int], _Step]) -> _Step:
+    """`whole`, or groups of the batch `before` it and a rest of fewer."""
+    if before is None:
+        return whole
+    times, rest = divmod(whole.batch, before.batch)
+    groups = before.repeated(times)
+    if groups.time_s >= whole.time_s:
+        return whole
+    if rest:
+        groups = groups.then(at_once(rest))
+    return groups if groups.time_s < whole.time_s else whole
+
+
+def _note(apart: Mapping[int, int]) -> tuple[str, ...]:
+    if not apart:
+        return ()
+    listed = ", ".join(f"{batch} of {group}" for batch, group in apart.items())
+    return (f"batches worked off in groups one after the other, as their activations leave the chip at once: {listed}",)
 
 
 def _rows(model: Model, placement: Placement, recipe: Recipe, workload: Workload, prompt: int) -> PricedRows:

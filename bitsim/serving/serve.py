@@ -166,7 +166,7 @@ def serve(
             f"{room.free / 1e9:.2f} there)"
         )
     chosen = batch or largest
-    grid, assumed = asked.sweep(needs, largest, chosen)
+    grid, assumed, remarks = asked.sweep(needs, largest, chosen)
     return Serving(
         inputs={"bitsim": __version__, "model": model.name, "model_sha256": model.digest}
         | {room.key: hardware.name, f"{room.key}_sha256": hardware.sha256, "numerics": recipe.name, "split": split.name}
@@ -181,7 +181,7 @@ def serve(
         batch=chosen,
         needs=needs,
         grid=grid,
-        notes=asked.notes(),
+        notes=(*asked.notes(), *remarks),
         assumed_constants=tuple(assumed),
     )
 
@@ -216,8 +216,8 @@ class _Asked:
         alone = needs_of(self.model.config, self.storage, prompt=self.prompt, positions=self.positions)
         return _shared(alone, self.split, self.model.config, self.devices)
 
-    def sweep(self, needs: Needs, largest: int, chosen: int) -> tuple[Grid, list[dict[str, Any]]]:
-        """Batches up to the largest, and the constants without a source that they rest on."""
+    def sweep(self, needs: Needs, largest: int, chosen: int) -> tuple[Grid, list[dict[str, Any]], tuple[str, ...]]:
+        """Batches up to the largest, the constants without a source that they rest on, and what to know of them."""
         hardware, lengths = self.hardware, {"prompt": self.prompt, "new_tokens": self.new_tokens}
         if isinstance(hardware, Chip):
             doubled = 2 ** np.arange(int(largest).bit_length(), dtype=np.int64)
@@ -226,9 +226,9 @@ class _Asked:
         batches = np.unique(np.append(np.geomspace(1, largest, POINTS).round().astype(np.int64), chosen))
         assumed = assumed_constants(hardware, self.kernels)
         if isinstance(hardware, Cpu):
-            return cpu_grid(self.model.config, hardware, self.storage, needs, batches, **lengths), assumed
+            return cpu_grid(self.model.config, hardware, self.storage, needs, batches, **lengths), assumed, ()
         hosted = Hosted(config=self.model.config, recipe=self.recipe, gpu=hardware, split=self.split)
-        return _grid(hosted, self.storage, [self.devices], batches, **lengths), assumed
+        return _grid(hosted, self.storage, [self.devices], batches, **lengths), assumed, ()
 
     def notes(self) -> tuple[str, ...]:
         """How time, memory and energy come about."""

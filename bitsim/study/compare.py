@@ -11,14 +11,16 @@ from bitsim.errors import ConfigError, UnknownNameError
 from bitsim.hw import load_chip
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model, load_model
+from bitsim.quant.recipes import recipe_named
 from bitsim.results.figures_of_merit import merit_of
 from bitsim.results.outcome import Makers, Outcome, all_assumed
 from bitsim.results.result import Result
 from bitsim.study.estimate import estimate
 from bitsim.study.iso import Iso, Scaling, Watts, scaled
+from bitsim.study.numerics import executed_as
 from bitsim.study.run import prompt_tokens, run
 
-Pair = tuple[str | Path | Model, str | Path | Chip]
+Pair = tuple[str | Path | Model, str | Path | Chip] | tuple[str | Path | Model, str | Path | Chip, str]
 DEFAULT_CHIP = "ternary-ws-64x64"
 # Settings of `run` that `estimate` has, too.
 _ESTIMATED = frozenset(
@@ -53,10 +55,12 @@ class LeftOut:
 class PairComparison(Outcome):
     """The runs of all pairs; the first is what the others are held against.
 
-    `scalings`: what was changed of each result's chip to make it equal to the first, None if nothing was.
+    `asked`: numerics that were asked for a pair by itself, which then is called MODEL:NUMERICS. `scalings`: what was
+    changed of each result's chip to make it equal to the first, None if nothing was.
     """
 
     results: tuple[Result, ...]
+    asked: tuple[str | None, ...] = ()
     scalings: tuple[Scaling | None, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
@@ -66,7 +70,15 @@ class PairComparison(Outcome):
 
     @property
     def title(self) -> str:
-        return "; ".join(f"{result.inputs['model']} on {result.chip.name}" for result in self.results)
+        return "; ".join(
+            f"{name} on {result.chip.name}" for name, result in zip(self.models, self.results, strict=True)
+        )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """What the model of each result is called."""
+        named = zip_longest(self.results, self.asked)
+        return tuple(labelled(result.inputs["model"], numerics) for result, numerics in named)
 
     def headline(self) -> dict[str, Any]:
         """What the last pair has over the first, for a new token; None where one is not known.
@@ -92,16 +104,16 @@ class PairComparison(Outcome):
     def _per_token(self) -> list[dict[str, Any]]:
         """A record per pair, those that were left out last."""
         records = []
-        for result, scaling in zip_longest(self.results, self.scalings):
+        for model, result, scaling in zip_longest(self.models, self.results, self.scalings):
             how = scaling.record() if scaling else {}
-            records.append(result.per_token() | dict(result.inputs) | how)
+            records.append(result.per_token() | dict(result.inputs) | {"model": model} | how)
         return records + [pair.record() for pair in self.left_out]
 
     def _of_all(self, table: str) -> list[dict[str, Any]]:
         """A table of every result, with its model and chip."""
         return [
-            {"model": result.inputs["model"], "chip": result.chip.name} | dict(record)
-            for result in self.results
+            {"model": model, "chip": result.chip.name} | dict(record)
+            for model, result in zip(self.models, self.results, strict=True)
             for record in result.records(table)
         ]
 
@@ -117,8 +129,9 @@ def compare(
     on_pair: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> PairComparison:
-    """Run one prompt on each (model, chip); `settings` are those of `run`. `on_pair(done, of)` reports progress.
+    """Run one prompt on each (model, chip) or (model, chip, numerics); other `settings` are those of `run`.
 
+    `on_pair(done, of)` reports progress.
     `iso`: make the other chips equal to the first in area, DRAM bandwidth or average power (`bitsim.study.iso`); notes
     and columns say what was changed and how close it came. Chips that nothing makes equal are not run, and the last
     rows say why.
@@ -130,26 +143,32 @@ def compare(
     results: list[Result] = []
     scalings: list[Scaling | None] = []
     left_out: list[LeftOut] = []
-    for done, (model, chip) in enumerate(pairs, 1):
+    asked: list[str | None] = []
+    for done, pair in enumerate(pairs, 1):
+        model, chip, numerics = _parts(pair)
         try:
-            scaling = _scaling((model, chip), pairs[0], iso, settings) if iso and done > 1 else None
+            scaling = _scaling(pair, pairs[0], iso, settings) if iso and done > 1 else None
         except ConfigError as error:
-            left_out.append(LeftOut(model=_name(model), chip=load_chip(chip).name, reason=str(error)))
+            named = labelled(_name(model), numerics)
+            left_out.append(LeftOut(model=named, chip=load_chip(chip).name, reason=str(error)))
         else:
-            results.append(run(model, chip if scaling is None else scaling.chip, **settings))
+            results.append(run(model, chip if scaling is None else scaling.chip, **_settings(settings, numerics)))
             scalings.append(scaling)
+            asked.append(numerics)
         if on_pair:
             on_pair(done, len(pairs))
     shared: dict[str, Any] = {
         name: value for name, value in results[0].inputs.items() if all(r.inputs.get(name) == value for r in results)
     }
-    notes = [f"{r.inputs['model']}@{r.chip.name}: {note}" for r in results for note in r.notes]
+    names = [labelled(r.inputs["model"], numerics) for r, numerics in zip(results, asked, strict=True)]
+    notes = [f"{name}@{r.chip.name}: {note}" for name, r in zip(names, results, strict=True) for note in r.notes]
     notes = [scaling.note for scaling in scalings if scaling] + notes
     notes = [f"{pair.model}@{pair.chip}: not run: {pair.reason}" for pair in left_out] + notes
     return PairComparison(
         inputs=shared | ({"iso": iso} if iso else {}),
         notes=tuple(notes),
         results=tuple(results),
+        asked=tuple(asked),
         scalings=tuple(scalings),
         left_out=tuple(left_out),
     )
@@ -157,10 +176,27 @@ def compare(
 
 def _scaling(pair: Pair, first: Pair, iso: Iso, settings: Mapping[str, Any]) -> Scaling:
     """The chip of `pair`, made equal to that of `first`."""
-    model = load_model(pair[0]) if not isinstance(pair[0], Model) else pair[0]
-    component = "bitlinear" if model.config.quantised else "wide"
-    watts = (_watts(first[0], settings), _watts(model, settings))
-    return scaled(load_chip(pair[1]), load_chip(first[1]), iso, component, watts)
+    (given, name, numerics), (other, other_name, other_numerics) = _parts(pair), _parts(first)
+    model, chip = given if isinstance(given, Model) else load_model(given), load_chip(name)
+    settings = _settings(settings, numerics)
+    executed, recipe = executed_as(model, chip, numerics=settings.get("numerics"))
+    component = "bitlinear" if executed.config.quantised or recipe.ternary_floats else "wide"
+    watts = (_watts(other, _settings(settings, other_numerics)), _watts(model, settings))
+    return scaled(chip, load_chip(other_name), iso, component, watts)
+
+
+def _parts(pair: Pair) -> tuple[str | Path | Model, str | Path | Chip, str | None]:
+    return pair if len(pair) == 3 else (*pair, None)
+
+
+def _settings(settings: Mapping[str, Any], numerics: str | None) -> dict[str, Any]:
+    """Those of a pair, for which numerics may be asked for by itself."""
+    return dict(settings) if numerics is None else {**settings, "numerics": numerics}
+
+
+def labelled(model: str, numerics: str | None) -> str:
+    """A model with the numerics that were asked for it."""
+    return model if numerics is None else f"{model}:{numerics}"
 
 
 def _watts(model: str | Path | Model, settings: Mapping[str, Any]) -> Watts:
@@ -180,11 +216,17 @@ def _watts(model: str | Path | Model, settings: Mapping[str, Any]) -> Watts:
 
 
 def pair_of(text: str) -> Pair:
-    """MODEL@CHIP as a pair; without @CHIP the chip is `DEFAULT_CHIP`. Raises `ConfigError`."""
+    """MODEL@CHIP or MODEL:NUMERICS@CHIP; without @CHIP the chip is `DEFAULT_CHIP`.
+
+    A colon in the path of a model that exists is its own. Raises `ConfigError`, or `UnknownNameError` for numerics.
+    """
     model, _, chip = text.partition("@")
-    if not model:
-        raise ConfigError(f"expected MODEL@CHIP, got {text!r}")
-    return model, chip or DEFAULT_CHIP
+    name, colon, numerics = model.rpartition(":")
+    if not model or (colon and not name):
+        raise ConfigError(f"expected MODEL@CHIP or MODEL:NUMERICS@CHIP, got {text!r}")
+    if not colon or Path(model).exists():
+        return model, chip or DEFAULT_CHIP
+    return name, chip or DEFAULT_CHIP, recipe_named(numerics).name
 
 
 def _name(model: str | Path | Model) -> str:

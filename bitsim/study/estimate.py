@@ -20,7 +20,7 @@ from bitsim.schedule import ASSUMPTIONS, Objective, Placement
 from bitsim.study.capacity import check_capacity, longest_contexts
 from bitsim.study.codes import check_codes, check_weights
 from bitsim.study.goal import placement_for
-from bitsim.study.numerics import executed_as
+from bitsim.study.numerics import chip_for, executed_as
 from bitsim.study.statistics import statistics_for
 from bitsim.study.steps import Steps, all_layers, at_layer, book_decode, book_prefill
 
@@ -79,6 +79,7 @@ def estimate(
         model, chip, numerics=numerics, packing=packing, kv_bits=kv_bits, head_bits=head_bits,
         embedding_bits=embedding_bits, experts=experts,
     )  # fmt: skip
+    chip = chip_for(model, chip)
     config = model.config
     check_numerics(config, recipe)
     check_codes(config, chip, recipe)

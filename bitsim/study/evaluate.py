@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -28,7 +28,8 @@ from bitsim.schedule.place import Placement
 from bitsim.study.codes import check_weights
 from bitsim.study.executor import ChipExecutor
 from bitsim.study.held_out import byte_level_weights, text_tokens
-from bitsim.study.numerics import executed_as
+from bitsim.study.numerics import chip_for, executed_as
+from bitsim.study.width_energy import NO_ENERGY, ByteEnergy, byte_energy
 
 _LN2 = 0.6931471805599453
 
@@ -39,7 +40,7 @@ class Score:
 
     `acc_bits`, `overflow`: of the BitLinear accumulators; `kv`: how keys and values are stored. Of a BitLinear datapath
     that is not exact: how many sums differ from the exact ones, by how much at most, and the root mean square of the
-    differences over that of the exact sums; zeros of an exact one.
+    differences over that of the exact sums; zeros of an exact one. `energy`: of a byte, estimated.
     """
 
     model: str
@@ -59,17 +60,19 @@ class Score:
     largest_sum_error: float | None
     rms_sum_error: float | None
     sparsity: Mapping[str, float]
+    energy: ByteEnergy = NO_ENERGY
 
     def record(self) -> dict[str, Any]:
         """As one row of a table: sparsities in columns of their own."""
         record = asdict(self)
-        del record["sparsity"]
-        return record | {f"sparsity_{column}": self.sparsity.get(column) for column in SPARSITY_COLUMNS}
+        del record["sparsity"], record["energy"]
+        sparsities = {f"sparsity_{column}": self.sparsity.get(column) for column in SPARSITY_COLUMNS}
+        return record | self.energy.record() | sparsities
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluation(Outcome):
-    """The scores of one model under all combinations of accumulators and KV caches that were asked for."""
+    """Scores and estimated joules of one model under all combinations of accumulators and KV caches asked for."""
 
     scores: tuple[Score, ...]
 
@@ -125,9 +128,10 @@ def evaluate(
 
     Raises `ConfigError` for a model that is not byte-level, or for accumulators of a model without BitLinear.
     """
-    model = model if isinstance(model, Model) else load_model(model)
+    given = model = model if isinstance(model, Model) else load_model(model)
     chip = load_chip(chip)
     model, recipe = executed_as(model, chip, numerics=numerics)
+    chip = chip_for(model, chip)
     weights = byte_level_weights(model)
     widths, modes, kept = _listed(acc_bits, int), _listed(overflow, str), _listed(kv_bits, int)
     if not model.config.quantised and (widths != [None] or modes != [None]):
@@ -141,21 +145,23 @@ def evaluate(
         raise PromptError(f"{name}: expected at least 2 bytes, got {data.size}")
     execution = Execution(recipe=recipe, toggles="off")
     window = min(model.config.max_position_embeddings, data.size - 1)
-    variants = list(product([chip.with_accumulators(bits, mode) for bits, mode in product(widths, modes)], kept))
+    chips = [chip.with_accumulators(bits, mode) for bits, mode in product(widths, modes)]
+    energies = [byte_energy(given, variant, numerics=numerics, tokens=window) for variant in chips]
+    variants = list(product(zip(chips, energies, strict=True), kept))
     windows = len(range(0, data.size - 1, window))
     scores = []
-    for i, (variant, bits) in enumerate(variants):
+    for i, ((variant, energy), bits) in enumerate(variants):
         done = partial(_report, on_window, i * windows, len(variants) * windows)
-        scores.append(
-            _score(model, weights, variant, execution, data, name, window, bits or execution.recipe.kv or 32, done)
-        )
+        score = _score(model, weights, variant, execution, data, name, window, bits or execution.recipe.kv or 32, done)
+        scores.append(replace(score, energy=energy))
     return Evaluation(
         inputs=inputs_of(model, chip, numerics=execution.recipe.name)
         | wide_inputs(recipe)
         | {"text": name, "toggles": execution.toggles, "bytes": int(data.size)},
         notes=(
             *notes_on_wide(model.config, recipe),
-            "toggles of registers that see running sums were not counted, since nothing of energy is reported",
+            "joules per byte are an estimate with the statistics of recorded operands, by the convention datapath: "
+            "toggles of registers that see running sums were not counted",
         ),
         scores=tuple(scores),
     )

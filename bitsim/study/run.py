@@ -22,7 +22,7 @@ from bitsim.study.capacity import check_capacity
 from bitsim.study.codes import check_weights
 from bitsim.study.executor import ChipExecutor, OnOperator
 from bitsim.study.goal import placement_for
-from bitsim.study.numerics import executed_as
+from bitsim.study.numerics import chip_for, executed_as
 
 SHOWN_OVERFLOWS = 8  # operators whose first overflow is noted; the events of all are in the tables
 
@@ -92,6 +92,7 @@ def run(
         model, chip, numerics=numerics, packing=packing, kv_bits=kv_bits, head_bits=head_bits,
         embedding_bits=embedding_bits,
     )  # fmt: skip
+    chip = chip_for(model, chip)
     workload = Workload(prefill=len(ids), decode=new_tokens, causal=causal, logits=logits)
     execution = Execution(recipe=recipe, toggles=toggles, wide=wide, seed=seed)
     placement = placement_for(chip, scheduling.objective)
@@ -178,7 +179,8 @@ def notes_of(executor: ChipExecutor, model: Model, execution: Execution, kv: KVS
     """What a reader of the result must know about how it was counted; `kv`: how the cache keeps its values."""
     notes = [*executor.toggle_notes()]
     on_bitlinear = model.config.quantised or execution.recipe.ternary_floats
-    wide_kinds = "QK^T, PV and head" if on_bitlinear else "linears, QK^T, PV and head"
+    wide_kinds = "QK^T, PV and head" if execution.recipe.head is None else "QK^T and PV"
+    wide_kinds = wide_kinds if on_bitlinear else f"linears, {wide_kinds}"
     if execution.recipe.wide is not None:
         notes.append(f"values of {wide_kinds} are exact sums of codes, as the wide datapath forms them")
     elif execution.wide == "float32":

@@ -69,7 +69,7 @@ class Sensitivity(Outcome):
         return f"{self.number}_{UNITS[self.number]}"
 
     def headline(self) -> Record:
-        """Nominal number, its range in 90 % of the draws, the constant that moves most, what is assumed; and the ratio."""
+        """The nominal number, where 90 % of the draws lie, what is assumed, the ratio, the constant that moves most."""
         first = self.ranking[0] if self.ranking else None
         found: Record = {self.column: self.one_by_one["chip"][0]}
         found |= {f"{self.column}_p{p}": _percentile(self.drawn["chip"], p) for p in (5, 50, 95)}
@@ -144,7 +144,7 @@ class Sensitivity(Outcome):
         record |= {"evidence": constant.evidence, "source": constant.source, "unit": constant.unit}
         record |= {"low": constant.low, "nominal": constant.nominal, "high": constant.high}
         record |= self._ends("chip", i, self.column, "")
-        record["share"] = self._shares.get(key_of(constant), 0.0)
+        record["share"] = self._shares.get(key_of(constant))  # None: it moves times
         if self.versus is not None:
             record |= self._ends("versus", i, f"versus_{self.column}", "versus_") | self._ends(
                 "ratio", i, "ratio", "ratio_"
@@ -251,8 +251,9 @@ def _notes(chip: Varied, versus: Varied | None) -> list[str]:
     sides = [side for side in (chip, versus) if side is not None]
     moved = dict.fromkeys(name for side in sides for name, _ in side.moved)
     found = [
-        "each constant is drawn by itself from a triangular distribution from low to high, mode at nominal, over "
-        "log(value) (over the value where low is 0); constants with the same numbers, unit, source and evidence are one",
+        "each constant is drawn by itself from a triangular distribution from low to high, mode at nominal, "
+        "over log(value) (over the value where low is 0); constants with the same numbers, unit, source and evidence "
+        "are one",
         "numbers that are no constants stay as they are: widths, lanes, cycles and operations of the vector unit, zero "
         "fractions, the plan of tiles but where a timing constant is at an end",
     ]

@@ -1,8 +1,9 @@
 """What an estimate on a chip comes to when the chip's constants move: energy and time in many columns at once.
 
-A constant of a price moves the prices. A constant that times rest on (clock, bandwidth, efficiency of the DRAM, delays of
-a host) moves what time is multiplied by: leakage, refresh, standby. It is estimated anew at both ends of each range; in
-between, amounts lie on straight lines over 1 / value (over the value of a delay), and the effects of several add up.
+A constant of a price moves the prices. A constant that times rest on (clock, bandwidth and efficiency of the DRAM,
+delays of a host) moves what time is multiplied by: leakage, refresh, standby. It is estimated anew at both ends of each
+range; in between, amounts lie on straight lines over 1 / value (over the value of a delay), and the effects of several
+add up.
 """
 
 from collections.abc import Callable

@@ -34,7 +34,8 @@ def test_a_result_in_ten_lines(lines: Lines) -> None:
     assert shown[4] == f"area, mm2 {record['area_nominal_mm2']:.3g} (not all parts)"
     assert shown[6] == "TOPS (2 x MACs) / peak 0.41 / 16.4"
     assert shown[7].startswith("TOPS/W, arithmetic / datapath / on chip / system 11,703 / - / ")
-    assert shown[9] == f"rests on {len(of.assumed())} assumed constants, 0 notes"
+    share = f"{100 * (of.assumed_share or 0.0):.0f} % of the system energy"
+    assert shown[9] == f"rests on {len(of.assumed())} assumed constants ({share}), 0 notes"
 
 
 def test_pairs_have_a_column_each(lines: Lines) -> None:

@@ -43,12 +43,14 @@ def test_json_is_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> No
         ("list",),
         ("show", "ternary-ws-64x64"),
         ("show", "7nm"),
+        ("show", "sram-7nm"),
         ("datapath", "list"),
         ("datapath", "bound", "adder-tree-16x256", "--k", "6912"),
         ("datapath", "compare", "--chips", "ternary-os-64x64", "--bytes", "2"),
         ("list", "links"),
         ("list", "cpus"),
         ("estimate", "bitnet-125m", "--prefill", "2", "--decode", "1", "--experts", "4", "--active-experts", "2"),
+        ("sensitivity", "tiny-b158", "--prefill", "2", "--decode", "1", "--draws", "9", "--number", "power"),
         ("show", "nvlink"),
         ("show", "apple-m2-ultra"),
         ("parallel", "bitnet-125m", "--devices", "2", "--context", "8"),
@@ -203,11 +205,11 @@ def test_an_accumulator_that_is_too_narrow_runs_and_reports_its_overflows(
     assert code == 0
     assert "overflow: layers.0.self_attn.q_proj:" in out
     assert "first at token" in out
-    assert "no energy: hw_models/technology/7nm.yaml: prices: expected a price for event" in out
     data = from_json(bitsim(capsys, *words, "--json")[1])
     assert sum(row["count"] for row in data.records("events") if row["event"] == "overflow.psum") > 1000
     energy = {row["convention"]: row for row in data.records("conventions")}
-    assert "'acc.add.int16', counted 16,384 times by layers.0.self_attn.q_proj" in energy["datapath"]["unpriced"]
+    assert energy["datapath"]["unpriced"] is None
+    assert 0 < energy["datapath"]["low_j"] < energy["datapath"]["nominal_j"]
     assert energy["arithmetic"]["nominal_j"] > 0
     words = ("eval", "tiny-b158", "--chip", str(chip), "--bytes", "200", "--json")
     assert from_json(bitsim(capsys, *words)[1]).headline()["overflows"] > 1000
@@ -219,12 +221,17 @@ def test_eval_combines_accumulators_and_kv_widths(capsys: pytest.CaptureFixture[
     assert [(s["acc_bits"], s["kv"], s["overflows"] > 0) for s in scores] == [
         (10, "32", True), (10, "kv3_bos4", True), (24, "32", False), (24, "kv3_bos4", False),
     ]  # fmt: skip
+    energies = [s["energy_linears_nominal_per_byte_j"] for s in scores]
+    assert energies == [energies[0]] * 2 + [energies[2]] * 2
+    assert 0.3 * energies[2] < energies[0] < energies[2]
+    assert all(s["energy_linears_nominal_per_byte_j"] < s["energy_datapath_per_byte_j"] for s in scores)
     narrow, _, wide, few = (s["bits_per_byte"] for s in scores)
     assert narrow > wide
     assert few != wide
     code, out, _ = bitsim(capsys, *words[:-1])
     assert code == 0
     assert "accumulator bits" in out
+    assert "linears, J per byte" in out
 
 
 def test_datapath_bound_gives_the_worst_case_and_what_a_model_reaches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -324,3 +331,25 @@ def test_a_size_that_is_no_integer_is_one_line_with_file_and_line(
     assert err == f"bitsim: error: {listed}:3: m: expected an integer from 1 to 16,777,216, got '1.5'\n"
     code, _, err = bitsim(capsys, "matmuls", str(listed), "--dim", "batch")
     assert (code, "expected NAME=N, each name once, got 'batch'" in err) == (2, True)
+
+
+def test_a_chip_is_priced_on_another_technology(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One's own file, a node between, and what a name beyond is told; the chip's cycles stay."""
+    own = tmp_path / "mine.yaml"
+    price = "{value: 1, unit: pJ, evidence: measured, source: mine}"
+    own.write_text(f"kind: technology\nlike: 16nm\nprices: {{reg.clock: {price}}}\n")
+    words = ("estimate", "tiny-b158", "--prefill", "2", "--decode", "1", "--json")
+    heads = [
+        from_json(bitsim(capsys, *words, *more)[1])
+        for more in ((), ("--technology", "16nm"), ("--technology", str(own)))
+    ]
+    assert [head.inputs["technology"] for head in heads] == ["7nm", "16nm", "mine"]
+    energies = [head.headline()["energy_datapath_j"] for head in heads]
+    assert energies == sorted(energies)
+    assert len({head.headline()["cycles"] for head in heads}) == 1
+    code, _, err = bitsim(capsys, *words, "--technology", "90nm")
+    assert code == 2
+    assert "technology 90nm: expected 16nm, 22nm, 28nm, 45nm, 5nm, 65nm, 7nm or a node between 7 and 45 nm" in err
+    shown = bitsim(capsys, "show", "int8-ws-64x64")[1]
+    assert "1.13 ns before layout, too slow" in shown
+    assert "16 nm" in bitsim(capsys, "show", str(own))[1]

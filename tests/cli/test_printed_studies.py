@@ -11,8 +11,11 @@ from bitsim.cli.eval_command import view_evaluation
 from bitsim.cli.inspect_command import view_contents, view_listing
 from bitsim.cli.machine_command import view_machine
 from bitsim.cli.main import COMMANDS, main
+from bitsim.cli.output import si
 from bitsim.cli.parallel_command import view_parallel
+from bitsim.cli.sensitivity_command import view_sensitivity
 from bitsim.cli.validate_command import view_validation
+from bitsim.cost import Energy
 from bitsim.cost.area import Area, PartArea
 from bitsim.datapath.base import Range
 from bitsim.hw import load_link
@@ -26,10 +29,12 @@ from bitsim.study.compare import PairComparison
 from bitsim.study.compare_datapaths import DatapathComparison
 from bitsim.study.compared_datapath import ComparedDatapath
 from bitsim.study.evaluate import Evaluation, Score
+from bitsim.study.width_energy import ByteEnergy
 from reports.predictions import Prediction
 from reports.validation import Compared, Validation
 from tests.by_hand import chip, result, row
 from tests.cli.conftest import Lines
+from tests.sensitivity_by_hand import toy_sensitivity
 
 
 def of(shown: list[str], start: str) -> str:
@@ -107,7 +112,9 @@ def test_pairs_are_compared_per_new_token(lines: Lines) -> None:
     assert shown[0] == "decode, per new token"
     assert shown[1] == "model chip cycles time energy, arithmetic energy, datapath energy, system"
     assert shown[2].startswith("by hand ternary-ws-64x64 3,000 1.5 us 7 nJ ")
-    assert shown[3] == "by hand ternary-ws-64x64 1 500 ps 0 J unpriced unpriced"
+    # What leaks and what DRAM draws at rest has a price, whatever adds.
+    resting = (pairs[1].prices.leakage_mw().nominal + 8 * (7.7 + 44)) * 1.5e-12 / 3
+    assert shown[3] == f"by hand ternary-ws-64x64 1 500 ps 0 J unpriced {si(resting, 'J')} without"
     assert shown[-1] == "by hand@ternary-ws-64x64: 1,500 overflows"
     assert of(shown, "arithmetic: ")
 
@@ -134,12 +141,21 @@ def test_a_score_is_printed_in_words_and_several_as_a_table(lines: Lines) -> Non
     endless = score(1.0, wrong_sums=1, largest_sum_error=None, rms_sum_error=None)
     shown = lines(view_evaluation, Evaluation(inputs={}, notes=(), scores=(endless,)))
     assert shown[-1] == "1 BitLinear sums differ from the exact ones, some are not finite"
-    assert lines(view_evaluation, Evaluation(inputs={}, notes=(), scores=(score(1.5), score(2.0, overflows=1500)))) == [
+    joules = ByteEnergy(
+        linears=Energy(low=1e-9, nominal=2e-9, high=4e-9), all_j=9e-9, without="without simd.avx2.load (3)"
+    )
+    several = score(1.5, energy=ByteEnergy(reason="no rates")), score(2.0, overflows=1500, energy=joules)
+    assert lines(view_evaluation, Evaluation(inputs={}, notes=(), scores=several)) == [
         "m on c, 1,999 bytes of t.txt",
-        "accumulator bits overflow KV cache bits per byte overflows",
-        "12 wrap fp16 1.5000 0",
-        "12 wrap fp16 2.0000 1,500",
+        "accumulator bits overflow KV cache bits per byte overflows linears, J per byte",
+        "12 wrap fp16 1.5000 0 -",
+        "12 wrap fp16 2.0000 1,500 2 nJ [1 nJ .. 4 nJ] without",
+        "energy: no rates",
+        "energy: without simd.avx2.load (3)",
     ]
+    (_, second) = Evaluation(inputs={}, notes=(), scores=several).records()
+    assert second["energy_linears_high_per_byte_j"] == 4e-9
+    assert (second["energy_datapath_per_byte_j"], second["energy_without"]) == (9e-9, "without simd.avx2.load (3)")
 
 
 def test_what_a_checkpoint_holds_is_printed_with_zeros_weighted_by_size(lines: Lines) -> None:
@@ -267,3 +283,23 @@ def test_help_starts_all_descriptions_in_one_column(capsys: pytest.CaptureFixtur
         if line.startswith(f"  {name} ")
     }
     assert len(starts) == 1
+
+
+def test_a_sensitivity_prints_its_number_the_constants_that_move_it_and_percentiles(lines: Lines) -> None:
+    """100 multiplications of 1 / 2 / 4 pJ and 3 additions of 10 / 10 / 30: 230 pJ, 130 to 430 and 230 to 290."""
+    found = toy_sensitivity()
+    shown = lines(view_sensitivity, found)
+    assert of(shown, "ternary-ws-64x64 7nm") == "ternary-ws-64x64 7nm 230 pJ 0 %"
+    at = shown.index("one by one, 2 of 2 constants with a range")
+    evidence = [record["evidence"] for record in found.ranking]
+    assert shown[at + 2 : at + 4] == [
+        f"7nm: prices.mul.fp16 {evidence[0]} 1 / 2 / 4 pJ 130 pJ 430 pJ 130.4% 87.0%",
+        f"7nm: prices.add.fp16 {evidence[1]} 10 / 10 / 30 pJ 230 pJ 290 pJ 26.1% 13.0%",
+    ]
+    at = shown.index("all at once, 500 draws")
+    assert shown[at + 1] == "draws below energy_j"
+    assert len([line for line in shown[at + 2 :] if " % " in line and line.endswith(" pJ")]) == 9
+    two = lines(view_sensitivity, toy_sensitivity(versus=(100, 1)))
+    at = two.index("one by one, 2 of 2 constants with a range")
+    assert two[at + 2].endswith(" 230 pJ 290 pJ 26.1% 13.0% 1.1 1.26 15.1%")
+    assert two[two.index("all at once, 500 draws") + 1] == "draws below energy_j versus_energy_j ratio"

@@ -113,7 +113,7 @@ def test_list_of_everything_has_a_table_per_kind_but_no_numerics_nor_shapes_twic
 ) -> None:
     main(["list", "--json"])
     assert list(bitsim_json(capsys)) == [
-        "chips", "gpus", "cpus", "links", "technologies", "dram", "tensor_cores", "gpu_kernels", "models",
+        "chips", "gpus", "cpus", "links", "technologies", "sram", "dram", "tensor_cores", "gpu_kernels", "models",
     ]  # fmt: skip
     main(["list", "numerics", "--json"])
     records = bitsim_json(capsys)["numerics"]
@@ -230,8 +230,10 @@ def test_a_result_prints_phases_kinds_components_and_what_it_does_not_count(line
         decode=0,
     )  # fmt: skip
     shown = lines(view_result, made)
-    assert shown[:4] == [
+    assert made.assumed_share is not None
+    assert shown[:5] == [
         "by hand on ternary-ws-64x64 (7nm)",
+        f"{100 * made.assumed_share:.0f} % of the system energy rests on assumed constants",
         "phases; energy per token",
         "phase tokens cycles time arithmetic datapath system",
         f"prefill 2 5,000 2.5 us 3.5 nJ 0 J {si(made.energy('system') / 2, 'J')}",
@@ -249,7 +251,10 @@ def test_a_result_prints_phases_kinds_components_and_what_it_does_not_count(line
     assert conventions == ["arithmetic", "datapath", "system"]
     assumed = made.assumed()
     assert shown[shown.index(f"{len(assumed)} assumed constants:") + len(assumed) + 1] == "notes:"
-    assert "memory.dram.energy" in " ".join(constant["constant"] for constant in assumed)
+    (capacity,) = [constant for constant in assumed if constant["constant"].endswith("memory.dram.capacity")]
+    share = resting_j / made.energy("system")  # of what the energy of DRAM at rest is
+    assert capacity["share"] == pytest.approx(share)
+    assert f"{capacity['constant']} = 8 GB, {100 * share:.0f} % of the system energy ({capacity['source']})" in shown
 
 
 def test_what_has_no_price_is_said_and_does_not_hide_what_has_one(lines: Lines) -> None:

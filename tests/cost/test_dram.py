@@ -1,4 +1,4 @@
-"""DRAM beside its bits: refreshed all the time, at rest while no bit moves. 8 GB at 17.064 GB/s, 136.512 bits per ns."""
+"""DRAM beside its bits: refreshed all the time, at rest while none moves. 8 GB at 17.064 GB/s, 136.512 bits per ns."""
 
 import pytest
 

@@ -18,11 +18,11 @@ def energy(events: Events, convention: str, kind: str = "linear", time_ns: float
 
 
 def test_an_event_without_a_price_raises_and_names_event_technology_and_operator() -> None:
-    events = Events({"pe.ternary_a8_acc16.add": 12_345})
+    events = Events({"pe.int4_acc16.mac": 12_345})
     with pytest.raises(UnpricedEventError) as caught:
         energy(events, "datapath")
     message = str(caught.value)
-    for part in ("pe.ternary_a8_acc16.add", "7nm.yaml", "12,345", "layers.0.q_proj", "pe.ternary_a8_acc24.add"):
+    for part in ("pe.int4_acc16.mac", "7nm.yaml", "12,345", "layers.0.q_proj", "pe.int8_acc32.mac"):
         assert part in message
     assert energy(events, "arithmetic") == {}
 
@@ -30,7 +30,12 @@ def test_an_event_without_a_price_raises_and_names_event_technology_and_operator
 def test_a_chip_whose_width_has_no_price_fails_instead_of_costing_nothing() -> None:
     spec = CHIP.bitlinear.model_copy(update={"acc_bits": 16})
     narrow = CHIP.model_copy(update={"bitlinear": spec})
+    ruled = bitsim.estimate("tiny-b158", narrow, prefill=4, decode=0)
+    assert 0 < ruled.energy("datapath") < bitsim.estimate("tiny-b158", CHIP, prefill=4, decode=0).energy("datapath")
+    narrow = narrow.with_technology(CHIP.tech.model_copy(update={"rules": {}}))
     result = bitsim.estimate("tiny-b158", narrow, prefill=4, decode=0)
+    assert (result.without("datapath") or "").startswith("without pe.ternary_a8_acc16.")
+    assert 0 < result.energy_range("datapath", in_part=True).nominal * 1e-12 < ruled.energy("datapath")
     assert result.energy("arithmetic") > 0
     with pytest.raises(UnpricedEventError, match="ternary_a8_acc16"):
         result.energy("datapath")

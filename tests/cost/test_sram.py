@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitsim.cost.price import LEVELS
-from bitsim.cost.sram import Buffer, buffer_of
+from bitsim.cost.sram import Buffer, buffer_of, levels_of, notes_on_sram
 from bitsim.cost.sram_array import access_ns, array_price
 from bitsim.errors import ConfigError
 from bitsim.hw import load_chip, load_sram, sram_names
 from bitsim.hw.constants import Constant
 from bitsim.hw.memory import LevelSpec
+from tests.chips import amount, with_level
 
 NODES = ("65", "45", "28", "22", "16", "7")
 
@@ -317,3 +318,46 @@ def test_a_slow_array_is_slower(name: str) -> None:
     for kb in (0.5, 16, 8192, 65536):
         fast, slow = (access_ns(sram, flavour, kb, 64).nominal for flavour in ("high_performance", "low_leakage"))  # type: ignore[arg-type]
         assert fast < slow
+
+
+def test_a_supply_of_the_chip_reaches_its_buffers() -> None:
+    """7 nm, 0.7 V: at 0.6 V energy 0.735 times, leakage 0.857 x 10^-0.05, and an access takes longer."""
+    base = load_chip("ternary-ws-64x64")
+    usual, lower = (buffer_of(chip, "acts") for chip in (base, base.model_copy(update={"voltage": constant(0.6, "V")})))
+    assert lower.bit("write").nominal / usual.bit("write").nominal == pytest.approx((0.6 / 0.7) ** 2)
+    assert lower.leakage().nominal / usual.leakage().nominal == pytest.approx(0.6 / 0.7 * 10**-0.05, rel=1e-3)
+    assert lower.banks.access_ns > 1.05 * usual.banks.access_ns
+    assert "ternary-ws-64x64: voltage" in [name for name, _ in lower.leakage().constants]
+    beyond = base.model_copy(update={"voltage": constant(0.86, "V")})
+    with pytest.raises(ConfigError, match=r"memory\.acts\.supply: expected 0\.36 \.\. 0\.85 V \(got 0\.86 V\)"):
+        buffer_of(beyond, "acts").bit("read")
+
+
+def test_what_a_reader_must_know_is_said() -> None:
+    chip = load_chip("ternary-ws-64x64")
+    assert notes_on_sram(chip) == ()
+    changed = with_level(chip, "acts", idle="off", banks=32)
+    assert notes_on_sram(changed) == ("memory.acts: idle banks are off, that they lose their content is not modelled",)
+    racing = chip.model_copy(update={"clock": amount(chip.clock, 8.0)})
+    slow = [note for note in notes_on_sram(racing) if "memory.acts" in note]
+    assert len(slow) == 1
+    assert slow[0].startswith("memory.acts: a clock cycle of 0.125 ns is too short for an access of ")
+    assert slow[0].endswith("ns to low_leakage SRAM of 2048 x 0.5 kB x 64 bit")
+    open_ = chip.model_copy(update={"memory": chip.memory.model_copy(update={"flavour": None})})
+    assert notes_on_sram(open_) == tuple(
+        f"memory.{name}: no flavour given, high_performance SRAM is assumed" for name in chip.memory.names
+    )
+    assert notes_on_sram(load_chip("trinity-xc7a100t")) == ()
+
+
+def test_levels_are_shown_with_what_they_cost() -> None:
+    """128 kB at 0.05, 0.5 and 5 uW per kB; CACTI's 0.603036 pJ of 2 kB x 64 bit at 22 nm times 0.9 at 7 nm."""
+    chip = load_chip("ternary-ws-64x64")
+    rows = {row[0]: row for row in levels_of(chip)}
+    assert list(rows) == ["weights", "acts", "psums"]
+    assert rows["psums"][1:3] == ["low_leakage", "64 x 2 kB x 64 bit"]
+    assert rows["psums"][4].split(" / ")[1] == "0.543"
+    assert rows["psums"][6] == "0.0064 / 0.064 / 0.64"
+    bad = {row[0]: row for row in levels_of(with_level(chip, "acts", width_bits=2))}["acts"]
+    assert "expected 8 .. 2048 bit (got 2 bit)" in bad[1]
+    assert levels_of(load_chip("trinity-xc7a100t")) == []

@@ -127,7 +127,7 @@ def test_long_lists_of_prices_are_cut_and_counted() -> None:
     prices = PriceList(chip())
     alike = [event for event in prices.tech.prices if event.startswith("pe.")]
     with pytest.raises(UnpricedEventError, match=rf" and {len(alike) - 6} more$"):
-        prices.must_price("pe.ternary_a8_acc17.add", 1, "q")
+        prices.must_price("pe.int4_acc17.mac", 1, "q")
 
 
 def test_the_area_of_a_buffer_is_that_of_its_banks_and_none_outside_of_the_range() -> None:

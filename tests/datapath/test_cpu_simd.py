@@ -18,6 +18,7 @@ from bitsim.datapath.reference.cpu_machine import Machine
 from bitsim.datapath.registry import build_datapath
 from bitsim.errors import OperandError
 from bitsim.hw import load_chip
+from bitsim.hw.datapaths import CpuSimdSpec
 from tests.datapath.zoo import cpu_kernels, deep_integers, int64_matmul
 
 I2S = ("i2s_avx2", "i2s_neon")
@@ -296,3 +297,22 @@ def test_instructions_are_those_counted_in_the_source(name: str) -> None:
     assert {event: count for event, count in found.items() if event.startswith("simd.")} == {
         f"simd.{datapath.spec.isa}.{op}": count for op, count in counted.items()
     }
+
+
+def test_threads_share_rows_in_whole_blocks_and_one_builds_the_tables() -> None:
+    """TL1, blocks of 32 rows: 5 blocks on 2 cores are 3 for one of them; 16 activations take 104 for their tables."""
+    alone, shared = (
+        CpuSimd(
+            CpuSimdSpec.model_validate(
+                {"kind": "cpu_simd", "kernel": "tl1", "bm": 32, "bk": 64, "bmm": 32, "threads": threads}
+                | {"instructions_per_cycle": {"value": 1, "unit": "ratio", "evidence": "assumed", "source": "a test"}}
+            )
+        )
+        for threads in (1, 2)
+    )
+    assert alone.count(1, 64, 160) == shared.count(1, 64, 160)
+    assert shared.cycles(1, 64, 160) == alone.cycles(1, 64, 96)
+    built, block = 4 * 104, alone.cycles(1, 64, 32) - 4 * 104
+    assert alone.cycles(1, 64, 160) == built + 5 * block
+    assert shared.cycles(1, 64, 160) == built + 3 * block
+    assert shared.spec.macs_per_cycle == 2 * alone.spec.macs_per_cycle

@@ -1,4 +1,4 @@
-"""Ternary PEs of floats by hand: the order and the rounding of sums, what a weight of 0 leaves out, what registers hold."""
+"""Ternary PEs of floats by hand: order and rounding of sums, what a weight of 0 leaves out, what registers hold."""
 
 import numpy as np
 import pytest
@@ -39,10 +39,12 @@ def test_activations_are_rounded_to_their_format_first() -> None:
 
 def test_a_weight_of_zero_skips_whatever_the_activation() -> None:
     done = run("ternary_fp16", 16, [1e6, 2.0, 1e6], [0, 1, 0])
-    assert done.y[0, 0] == 2 and done.first_overflow is None
+    assert done.y[0, 0] == 2
+    assert done.first_overflow is None
     assert (done.events["pe.ternary_fp16_acc16.add"], done.events["pe.ternary_fp16_acc16.skip"]) == (1, 2)
     lost = run("ternary_fp16", 16, [1e6, 2.0, 1e6], [1, 0, -1])
-    assert np.isnan(lost.y[0, 0]) and lost.events["overflow.output"] == 1
+    assert np.isnan(lost.y[0, 0])
+    assert lost.events["overflow.output"] == 1
 
 
 def test_registers_flip_by_the_patterns_of_their_formats() -> None:

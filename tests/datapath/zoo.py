@@ -108,6 +108,22 @@ def ternary_luts(draw: st.DrawFn) -> TernaryLutSpec:
 
 
 @st.composite
+def float_luts(draw: st.DrawFn) -> TernaryLutSpec:
+    return TernaryLutSpec(
+        kind="ternary_lut",
+        acts="fp16",
+        g=draw(st.integers(2, 5)),
+        table=draw(st.sampled_from(("half", "full"))),
+        storage=draw(st.sampled_from(("registers", "sram"))),
+        tables=draw(st.integers(1, 5)),
+        lanes=draw(st.integers(1, 5)),
+        reuse=draw(st.integers(1, 4)),
+        acc_bits=draw(st.sampled_from((16, 32))),
+        clock_gating=draw(st.booleans()),
+    )
+
+
+@st.composite
 def bit_serial_arrays(draw: st.DrawFn) -> BitSerialSpec:
     lanes, act_bits = draw(st.integers(2, 128)), draw(st.sampled_from((4, 8)))
     return BitSerialSpec(
@@ -156,7 +172,7 @@ def cpu_kernels(draw: st.DrawFn, *kernels: str) -> CpuSimdSpec:
     """Generates CPU kernels that pad, so that they take operands of every size."""
     kernel = draw(st.sampled_from(kernels))
     issue = draw(st.sampled_from((0.5, 1.0, 3.0)))
-    fields: dict[str, Any] = {"kind": "cpu_simd", "kernel": kernel, "pad": True}
+    fields: dict[str, Any] = {"kind": "cpu_simd", "kernel": kernel, "pad": True, "threads": draw(st.integers(1, 3))}
     fields["instructions_per_cycle"] = {"value": issue, "unit": "ratio", "evidence": "assumed", "source": "a test"}
     if kernel == "tl1":
         fields["bmm"] = draw(st.sampled_from((32, 64)))
@@ -289,6 +305,7 @@ ZOO = {
     ),
     "adder_tree": Member("adder_tree", adder_trees(), adder_tree.run),
     "ternary_lut": Member("ternary_lut", ternary_luts(), ternary_lut.run),
+    "ternary_lut_floats": Member("ternary_lut", float_luts(), ternary_lut.run, ternary_halves, exact=False),
     "bit_serial": Member("bit_serial", bit_serial_arrays(), bit_serial.run),
     "popcount": Member("popcount", popcount_arrays(), popcount.run),
     "binary_lut": Member("binary_lut", binary_luts((10,)), binary_lut.run),

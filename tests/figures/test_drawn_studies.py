@@ -11,6 +11,7 @@ from bitsim.cost.area import Area, PartArea
 from bitsim.events import Events
 from bitsim.figures import datapaths, parallel, serving
 from bitsim.figures.array_size import array_size_figure
+from bitsim.figures.sensitivity import sensitivity_figure
 from bitsim.hw import load_chip, load_link
 from bitsim.model.operators import Phase
 from bitsim.parallel.parallel import Parallel
@@ -22,6 +23,7 @@ from bitsim.study.compare_datapaths import DatapathComparison
 from bitsim.study.compared_datapath import ComparedDatapath
 from tests.by_hand import serving_by_hand
 from tests.figures.drawn import caught, labels, legend, plotted, points, same_points, scales, texts, ticks, titles
+from tests.sensitivity_by_hand import toy_sensitivity
 
 
 def point(size: int, phase: Phase, reached: float, bound: float) -> ArrayPoint:
@@ -228,3 +230,20 @@ def test_bars_far_longer_than_most_are_cut_with_a_mark_and_their_number(monkeypa
     assert ends["1"] == pytest.approx(2.0 + 0.03 * 12.002)  # behind the whisker, which ends at 2
     assert ends["1,234"] == pytest.approx(1.03 * 12.002)
     assert to_hex(axes.patches[-1].get_facecolor()) == "#ffffff"  # covers what is cut
+
+
+def test_a_tornado_has_a_bar_from_each_end_of_a_constant_to_the_nominal_number_and_the_draws_beside_it() -> None:
+    """230 pJ: multiplications from 130 to 430, additions to 290 only; of both chips 230 / 210 with 290 / 230."""
+    figure = sensitivity_figure(toy_sensitivity())
+    tornado, draws = figure.axes
+    bars = [(patch.get_x(), patch.get_width(), patch.get_y() + patch.get_height() / 2) for patch in tornado.patches]
+    assert np.allclose(bars, [(230, -100, 0), (230, 200, 0), (230, 0, 1), (230, 60, 1)])
+    assert list(ticks(tornado.yaxis).values()) == ["7nm: prices.mul.fp16", "7nm: prices.add.fp16"]
+    assert legend(tornado) == ["constant low", "constant high"]
+    assert labels(tornado)[0] == labels(draws)[0] == "energy / pJ"
+    assert sum(patch.get_height() for patch in draws.patches) == 500
+    assert {"5 %", "50 %", "95 %"} <= set(texts(draws))
+    two = sensitivity_figure(toy_sensitivity(versus=(100, 1)))
+    first = two.axes[0].patches[1]
+    assert (first.get_x(), first.get_x() + first.get_width()) == pytest.approx((230 / 210, 290 / 230))
+    assert labels(two.axes[0])[0] == "ratio"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bitsim._jit import kernel
 from bitsim.floats import functions, plain, scalars
+from bitsim.floats.exponentials import exponentials, logarithms
 from bitsim.floats.functions import ANGLES_BELOW, cosines_and_sines
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798")
@@ -111,3 +112,11 @@ def test_scalars_are_rounded_correctly(x: float, t: float) -> None:
         assert scalars.log(x) == float(Decimal(x).ln())
         base = abs(t) + 0.5
         assert scalars.power(base, t) == float((Decimal(base).ln() * Decimal(t)).exp())
+
+
+def test_arrays_have_the_exponentials_and_logarithms_of_their_values() -> None:
+    values = np.array([-700.0, -1.5, 0.0, 1e-9, 2.0, 700.0])
+    assert exponentials(values).tolist() == [plain.exp(x) for x in values.tolist()]
+    positive = np.array([1e-300, 0.5, 1.0, math.e, 1e300])
+    assert logarithms(positive).tolist() == [plain.log(x) for x in positive.tolist()]
+    assert exponentials(np.empty(0)).size == logarithms(np.empty(0)).size == 0

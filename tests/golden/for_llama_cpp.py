@@ -82,3 +82,41 @@ def files(folder: Path) -> dict[str, Path]:
         written[packing] = folder / f"{packing}.gguf"
         convert(load_checkpoint(directory), written[packing], "gguf", packing, upstream=True)
     return written
+
+
+# Of SentencePiece's vocabularies: pieces of these, at random with scores of which many are equal.
+SAID = "the lamb and the other thing: there is nothing in the beginning that the theatre bathes in"
+TEXTS = (
+    "the lamb", " the  lamb ", "nothing in the theatre", "a", " ", "\n\nthe\tother", "\u00e9l\u00e9n \U0001f411 \u4e2d",
+    "</s>the<s> lamb<tool>the <tool>", "<unk> the", "\u2581the", "thetheththe there", "inginging", "THE", "x<too l>",
+    "beginning the beginning that the other lamb bathes in nothing", "aaaaaaaaaaaaaaaaaaaaa", "<0x41>",
+)  # fmt: skip
+SPM_MODELS = {
+    "plain": {},
+    "no space": {"tokenizer.ggml.add_space_prefix": False},
+    "eos": {"tokenizer.ggml.add_eos_token": True},
+}
+
+
+def spm_file(folder: Path, name: str) -> Path:
+    """A GGUF file with a vocabulary of SentencePiece and no model, by its name in `SPM_MODELS`."""
+    rng = np.random.default_rng(len(name))
+    said = SAID.replace(" ", "\u2581")
+    starts, sizes = rng.integers(0, len(said) - 6, 400), rng.integers(1, 7, 400)
+    pieces = [said[i : i + size] for i, size in zip(starts, sizes, strict=True)]
+    pieces = list(dict.fromkeys(pieces))
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, "<tool>"]
+    types = [2, 3, 3, *[6] * 256, *[1] * len(pieces), 4]
+    scores = np.concatenate([np.zeros(259), -rng.integers(0, 40, len(pieces)), [0]]).astype(np.float32)
+    keys = metadata("bitnet", bitnet__vocab_size=len(tokens)) | {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": scores,
+        "tokenizer.ggml.token_type": np.array(types, np.int32),
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+    }
+    path = folder / f"{name}.gguf"
+    path.write_bytes(gguf_bytes(keys | SPM_MODELS[name], {"output_norm.weight": float_tensor(np.ones(D), "F32")}))
+    return path

@@ -109,8 +109,8 @@ def test_the_template_itself_loads(here: Path) -> None:
         (
             "node_nm: 7",
             "node_nm: 7\ncolour: red",
-            "x.yaml:4: colour: unknown key; allowed: areas, between, delays, kind, layout_factor, like, name, node_nm, "
-            "prices, scaled, sram, summary, supply, unpriced, voltage",
+            "x.yaml:4: colour: unknown key; allowed: area_rules, areas, between, delays, kind, layout_factor, like, "
+            "name, node_nm, prices, rules, scaled, sram, summary, supply, unpriced, voltage",
         ),
         ("value: 0.16", "value: 1\n    value: 2", "x.yaml:9: prices.add.fp16.value: duplicate key (first on line 8)"),
         ("mul.fp16:", "add.fp16:", "x.yaml:12: prices.add.fp16: duplicate key (first on line 7)"),
@@ -242,7 +242,8 @@ def test_malformed(here: Path, content: str, start: str) -> None:
         (
             "{like: lpddr4-4266-x32}",
             "{like: lpddr5}",
-            "x.yaml:78: memory.dram.like: unknown DRAM 'lpddr5'; did you mean lpddr5-6400-x32 or lpddr5x-8533-x64 or lpddr4-4266-x32?",
+            "x.yaml:78: memory.dram.like: unknown DRAM 'lpddr5'; did you mean lpddr5-6400-x32 or "
+            "lpddr5x-8533-x64 or lpddr4-4266-x32?",
         ),
         (
             "    exp:",

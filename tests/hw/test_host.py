@@ -64,8 +64,8 @@ def test_mistakes_in_a_host_are_reported_at_their_line(file: Path, host: str, me
 def test_a_chip_may_lie_between_two_technologies(file: Path) -> None:
     file.write_text(f"{LIKE}technology: 16nm\n")
     assert (load_chip(file).tech.name, load_chip(file).tech.node_nm) == ("16nm", 16)
-    file.write_text(f"{LIKE}technology: 5nm\n")
-    with pytest.raises(ConfigError, match=r"x.yaml:4: technology: technology 5nm: expected a node between 7 and 45 nm"):
+    file.write_text(f"{LIKE}technology: 6nm\n")
+    with pytest.raises(ConfigError, match=r"x.yaml:4: technology: technology 6nm: expected .* between 7 and 45 nm"):
         load_chip(file)
     file.write_text(f"{LIKE}technology: 7mn\n")
     with pytest.raises(ConfigError, match=r"x.yaml:4: technology: unknown technology '7mn'; did you mean 7nm"):

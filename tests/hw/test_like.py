@@ -65,6 +65,38 @@ def test_a_file_that_changes_one_price_has_three_lines(here: Path) -> None:
     assert load_chip("ternary-ws-64x64").with_technology("mine.yaml").tech == mine
 
 
+@pytest.mark.parametrize("name", ["16nm", "18nm", "65nm", "5nm"])
+def test_a_node_that_is_made_of_others_is_changed_in_three_lines_too(here: Path, name: str) -> None:
+    """The price is the file's own: it is neither joined nor multiplied once more."""
+    (here / "techs").mkdir()
+    (here / "techs" / "mine.yaml").write_text(f"kind: technology\nlike: {name}\nprices: {{reg.clock: {PRICE}}}\n")
+    (here / "chip.yaml").write_text("kind: chip\nlike: ternary-ws-64x64\ntechnology: techs/mine.yaml\n")
+    (here / "mine.yaml").write_text("kind: technology\nlike: techs/mine.yaml\nprices: {reg.clock: null}\n")
+    mine, original = load_chip("chip.yaml").tech, load_technology(name)
+    assert (mine.name, mine.node_nm) == ("mine", original.node_nm)
+    assert (mine.prices["reg.clock"].nominal, mine.prices["reg.clock"].evidence) == (0.008, "measured")
+    assert mine.prices.keys() == original.prices.keys()
+    assert [event for event in mine.prices if mine.prices[event] != original.prices[event]] == ["reg.clock"]
+    assert (mine.areas, mine.delays, mine.supply) == (original.areas, original.delays, original.supply)
+    assert mine.sha256 != original.sha256
+    assert "reg.clock" not in load_technology("mine.yaml").prices
+
+
+def test_mistakes_in_a_changed_technology_have_their_line(here: Path) -> None:
+    path = here / "mine.yaml"
+    path.write_text("kind: technology\nlike: 16nm\nprices:\n  reg.clok: {value: 1}\n")
+    with pytest.raises(ConfigError, match=r"^mine\.yaml:4: prices\.reg\.clok: unknown event 'reg\.clok'"):
+        load_technology("mine.yaml")
+    path.write_text("kind: technology\nlike: 17mm\n")
+    with pytest.raises(ConfigError, match=r"^mine\.yaml:2: like: unknown technology '17mm'"):
+        load_technology("mine.yaml")
+    path.write_text("kind: technology\nlike: 3nm\n")
+    with pytest.raises(
+        ConfigError, match=r"^mine\.yaml:2: like: technology 3nm: expected 16nm, .* or a node between 7 and 45 nm"
+    ):
+        load_technology("mine.yaml")
+
+
 def test_a_number_does_not_take_over_the_source_of_another(here: Path) -> None:
     (here / "mine.yaml").write_text("kind: technology\nlike: 7nm\nprices:\n  add.int8: {value: 0.008, unit: pJ}\n")
     with pytest.raises(ConfigError, match=r"^mine\.yaml:4: prices\.add\.int8\.source: required key is missing\n"):

@@ -90,11 +90,6 @@ def test_between_keeps_both_ends(tmp_path: Path) -> None:
             assert levels(constant) == pytest.approx(levels(end[path]), rel=1e-6), path
 
 
-def is_sram(part: PartArea) -> bool:
-    """Buffers have data of their own, and other banks at another node."""
-    return part.component.startswith("sram ")
-
-
 @pytest.mark.parametrize("name", ["28nm", "22nm", "16nm", "11.5nm"])
 def test_between_lies_between_and_ends_are_not_surer_than_the_curves(name: str) -> None:
     large, small = (numbers(load_technology(end)) for end in SYNTHESISED)
@@ -133,11 +128,18 @@ def test_what_is_the_same_at_both_ends_stays_with_its_source() -> None:
     assert end.voltage is not None
     assert middle.voltage.threshold.evidence == "assumed"
     assert middle.voltage.alpha.source == end.voltage.alpha.source
+    assert middle.arrays is not None
+    assert middle.arrays.name == "sram-16nm"
+
+
+def is_sram(part: PartArea) -> bool:
+    """Buffers have data of their own, and other banks at another node."""
+    return part.component.startswith("sram ")
 
 
 @pytest.mark.parametrize("name", chip_names())
 def test_what_both_ends_price_and_size_is_priced_and_sized_between(name: str) -> None:
-    chip = load_chip(name).model_copy(update={"voltage": None})
+    chip = load_chip(name)
     middle = chip.with_technology("16nm")
     known = [set(chip.with_technology(end).tech.prices) for end in SYNTHESISED]
     assert all(PriceList(middle).price(event) for event in known[0] & known[1])
@@ -159,14 +161,24 @@ def test_smaller_nodes_never_cost_more_nominally() -> None:
             assert dearer == [], (larger.name, kind)
 
 
+STUDIED = {
+    "prices": [
+        *("pe.ternary_a8_acc24.add", "pe.int8_acc32.mac", "pe.fp16_acc16.mac", "tree.depth5.add_bits"),
+        *("serial.depth5.add_bits", "popcount.depth7.add_bits", "reg.clock"),
+    ],
+    "areas": [
+        *("pe.ternary_a8_acc24", "pe.int8_acc32", "pe.fp16_acc16", "tree.add_bit"),
+        *("serial.add_bit", "popcount.add_bit", "reg.bit"),
+    ],
+    "delays": ["pe.ternary_a8_acc24", "pe.int8_acc32", "tree.depth5", "serial.depth5", "popcount.depth7"],
+}  # synthesised at both nodes
+
+
 def median_miss(kind: str, whole: float) -> float:
     """How far a curve's ratio of 45 nm to 7 nm is from the synthesised ones, at the median."""
     large, small = (getattr(load_technology(name), kind) for name in SYNTHESISED)
-    logic = ("pe.", "tree", "reg.", "serial", "popcount", "lut.g", "add.", "mul.")
-    logic = logic[:6] if kind == "prices" else logic
-    return math.exp(
-        median(abs(math.log(small[n].nominal / large[n].nominal / whole)) for n in large if n.startswith(logic))
-    )
+    ratios = [small[name].nominal / large[name].nominal for name in STUDIED[kind]]
+    return math.exp(median(abs(math.log(ratio / whole)) for ratio in ratios))
 
 
 def test_factors_of_65_nm_are_the_curves_and_their_misses() -> None:

@@ -31,7 +31,7 @@ def test_chip_loads(name: str) -> None:
     assert load_chip(chip) is chip
 
 
-@pytest.mark.parametrize("name", SYNTHESISED)
+@pytest.mark.parametrize("name", technology_names())
 def test_technology_loads(name: str) -> None:
     technology = load_technology(name)
     assert technology.name == name

@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitsim.cost.prices import PriceList
 from bitsim.errors import ConfigError
-from bitsim.hw import load_chip, load_technology
+from bitsim.hw import Chip, load_chip, load_technology
 from bitsim.hw.scaling import DELAY
+from tests.chips import amount
 
-WINDOWS = {45: ((0.6, 1.0), (0.6, 0.9), (0.7, 1.0)), 7: ((0.4, 0.7), (0.4, 0.8), (0.5, 0.8))}
+WINDOWS = {
+    65: ((0.7, 1.2), (0.7, 1.1), (0.8, 1.3)),
+    45: ((0.6, 1.0), (0.6, 0.9), (0.7, 1.0)),
+    7: ((0.4, 0.7), (0.4, 0.8), (0.5, 0.8)),
+}
 
 
 def written(folder: Path, voltage: str, *, technology: str = "7nm") -> Path:
@@ -37,7 +43,7 @@ def fitted(node: int, least: float, most: float, alpha: float) -> float:
     return min(range(50, round(1000 * least) - 20), key=squares) / 1000
 
 
-@pytest.mark.parametrize("node", [45, 7])
+@pytest.mark.parametrize("node", [65, 45, 7])
 def test_thresholds_are_those_that_follow_the_published_delays(node: int) -> None:
     rule = load_technology(f"{node}nm").voltage
     assert rule is not None
@@ -91,10 +97,14 @@ def test_beyond_its_range_the_source_that_ends_it_is_named(tmp_path: Path, volta
         load_chip(written(tmp_path, voltage))
 
 
-def test_another_technology_must_take_the_supply_too(tmp_path: Path) -> None:
+def test_a_supply_of_its_own_goes_with_a_chip_to_a_technology_of_its_node_only(tmp_path: Path) -> None:
     chip = load_chip(written(tmp_path, "value: 0.5"))
-    with pytest.raises(ConfigError, match=r"voltage on 45nm: logic of 45nm: expected 0\.598 to 1\.25 V.*got 0\.5 V"):
-        chip.with_technology("45nm")
+    assert chip.with_technology("45nm").volts == 1.1
+    (tmp_path / "own.yaml").write_text("kind: technology\nlike: 7nm\n")
+    assert chip.with_technology(tmp_path / "own.yaml").volts == 0.5
+    (tmp_path / "own.yaml").write_text("kind: technology\nlike: 7nm\nvoltage: null\n")
+    with pytest.raises(ConfigError, match=r"voltage on own: .*own\.yaml has no `voltage`"):
+        chip.with_technology(tmp_path / "own.yaml")
 
 
 def test_a_technology_without_a_rule_has_one_supply(tmp_path: Path) -> None:
@@ -105,3 +115,53 @@ def test_a_technology_without_a_rule_has_one_supply(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text("kind: technology\nlike: 7nm\nsupply: null\n")
     with pytest.raises(ConfigError, match="expected the supply that this starts from"):
         load_technology(tmp_path / "t.yaml")
+
+
+def at(volts: float) -> Chip:
+    chip = load_chip("ternary-ws-64x64")
+    constant = amount(chip.clock, volts).model_copy(update={"unit": "V"})
+    return chip.model_copy(update={"voltage": constant})
+
+
+LOGIC = [
+    "pe.ternary_a8_acc24.add",
+    "reg.clock",
+    "scale.mul.fp16",
+    "vec.add.fp16",
+    "tree.depth5.add_bits",
+    "rom.read_bits",
+]
+
+
+@pytest.mark.parametrize("event", LOGIC)
+def test_energy_of_logic_goes_with_the_square_of_the_supply(event: str) -> None:
+    usual, half = PriceList(load_chip("ternary-ws-64x64")).price(event), PriceList(at(0.35)).price(event)
+    assert usual is not None
+    assert half is not None
+    levels = (usual.low, usual.nominal, usual.high)
+    assert (half.low, half.nominal, half.high) == pytest.approx([level / 4 for level in levels])
+    assert "ternary-ws-64x64: voltage" in dict(half.constants)
+
+
+def test_the_papers_own_prices_have_the_papers_own_supply() -> None:
+    for event in ("add.int8", "mul.fp16"):
+        assert PriceList(at(0.4)).price(event) == PriceList(load_chip("ternary-ws-64x64")).price(event)
+
+
+@given(st.floats(0.333, 0.77), st.floats(0.333, 0.77), st.sampled_from(LOGIC))
+def test_less_supply_never_takes_more_energy(one: float, other: float, event: str) -> None:
+    low, high = (PriceList(at(volts)).price(event) for volts in sorted((one, other)))
+    assert low is not None
+    assert high is not None
+    assert low.nominal <= high.nominal
+    assert low.low <= low.nominal <= low.high
+
+
+def test_a_range_of_the_supply_is_squared_too(tmp_path: Path) -> None:
+    chip = load_chip(written(tmp_path, "low: 0.5, nominal: 0.6, high: 0.7"))
+    price, usual = PriceList(chip).price("reg.clock"), PriceList(load_chip("ternary-ws-64x64")).price("reg.clock")
+    assert price is not None
+    assert usual is not None
+    assert price.low == pytest.approx(usual.low * (5 / 7) ** 2)
+    assert price.nominal == pytest.approx(usual.nominal * (6 / 7) ** 2)
+    assert price.high == pytest.approx(usual.high)

@@ -92,7 +92,7 @@ def test_parameters_outside_of_their_bounds_are_not_given(
 def test_the_written_chip_takes_the_fitted_times(tmp_path: Path) -> None:
     found = calibrate(written(tmp_path / "points.csv", times_of(0.4, 1e-5)), NAME)
     path = tmp_path / "fitted.yaml"
-    path.write_text(found.chip_yaml())
+    path.write_text(found.chip_yaml(path))
     chip = load_chip(path)
     assert (chip.like, chip.bitlinear) == (NAME, load_chip(NAME).bitlinear)
     for constant in (chip.memory.dram.efficiency, chip.host and chip.host.matmul_latency):
@@ -105,10 +105,44 @@ def test_the_written_chip_takes_the_fitted_times(tmp_path: Path) -> None:
         assert time == pytest.approx(residual.predicted_s, rel=1e-4)
     again = tmp_path / "elsewhere" / "again.yaml"
     again.parent.mkdir()
-    again.write_text(calibrate(tmp_path / "points.csv", path).chip_yaml())
+    again.write_text(calibrate(tmp_path / "points.csv", path).chip_yaml(again))
+    assert "like: ../fitted.yaml\n" in again.read_text()
     assert load_chip(again).memory.dram.bandwidth == chip.memory.dram.bandwidth
     with pytest.raises(ConfigError, match="expected a chip as its name or file describes it"):
-        calibrate(tmp_path / "points.csv", chip.with_accumulators(16)).chip_yaml()
+        calibrate(tmp_path / "points.csv", chip.with_accumulators(16)).chip_yaml(again)
+
+
+def test_a_users_chip_is_calibrated_wherever_it_lies_and_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that is called like a chip that comes with bitsim, which is not what the new file must be like."""
+    (tmp_path / "chips").mkdir()
+    mine, out = tmp_path / "chips" / f"{NAME}.yaml", tmp_path / "fitted" / "mine.yaml"
+    out.parent.mkdir()
+    mine.write_text(f"kind: chip\nlike: {NAME}\nclock: {{value: 0.5, unit: GHz, evidence: assumed, source: me}}\n")
+    monkeypatch.chdir(tmp_path)
+    points = written(tmp_path / "points.csv", times_of(0.5, 1e-5))
+    found = calibrate(points, f"chips/{NAME}.yaml")
+    out.write_text(found.chip_yaml("fitted/mine.yaml"))
+    assert f"like: ../chips/{NAME}.yaml\n" in out.read_text()
+    monkeypatch.chdir(tmp_path / "chips")
+    fitted = load_chip("../fitted/mine.yaml")
+    assert (fitted.clock.nominal, fitted.name) == (0.5, f"{NAME}-calibrated")
+    assert fitted.memory.dram.efficiency.nominal == found.efficiency
+
+
+def test_a_calibrated_chip_does_not_take_the_place_of_what_it_is_like(tmp_path: Path) -> None:
+    points = written(tmp_path / "points.csv", times_of(0.5, 1e-5))
+    base, mine = tmp_path / "base.yaml", tmp_path / f"{'x' * 100}.yaml"
+    base.write_text(f"kind: chip\nlike: {NAME}\nbitlinear: {{acc_bits: 24}}\n")
+    mine.write_text("kind: chip\nlike: base.yaml\n")
+    found = calibrate(points, mine)
+    for path in (base, mine):
+        with pytest.raises(ConfigError, match=r"expected another file than those that .*x\.yaml is taken from"):
+            found.chip_yaml(path)
+    out = tmp_path / "out.yaml"
+    out.write_text(found.chip_yaml(out))
+    assert load_chip(out).name == f"{'x' * 89}-calibrated"
 
 
 def test_too_few_points_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,13 +22,13 @@ from bitsim.model.float_matmul import float_matmul
 from bitsim.model.footprint import linear_bits
 from bitsim.model.forward import forward
 from bitsim.model.kv_cache import KVCache
-from bitsim.model.ternarise import scaled_ternary
+from bitsim.model.ternarise import notes_on_floats, scaled_ternary
 from bitsim.model.weights import FloatWeight
 from bitsim.quant.packing import pack_hf, unpack_hf_rows
 from bitsim.quant.recipes import recipe_named
 from bitsim.study import estimate, run
+from tests.golden.samples import sample
 from tests.model.tiny_models import FLOAT_CONFIG
-from tests.outside import outside
 
 CHIP = "ternary-ws-64x64"
 
@@ -103,7 +105,7 @@ def test_grids_that_do_not_divide_a_matrix_are_refused():
 
 
 def test_trilm_is_noticed_and_runs_with_equal_logits_as_ternary_weights():
-    folder = outside("golden/families/trilm")
+    folder = sample("trilm")
     floats, ternary = load_checkpoint(folder), load_checkpoint(folder, ternarise="exact")
     assert any("--ternarise exact" in note for note in floats.notes)
     assert not any("--ternarise" in note for note in ternary.notes)
@@ -122,8 +124,41 @@ def test_trilm_is_noticed_and_runs_with_equal_logits_as_ternary_weights():
         assert {linear.scales.size for linear in layer.linears()} == {2}  # shards
 
 
+def noted(*matrices):
+    """What is said of a float checkpoint with these linears."""
+    layer = SimpleNamespace(linears=lambda: [float16(matrix) for matrix in matrices])
+    checkpoint = SimpleNamespace(
+        config=SimpleNamespace(linear_class=None),
+        packing="float16",
+        path=Path("a.gguf"),
+        weights=SimpleNamespace(layers=[layer]),
+    )
+    return notes_on_floats(checkpoint)
+
+
+def test_values_that_are_nearly_ternary_are_noticed():
+    """As in Bonsai: a magnitude per 128 of K, equal within 1 %; no noise has that. Floats are called floats anyway."""
+    rng = np.random.default_rng(3)
+    codes = rng.integers(-1, 2, (40, 512))
+    scales = np.repeat(rng.uniform(0.01, 0.03, (40, 4)), 128, axis=1)
+    nearly = codes * scales * (1 + rng.uniform(-0.004, 0.004, codes.shape))
+    for matrices, found in (
+        ([nearly, nearly], "within 1 % in blocks of 128, as in Bonsai's unpacked files: --ternarise exact takes equal"),
+        ([codes * scales], "--ternarise exact checks all rows and counts ternary weights instead of floats"),
+    ):
+        floats, said = noted(*matrices)
+        assert floats.startswith("no quantised linears: the files' float16 values are executed as floats")
+        assert found in said
+    for matrices in (
+        [nearly, rng.standard_normal((40, 512))],
+        [codes * scales * (1 + rng.uniform(-0.02, 0.02, codes.shape))],
+        [nearly[:, :320]],
+    ):
+        assert len(noted(*matrices)) == 1
+
+
 def test_weight_only_models_run_as_floats_with_the_traffic_of_their_bits():
-    folder = outside("golden/families/trilm")
+    folder = sample("trilm")
     results = [run(load_model(folder, ternarise=how), CHIP, tokens=[1, 5, 17], new_tokens=2) for how in (None, "exact")]
     floats, ternary = results
     np.testing.assert_array_equal(ternary.logits, floats.logits)
@@ -138,7 +173,7 @@ def test_weight_only_models_run_as_floats_with_the_traffic_of_their_bits():
 
 def test_master_weights_are_ternarised_on_request_only():
     """Falcon-E's `prequantized` branch: float weights, of which no file says that they are master weights."""
-    folder = outside("golden/families/trilm")
+    folder = sample("trilm")
     model = load_model(folder, ternarise="absmean")
     assert model.config.linear_class == "bitlinear"
     assert any("as was asked" in note for note in model.notes)
@@ -157,7 +192,7 @@ def test_master_weights_are_ternarised_on_request_only():
 )
 def test_what_is_ternary_is_not_ternarised(name, how, message):
     with pytest.raises(CheckpointError, match=message):
-        load_checkpoint(outside(f"golden/families/{name}"), ternarise=how)
+        load_checkpoint(sample(name), ternarise=how)
 
 
 def test_floats_are_refused_by_name_and_shapes_have_nothing_to_ternarise(tmp_path):
@@ -168,7 +203,7 @@ def test_floats_are_refused_by_name_and_shapes_have_nothing_to_ternarise(tmp_pat
     assert any("executed as floats" in note for note in load_model("tiny-fp16").notes)
     with pytest.raises(ConfigError, match="--ternarise exact: a shape has no weights"):
         load_model("bitnet-b158-700m", ternarise="exact")
-    source = load_checkpoint(outside("golden/families/trilm"), ternarise="exact")
+    source = load_checkpoint(sample("trilm"), ternarise="exact")
     with pytest.raises(CheckpointError, match="its ternary weights have several scales"):
         convert(source, tmp_path / "x", "hf", "2bit")
 

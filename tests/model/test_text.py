@@ -100,7 +100,8 @@ def test_a_piece_that_is_a_token_is_one_where_llama_cpp_ignores_merges(tmp_path)
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"model": "llama"}, r"tokenizer\.ggml\.model: expected gpt2, .*SentencePiece.*got 'llama'; give token ids"),
+        ({"model": "t5"}, r"tokenizer\.ggml\.model: expected gpt2, .*SentencePiece.*got 't5'; give token ids"),
+        ({"model": "llama"}, r"tokenizer\.ggml\.scores: expected \d+ numbers, .*got 'None'; give token ids"),
         ({"pre": None}, r"tokenizer\.ggml\.pre: expected one of llama3, .*got 'None'"),
         ({"pre": "falcon_e"}, r"tokenizer\.ggml\.pre: expected one of"),
         ({"tokens": None}, r"tokenizer\.ggml\.tokens: expected an array of strings"),

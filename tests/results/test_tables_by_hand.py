@@ -34,12 +34,12 @@ def test_phases_count_tokens_of_all_sequences() -> None:
     assert prefill["energy_arithmetic_per_token_j"] == pytest.approx(13.9e-12 / 6)
     assert decode["energy_arithmetic_nominal_j"] == 0
     low, high = (decode[f"energy_system_{level}_j"] for level in ("low", "high"))
-    # 1184 kB of low-leakage SRAM at 7 nm, 0.05 and 5 uW per kB, for 25 ns.
     # 8 GB of DRAM: refreshed for 25 ns, at rest but for the 0.1 ns that 16 bits take at 160 bits per ns.
     idle = [8e-12 * (refresh * 25 + standby * 24.9) for refresh, standby in ((7.7, 8.4), (15.4, 88))]
+    # 1184 kB of low-leakage SRAM at 7 nm, 0.05 and 5 uW per kB, for 25 ns
     assert (low, high) == (
-        pytest.approx(16 * 4.6e-12 + idle[0] + 1.48e-12),
-        pytest.approx(16 * 14e-12 + idle[1] + 148e-12),
+        pytest.approx(16 * 4.6e-12 + 1.48e-12 + idle[0]),
+        pytest.approx(16 * 14e-12 + 148e-12 + idle[1]),
     )
 
 

@@ -1,5 +1,6 @@
 """Token generation on a CPU by hand; two measurements come out exactly; the machine at hand as a CPU."""
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -42,6 +43,37 @@ def test_two_measurements_give_back_the_parameters_that_made_them(layer_us, effi
     consumption = fit_consumption(list(zip((SMALL, LARGE), joules, strict=True)), times)
     assert consumption.watts == pytest.approx(watts, rel=1e-5)
     assert consumption.joules_per_byte == pytest.approx(8e-12 * pj, rel=1e-5)
+
+
+def test_a_fit_that_no_machine_has_says_what_is_wrong_with_the_points():
+    """Energies that fall with the size: the large model moves more bytes per second and takes less for each second."""
+    truth = Speed(layer_s=1e-4, efficiency=0.1)
+    times = [token_time(CPU, config, truth) for config in (SMALL, LARGE)]
+    rates = [token_bytes(config) / time for config, time in zip((SMALL, LARGE), times, strict=True)]
+    assert rates[1] > rates[0]
+    joules = [40 * times[0], 20 * times[1]]
+    with pytest.raises(ConfigError, match=r"expected at least 0 J per byte, got -\d") as caught:
+        fit_consumption([(SMALL, joules[0]), (LARGE, joules[1])], times)
+    said = f"{LARGE.name} has more bytes per second ({rates[1]:.4g} against {rates[0]:.4g}) and takes fewer joules per "
+    assert f"{said}second (20 against 40)" in str(caught.value)
+    joules = [1e-12 * token_bytes(SMALL), 3e-12 * token_bytes(LARGE)]
+    with pytest.raises(ConfigError, match=rf"expected at least 0 W, got -\d.*: {SMALL.name} has more seconds per byte"):
+        fit_consumption([(SMALL, joules[0]), (LARGE, joules[1])], times)
+    with pytest.raises(
+        ConfigError, match=rf"expected at least 0 seconds per layer, got -.*: {SMALL.name} has more layers"
+    ):
+        fit_speed(CPU, [(SMALL, 1e-12 * token_bytes(SMALL)), (LARGE, 3e-12 * token_bytes(LARGE))])
+    with pytest.raises(ConfigError, match=r"more than 0 seconds per byte, got -.*has more bytes per layer"):
+        fit_speed(CPU, [(SMALL, 3e-4 * SMALL.num_layers), (LARGE, 1e-4 * LARGE.num_layers)])
+    fast = [(c, 1e-4 * c.num_layers + token_bytes(c) / 1e13) for c in (SMALL, LARGE)]
+    with pytest.raises(ConfigError, match=r"efficiency of memory: expected at most 1, got 12\.5: .* GB/s at its peak"):
+        fit_speed(CPU, fast)
+
+
+@pytest.mark.parametrize("joules", [0.0, -1.0, math.nan, math.inf])
+def test_energies_of_no_measurement_are_refused(joules):
+    with pytest.raises(ConfigError, match=f"{LARGE.name}: expected positive measurements, got {joules:g}"):
+        fit_consumption([(SMALL, 1.0), (LARGE, joules)], [1.0, 3.0])
 
 
 def test_more_bits_and_less_bandwidth_never_take_less():

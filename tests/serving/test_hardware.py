@@ -1,5 +1,6 @@
 """Serving on CPUs and chips: by hand, as the estimate has it, and the laws that more hardware is never slower."""
 
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from bitsim.model.zoo import zoo_config
 from bitsim.parallel.devices import linked
 from bitsim.serving.cpu import stated_speed, token_time
 from bitsim.serving.hardware import load_hardware, room_of
-from bitsim.serving.serve import ServeError, serve
+from bitsim.serving.serve import ServeError, Serving, serve
 from bitsim.study import estimate
 
 CPU, CHIP, SMALL = "intel-i7-13800h", "ternary-ws-64x64", "bitnet-b158-700m"
@@ -83,11 +84,36 @@ def test_law_more_sequences_never_give_fewer_tokens_per_second_on_a_cpu() -> Non
         assert more["memory_bytes"] > fewer["memory_bytes"]
 
 
-def test_more_sequences_give_more_tokens_per_second_as_long_as_activations_live_on_the_chip() -> None:
-    rows = [row for row in serve(SMALL, CHIP, **LENGTHS).records("sweep") if row["batch"] <= 64]
-    assert [row["batch"] for row in rows] == [1, 2, 4, 8, 16, 32, 64]
+@cache
+def served(chip: str) -> Serving:
+    return serve(SMALL, chip, **LENGTHS)
+
+
+@pytest.mark.parametrize("chip", [CHIP, "adder-tree-16x256"])
+def test_law_14_twice_the_sequences_never_give_fewer_tokens_per_second(chip: str) -> None:
+    """Activations of many leave the chip: then groups of as many as are fastest follow each other."""
+    found = served(chip)
+    rows = [row for row in found.records("sweep") if row["batch"] & (row["batch"] - 1) == 0]
+    assert [row["batch"] for row in rows][-1] > found.largest_batch // 2 > 64
     for fewer, more in pairwise(rows):
-        assert more["tokens_per_s"] > fewer["tokens_per_s"]
+        inside = more["batch"] <= 64
+        assert more["tokens_per_s"] > fewer["tokens_per_s"] * (1 if inside else 1 - 1e-12)
+
+
+def test_a_batch_in_groups_takes_as_long_as_they_do_and_as_much_energy() -> None:
+    found = served(CHIP)
+    rows = {row["batch"]: row for row in found.records("sweep")}
+    assert rows[256]["step_s"] == pytest.approx(2 * rows[128]["step_s"], rel=1e-12)
+    largest = found.largest_batch
+    group, rest, whole = rows[2048], largest - 2048, rows[largest]
+    alone = serve(SMALL, CHIP, batch=rest, **LENGTHS).at_batch()
+    assert whole["step_s"] == pytest.approx(group["step_s"] + alone["step_s"], rel=1e-12)
+    energy = 2048 * group["energy_per_token_j"] + rest * alone["energy_per_token_j"]
+    assert whole["energy_per_token_j"] == pytest.approx(energy / largest, rel=1e-12)
+    at_once = estimate(SMALL, CHIP, prefill=16, decode=8, batch=256)
+    assert rows[256]["step_s"] < at_once.phase_time_s("decode") / 8
+    (note,) = (note for note in found.notes if "in groups" in note)
+    assert note.endswith(f": 256 of 128, {largest} of 2048")
 
 
 @pytest.mark.parametrize("constant", ["bandwidth", "int8_rate", "fp16_rate"])

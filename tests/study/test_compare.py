@@ -1,9 +1,12 @@
 """Pairs of model and chip beside each other: the ratios of the last to the first."""
 
+from pathlib import Path
+
 import pytest
 
-from bitsim.errors import ConfigError
-from bitsim.study.compare import PairComparison, pair_of
+import bitsim
+from bitsim.errors import ConfigError, UnknownNameError
+from bitsim.study.compare import PairComparison, compare, pair_of
 from tests.by_hand import result, row
 
 
@@ -31,12 +34,41 @@ def test_the_headline_is_the_last_pair_over_the_first_per_new_token() -> None:
 
 @pytest.mark.parametrize(
     ("text", "pair"),
-    [("a@b", ("a", "b")), ("a", ("a", "ternary-ws-64x64")), ("a@", ("a", "ternary-ws-64x64")), ("a@b@c", ("a", "b@c"))],
+    [
+        ("a@b", ("a", "b")),
+        ("a", ("a", "ternary-ws-64x64")),
+        ("a@", ("a", "ternary-ws-64x64")),
+        ("a@b@c", ("a", "b@c")),
+        ("a:w8a8@b", ("a", "b", "w8a8")),
+        ("a:w8a8", ("a", "ternary-ws-64x64", "w8a8")),
+    ],
 )
 def test_a_pair_is_model_at_chip_with_a_usual_chip(text: str, pair: tuple[str, str]) -> None:
     assert pair_of(text) == pair
-    with pytest.raises(ConfigError, match="expected MODEL@CHIP, got '@b'"):
-        pair_of("@b")
+    for wrong in ("@b", ":w8a8@b"):
+        with pytest.raises(ConfigError, match=f"expected MODEL@CHIP or MODEL:NUMERICS@CHIP, got '{wrong}'"):
+            pair_of(wrong)
+
+
+def test_a_colon_in_the_path_of_a_model_is_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "mine:w8"
+    folder.mkdir()
+    assert pair_of(f"{folder}@b") == (str(folder), "b")
+    with pytest.raises(UnknownNameError, match="unknown numerics 'w8'; did you mean"):
+        pair_of(f"{tmp_path / 'other'}:w8@b")
+
+
+def test_each_pair_has_numerics_of_its_own_and_is_called_by_them() -> None:
+    pairs = [("tiny-b158", "ternary-ws-64x64"), ("tiny-fp16", "int8-ws-64x64", "w4a8"), ("tiny-fp16", "fp16-ws-64x64")]
+    found = compare(pairs, prompt="It", new_tokens=1, toggles="off")
+    assert [result.inputs["numerics"] for result in found.results] == ["hf_autobitlinear", "w4a8", "float"]
+    assert found.models == ("tiny-b158", "tiny-fp16:w4a8", "tiny-fp16")
+    assert [record["model"] for record in found.records()] == list(found.models)
+    assert {record["model"] for record in found.records("areas")} == set(found.models)
+    assert "tiny-fp16:w4a8 on int8-ws-64x64" in found.title
+    assert any(note.startswith("tiny-fp16:w4a8@int8-ws-64x64: the linears are rounded") for note in found.notes)
+    alone = bitsim.run("tiny-fp16", "int8-ws-64x64", prompt="It", new_tokens=1, toggles="off", numerics="w4a8")
+    assert found.results[1].cycles == alone.cycles
 
 
 def test_what_is_assumed_for_several_pairs_is_listed_once() -> None:

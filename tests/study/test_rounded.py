@@ -55,6 +55,25 @@ def test_eight_bits_lose_little_and_four_bits_more() -> None:
     assert score["float"] < score["w4a16_g32"] < score["w4a8"] < score["float"] + 0.1
 
 
+@pytest.mark.parametrize("numerics", ["w8a8", "w4a8"])
+@pytest.mark.parametrize("chip", ["int8-tensor-ampere", "int8-tensor-turing", "fp16-tensor-ampere"])
+def test_tensor_cores_take_integer_weights_as_operands(chip: str, numerics: str) -> None:
+    """Their integer sums, and FP32 sums of these integers below 2^24, are those of the INT8 array."""
+    words = {"prompt": PROMPT, "new_tokens": 2, "numerics": numerics, "toggles": "off"}
+    ran, on_array = bitsim.run("tiny-fp16", chip, **words), bitsim.run("tiny-fp16", CHIP, **words)
+    np.testing.assert_array_equal(ran.logits, on_array.logits)
+    assert "weights in " in ran.inputs["bitlinear"]
+    guessed = bitsim.estimate("tiny-fp16", chip, prefill=len(PROMPT), decode=2, numerics=numerics)
+    for real, shape in zip(ran.rows, guessed.rows, strict=True):
+        assert real.events.data_independent() == shape.events.data_independent()
+    linears = [row for row in ran.rows if row.kind == "linear" and row.phase == "decode"]
+    assert not any(name.startswith("dequant") for row in linears for name in row.events)
+    width = 16 if chip.startswith("fp16") else 8
+    weights = 2 * load_model("tiny-fp16").config.linear_weights
+    assert sum(row.events["dram.weights.read_bits"] for row in linears) == weights * BITS[numerics]
+    assert sum(row.events["sram.weights.write_bits"] for row in linears) == weights * width
+
+
 def test_what_a_chip_or_a_shape_does_not_take() -> None:
     for ask in (bitsim.estimate, lambda *a, **k: bitsim.run(*a, prompt="a", **k)):
         with pytest.raises(EstimateError, match="ternary-ws-64x64 takes -1, 0 and 1"):

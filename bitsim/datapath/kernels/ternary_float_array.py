@@ -189,7 +189,7 @@ def _ws_all(a: Any, w: Any, rows: int, single: bool) -> int:
 
 
 @kernel
-def _os_row(a: Any, w: Any, single: bool) -> int:
+def _os_row(a: Any, w: Any, single: bool) -> Any:
     """Toggles of the accumulators of one row in one block. a: int32 (K,); w: int32 (K, 16)."""
     psum, held = splat(np.float32(0.0)), splat(np.int32(0))
     flips = held

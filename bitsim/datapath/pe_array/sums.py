@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from bitsim.datapath.accumulation import WHOLE_ROW, Accumulation, Register, Summed, accumulate
+from bitsim.datapath.accumulation import WHOLE_ROW, Accumulation, Register, Summed, accumulate, finite
 from bitsim.datapath.base import Array
 from bitsim.datapath.formats import HALF_BITS, values_of
 from bitsim.datapath.kernels.fp16_array import fp16_array_matmul
@@ -44,12 +44,3 @@ def fp16_sums(acts: Array, w: Array, rows: int) -> Summed:
     Outputs that are not finite are counted as overflows, at their last k.
     """
     return finite(fp16_array_matmul(acts, w, rows), acts.shape[1])
-
-
-def finite(y: Array, k: int) -> Summed:
-    """Sums of floats of depth `k`; those that are not finite are counted."""
-    lost = np.argwhere(~np.isfinite(y))
-    if not len(lost):
-        return Summed(y=y, overflows={})
-    first = (int(lost[0, 0]), k - 1, int(lost[0, 1]))
-    return Summed(y=y, overflows={"overflow.output": len(lost)}, first=first)

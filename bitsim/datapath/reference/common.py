@@ -86,10 +86,10 @@ def in_order(values: Array) -> list[list[int]]:
     return [[int(value) for value in row] for row in values]
 
 
-def paper_additions(ledger: Ledger, m: int, k: int, n: int) -> None:
-    """The additions as the papers count them: each output adds up K products of INT8 activations."""
+def paper_additions(ledger: Ledger, m: int, k: int, n: int, number_format: str = "int8") -> None:
+    """The additions as the papers count them: each output adds up K products of activations of a format."""
     for _ in range(m * n):
-        ledger.counts["add.int8"] += k - 1
+        ledger.counts[f"add.{number_format}"] += k - 1
 
 
 Tile = Callable[[list[list[int]], list[list[int]], range, Spec, Ledger, list[list[int]]], None]

@@ -15,7 +15,7 @@ from bitsim.hw.datapaths.cpu_simd import CpuSimdSpec
 
 
 def run(x: Array, w: Array, spec: CpuSimdSpec) -> Outcome:
-    """One matmul on one core."""
+    """One matmul on one core, or on several, of which the first has as many rows as any."""
     low = -127 if spec.tables else -128
     acts, weights = in_order(integer_operand("x", x, low, 127)), in_order(integer_operand("w", w, -1, 1))
     k, n, ledger = len(acts[0]), len(weights), Ledger()
@@ -39,6 +39,10 @@ def run(x: Array, w: Array, spec: CpuSimdSpec) -> Outcome:
     paper_additions(ledger, len(acts), k, n)
     executed = sum(count for event, count in ledger.counts.items() if event.startswith("simd."))
     ledger.cycles = ceil(executed / spec.instructions_per_cycle.nominal)
+    if spec.threads > 1:
+        blocks = len(range(0, len(padded), spec.block_n))
+        rows = spec.block_n * max(len(range(core, blocks, spec.threads)) for core in range(spec.threads))
+        ledger.cycles = run(x, w[:rows], spec.model_copy(update={"threads": 1})).cycles
     return ledger.outcome(y)
 
 

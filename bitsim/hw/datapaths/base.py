@@ -125,6 +125,10 @@ class DatapathDescription(Described):
         """Whether it takes activations that are not quantised, with ternary weights: W1.58A16."""
         return False
 
+    def with_full_weights(self) -> "DatapathDescription | None":
+        """The same hardware on weights as wide as its activations, if it can be told to take these; else None."""
+        return None
+
     @property
     def can_be_wide(self) -> bool:
         """Whether it can be a chip's `wide`: both of its operands are numbers of more than a trit or a sign."""

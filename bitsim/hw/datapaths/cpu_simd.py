@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 
 from bitsim.hw.constants import Constant, in_unit
-from bitsim.hw.datapaths.base import DatapathDescription, OverflowMode, within
+from bitsim.hw.datapaths.base import DatapathDescription, OverflowMode, at_least_one, within
 from bitsim.hw.source import problem
 
 ACC_BITS = 32
@@ -18,13 +18,15 @@ _INNERMOST = {"i2s_avx2": (128, 20), "i2s_neon": (64, 20), "tl1": (256, 60), "tl
 
 
 class CpuSimdSpec(DatapathDescription):
-    """One core that runs one of bitnet.cpp's kernels.
+    """Cores that run one of bitnet.cpp's kernels.
 
     * `kernel`: `i2s_avx2`, `i2s_neon` (ARM without dot-product instructions), `tl1` (NEON) or `tl2` (AVX2).
     * `pad`: fill up K, and for tables N, with zeros to what the kernel needs; without it such a matmul is refused.
     * `bm`: rows of a block of weights (tables only). `bk`: columns of a block of weights (tables only).
     * `bmm`: rows that are summed side by side (tables only; all three names are from bitnet.cpp's kernel_config.ini).
-    * `instructions_per_cycle`: how many vector instructions the core ends per cycle; times rest on this number alone.
+    * `threads`: cores that share the outputs of a matmul in whole blocks of rows, and the chip's memories: its levels
+      are the caches of all of them. One builds the tables of a token (tables only) while the others wait.
+    * `instructions_per_cycle`: how many vector instructions a core ends per cycle; times rest on this number alone.
     * `acc_bits`: 32 bits, as the instruction set has. `overflow`: `wrap`, as its additions do.
     """
 
@@ -34,6 +36,7 @@ class CpuSimdSpec(DatapathDescription):
     bm: Annotated[int, within(32, 4096, "the kernel computes 32 outputs at a time")] | None = None
     bk: Annotated[int, within(16, 256, "a step takes 16 of K", "int16 holds no longer sums")] | None = None
     bmm: Literal[32, 64] | None = None
+    threads: Annotated[int, at_least_one(1024, "a core")] = 1
     instructions_per_cycle: Annotated[Constant, in_unit("ratio", positive=True, at_most=16.0)]
     acc_bits: int = ACC_BITS
     overflow: OverflowMode = "wrap"
@@ -104,10 +107,15 @@ class CpuSimdSpec(DatapathDescription):
     def macs_per_cycle(self) -> int:
         """Of the innermost loop, rounded up; all else comes on top of it."""
         products, instructions = _INNERMOST[self.kernel]
-        return ceil(products * self.instructions_per_cycle.nominal / instructions)
+        return self.threads * ceil(products * self.instructions_per_cycle.nominal / instructions)
+
+    def busiest(self, n: int) -> int:
+        """Of `n` outputs, a multiple of `block_n`, those of the core that has most."""
+        return -(-(n // self.block_n) // self.threads) * self.block_n
 
     def text(self) -> str:
         padding = f"K padded to {self.step_k}" if self.pad else f"K a multiple of {self.step_k}"
         if self.tables:
             padding += f", N padded to {self.bm}" if self.pad else f", N a multiple of {self.bm}"
-        return f"{self.unit}, one core, instructions per cycle {self.instructions_per_cycle.text()}, {padding}"
+        cores = "one core" if self.threads == 1 else f"{self.threads} cores"
+        return f"{self.unit}, {cores}, instructions per cycle {self.instructions_per_cycle.text()}, {padding}"

@@ -15,6 +15,7 @@ BITS = {"int8": 8, "int4": 4, "fp16": 16, "bf16": 16, "e4m3": 8, "e5m2": 8}
 BITS |= {"mxe4m3": 8, "mxe5m2": 8, "mxf4": 4, "nvf4": 4}
 SCALE_BITS = 8
 INTEGERS = ("int8", "int4")
+HOLD_INT8 = ("int8", "fp16", "bf16")
 TERNARY_BITS = 2
 _MMA_BITS = 128  # k of m8n8 for integers, in bits of one operand
 _WGMMA_BITS = 256  # k of Hopper's wgmma
@@ -169,6 +170,12 @@ class TensorCoreSpec(DatapathDescription):
     def weight_scale_bits(self, n: int, k: int) -> int:
         """As `scale_bits`, of weights: those of ternary ones are a constant."""
         return self.scale_bits(n, k) if self.weights == "full" else 0
+
+    def with_full_weights(self) -> "TensorCoreSpec | None":
+        """Integers of 8 bits are operands like any other, or numbers of 16-bit formats; narrower floats round them."""
+        if self.weights == "full" or self.format not in HOLD_INT8:
+            return None
+        return type(self).model_validate(self.model_dump() | {"weights": "full"})
 
     @property
     def weight_bits(self) -> int:

@@ -6,7 +6,6 @@ from pathlib import Path
 from bitsim.errors import CheckpointError
 from bitsim.model.config import HiddenAct
 from bitsim.model.files.gguf_config import (
-    TOKENIZER_KEY,
     absent_keys,
     activation_note,
     from_gguf,
@@ -14,6 +13,7 @@ from bitsim.model.files.gguf_config import (
     pooling_note,
 )
 from bitsim.model.files.gguf_file import GgufFile
+from bitsim.model.files.gguf_key_table import TOKENIZER_KEY
 from bitsim.model.files.gguf_vocabulary import gguf_vocabulary
 from bitsim.model.files.gguf_weights import linear_tensors, read_weights
 from bitsim.model.files.opened import Checkpoint, StoredTensor

@@ -1,20 +1,6 @@
 """The model that a GGUF file's metadata describes.
 
-Keys, after `<architecture>.`; all others with that prefix are refused, because they could change the numbers:
-
-| key | |
-|---|---|
-| `embedding_length`, `feed_forward_length`, `block_count`, `context_length` | needed |
-| `attention.head_count`, `attention.layer_norm_rms_epsilon` | needed |
-| `rope.freq_base` | 10000 if absent, as llama.cpp takes it |
-| `attention.head_count_kv` | `attention.head_count` if absent, as the GGUF specification says |
-| `attention.key_length`, `attention.value_length`, `rope.dimension_count` | head_dim (else d / heads) |
-| `attention.sliding_window` | positions that a layer attends |
-| `rope.scaling.type`, `.factor`, `.original_context_length` | none, linear or yarn |
-| `hidden_activation` | relu2 or silu |
-| `vocab_size` | must equal the rows of token_embd.weight |
-| `rope.scaling.finetuned`, `tensor_data_layout` | change nothing |
-| `pooling_type` | of an embedding model: pooling is not done, a note says so |
+Which keys are read, ignored and refused: `gguf_key_table`.
 
 Tensors say whether the head is tied (no output.weight), sub norms, norms of queries and keys and of each linear's input
 (attn_q_norm_in, ...) and biases exist, and how the frequencies of RoPE are divided (rope_freqs.weight). Not in such a
@@ -26,8 +12,6 @@ file, and decided as follows:
 * **Weight scale**: it multiplies, as in every GGUF type, so BitLinears are `autobitlinear`, unless
   `bitsim.linear_class` says otherwise. Whether they are BitLinears at all: see `gguf_linears`.
 
-bitsim's own keys are `bitsim.hidden_act`, `bitsim.linear_class`, `bitsim.linear_scales` (the exact stored scales, in
-the order of execution), `bitsim.i2_s_layout` and `bitsim.tokenizer_class`.
 Source: llama.cpp `conversion/*.py`, `src/llama-model.cpp`, `src/models/bitnet.cpp`; bitnet.cpp's converters.
 """
 
@@ -40,7 +24,8 @@ import numpy as np
 
 from bitsim.errors import CheckpointError, ConfigError
 from bitsim.model.config import Biased, Dtype, HiddenAct, LinearClass, ModelConfig
-from bitsim.model.files.gguf_file import I2S_LAYOUT_KEY, GgufFile
+from bitsim.model.files.gguf_file import GgufFile
+from bitsim.model.files.gguf_key_table import ACT_KEY, CLASS_KEY, FILE, IGNORED, OWN, READ
 from bitsim.model.files.gguf_types import GgufTensor
 from bitsim.model.rope_scaling import FrequencyFactors, LinearScaling, RopeScaling, YarnScaling
 from bitsim.quant.ggml_types import TYPES
@@ -49,10 +34,6 @@ T = TypeVar("T")
 
 # Keeps the table of RoPE angles within memory.
 MAX_POSITIONS = 1 << 22
-ACT_KEY = "bitsim.hidden_act"
-CLASS_KEY = "bitsim.linear_class"
-SCALES_KEY = "bitsim.linear_scales"
-TOKENIZER_KEY = "bitsim.tokenizer_class"
 ROPE_FACTORS = "rope_freqs.weight"
 ACTS: Mapping[str, HiddenAct] = {"relu2": "relu2", "silu": "silu"}
 CLASSES: Mapping[str, LinearClass] = {"bitlinear": "bitlinear", "autobitlinear": "autobitlinear"}
@@ -81,31 +62,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "qwen2": Architecture(act="silu"),
     "qwen3": Architecture(act="silu"),
 }
-_KNOWN = frozenset(
-    {
-        "embedding_length",
-        "feed_forward_length",
-        "block_count",
-        "context_length",
-        "vocab_size",
-        "attention.head_count",
-        "attention.head_count_kv",
-        "attention.key_length",
-        "attention.value_length",
-        "attention.layer_norm_rms_epsilon",
-        "attention.sliding_window",
-        "rope.dimension_count",
-        "rope.freq_base",
-        "rope.scaling.type",
-        "rope.scaling.factor",
-        "rope.scaling.original_context_length",
-        "rope.scaling.finetuned",
-        "hidden_activation",
-        "tensor_data_layout",
-        "pooling_type",
-    }
-)
-_IGNORED = ("rope.scaling.finetuned", "tensor_data_layout", "pooling_type")
 _ROTATED = "its matmuls need a Hadamard transform and signs in front of them, which bitsim does not apply"
 
 
@@ -145,10 +101,9 @@ class _Keys:
 
     def check_known(self) -> None:
         """Refuse keys that could change the numbers and are not understood."""
-        own = {ACT_KEY, CLASS_KEY, SCALES_KEY, TOKENIZER_KEY, I2S_LAYOUT_KEY}
         for key in self.file.metadata:
-            mine = key.startswith(self.prefix) and key.removeprefix(self.prefix) not in _KNOWN
-            if mine or (key.startswith("bitsim.") and key not in own):
+            mine = key.startswith(self.prefix) and key.removeprefix(self.prefix) not in (*READ, *IGNORED)
+            if mine or (key.startswith("bitsim.") and key not in OWN):
                 where = f"{self.file.path}: {key[:200]}"
                 raise CheckpointError(f"{where}: unknown key, which could change the model's numbers")
             if key.startswith("prism.hadamard."):
@@ -166,11 +121,11 @@ def architecture_of(file: GgufFile) -> Architecture:
 
 
 def ignored_keys(file: GgufFile) -> tuple[str, ...]:
-    """Keys that change no number: those of `_IGNORED`, of others' programs, and what `general` says of the file."""
+    """Keys that change no number: those of `IGNORED`, of others' programs, and what `general` says of the file."""
     prefix = _Keys(file).prefix
     used = (prefix, "bitsim.", "tokenizer.", "split.")
-    others = {key for key in file.metadata if not key.startswith(used)} - {"general.architecture", "general.alignment"}
-    return tuple(sorted(others | {prefix + key for key in _IGNORED if prefix + key in file.metadata}))
+    others = {key for key in file.metadata if not key.startswith(used)} - FILE.keys()
+    return tuple(sorted(others | {prefix + key for key in IGNORED if prefix + key in file.metadata}))
 
 
 def absent_keys(file: GgufFile, config: ModelConfig) -> Mapping[str, object]:

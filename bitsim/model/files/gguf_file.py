@@ -17,11 +17,11 @@ from pathlib import Path
 from bitsim.errors import CheckpointError
 from bitsim.model.files.data_file import DataFile
 from bitsim.model.files.gguf_header import Strings, Value, read_header
+from bitsim.model.files.gguf_key_table import I2S_LAYOUT_KEY
 from bitsim.model.files.gguf_types import GgufTensor, locate
 from bitsim.quant.i2s import I2S_RUN, I2sLayout, i2s_layout
 from bitsim.quant.packing import UInt8
 
-I2S_LAYOUT_KEY = "bitsim.i2_s_layout"
 _PART_NAME = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
 _SPLIT_KEYS = ("split.no", "split.count", "split.tensors.count")
 

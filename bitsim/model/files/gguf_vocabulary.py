@@ -1,17 +1,10 @@
-"""The vocabulary inside a GGUF file as a tokenizer: byte-level BPE, split as `tokenizer.ggml.pre` says.
+"""The vocabulary inside a GGUF file as a tokenizer: byte-level BPE, split as its `pre` says, or SentencePiece.
 
-| key after `tokenizer.ggml.` | |
-|---|---|
-| `model` | gpt2: byte-level BPE. llama (SentencePiece) and others are refused |
-| `pre` | the rule that splits text before merges; without it llama.cpp guesses, we refuse |
-| `tokens`, `merges`, `token_type` | type 3 is special, 4 is matched whole |
-| `add_bos_token`, `bos_token_id` | BOS in front; if the key is absent, by `pre`, as llama.cpp does |
-| `add_eos_token`, `eos_token_id` | EOS behind |
-
-Text is not normalised, as llama.cpp doesn't. Source: llama.cpp `src/llama-vocab.cpp`; the patterns are those of the
-public tokenizer.json of Llama 3, Qwen 2 and GPT-2.
+Which keys are read: `gguf_key_table`. Text is not normalised, as llama.cpp doesn't. Source: llama.cpp
+`src/llama-vocab.cpp`; the patterns are those of the public tokenizer.json of Llama 3, Qwen 2 and GPT-2.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,11 +13,12 @@ import numpy as np
 
 from bitsim.errors import CheckpointError
 from bitsim.model.files.gguf_file import GgufFile
+from bitsim.model.files.spm_tokenizer import SpmTokenizer
 from bitsim.model.library_tokenizer import LibraryTokenizer, asked, library
-from bitsim.model.tokenizer import Vocabulary
+from bitsim.model.tokenizer import Tokenizer, Vocabulary
 
 _AT = "tokenizer.ggml."
-_CONTROL, _USER_DEFINED = 3, 4
+_CONTROL, _USER_DEFINED, _BYTE = 3, 4, 6
 _TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 LLAMA3_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _TAIL
 QWEN2_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _TAIL
@@ -63,11 +57,13 @@ def _fail(file: GgufFile, key: str, expected: str) -> CheckpointError:
     )
 
 
-def _tokenizer(file: GgufFile) -> LibraryTokenizer:
-    module = library()
+def _tokenizer(file: GgufFile) -> Tokenizer:
     model, pre = file.metadata.get(f"{_AT}model"), file.metadata.get(f"{_AT}pre")
+    if model == "llama":
+        return _sentence_piece(file)
     if model != "gpt2":
-        raise _fail(file, "model", "gpt2, a byte-level BPE (SentencePiece is not read)")
+        raise _fail(file, "model", "gpt2, a byte-level BPE, or llama, SentencePiece")
+    module = library()
     if not isinstance(pre, str) or pre not in SPLITTINGS:
         raise _fail(file, "pre", f"one of {', '.join(SPLITTINGS)}")
     splitting, tokens = SPLITTINGS[pre], file.strings(f"{_AT}tokens")
@@ -86,6 +82,27 @@ def _tokenizer(file: GgufFile) -> LibraryTokenizer:
         (inner.add_special_tokens if special else inner.add_tokens)(some)
     first = _added(file, "bos", len(tokens), default=splitting.bos)
     return LibraryTokenizer(inner, file.path, first=first, last=_added(file, "eos", len(tokens), default=False))
+
+
+def _sentence_piece(file: GgufFile) -> SpmTokenizer:
+    tokens = file.strings(f"{_AT}tokens")
+    count, scores = len(tokens), file.metadata.get(f"{_AT}scores")
+    if not isinstance(scores, np.ndarray) or scores.dtype.kind != "f" or len(scores) != count:
+        raise _fail(file, "scores", f"{count} numbers, one for each token")
+    if not np.isfinite(scores).all():
+        raise _fail(file, "scores", "finite numbers")
+    space = file.metadata.get(f"{_AT}add_space_prefix", True)
+    if not isinstance(space, bool):
+        raise _fail(file, "add_space_prefix", "true or false")
+    first = _added(file, "bos", count, default=True, usual=1)
+    last = _added(file, "eos", count, default=False, usual=2)
+    types = _types(file, count)
+    for i in np.flatnonzero(types == _BYTE):
+        if not re.fullmatch("<0x[0-9A-F]{2}>", tokens[i]):
+            raise CheckpointError(
+                f"{file.path}: {_AT}tokens[{i}]: expected a byte such as <0x0A>, got {tokens[i][:60]!r}"
+            )
+    return SpmTokenizer(file.path, tokens, scores.tolist(), types.tolist(), first=first, last=last, space=space)
 
 
 def _byte_level(module: Any, ids: dict[str, int], merges: list[tuple[str, ...]], splitting: Splitting) -> Any:
@@ -107,14 +124,14 @@ def _types(file: GgufFile, count: int) -> Any:
     return types
 
 
-def _added(file: GgufFile, name: str, count: int, *, default: bool) -> list[int]:
-    """The id of BOS or EOS if it is to be added, else nothing."""
+def _added(file: GgufFile, name: str, count: int, *, default: bool, usual: int | None = None) -> list[int]:
+    """The id of BOS or EOS if it is to be added, else nothing; `usual`: where the file does not say."""
     add = file.metadata.get(f"{_AT}add_{name}_token", default)
     if not isinstance(add, bool):
         raise _fail(file, f"add_{name}_token", "true or false")
     if not add:
         return []
-    token = file.metadata.get(f"{_AT}{name}_token_id")
+    token = file.metadata.get(f"{_AT}{name}_token_id", usual)
     if type(token) is not int or not 0 <= token < count:
         raise _fail(file, f"{name}_token_id", f"an id of 0..{count - 1}")
     return [token]

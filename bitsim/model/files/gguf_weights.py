@@ -13,8 +13,9 @@ import numpy as np
 from bitsim.errors import CheckpointError
 from bitsim.model.config import Dtype, ModelConfig
 from bitsim.model.decoded import DecodedWeight
-from bitsim.model.files.gguf_config import CLASS_KEY, ROPE_FACTORS, SCALES_KEY, architecture_of
+from bitsim.model.files.gguf_config import ROPE_FACTORS, architecture_of
 from bitsim.model.files.gguf_file import GgufFile
+from bitsim.model.files.gguf_key_table import CLASS_KEY, SCALES_KEY
 from bitsim.model.files.gguf_linears import Int64, StoredLinear, unpermuted
 from bitsim.model.files.opened import note_on_zeros
 from bitsim.model.weights import (

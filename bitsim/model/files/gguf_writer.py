@@ -16,16 +16,12 @@ import numpy.typing as npt
 from bitsim.errors import CheckpointError
 from bitsim.model.config import SELDOM, Dtype, ModelConfig
 from bitsim.model.files.gguf_config import (
-    ACT_KEY,
     ACTS,
-    CLASS_KEY,
     CLASSES,
     ROPE_FACTORS,
-    SCALES_KEY,
-    TOKENIZER_KEY,
     shortest,
 )
-from bitsim.model.files.gguf_file import I2S_LAYOUT_KEY
+from bitsim.model.files.gguf_key_table import ACT_KEY, CLASS_KEY, I2S_LAYOUT_KEY, SCALES_KEY, TOKENIZER_KEY
 from bitsim.model.files.gguf_keys import float_key, floats_key, integer_key, text_bytes, text_key
 from bitsim.model.files.gguf_types import I2S_TAIL_BYTES, I2S_TYPE
 from bitsim.model.files.gguf_weights import LINEARS, linear_tensors, stored_multiplier

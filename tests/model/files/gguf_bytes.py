@@ -25,7 +25,7 @@ def text(value):
 
 
 def key_value(key, value):
-    """A key with a value: str, bool, int (uint32), float (float32), list of str, or float32 array."""
+    """A key with a value: str, bool, int (uint32), float (float32), list of str, or float32 or int array."""
     if isinstance(value, str):
         return text(key) + struct.pack("<I", 8) + text(value)
     if isinstance(value, bool):
@@ -36,6 +36,8 @@ def key_value(key, value):
         return text(key) + struct.pack("<If", 6, value)
     if isinstance(value, list):
         return text(key) + struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(text, value))
+    if value.dtype.kind == "i":
+        return text(key) + struct.pack("<IIQ", 9, 5, len(value)) + value.astype("<i4").tobytes()
     return text(key) + struct.pack("<IIQ", 9, 6, len(value)) + np.asarray(value, "<f4").tobytes()
 
 

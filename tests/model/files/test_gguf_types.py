@@ -154,6 +154,15 @@ def test_unknown_types_do_not_keep_a_file_from_being_looked_through(tmp_path):
     assert (file.tensors["a"].kind, file.tensors["a"].size_bytes) == ("type 99", 32)
 
 
+@pytest.mark.parametrize("number", [38, 39])
+def test_linears_of_unknown_types_are_refused_with_the_id(tmp_path, number):
+    """TL1 and TL2 of bitnet.cpp; 39 is MXFP4 elsewhere, which takes more bytes."""
+    codes = model_codes()[Q]
+    tensors = model_tensors("TQ2_0") | {Q: (number, codes.shape, bytes(codes.size // 4 + 32))}
+    with pytest.raises(CheckpointError, match=f"overlaps {Q}" if number == 39 else f"{Q}: .*type {number}"):
+        load_checkpoint(write(tmp_path, tensors))
+
+
 @given(st.data())
 def test_coarse_grids_hold_the_same_scales(data):
     rows, columns = data.draw(st.sampled_from([(1, 1), (2, 4), (3, 6), (4, 8)]))
