@@ -43,7 +43,7 @@ The studies are told about in tools/study_units.py, tensor cores in tools/derive
 * `pe.ternary_fp16_acc*`: an FP16 or FP32 adder, which B synthesised by itself and in a PE behind an FP16 multiplier:
   low and high reach from one to the other (PE less multiplier), nominal = by itself with glitches. An FP32 adder takes
   operands of FP16 and BF16 alike. The sign selection of 16 bits is not in. `lut.build.fp16`, `tree.fp16.add` and
-  `tree.fp32.add` are such adders, too. `lut.g*_fp16.read`: as of integer entries, times 16 bits over the width of these.
+  `tree.fp32.add` are such adders, too. `lut.g*_fp16.read`: as of integer entries, times 16 bits over their width.
 * adders and multipliers without registers: low = B zero, nominal = high = B glitch.
 
 Prints both libraries' prices in pJ and how well gates + registers + clock reproduce study B's totals.
