@@ -20,10 +20,8 @@ flip-flops are added.
 * `pe.ternary_fp16_acc*`, `pe.ternary_bf16_acc32`: study B's FP16 or FP32 adder and the flip-flops of a sum and an
   activation (low, nominal), or its PE less its FP16 multiplier (high).
 * `mma.*.mac`: tools/derive_tensor_cores.py.
-* SRAM at 45 nm: CACTI's itrs-hp, as the energies. SRAM at 7 nm, which CACTI doesn't reach: low = nominal = CACTI's
-  itrs-lop at 32 nm times the area factor of 32 nm to 7 nm, 0.13 (Stillmaker & Baas 2017), which is made for logic; high
-  = CACTI's itrs-lop at 22 nm as it is, because SRAM has shrunk less than logic. `lut.sram.bit`, `regfile.bit`: per bit
-  of its smallest array, 2 kB.
+* `lut.sram.bit`, `regfile.bit`: per bit of the node's SRAM (hw_models/sram), 0.5 kB with 64-bit access and 8 kB with
+  256, as the energies.
 * `rom.bit`, half of a weight, with the area factors of logic (Stillmaker & Baas 2017): low = BitROM's density at 65 nm;
   nominal = ankhdjet's cell, at 45 nm that of sky130 as built, at 7 nm that of asap7; high = ankhdjet's asap7 block with
   all that is in it.
@@ -35,6 +33,8 @@ import sys
 from statistics import median
 from typing import Any
 
+from bitsim.cost.sram_array import array_price
+from bitsim.hw import load_sram
 from bitsim.hw.scaling import area_factor
 from tools.derive_prices import ENTRY_BITS, FLOAT_ADDERS, HALF_BITS
 from tools.derive_tensor_cores import areas as tensor_core_areas
@@ -44,8 +44,6 @@ from tools.study_units import ACT_BITS, LIBRARIES, TABLES, TREE_BITS, Range, loa
 SERIAL_BITS = 56 + 24  # of the bit-serial unit's tree and accumulator
 # Cells DFF_X1 and DFFHQNx1_ASAP7_75t_R of the libraries in The-OpenROAD-Project/OpenSTA @d1b2b39, which study A used.
 FLIP_FLOP = {"nangate45": 4.522, "asap7": 0.2916}
-SRAM_7NM_FROM_32NM = 0.13
-SMALLEST_KB = 2
 BITROM_BIT_65NM = 1e6 / (4967 * 1024 * 8)  # um2; arXiv 2509.08542: 4967 kB / mm2
 ANKHDJET_WEIGHT = {"45nm": (130, 2.21), "7nm": (7, 0.07)}  # node in nm, um2; PyPI ankhdjet 0.1.0: sky130, asap7
 ANKHDJET_BLOCK_WEIGHT = 0.0640e6 / (2560 * 256)  # um2 at 7 nm; its block of 2560 x 256
@@ -118,8 +116,7 @@ def derive(tables: dict[str, Any], node: str) -> dict[str, Range]:
         areas[f"lut.g{g}_half_fp16.read"], areas[f"lut.g{g}_full_fp16.read"] = (wider,) * 3, (2 * wider,) * 3
     binary = area_a("lutread_b_g4_TS") - area_a("tacc_a8_acc24")
     areas["lut.b4_t10.read"], areas["lut.b4_t8.read"] = (binary,) * 3, (0.8 * binary,) * 3
-    low, nominal, high = (mm2 * 1e6 / (SMALLEST_KB * 8192) for mm2 in derive_sram(tables, node)[SMALLEST_KB])
-    areas["lut.sram.bit"] = areas["regfile.bit"] = low, nominal, high
+    areas["lut.sram.bit"], areas["regfile.bit"] = sram_bit(node, 0.5, 64), sram_bit(node, 8, 256)
     areas["rom.bit"] = rom_bit(node)
     areas |= tensor_core_areas(units_a, units_b, flop, areas["tree.add_bit"])
     return areas | scaled("area", units_b, study_c(library), areas["tree.add_bit"])
@@ -136,22 +133,10 @@ def rom_bit(node: str) -> Range:
     )
 
 
-def derive_sram(tables: dict[str, Any], node: str) -> dict[float, Range]:
-    """Capacity in kB -> (low, nominal, high) in mm2 of arrays with 64-bit access."""
-
-    def cacti(cell: str, node_nm: int) -> dict[float, float]:
-        rows = tables["sram_cacti7"]["grid"]
-        return {
-            row["size_KB"]: row["area_mm2"]
-            for row in rows
-            if (row["cell"], row["node_nm"], row["width_b"]) == (cell, node_nm, 64)
-        }
-
-    if node == "45nm":
-        return {size: (area, area, area) for size, area in cacti("itrs-hp", 45).items()}
-    largest = cacti("itrs-lop", 22)
-    scaled = {size: SRAM_7NM_FROM_32NM * area for size, area in cacti("itrs-lop", 32).items()}
-    return {size: (area, area, largest[size]) for size, area in scaled.items()}
+def sram_bit(node: str, kilobytes: float, width: int) -> Range:
+    """One bit of an array of the node's SRAM, in um2."""
+    area = array_price(load_sram(f"sram-{node}"), "area_mm2", kilobytes, width).scaled(1e6 / (kilobytes * 8192))
+    return area.low, area.nominal, area.high
 
 
 def main() -> None:
@@ -160,9 +145,6 @@ def main() -> None:
         print(f"\n{node} ({library}), um2: low / nominal / high")
         for part, areas in derive(tables, node).items():
             print(f"  {part:32s} " + " / ".join(f"{area:.6g}" for area in areas))
-        print("  SRAM, mm2, by kB")
-        for size, areas in derive_sram(tables, node).items():
-            print(f"  {size:<32g} " + " / ".join(f"{area:.6g}" for area in areas))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ The studies are told about in tools/study_units.py, tensor cores in tools/derive
   builder of g = 2. What those of g = 3 and of the binary table take beyond their adders of depth 1 is depth 2: low =
   the lesser zd, high = the larger ud, nominal = geometric mean. At 7 nm they were not synthesised: depth 2 is scaled
   as depth 1. Deeper: on the straight line through depths 1 and 2.
-* `lut.sram.*_bits`: per bit of CACTI's smallest SRAM, 2 kB with 64-bit access; for 7 nm at 22 nm, as an upper stand-in.
-* `regfile.*_bits`: low likewise, nominal = CACTI's 8 kB with 256-bit access, high = the literature's 8 kB with 64 bits.
+* `lut.sram.*_bits`: per bit of the smallest SRAM of the node's data (hw_models/sram), 0.5 kB with 64-bit access.
+* `regfile.*_bits`: likewise of 8 kB with 256-bit access; high = at least the literature's 8 kB with 64 bits.
 * `serial.depth5.add_bits`, per bit of adder, from study A's bit-serial unit of 16 lanes (four levels and an accumulator
   of 24 bits, all of which work on each plane): low = zd, high = ud, both without registers and clock, nominal = their
   geometric mean. Study B has no such unit; other depths have no source. Its total is not rebuilt: it has one long
@@ -53,6 +53,9 @@ import sys
 from math import sqrt
 from typing import Any
 
+from bitsim.cost.sram_array import ENERGIES, array_price
+from bitsim.hw import load_sram
+from bitsim.hw.sram import Quantity
 from tools.derive_tensor_cores import MULTIPLIERS, energies, scaled
 from tools.study_units import (
     ACT_BITS,
@@ -83,7 +86,6 @@ from tools.study_units import (
 SERIAL_BITS = sum((16 >> level) * (level + 2) for level in range(1, TREE_DEPTH))  # likewise, lanes of -1, 0 or 1
 TOGGLE_EVENTS = ("act", "psum", "weight", "index", "table", "serial", *(f"tree{level}" for level in range(1, 8)))
 CLOCK_EVENTS = ("reg.clock", "reg.act.clock", "reg.serial.clock", "reg.gated.clock")
-SMALL_SRAM = {"nangate45": ("itrs-hp", 45), "asap7": ("itrs-lop", 22)}
 LITERATURE_SRAM = {"nangate45": "Horowitz ISSCC 2014", "asap7": "Jouppi ISCA 2021"}
 FLOAT_ADDERS = {16: ("fp16_add", "pe_fp16"), 32: ("fp32_add", "pe_fp16_32")}  # of a sum of so many bits, in study B
 HALF_BITS = 16
@@ -185,17 +187,23 @@ def build_prices(tables: dict[str, Any], library: str) -> dict[str, Range]:
 
 def sram_prices(tables: dict[str, Any], library: str) -> dict[str, Range]:
     """Event -> fJ per bit of small SRAMs: tables, and the register file of a GPU."""
-    rows = {(r["cell"], r["node_nm"], r["size_KB"], r["width_b"]): r for r in tables["sram_cacti7"]["grid"]}
+    sram = load_sram(next(f"sram-{node}" for node, name in LIBRARIES.items() if name == library))
     literature = next(
         1e3 * row["pJ"] / row["width_b"]
         for row in tables["sram_literature"]
         if row["source"] == LITERATURE_SRAM[library] and row["size_KB"] == 8
     )
+
+    def per_bit(quantity: Quantity, kilobytes: float, width: int) -> Range:
+        price = array_price(sram, quantity, kilobytes, width).scaled(1e3 / width)
+        return price.low, price.nominal, price.high
+
     prices: dict[str, Range] = {}
-    for way in ("read", "write"):
-        small, wide = (1e3 * rows[(*SMALL_SRAM[library], *size)][f"{way}_pJ"] / size[1] for size in ((2, 64), (8, 256)))
-        prices[f"lut.sram.{way}_bits"] = small, small, small
-        prices[f"regfile.{way}_bits"] = min(small, wide), wide, literature
+    for quantity in ENERGIES:
+        way = quantity.removesuffix("_pj")
+        low, nominal, high = per_bit(quantity, 8, 256)
+        prices[f"lut.sram.{way}_bits"] = per_bit(quantity, 0.5, 64)
+        prices[f"regfile.{way}_bits"] = low, nominal, max(high, literature)
     return prices
 
 

@@ -30,6 +30,7 @@ from bitsim.errors import OperandError
 from bitsim.events import Events, total
 from bitsim.hw import chip_names, load_chip
 from bitsim.hw.chip import Chip
+from bitsim.hw.datapaths import PEArraySpec
 from bitsim.model.build_operators import forward_operators
 from bitsim.model.checkpoint import Model, load_model
 from bitsim.model.forward import forward
@@ -57,6 +58,7 @@ HEADER = """\
 FIRST = ("ternary-ws-64x64", "int8-ws-64x64")  # chips that give the rates of the kinds that they share with others
 FLOATS = "ternary-fp16-ws-64x64"
 INTEGER_WIDE = "ternary-ws-64x64-int8"
+FULL = {"rows": 64, "cols": 64}  # rates of attention and head are of arrays as large as BitLinear's; others take them
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("adder-tree-64x64-pipelined", {"lanes": 128, "trees": 32, "pipeline": 7}),
     *(("ternary-lut-g3", {"g": g, "table": table}) for g in range(2, 6) for table in ("half", "full")),
@@ -159,17 +161,23 @@ def wide_kind(chip: Chip) -> str:
 
 def measured_chips() -> list[Chip]:
     """The shipped chips, those whose rates others share first, then variants with registers that none of them has."""
-    chips = [load_chip(name) for name in dict.fromkeys((*FIRST, *chip_names()))]
+    chips = [with_full_array(load_chip(name)) for name in dict.fromkeys((*FIRST, *chip_names()))]
     for name, changes in VARIANTS:
         chip = load_chip(name)
         spec = type(chip.bitlinear).model_validate(chip.bitlinear.model_dump() | changes)
         chips.append(chip.model_copy(update={"bitlinear": spec}))
-    integers = load_chip(INTEGER_WIDE)
+    integers = with_full_array(load_chip(INTEGER_WIDE))
     both = load_chip(FIRST[1]).model_copy(update={"wide": integers.wide})  # of models that need INT8 weights
     chips.append(both)
-    for chip in (load_chip(FIRST[0]), integers, both):
+    for chip in (with_full_array(load_chip(FIRST[0])), integers, both):
         chips.append(chip.model_copy(update={"wide": chip.wide.model_copy(update={"between_tiles": "keep"})}))
     return chips
+
+
+def with_full_array(chip: Chip) -> Chip:
+    """The chip with `FULL` PEs for attention and head, if an array computes these."""
+    array = isinstance(chip.wide, PEArraySpec)
+    return chip.model_copy(update={"wide": chip.wide.model_copy(update=FULL)}) if array else chip
 
 
 def rates_of(model: Model, chips: list[Chip]) -> tuple[Rates, float | None]:

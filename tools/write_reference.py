@@ -138,7 +138,7 @@ def keys(model: type[BaseModel]) -> str:
     rows = []
     for name, field, meaning in described(model):
         key = look(field.annotation, tuple(field.metadata), name)
-        default = "-" if field.is_required() else _shown(field.default)
+        default = "-" if field.is_required() else _shown(field.get_default(call_default_factory=True))
         rows.append([f"`{name}`", key.type, key.range, key.unit, default, meaning])
     return table(["key", "type", "range", "unit", "default", "meaning"], rows)
 

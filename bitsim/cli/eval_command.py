@@ -78,6 +78,8 @@ def view_evaluation(evaluation: "Evaluation") -> None:
     )
     if score.energy.linears is not None:
         echo(f"quantised linears: {_joules(score.energy)} per byte (datapath convention, estimated)")
+    elif score.energy.reason is not None:
+        echo(f"energy: {score.energy.reason}")
     view_sparsity(score.sparsity)
     if score.overflows:
         echo(f"{score.overflows:,} accumulator overflows, first in {score.first_overflow}")

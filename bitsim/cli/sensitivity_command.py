@@ -122,7 +122,7 @@ def _range(record: Mapping[str, Any]) -> str:
 
 def _moves(record: Mapping[str, Any], column: str, unit: str) -> list[str]:
     cells = [si(record[f"{column}_{end}"], unit) for end in ("low", "high")]
-    cells += [f"{100 * record[name]:.1f}%" for name in ("swing", "share")]
+    cells += ["-" if record[name] is None else f"{100 * record[name]:.1f}%" for name in ("swing", "share")]
     if "ratio_swing" in record:
         cells += [f"{record[f'ratio_{end}']:.3g}" for end in ("low", "high")] + [f"{100 * record['ratio_swing']:.1f}%"]
     return cells

@@ -87,8 +87,8 @@ def clock_notes(chip: Chip) -> tuple[str, ...]:
     period_ns = 1 / chip.clock.nominal
     late = [p for p in critical_paths(chip) if p.nominal is not None and p.nominal > period_ns]
     return tuple(
-        f"clock: {chip.clock.nominal:g} GHz leaves {period_ns:.3g} ns for {path.unit} ({path.component}), whose critical "
-        f"path at {chip.volts:g} V takes {path.text(period_ns)}: it needs a pipeline or a faster synthesis, of which "
-        "neither is priced"
+        f"clock: {chip.clock.nominal:g} GHz leaves {period_ns:.3g} ns for {path.unit} ({path.component}), whose "
+        f"critical path at {chip.volts:g} V takes {path.text(period_ns)}: it needs a pipeline or faster synthesis, of "
+        "which neither is priced"
         for path in late
     )

@@ -1,7 +1,7 @@
 """The price list of one chip: event -> energy, from its technology and memories. No price, no number: it raises."""
 
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 
 from bitsim.cost.dram import dram_powers, dram_price
 from bitsim.cost.links import host_price
@@ -23,6 +23,7 @@ class PriceList:
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
         self.tech = chip.tech
+        self.buffer = cache(partial(buffer_of, chip))
         self.price = cache(self._price)
         self.powers = (LEAKAGE, *dram_powers(chip))  # what flows without events
         self.power = cache(self._power)
@@ -37,13 +38,13 @@ class PriceList:
         if name.unit == "host":
             return host_price(self.chip)
         if name.unit == "sram":
-            return buffer_of(self.chip, name.place).bit("write" if name.action == "write_bits" else "read")
+            return self.buffer(name.place).bit("write" if name.action == "write_bits" else "read")
         price = logic_price(self.tech, event)
         return None if price is None else at_supply(self.chip, event, price)
 
     def leakage_mw(self) -> Price:
         """Leakage power of all buffers in mW, which is pJ per ns."""
-        return sum((buffer_of(self.chip, name).leakage() for name in self.chip.memory.names), NOTHING)
+        return sum((self.buffer(name).leakage() for name in self.chip.memory.names), NOTHING)
 
     def _power(self, component: str) -> Price:
         """Power of such a component in mW; raises `ConfigError` for SRAM that has no price."""

@@ -43,8 +43,8 @@ class Way:
         start, end = float(large["node_nm"]), float(small["node_nm"])
         if not end < node_nm < start:
             raise ConfigError(
-                f"expected a node between {end:g} and {start:g} nm, those of {small['name']} and {large['name']}; beyond "
-                f"them nothing is extrapolated (got {node_nm:g} nm)"
+                f"expected a node between {end:g} and {start:g} nm, those of {small['name']} and {large['name']}; "
+                f"beyond them nothing is extrapolated (got {node_nm:g} nm)"
             )
         for described in (large, small):
             if described["supply"] is None:

@@ -80,6 +80,9 @@ class Chip(FromFile):
     * `bitlinear`: the datapath of quantised linears. `wide`: the datapath of the other matmuls. `vector`: the unit of
       everything else.
     * `units_shared`: `bitlinear` and `wide` are the same units, which take turns: a part that both have is there once.
+    * `head`: the datapath that computes logits. `bitlinear`: the one of quantised linears, in its codes: hidden states
+      in as many bits as it takes, weights in 8 bits, or ternary where it takes no others. They are rounded without
+      training, so that a model loses quality, which `bitsim eval --chip` measures.
     * `memory`: the levels on the chip and the DRAM, which may be `like` a DRAM of its own. `host`: what drives the
       chip; without it, that is not modelled.
     """
@@ -92,6 +95,7 @@ class Chip(FromFile):
     wide: Annotated[DatapathSpec, AfterValidator(_wide)]
     units_shared: bool = False
     vector: VectorSpec
+    head: Literal["wide", "bitlinear"] = "wide"
     memory: MemorySpec
     host: HostSpec | None = None
     _tech: Technology = PrivateAttr()
@@ -122,9 +126,14 @@ class Chip(FromFile):
                 raise ConfigError(f"{where}: {wrong}")
 
     def with_technology(self, name: str | Path | Technology) -> "Chip":
-        """This chip on another technology: a built-in name, or a YAML file relative to the working directory."""
+        """This chip on another technology: a built-in name, or a YAML file relative to the working directory.
+
+        A supply of its own stays on a technology of the same node; on any other it has that technology's.
+        """
         technology = name if isinstance(name, Technology) else load_technology(name)
-        other = self.model_copy(update={"technology": technology.name if technology is name else str(name)})
+        voltage = self.voltage if technology.node_nm == self.tech.node_nm else None
+        named = technology.name if technology is name else str(name)
+        other = self.model_copy(update={"technology": named, "voltage": voltage})
         other._tech = technology
         other._check_voltage(f"{self.path}: voltage on {technology.name}")
         return other
@@ -177,6 +186,7 @@ class Chip(FromFile):
         if self.units_shared:
             arrays["wide"] += ", the same units as bitlinear"
         vector = {"vector": f"{self.vector.lanes} lanes, {self.vector.format}"}
+        arrays |= {} if self.head == "wide" else {"head": "on the BitLinear datapath"}
         return {"technology": self.technology} | arrays | vector | costs
 
 

@@ -42,8 +42,8 @@ _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{LONGEST_NAME - 1}}}")
 def _safe(name: str) -> str:
     if not _NAME.fullmatch(name) or ".." in name:
         raise problem(
-            f"expected at most {LONGEST_NAME} letters, digits and . _ + -, a letter or digit first, no two dots in a row: files "
-            f"are called so (got {name[:60]!r})"
+            f"expected at most {LONGEST_NAME} letters, digits and . _ + -, a letter or digit first, no two dots in a "
+            f"row: files are called so (got {name[:60]!r})"
         )
     return name
 

@@ -26,7 +26,7 @@ class DramSpec(Described):
     * `efficiency`: the share of the peak that is reached. `latency`: from the request of a tile to its first bit, not
       overlapped with other transfers; where it is part of the measured efficiency it is 0.
     * `energy`: what a bit that is read or written takes, where only the whole is known. `energy_array`: the array's
-      part of it, activation of rows included; `energy_io`: the part of the pins. Either the whole or both parts.
+      part of it, activation of rows included. `energy_io`: the part of the pins. Either the whole or both parts.
     * `refresh`: what a GB takes all the time. `standby`: what it takes beside that while no bit moves; bits that move
       have it in their energy. Without them they are not counted, as results say. `capacity`: its size.
     """

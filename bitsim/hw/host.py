@@ -51,7 +51,7 @@ class StepSpec(Described):
 
 
 Worked = Literal[
-    "embedding", "norm", "quantise", "rope", "kv", "qk", "softmax", "pv", "glu", "residual", "bias", "head"
+    "embedding", "norm", "quantise", "rope", "kv", "qk", "softmax", "pv", "glu", "residual", "bias", "groups", "head"
 ]
 
 

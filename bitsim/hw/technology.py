@@ -163,7 +163,9 @@ class Technology(FromFile):
 
     def settings(self) -> dict[str, str]:
         """What is not a constant, for people."""
-        return {"node": f"{self.node_nm:g} nm"} | ({} if self.arrays is None else {"sram": self.arrays.name})
+        made = {} if self.between is None else {"between": ", ".join(self.between)}
+        made |= {} if self.scaled is None else {"scaled": f"from {self.scaled.base}"}
+        return {"node": f"{self.node_nm:g} nm"} | made | ({} if self.arrays is None else {"sram": self.arrays.name})
 
 
 ENDS = {"45nm": 45, "7nm": 7}  # the synthesised ones, between which a node needs no file

@@ -127,8 +127,8 @@ class Calibration(Outcome):
     def chip_yaml(self, path: str | Path) -> str:
         """What a chip file at `path` must say to be like the original with the fitted values; writes nothing.
 
-        The original is named, if it comes with bitsim, or its file is, from the folder of `path`. Raises `ConfigError` if
-        no name or file has it, or if it is taken from the file that would be overwritten.
+        The original is named, if it comes with bitsim, or its file is, from the folder of `path`. Raises `ConfigError`
+        if no name or file has it, or if it is taken from the file that would be overwritten.
         """
         chip, here = self.chip, os.path.realpath(path)
         built_in = chip.path == f"hw_models/chips/{chip.name}.yaml" and chip.name in chip_names()

@@ -11,7 +11,7 @@ from bitsim.errors import ConfigError
 from bitsim.model.attention_operators import KEYS, MIXED, QUERIES, attend
 from bitsim.model.config import ModelConfig
 from bitsim.model.footprint import FP16_BITS, embedding_row_bits, head_bits
-from bitsim.model.operators import Operator, Phase, Tensor
+from bitsim.model.operators import Operator, Phase, Tensor, WeightFormat
 from bitsim.model.step import Logits, Step, Vector
 from bitsim.quant.kv import KVStorage
 from bitsim.quant.recipes import Recipe, recipe_named
@@ -171,9 +171,9 @@ def _head(step: Step) -> Iterator[Operator]:
     normed = Tensor(name="normed", values=rows * d, alive=rows * d)
     logits = Tensor(name="logits", values=rows * vocab, alive=rows * vocab)
     yield step.norm("norm", None, d, hidden, normed, rows)
-    if step.recipe.wide is not None:
-        codes = replace(normed, name="normed_codes", form="wide_codes")
-        yield step.wide_codes("lm_head.quantise", None, d, normed, codes, rows)
+    if step.recipe.wide is not None or step.recipe.head is not None:
+        codes = replace(normed, name="normed_codes", form="wide_codes" if step.recipe.head is None else "codes")
+        yield step.wide_codes("lm_head.quantise", None, d, normed, codes, rows, form=codes.form)
         normed = codes
     yield Operator(
         name="lm_head",
@@ -182,11 +182,18 @@ def _head(step: Step) -> Iterator[Operator]:
         m=rows,
         k=d,
         n=vocab,
-        weight_format="fp16" if config.head_bits == FP16_BITS or step.recipe.wide else "scaled_integers",
+        weight_format=_head_format(step),
         weight_bits=head_bits(config),
         reads=(normed,),
         writes=(logits,),
     )
+
+
+def _head_format(step: Step) -> WeightFormat:
+    """How the datapath of the head takes its weights: as codes, or dequantised."""
+    if step.recipe.head is not None:
+        return "ternary"
+    return "fp16" if step.config.head_bits == FP16_BITS or step.recipe.wide else "scaled_integers"
 
 
 def _activation(config: ModelConfig) -> Vector:

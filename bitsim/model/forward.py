@@ -307,7 +307,23 @@ class _Step:
         return h + y
 
     def head(self, x: Float32, weight: FloatWeight) -> Float32:
-        return self._products.head(x, weight)
+        contract = self.recipe.head
+        if contract is None:
+            return self._products.head(x, weight)
+        if not isinstance(weight, ScaledIntegers):
+            raise ConfigError(f"{self.config.name}: expected a head of integers for {contract.name}, got floats")
+        op = self._next("lm_head.quantise")
+        self.executor.vector(op)
+        try:
+            codes, s = contract.quantise(x)
+        except OperandError as error:
+            raise OperandError(f"{op.name}: {error}") from None
+        op, scales = self._next("lm_head"), weight.scales[:, 0]
+        check_operands(op, (1, *codes.shape), (weight.n, weight.k))
+        sums = self.executor.bitlinear(op, codes, IntegerWeight(values=weight.values, scale=scales, bits=weight.bits))
+        check_result(op, sums, (op.m, op.n))
+        logits: Float32 = sums.astype(np.float32) * (s * scales)
+        return logits
 
 
 def rms_norm(x: Float32, weight: Float32, eps: np.float32) -> Float32:

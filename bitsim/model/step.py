@@ -100,12 +100,21 @@ class Step:
         return codes
 
     def wide_codes(
-        self, name: str, layer: int | None, size: int, read: Tensor, codes: Tensor, rows: int, *, scaled: bool = False
+        self,
+        name: str,
+        layer: int | None,
+        size: int,
+        read: Tensor,
+        codes: Tensor,
+        rows: int,
+        *,
+        scaled: bool = False,
+        form: Form = "wide_codes",
     ) -> Operator:
-        """Quantises `rows` of `size` for the wide datapath; `scaled`: after a product with a scale for each of them."""
+        """Quantises `rows` of `size` to codes of a `form`; `scaled`: after a product with a scale for each of them."""
         work: Vector = {"mul": size} if scaled else {}
         work |= _listed(absmax_work(size))
-        return self.vector("quantise", name, layer, work, (read,), (replace(codes, form="wide_codes"),), rows)
+        return self.vector("quantise", name, layer, work, (read,), (replace(codes, form=form),), rows)
 
     def linear(self, name: str, layer: int, n: int, k: int, read: Tensor) -> Iterator[Operator]:
         """A linear, after its own norm and quantiser and before its bias where it has them.

@@ -21,6 +21,7 @@ class Recipe:
     * `qkv`: q_proj, k_proj and v_proj; `o`: o_proj; `gate_up`: gate_proj and up_proj; `down`: down_proj.
     * `kv`: how keys and values are stored; None leaves them as they are.
     * `wide`: how attention and head become integers; None: they are floats.
+    * `head`: how hidden states become codes of a head on the BitLinear datapath; None: the wide one computes it.
     * `ternary_floats`: activations are not quantised, and the BitLinear datapath adds and subtracts them (W1.58A16 on a
       chip that has one for it); otherwise such linears run on the wide one.
     * `gate_first`: the gate is computed before up_proj, which is needed only where the gate is not zero.
@@ -33,6 +34,7 @@ class Recipe:
     down: Contract
     kv: KVFormat | None = None
     wide: WideContract | None = None
+    head: WideContract | None = None
     ternary_floats: bool = False
     gate_first: bool = False
     source: str

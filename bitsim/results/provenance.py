@@ -1,5 +1,6 @@
 """What a result was made from: versions, names and hashes, and what is assumed of a model."""
 
+from dataclasses import replace
 from typing import Any
 
 from bitsim._version import __version__
@@ -89,12 +90,17 @@ def notes_on(model: Model, chip: Chip, recipe: Recipe, *, positions: int) -> tup
 
 def wide_inputs(recipe: Recipe) -> dict[str, str]:
     """By which contract attention and head are integers, if they are."""
-    return {} if recipe.wide is None else {"wide_numerics": recipe.wide.name}
+    head = {} if recipe.head is None else {"head_numerics": recipe.head.name}
+    return head if recipe.wide is None else {"wide_numerics": recipe.wide.name} | head
 
 
 def notes_on_wide(config: ModelConfig, recipe: Recipe) -> tuple[str, ...]:
     """What attention and head multiply, if it is integers."""
     wide, kv = recipe.wide, recipe.kv
+    if recipe.head is not None:
+        bits = f"weights in {float(config.head_bits):g} bits, hidden states in {recipe.head.bits}"
+        text = f"the head is computed on the BitLinear datapath, {bits}: rounded without training, at a cost in quality"
+        return (text, *notes_on_wide(config, replace(recipe, head=None)))
     if wide is None or kv is None:
         return ()
     return (

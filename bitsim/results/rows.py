@@ -69,7 +69,7 @@ def sparsity(rows: Iterable[OperatorRow]) -> dict[str, float]:
     macs: dict[str, int] = {}
     live: dict[str, int] = {}
     for row in rows:
-        if row.live_macs is None:
+        if row.live_macs is None or row.kind != "linear":
             continue
         for column in (_COLUMNS[row.name.rpartition(".")[2]], "overall"):
             macs[column] = macs.get(column, 0) + row.macs

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from bitsim.datapath.registry import build_datapath
 from bitsim.errors import ConfigError
 from bitsim.hw.chip import Chip
 from bitsim.model.checkpoint import Model
@@ -11,6 +12,8 @@ from bitsim.model.scaled_linears import by_groups, with_codes, without_quantised
 from bitsim.model.variants import TABLE_BITS, stored_as
 from bitsim.quant.recipes import Recipe, recipe_named, with_kv
 from bitsim.quant.wide import WIDE_CONTRACTS
+
+_ARRAY_BITS = 8  # of a head on a BitLinear datapath that takes more than ternary weights
 
 
 def executed_as(
@@ -30,17 +33,33 @@ def executed_as(
     the contract, keys and values are kept in its format and the head in its bits unless fewer are asked for.
     Weight-only ternary models run on the BitLinear datapath where it takes activations that are not quantised, else on
     the wide one. Raises `ConfigError` for models with linears of floats on an integer wide datapath, and for what is
-    wider than it.
+    wider than it. A chip whose `head` is `bitlinear` computes it there, in codes of 8 bits or ternary ones.
     """
     recipe = with_kv(recipe_named(numerics or model.config.default_numerics), kv_bits)
     model = with_codes(without_quantised_activations(rounded(model, recipe), recipe), recipe)
     if chip is not None and chip.bitlinear.takes_floats and model.config.linear_class == "w158a16":
         model, recipe = by_groups(model), replace(recipe, ternary_floats=True)
+    ternary = False
+    if chip is not None and chip.head == "bitlinear":
+        recipe, ternary = _head_on_array(chip, recipe, head_bits)
+        head_bits = None if ternary else head_bits or _ARRAY_BITS
     if chip is not None and chip.wide.wide_bits is not None:
         recipe = _in_integers(model, chip, recipe, kv_bits, experts)
-        head_bits = _head_bits(model, chip, head_bits)
-    model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits)
+        head_bits = _head_bits(model, chip, head_bits) if recipe.head is None else head_bits
+    model = stored_as(model, packing=packing, head_bits=head_bits, embedding_bits=embedding_bits, ternary_head=ternary)
     return model, recipe
+
+
+def _head_on_array(chip: Chip, recipe: Recipe, asked: int | None) -> tuple[Recipe, bool]:
+    """The recipe for a head on the BitLinear datapath, and whether the head has to be ternary."""
+    spec, where = chip.bitlinear, f"{chip.name}: head on the BitLinear datapath"
+    if not spec.integer or not spec.zero_weights:
+        raise ConfigError(f"{where}: expected one that takes integers, 0 among the weights, got {spec.text()}")
+    ternary = build_datapath(spec).weight_range == (-1, 1)
+    if asked is not None and (ternary or asked > _ARRAY_BITS):
+        wanted = "none, since its weights are ternary" if ternary else f"at most {_ARRAY_BITS}"
+        raise ConfigError(f"{where}: head_bits: expected {wanted}, got {asked}")
+    return replace(recipe, head=WIDE_CONTRACTS[8 if spec.widest_act >= 8 else 4]), ternary
 
 
 def chip_for(model: Model, chip: Chip) -> Chip:

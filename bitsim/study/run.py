@@ -179,7 +179,8 @@ def notes_of(executor: ChipExecutor, model: Model, execution: Execution, kv: KVS
     """What a reader of the result must know about how it was counted; `kv`: how the cache keeps its values."""
     notes = [*executor.toggle_notes()]
     on_bitlinear = model.config.quantised or execution.recipe.ternary_floats
-    wide_kinds = "QK^T, PV and head" if on_bitlinear else "linears, QK^T, PV and head"
+    wide_kinds = "QK^T, PV and head" if execution.recipe.head is None else "QK^T and PV"
+    wide_kinds = wide_kinds if on_bitlinear else f"linears, {wide_kinds}"
     if execution.recipe.wide is not None:
         notes.append(f"values of {wide_kinds} are exact sums of codes, as the wide datapath forms them")
     elif execution.wide == "float32":

@@ -144,7 +144,7 @@ class Sensitivity(Outcome):
         record |= {"evidence": constant.evidence, "source": constant.source, "unit": constant.unit}
         record |= {"low": constant.low, "nominal": constant.nominal, "high": constant.high}
         record |= self._ends("chip", i, self.column, "")
-        record["share"] = self._shares.get(key_of(constant), 0.0)
+        record["share"] = self._shares.get(key_of(constant))  # None: it moves times
         if self.versus is not None:
             record |= self._ends("versus", i, f"versus_{self.column}", "versus_") | self._ends(
                 "ratio", i, "ratio", "ratio_"

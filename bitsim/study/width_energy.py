@@ -16,7 +16,7 @@ CONVENTION = "datapath"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ByteEnergy:
-    """Joules per byte by the convention `datapath`: of the quantised linears, and `all_j` of all matmuls.
+    """Joules per byte by the convention `datapath`: of the quantised `linears`, if there are any, and `all_j` of all.
 
     `without`: events that have no price, of which these energies know nothing; `reason`: why there is no estimate.
     """
@@ -50,10 +50,11 @@ def byte_energy(model: str | Path | Model, chip: Chip, *, numerics: str | None, 
     if CONVENTION not in result.priced_in_part:
         return ByteEnergy(reason=result.unpriced(CONVENTION))
     parts = result.breakdown(CONVENTION, in_part=True)
-    linears, whole = total_energy(e for row, _, e in parts if row.bitlinear), total_energy(e for _, _, e in parts)
-    scale = 1e-12 / tokens
+    linears, scale = [energy for row, _, energy in parts if row.bitlinear], 1e-12 / tokens
+    found = total_energy(linears)
+    per_byte = Energy(low=found.low * scale, nominal=found.nominal * scale, high=found.high * scale)
     return ByteEnergy(
-        linears=Energy(low=linears.low * scale, nominal=linears.nominal * scale, high=linears.high * scale),
-        all_j=whole.nominal * scale,
+        linears=per_byte if linears else None,
+        all_j=total_energy(energy for _, _, energy in parts).nominal * scale,
         without=result.without(CONVENTION),
     )

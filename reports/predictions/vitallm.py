@@ -29,10 +29,11 @@ def vitallm() -> Iterator[Prediction]:
             assumed=array,
             fitted=reading,
         )
-        core, spread = core_joules(decode)
+        supplied = bitnet(two, f"vitallm-v{version}-0v8", 0)
+        core, spread = core_joules(supplied)
         yield Prediction(
             key=f"vitallm.core_v{version}",
-            chip=f"vitallm-v{version}",
+            chip=f"vitallm-v{version}-0v8",
             quantity="on-chip energy of a token, linears",
             unit="mJ",
             value=1e3 * core,
@@ -51,10 +52,10 @@ def vitallm() -> Iterator[Prediction]:
         assumed=array,
         fitted=reading,
     )
-    logic, logic_spread = joules(decode, False, buffers=False)
+    logic, logic_spread = joules(supplied, False, buffers=False)
     yield Prediction(
         key="vitallm.logic",
-        chip="vitallm-v2",
+        chip="vitallm-v2-0v8",
         quantity="on-chip energy of a token, linears",
         unit="mJ",
         value=1e3 * logic,

@@ -43,6 +43,7 @@ def test_json_is_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> No
         ("list",),
         ("show", "ternary-ws-64x64"),
         ("show", "7nm"),
+        ("show", "sram-7nm"),
         ("datapath", "list"),
         ("datapath", "bound", "adder-tree-16x256", "--k", "6912"),
         ("datapath", "compare", "--chips", "ternary-os-64x64", "--bytes", "2"),

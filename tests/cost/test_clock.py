@@ -1,4 +1,4 @@
-"""Critical paths: those of synthesis, slower at a lower supply; a clock that leaves them no time is said, never changed."""
+"""Critical paths: those of synthesis, slower at a lower supply; a clock that is too fast is said, not changed."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,9 @@ def test_an_int8_pe_of_7_nm_misses_a_clock_of_1_ghz_and_a_ternary_one_does_not()
         "0.662 ns before layout, in time",
     ]
     (note,) = clock_notes(load_chip("int8-ws-64x64"))
-    assert note.startswith("clock: 1 GHz leaves 1 ns for pe.int8_acc32 (bitlinear), whose critical path at 0.7 V takes 1.13")
+    assert note.startswith(
+        "clock: 1 GHz leaves 1 ns for pe.int8_acc32 (bitlinear), whose critical path at 0.7 V takes 1.13"
+    )
     assert clock_notes(load_chip("ternary-ws-64x64")) == ()
     assert clock_notes(clocked("int8-ws-64x64", 0.88)) == ()
     assert len(clock_notes(clocked("int8-ws-64x64", 0.89))) == 1

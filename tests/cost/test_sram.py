@@ -351,10 +351,13 @@ def test_what_a_reader_must_know_is_said() -> None:
 
 
 def test_levels_are_shown_with_what_they_cost() -> None:
-    chip = load_chip("vitallm-v1")
-    (row,) = levels_of(chip)
-    assert row[:3] == ["sram", "low_leakage", "32 x 3.75 kB x 64 bit"]
-    assert row[6] == "0.0024 / 0.024 / 0.36"
-    (bad,) = levels_of(with_level(chip, "sram", width_bits=2))
+    """128 kB at 0.05, 0.5 and 5 uW per kB; CACTI's 0.603036 pJ of 2 kB x 64 bit at 22 nm times 0.9 at 7 nm."""
+    chip = load_chip("ternary-ws-64x64")
+    rows = {row[0]: row for row in levels_of(chip)}
+    assert list(rows) == ["weights", "acts", "psums"]
+    assert rows["psums"][1:3] == ["low_leakage", "64 x 2 kB x 64 bit"]
+    assert rows["psums"][4].split(" / ")[1] == "0.543"
+    assert rows["psums"][6] == "0.0064 / 0.064 / 0.64"
+    bad = {row[0]: row for row in levels_of(with_level(chip, "acts", width_bits=2))}["acts"]
     assert "expected 8 .. 2048 bit (got 2 bit)" in bad[1]
     assert levels_of(load_chip("trinity-xc7a100t")) == []

@@ -162,9 +162,9 @@ def test_energy_bars_are_shares_of_a_phase_with_what_a_token_takes_above() -> No
     assert ticks(arithmetic.xaxis) == {0.0: "prefill", 1.0: "decode"}
     assert (arithmetic.get_ylim(), arithmetic.get_xlim()) == ((0.0, 109.0), (-0.6, 1.6))
     assert [axes.get_ylabel() for axes in figure.axes] == ["share of the energy per token / %", "", ""]
-    # 100 x 0.0013055 x 1.5 = 0.196 pJ of clocks; DRAM at 13 pJ/bit: 1000 + 500 bits are 19.5 nJ.
+    # 100 x 0.0013055 x 1.5 = 0.196 pJ of clocks; DRAM at 8 pJ/bit: 1000 + 500 bits are 12 nJ.
     assert texts(datapath)[1] == "0.196 pJ"
-    assert texts(system)[1] == "19.5 nJ"
+    assert texts(system)[1] == "12 nJ"
     assert figure.get_suptitle() == "by hand on ternary-ws-64x64, 7nm"
 
 
@@ -174,8 +174,8 @@ def test_energy_parts_of_the_system_are_memory_levels_and_one_of_all_units_in_jo
         "prefill": {},
         "decode": {
             "matmul units": pytest.approx(100 * 0.0013055 * 1.5e-12),
-            "DRAM weights": pytest.approx(13e-9),
-            "DRAM kv": pytest.approx(6.5e-9),
+            "DRAM weights": pytest.approx(8e-9),
+            "DRAM kv": pytest.approx(4e-9),
         },
     }
 

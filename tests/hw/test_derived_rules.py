@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from bitsim.cost.logic import by_rule
-from bitsim.hw import load_technology, technology_names
+from bitsim.hw import load_technology
+from bitsim.hw.rules import match
 from tools import derive_rules, fits
 from tools.derive_rules import families, libraries, rules_of
 from tools.study_units import LIBRARIES, study_c
@@ -58,29 +59,27 @@ def test_families_hold_the_points_of_all_studies() -> None:
 @pytest.mark.parametrize("name", sorted(LIBRARIES))
 def test_ranges_of_rules_hold_the_synthesised_prices(name: str) -> None:
     """At the widths whose prices are exact, rules are not asked; asked all the same, they have them in their range."""
-    tech, checked = load_technology(name), 0
-    for event, exact in tech.prices.items():
-        for pattern, rule in tech.rules.items():
-            found = derive_rules_match(pattern, event)
-            if found is not None and rule.outside(found) is None and not pattern.startswith(("tree", "merge")):
-                price = by_rule("r", rule, found)
-                assert price.low <= exact.low * 1.001, event
-                assert price.high >= exact.high * 0.999, event
-                checked += 1
-    assert checked > 20
-
-
-def derive_rules_match(pattern: str, event: str) -> dict[str, int] | None:
-    from bitsim.hw.rules import match
-
-    rule = load_technology("7nm").rules[pattern]
-    found = match({pattern: rule}, event)
-    return None if found is None else found[2]
+    tech, checked = load_technology(name), set()
+    for exact, rules in ((tech.prices, tech.rules), (tech.areas, tech.area_rules)):
+        for event, constant in exact.items():
+            found = match(rules, event)
+            # Between depths 1 and 5 the prices of trees grow with glitches, which the rule for deeper ones does not.
+            if found is not None and not event.startswith(("tree", "merge", "lut.b4_t8")):
+                price = by_rule("r", *found[1:])
+                assert price.low <= constant.low * 1.001, event
+                assert price.high >= constant.high * 0.999, event
+                checked.add(found[0])
+    assert {
+        "pe.ternary_a8_acc{acc}.idle",
+        "pe.int8_acc{acc}",
+        "popcount.depth{depth}.add_bits",
+        "add.int{bits}",
+    } < checked
 
 
 @pytest.mark.parametrize("name", sorted(LIBRARIES))
 def test_study_c_agrees_with_study_b_where_both_have_a_unit(name: str) -> None:
-    """45 nm: within 11 %, as docs/costs.md says, INT4 multipliers apart, which B wrote smaller; 7 nm: C has more cells."""
+    """45 nm: within 11 %, INT4 multipliers apart, which B wrote smaller; 7 nm: C has more cells (docs/costs.md)."""
     b, c = libraries()[name].b, study_c(LIBRARIES[name])
     low, high = {"45nm": (0.9, 1.11), "7nm": (0.57, 0.82)}[name]
     for of_b, of_c in (("add8", "add8"), ("add20", "add20"), ("add32", "add32"), ("mul8", "mul8")):
@@ -88,7 +87,7 @@ def test_study_c_agrees_with_study_b_where_both_have_a_unit(name: str) -> None:
             assert low < c[of_c][measure] / b[of_b][measure] < high, (of_b, measure)
 
 
-@pytest.mark.parametrize("name", technology_names())
+@pytest.mark.parametrize("name", ["7nm", "45nm", "22nm"])
 def test_wider_is_dearer_by_rule(name: str) -> None:
     tech = load_technology(name)
     for pattern, rule in (*tech.rules.items(), *tech.area_rules.items()):

@@ -229,7 +229,7 @@ def test_malformed(here: Path, content: str, start: str) -> None:
         (
             "  pe: fp16",
             "  pe: fp16\n  acc_bits: 32",
-            "x.yaml:24: wide.acc_bits: must be 16 for an fp16 PE, which sums in FP16 (got 32)",
+            "x.yaml:25: wide.acc_bits: must be 16 for a PE of fp16, which sums in FP16 (got 32)",
         ),
         (
             "technology: 7nm",
@@ -242,13 +242,13 @@ def test_malformed(here: Path, content: str, start: str) -> None:
         (
             "{like: lpddr4-4266-x32}",
             "{like: lpddr5}",
-            "x.yaml:78: memory.dram.like: unknown DRAM 'lpddr5'; did you mean lpddr5-6400-x32 or "
+            "x.yaml:79: memory.dram.like: unknown DRAM 'lpddr5'; did you mean lpddr5-6400-x32 or "
             "lpddr5x-8533-x64 or lpddr4-4266-x32?",
         ),
         (
             "    exp:",
             "    expo:",
-            "x.yaml:38: vector.costs.expo: must be 'add', 'mul', 'max', 'exp', 'rsqrt', 'div' or 'cvt' (got 'expo')",
+            "x.yaml:39: vector.costs.expo: must be 'add', 'mul', 'max', 'exp', 'rsqrt', 'div' or 'cvt' (got 'expo')",
         ),
     ],
 )
@@ -265,7 +265,7 @@ def test_int8_needs_room_for_a_product(here: Path) -> None:
 def test_wide_is_not_ternary(here: Path) -> None:
     broken = replaced(CHIP, "  pe: fp16", "  pe: ternary\n  acc_bits: 24")
     text = (
-        "x.yaml:23: wide.pe: must be 'fp16' or 'int8': attention multiplies activations by activations (got 'ternary')"
+        "x.yaml:24: wide.pe: must be 'fp16' or 'int8': attention multiplies activations by activations (got 'ternary')"
     )
     assert message(load_chip, here, broken) == text
 
@@ -278,7 +278,7 @@ def test_output_stationary_has_no_column_accumulator(here: Path) -> None:
 
 def test_the_vector_unit_needs_all_operations(here: Path) -> None:
     line = next(line for line in CHIP.splitlines(keepends=True) if line.lstrip().startswith("cvt:"))
-    text = "x.yaml:33: vector.costs: expected all of add, mul, max, exp, rsqrt, div, cvt (missing: cvt)"
+    text = "x.yaml:34: vector.costs: expected all of add, mul, max, exp, rsqrt, div, cvt (missing: cvt)"
     assert message(load_chip, here, replaced(CHIP, line, "")) == text
 
 

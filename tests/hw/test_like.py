@@ -91,7 +91,9 @@ def test_mistakes_in_a_changed_technology_have_their_line(here: Path) -> None:
     with pytest.raises(ConfigError, match=r"^mine\.yaml:2: like: unknown technology '17mm'"):
         load_technology("mine.yaml")
     path.write_text("kind: technology\nlike: 3nm\n")
-    with pytest.raises(ConfigError, match=r"^mine\.yaml:2: like: technology 3nm: expected 16nm, .* or a node between 7 and 45 nm"):
+    with pytest.raises(
+        ConfigError, match=r"^mine\.yaml:2: like: technology 3nm: expected 16nm, .* or a node between 7 and 45 nm"
+    ):
         load_technology("mine.yaml")
 
 

@@ -14,7 +14,11 @@ from bitsim.hw import Chip, load_chip, load_technology
 from bitsim.hw.scaling import DELAY
 from tests.chips import amount
 
-WINDOWS = {65: ((0.7, 1.2), (0.7, 1.1), (0.8, 1.3)), 45: ((0.6, 1.0), (0.6, 0.9), (0.7, 1.0)), 7: ((0.4, 0.7), (0.4, 0.8), (0.5, 0.8))}
+WINDOWS = {
+    65: ((0.7, 1.2), (0.7, 1.1), (0.8, 1.3)),
+    45: ((0.6, 1.0), (0.6, 0.9), (0.7, 1.0)),
+    7: ((0.4, 0.7), (0.4, 0.8), (0.5, 0.8)),
+}
 
 
 def written(folder: Path, voltage: str, *, technology: str = "7nm") -> Path:
@@ -93,10 +97,14 @@ def test_beyond_its_range_the_source_that_ends_it_is_named(tmp_path: Path, volta
         load_chip(written(tmp_path, voltage))
 
 
-def test_another_technology_must_take_the_supply_too(tmp_path: Path) -> None:
+def test_a_supply_of_its_own_goes_with_a_chip_to_a_technology_of_its_node_only(tmp_path: Path) -> None:
     chip = load_chip(written(tmp_path, "value: 0.5"))
-    with pytest.raises(ConfigError, match=r"voltage on 45nm: logic of 45nm: expected 0\.598 to 1\.25 V.*got 0\.5 V"):
-        chip.with_technology("45nm")
+    assert chip.with_technology("45nm").volts == 1.1
+    (tmp_path / "own.yaml").write_text("kind: technology\nlike: 7nm\n")
+    assert chip.with_technology(tmp_path / "own.yaml").volts == 0.5
+    (tmp_path / "own.yaml").write_text("kind: technology\nlike: 7nm\nvoltage: null\n")
+    with pytest.raises(ConfigError, match=r"voltage on own: .*own\.yaml has no `voltage`"):
+        chip.with_technology(tmp_path / "own.yaml")
 
 
 def test_a_technology_without_a_rule_has_one_supply(tmp_path: Path) -> None:
@@ -115,7 +123,14 @@ def at(volts: float) -> Chip:
     return chip.model_copy(update={"voltage": constant})
 
 
-LOGIC = ["pe.ternary_a8_acc24.add", "reg.clock", "scale.mul.fp16", "vec.add.fp16", "tree.depth5.add_bits", "rom.read_bits"]
+LOGIC = [
+    "pe.ternary_a8_acc24.add",
+    "reg.clock",
+    "scale.mul.fp16",
+    "vec.add.fp16",
+    "tree.depth5.add_bits",
+    "rom.read_bits",
+]
 
 
 @pytest.mark.parametrize("event", LOGIC)

@@ -27,8 +27,8 @@ from bitsim.model.weights import FloatWeight
 from bitsim.quant.packing import pack_hf, unpack_hf_rows
 from bitsim.quant.recipes import recipe_named
 from bitsim.study import estimate, run
+from tests.golden.samples import sample
 from tests.model.tiny_models import FLOAT_CONFIG
-from tests.outside import outside
 
 CHIP = "ternary-ws-64x64"
 
@@ -105,7 +105,7 @@ def test_grids_that_do_not_divide_a_matrix_are_refused():
 
 
 def test_trilm_is_noticed_and_runs_with_equal_logits_as_ternary_weights():
-    folder = outside("golden/families/trilm")
+    folder = sample("trilm")
     floats, ternary = load_checkpoint(folder), load_checkpoint(folder, ternarise="exact")
     assert any("--ternarise exact" in note for note in floats.notes)
     assert not any("--ternarise" in note for note in ternary.notes)
@@ -158,7 +158,7 @@ def test_values_that_are_nearly_ternary_are_noticed():
 
 
 def test_weight_only_models_run_as_floats_with_the_traffic_of_their_bits():
-    folder = outside("golden/families/trilm")
+    folder = sample("trilm")
     results = [run(load_model(folder, ternarise=how), CHIP, tokens=[1, 5, 17], new_tokens=2) for how in (None, "exact")]
     floats, ternary = results
     np.testing.assert_array_equal(ternary.logits, floats.logits)
@@ -173,7 +173,7 @@ def test_weight_only_models_run_as_floats_with_the_traffic_of_their_bits():
 
 def test_master_weights_are_ternarised_on_request_only():
     """Falcon-E's `prequantized` branch: float weights, of which no file says that they are master weights."""
-    folder = outside("golden/families/trilm")
+    folder = sample("trilm")
     model = load_model(folder, ternarise="absmean")
     assert model.config.linear_class == "bitlinear"
     assert any("as was asked" in note for note in model.notes)
@@ -192,7 +192,7 @@ def test_master_weights_are_ternarised_on_request_only():
 )
 def test_what_is_ternary_is_not_ternarised(name, how, message):
     with pytest.raises(CheckpointError, match=message):
-        load_checkpoint(outside(f"golden/families/{name}"), ternarise=how)
+        load_checkpoint(sample(name), ternarise=how)
 
 
 def test_floats_are_refused_by_name_and_shapes_have_nothing_to_ternarise(tmp_path):
@@ -203,7 +203,7 @@ def test_floats_are_refused_by_name_and_shapes_have_nothing_to_ternarise(tmp_pat
     assert any("executed as floats" in note for note in load_model("tiny-fp16").notes)
     with pytest.raises(ConfigError, match="--ternarise exact: a shape has no weights"):
         load_model("bitnet-b158-700m", ternarise="exact")
-    source = load_checkpoint(outside("golden/families/trilm"), ternarise="exact")
+    source = load_checkpoint(sample("trilm"), ternarise="exact")
     with pytest.raises(CheckpointError, match="its ternary weights have several scales"):
         convert(source, tmp_path / "x", "hf", "2bit")
 

@@ -21,7 +21,7 @@ def made() -> Result:
 def test_energy_of_linears_is_that_of_dram_or_of_all_else_with_its_range() -> None:
     """100 bits at 4.6 / 8 / 14 pJ; 128 of 512 bits of a read; 1000 bits clocked at 0.0013055 x 1.5 pJ.
 
-    8 kB with 128 ports are 16 banks of 0.5 kB x 512 bit, at 7 nm 0.45 x 2 x 0.79 times CACTI's 6.04794 pJ of 2 kB at 22.
+    8 kB with 128 ports are 16 banks of 0.5 kB x 512 bit, at 7 nm 0.45 x 2 x 0.79 times CACTI's 6.04794 pJ at 22 nm.
     """
     nominal, (low, high) = joules(made(), dram=True)
     assert (nominal, low, high) == (pytest.approx(8e-10), pytest.approx(4.6e-10), pytest.approx(1.4e-9))

@@ -136,7 +136,8 @@ def test_errors_of_predictions_are_relative_to_what_was_published() -> None:
     assert (record["predicted_low"], record["predicted"], record["predicted_high"]) == (12.0, 15.0, 18.0)
     assert record["published_leaves_out"] == "DRAM"
     table = Validation(inputs={}, notes=(), rows=(above, below, compared(None, 1.0)))
-    assert table.headline() == {"predicted": 2, "published": 3, "worst_error_pct": -75.0, "worst": "c, q"}
+    counts = {"designs": 1, "predicted": 2, "published": 3, "bounds": 0, "bounds_that_hold": 0}
+    assert table.headline() == counts | {"worst_error_pct": -75.0, "worst": "c, q"}
 
 
 def test_notes_on_latencies_say_how_many_gpus_one_sequence_needs() -> None:

@@ -19,15 +19,15 @@ def um2(value: float) -> Constant:
     return Constant(value=value, unit="um2", source="a test", evidence="assumed")
 
 
-def small(**areas: float) -> Chip:
+def small() -> Chip:
     """At 2 GHz, 64 x 64 ternary PEs of 10 um2, 32 x 32 FP16 ones of 40, 64 lanes of 100 + 200, all before layout."""
     base = chip()
-    given = {"pe.ternary_a8_acc24": 10.0, "pe.fp16_acc16": 40.0, "reg.bit": 1.0, "add.int32": 5.0, "add.fp16": 100.0,
-             "mul.fp16": 200.0} | areas  # fmt: skip
+    areas = {"pe.ternary_a8_acc24": 10.0, "pe.fp16_acc16": 40.0, "reg.bit": 1.0, "add.int32": 5.0, "add.fp16": 100.0,
+             "mul.fp16": 200.0}  # fmt: skip
     tech = base.tech.model_copy(
         update={
             "layout_factor": amount(base.tech.layout_factor, LAYOUT),
-            "areas": {part: um2(value) for part, value in given.items() if value},
+            "areas": {part: um2(value) for part, value in areas.items()},
         }
     )
     return base.with_technology(tech)
@@ -127,9 +127,11 @@ def test_area_is_parts_by_count_and_what_has_none_is_named() -> None:
 
 
 def test_without_the_area_of_a_datapath_there_is_no_tops_per_mm2() -> None:
-    prefill, _ = phases(made(small(**{"pe.ternary_a8_acc24": 0.0})))
+    """A program on a CPU's core has none; the array beside it has."""
+    core = load_chip("cpu-tl1").bitlinear
+    prefill, _ = phases(made(small().model_copy(update={"bitlinear": core})))
     assert prefill["area_nominal_mm2"] > 0
-    assert prefill["area_without"].startswith("4,096 pe.ternary_a8_acc24 of bitlinear, ")
+    assert prefill["area_without"].startswith(f"1 {core.unit} of bitlinear, ")
     assert (prefill["tops_per_mm2"], prefill["peak_tops_per_mm2"]) == (None, None)
 
 

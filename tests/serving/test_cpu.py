@@ -59,7 +59,9 @@ def test_a_fit_that_no_machine_has_says_what_is_wrong_with_the_points():
     joules = [1e-12 * token_bytes(SMALL), 3e-12 * token_bytes(LARGE)]
     with pytest.raises(ConfigError, match=rf"expected at least 0 W, got -\d.*: {SMALL.name} has more seconds per byte"):
         fit_consumption([(SMALL, joules[0]), (LARGE, joules[1])], times)
-    with pytest.raises(ConfigError, match=rf"expected at least 0 seconds per layer, got -.*: {SMALL.name} has more layers"):
+    with pytest.raises(
+        ConfigError, match=rf"expected at least 0 seconds per layer, got -.*: {SMALL.name} has more layers"
+    ):
         fit_speed(CPU, [(SMALL, 1e-12 * token_bytes(SMALL)), (LARGE, 3e-12 * token_bytes(LARGE))])
     with pytest.raises(ConfigError, match=r"more than 0 seconds per byte, got -.*has more bytes per layer"):
         fit_speed(CPU, [(SMALL, 3e-4 * SMALL.num_layers), (LARGE, 1e-4 * LARGE.num_layers)])

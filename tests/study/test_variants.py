@@ -102,6 +102,7 @@ def test_packed_embeddings_and_heads_of_gguf_files_count_what_their_blocks_take(
         read = {row.kind: row.events for row in result.rows if row.phase == "decode"}
         assert read["head"]["dram.weights.read_bits"] == VOCAB * row
         assert read["embedding"]["dram.embedding.read_bits"] == row
+        assert read["head"]["dequant.fp16"] == read["head"]["dequant.fp16.scale"] == VOCAB * D
     as_floats = bitsim.run(path, CHIP, tokens=[1, 2, 3], new_tokens=1, head_bits=16, toggles="off")
     np.testing.assert_array_equal(ran.logits[0], as_floats.logits[0])
     assert f"head counted in 16 bits, its values as {8 * size / block:g} bits hold them" in as_floats.notes

@@ -23,8 +23,8 @@ from bitsim.model.kv_cache import KVCache
 from bitsim.model.rope_scaling import FrequencyFactors
 from bitsim.quant.packing import unpack_hf
 from bitsim.quant.recipes import recipe_named
+from tests.golden.samples import sample, samples
 from tests.model.tiny_models import safetensors_bytes
-from tests.outside import outside
 
 FAMILIES = [
     "bitnet_defaults", "falcon3_158", "llama31_rope_tied", "llama3_158", "llama_bias_rms", "llama_defaults",
@@ -43,12 +43,12 @@ def logits(checkpoint, tokens, **changes):
 
 
 def reference(name):
-    return np.load(outside(f"golden/families/{name}") / "reference.npz")
+    return np.load(sample(name) / "reference.npz")
 
 
 def copied(name, folder, remove=(), **changes):
     """The sample with some keys of its config.json changed or removed."""
-    source = outside(f"golden/families/{name}")
+    source = sample(name)
     shutil.copytree(source, folder)
     values = json.loads((source / "config.json").read_text()) | changes
     (folder / "config.json").write_text(json.dumps({k: v for k, v in values.items() if k not in remove}))
@@ -74,7 +74,7 @@ def rewritten(folder, change):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_published_form_runs_unedited_with_the_references_logits_and_greedy_tokens(name):
-    checkpoint = load_checkpoint(outside(f"golden/families/{name}"))
+    checkpoint = load_checkpoint(sample(name))
     ours, theirs = logits(checkpoint, reference(name)["tokens"]), reference(name)["logits_fp32"]
     greatest = np.abs(theirs).max() if checkpoint.config.tie_embeddings else 0
     assert np.abs(ours - theirs).max() < max(EXACT, SHARE * greatest)
@@ -82,13 +82,13 @@ def test_a_published_form_runs_unedited_with_the_references_logits_and_greedy_to
 
 
 def test_all_samples_of_directories_are_tested():
-    root = outside("golden/families")
+    root = samples()
     assert {path.parent.name for path in root.glob("*/config.json")} == set(FAMILIES)
 
 
 def test_decoding_token_by_token_gives_the_references_logits():
     """With norms of queries and keys, in a cache that grows."""
-    checkpoint = load_checkpoint(outside("golden/families/qwen3_bitlinear"))
+    checkpoint = load_checkpoint(sample("qwen3_bitlinear"))
     config, theirs = checkpoint.config, reference("qwen3_bitlinear")["logits_fp32"]
     cache, recipe = KVCache(config, kind=32), recipe_named(config.default_numerics)
     for token, row in zip(reference("qwen3_bitlinear")["tokens"], theirs, strict=True):
@@ -97,7 +97,7 @@ def test_decoding_token_by_token_gives_the_references_logits():
 
 
 def test_old_and_new_rope_keys_give_equal_logits(tmp_path):
-    source = outside("golden/families/llama31_rope_tied")
+    source = sample("llama31_rope_tied")
     old = json.loads((source / "config.json").read_text())
     parameters = {"rope_theta": old["rope_theta"], **old["rope_scaling"]}
     new = copied("llama31_rope_tied", tmp_path / "new", ("rope_theta", "rope_scaling", "torch_dtype"),
@@ -119,7 +119,7 @@ def test_multiplying_by_a_scale_that_divides_changes_logits(tmp_path):
 def test_what_few_models_have_changes_logits(what):
     """So that a sample that holds it proves that it is applied."""
     name = "qwen3_bitlinear" if what.endswith("_norm") else "llama_bias_rms"
-    checkpoint = load_checkpoint(outside(f"golden/families/{name}"))
+    checkpoint = load_checkpoint(sample(name))
     value = getattr(checkpoint.weights.layers[0], what)
     changed = {key: one * 2 for key, one in value.items()} if isinstance(value, dict) else value * 2
     layers = (replace(checkpoint.weights.layers[0], **{what: changed}), *checkpoint.weights.layers[1:])
@@ -138,7 +138,7 @@ def test_a_scale_of_one_number_has_any_shape(shape, tmp_path):
 
     folder = rewritten(copied("llama3_158", tmp_path / "x"), reshape)
     tokens = reference("llama3_158")["tokens"]
-    expected = logits(load_checkpoint(outside("golden/families/llama3_158")), tokens)
+    expected = logits(load_checkpoint(sample("llama3_158")), tokens)
     np.testing.assert_array_equal(logits(load_checkpoint(folder), tokens), expected)
 
 
@@ -163,7 +163,7 @@ def test_codes_that_are_not_packed_are_read_for_autobitlinear(tmp_path):
     unpacked = load_checkpoint(folder)
     assert unpacked.weights.digest == packed.weights.digest
     assert (unpacked.packing, packed.packing) == ("unpacked", "2bit")
-    (folder / "config.json").write_bytes((outside("golden/families/llama3_158") / "config.json").read_bytes())
+    (folder / "config.json").write_bytes((sample("llama3_158") / "config.json").read_bytes())
     with pytest.raises(CheckpointError, match=r"proj.weight: dtype: expected U8, got F16 \(codes that are not packed"):
         load_checkpoint(folder)
 
@@ -179,11 +179,11 @@ def test_codes_that_are_not_packed_are_read_for_autobitlinear(tmp_path):
 
 def test_the_bias_of_autobitlinear_offline_is_scaled_as_its_product_is(tmp_path):
     """facts/checkpoints.md section 2: F.linear(x, codes, bias) * weight_scale."""
-    source = json.loads((outside("golden/families/llama_bias_rms") / "config.json").read_text())["quantization_config"]
+    source = json.loads((sample("llama_bias_rms") / "config.json").read_text())["quantization_config"]
     auto = load_checkpoint(
         copied("llama_bias_rms", tmp_path / "auto", quantization_config=source | {"linear_class": "autobitlinear"})
     )
-    plain = load_checkpoint(outside("golden/families/llama_bias_rms"))
+    plain = load_checkpoint(sample("llama_bias_rms"))
     for ours, theirs in zip(auto.weights.layers, plain.weights.layers, strict=True):
         np.testing.assert_array_equal(ours.biases["mlp.up_proj"], theirs.biases["mlp.up_proj"] * theirs.up.scale)
 
@@ -195,7 +195,7 @@ def test_tensors_that_change_no_number_are_listed(tmp_path):
 
     folder = rewritten(copied("llama31_rope_tied", tmp_path / "x"), add)
     checkpoint = load_checkpoint(folder)
-    plain = load_checkpoint(outside("golden/families/llama31_rope_tied"))
+    plain = load_checkpoint(sample("llama31_rope_tied"))
     assert checkpoint.weights.digest == plain.weights.digest
     assert set(checkpoint.ignored) - set(plain.ignored) == {
         "lm_head.weight", "model.layers.0.self_attn.rotary_emb.inv_freq",
@@ -224,7 +224,7 @@ def test_matrices_of_zeros_are_warned_about(tmp_path):
     )
     result = bitsim.run(load_model(checkpoint.path), "ternary-ws-64x64", tokens=[1, 2])
     assert checkpoint.notes[0] in result.notes
-    assert load_checkpoint(outside("golden/families/llama3_158")).notes == ()
+    assert load_checkpoint(sample("llama3_158")).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_scales_of_rows_in_tensors_of_their_own_are_refused_in_words(tmp_path):
 )
 @pytest.mark.parametrize("packing", ["2bit", "1.6bit"])
 def test_what_is_converted_is_the_same_model(name, packing, tmp_path):
-    source = load_checkpoint(outside(f"golden/families/{name}"))
+    source = load_checkpoint(sample(name))
     convert(source, tmp_path / name, "hf", packing)
     written = load_checkpoint(tmp_path / name)
     assert written.weights.digest == source.weights.digest
@@ -309,7 +309,7 @@ def test_what_is_converted_is_the_same_model(name, packing, tmp_path):
 
 
 def test_what_config_json_cannot_say_is_not_written(tmp_path):
-    source = load_checkpoint(outside("golden/families/llama_bias_rms"))
+    source = load_checkpoint(sample("llama_bias_rms"))
     factors = FrequencyFactors(factors=(1.0,) * 8)
     for change, message in (
         ({"rope_scaling": factors}, "factors of single frequencies"),
@@ -335,7 +335,7 @@ def test_contexts_beyond_a_sliding_window_are_not_executed(tmp_path):
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["llama_bias_rms", "qwen3_bitlinear", "onebitllm_1bitLLM", "trilm"]), st.data())
 def test_any_damaged_file_is_read_or_refused(name, data):
-    source = outside(f"golden/families/{name}")
+    source = sample(name)
     raw, config = ((source / file).read_bytes() for file in ("model.safetensors", "config.json"))
     spoiled = data.draw(st.sampled_from(["header", "data", "config"]))
     header = 8 + struct.unpack("<Q", raw[:8])[0]
@@ -356,7 +356,7 @@ def test_any_damaged_file_is_read_or_refused(name, data):
 @pytest.mark.parametrize("name", ["qwen3_bitlinear", "llama_bias_rms", "trilm"])
 def test_runs_and_estimates_count_the_same_work(name):
     """Law 3, for norms of heads and linears, and biases."""
-    model = load_model(outside(f"golden/families/{name}"))
+    model = load_model(sample(name))
     ran = bitsim.run(model, "ternary-ws-64x64", tokens=[1, 2, 3, 4], new_tokens=2)
     estimated = bitsim.estimate(model, "ternary-ws-64x64", prefill=4, decode=2)
     assert [(row.name, row.kind) for row in ran.rows] == [(row.name, row.kind) for row in estimated.rows]
