@@ -68,10 +68,9 @@ class PEArraySpec(DatapathDescription):
         if self.pe in _SUMS:
             if self.acc_bits not in _SUMS[self.pe]:
                 widths = " or ".join(f"{bits}" for bits in _SUMS[self.pe])
-                article = "an" if self.pe == "fp16" else "a"
                 names = " or ".join(f"FP{bits}" for bits in _SUMS[self.pe])
                 raise problem(
-                    f"must be {widths} for {article} {self.pe} PE, which sums in {names} (got {self.acc_bits})",
+                    f"must be {widths} for a PE of {self.pe}, which sums in {names} (got {self.acc_bits})",
                     key="acc_bits",
                 )
         elif self.acc_bits < (least := _PRODUCT_BITS[self.pe]):
