@@ -255,6 +255,7 @@ ACTIVATIONS: dict[str, Callable[[Token], Quantised]] = {
     "v2_int4": int4,
     "v2_hadamard_int8": lambda x: int8(hadamard(x)),
     "v2_hadamard_int4": lambda x: int4(hadamard(x)),
+    "w158a8": torch_absmax,
     "w8a8": nearest_token,
     "w4a8": nearest_token,
 }
@@ -303,6 +304,7 @@ _CLAMPED = (
     "hf_bitlinear_bf16_eager",
     "hf_bitlinear_bf16_compiled",
     "hf_autobitlinear",
+    "w158a8",
     "faq",
     "bitnetcpp_i2s",
     "b158_q127_clamped",
@@ -329,6 +331,8 @@ def rescale(name: str, acc: int, s: float, weight_scale: float) -> float:
         return bf16(f32(bf16(exact) / f32(bf16(weight_scale) * s)))
     if name == "faq":
         return f32(f32(exact / weight_scale) / s)
+    if name == "w158a8":
+        return f32(f32(exact * weight_scale) / s)
     if name in {"hf_autobitlinear", "faq_b1", "bitnetcpp_i2s"}:
         return f32(f32(exact / s) * weight_scale)
     if name == "bitnet_gpu":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bitsim.quant.base import Contract, Float32, Sums, store_mean
-from bitsim.quant.hf import absmax_int8, weights_of_tensors
+from bitsim.quant.hf import absmax_int8
 
 
 def add_groups(parts: Sums, scales: Float32) -> Float32:
@@ -38,7 +38,6 @@ W158A8 = Contract(
     quantise_activations=absmax_int8,
     rescale=_rescale,
     stored_scale=store_mean,
-    quantise_weights=weights_of_tensors,
     source=(
         "activations: transformers 5.23.0, integrations/bitnet.py, BitLinear.activation_quant; weights as a file has "
         "them, by code and scale; the order of groups: ours"
