@@ -84,7 +84,8 @@ def joined(datapath: Any, before: Any, new: Any) -> tuple[Any, bool]:
     """Two sums of an output, added in the width of the buffer of sums."""
     if not datapath.spec.integer:
         with np.errstate(over="ignore", invalid="ignore"):
-            both = np.float32(np.float16(before) + np.float16(new))
+            kept = {"fp16": np.float16, "fp32": np.float32}[float_sums(datapath)]
+            both = np.float32(kept(before) + kept(new))
         return both, bool(np.isfinite(before) and np.isfinite(new) and not np.isfinite(both))
     # Tables of binary planes sum twice the output, over the bits that their entries drop.
     doubled, dropped = datapath.spec.kind == "binary_lut", getattr(datapath.spec, "dropped_bits", 0)
@@ -93,9 +94,14 @@ def joined(datapath: Any, before: Any, new: Any) -> tuple[Any, bool]:
     return (both << dropped) >> 1 if doubled else both, lost
 
 
+def float_sums(datapath: Any) -> str:
+    """What sums of floats in the buffer are."""
+    return {16: "fp16", 32: "fp32"}[datapath.spec.acc_bits]
+
+
 def joint(datapath: Any, lost: bool) -> Events:
     """One addition that the papers count, and its overflow."""
-    counts = {"add.int8" if datapath.spec.integer else "add.fp16": 1}
+    counts = {"add.int8" if datapath.spec.integer else f"add.{float_sums(datapath)}": 1}
     if lost:
         last = "acc" if datapath.spec.kind != "pe_array" else "psum"
         counts[f"overflow.{last}" if datapath.spec.integer else "overflow.output"] = 1
@@ -111,7 +117,7 @@ def beside(datapath: Any, size: tuple[int, int, int]) -> Events:
         return Events(
             {f"simd.{isa}.load": 2 * registers, f"simd.{isa}.add_int32": registers, f"simd.{isa}.store": registers}
         )
-    return Events({"acc.add.int32" if datapath.spec.integer else "acc.add.fp16": m * n})
+    return Events({"acc.add.int32" if datapath.spec.integer else f"acc.add.{float_sums(datapath)}": m * n})
 
 
 def replay_array(spec: PEArraySpec, x: Any, w: Any, tiles: Tiles) -> Replayed:
