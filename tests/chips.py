@@ -49,8 +49,9 @@ def has_fp4_multipliers(spec: DatapathDescription) -> bool:
     return isinstance(spec, TensorCoreSpec) and not spec.integer and OPERAND_FORMATS[spec.format].element.bits == 4
 
 
-def has_fp8_multipliers(spec: DatapathDescription) -> bool:
-    return isinstance(spec, TensorCoreSpec) and not spec.integer and OPERAND_FORMATS[spec.format].element.bits == 8
+def has_narrow_float_multipliers(spec: DatapathDescription) -> bool:
+    """Of FP8 and FP4."""
+    return isinstance(spec, TensorCoreSpec) and not spec.integer and OPERAND_FORMATS[spec.format].element.bits <= 8
 
 
 def unpriced_components(spec: DatapathDescription) -> set[str]:

@@ -34,8 +34,13 @@ RIGHT: dict[str, dict[str, Any]] = {
     "read_matmuls": {"path": "nowhere.csv"},
     "read_outcome": {"path": "nowhere.json"},
     "run": {"model": "tiny-b158", "chip": "ternary-ws-64x64", "prompt": "a"},
+    "sensitivity": {"model": "tiny-b158", "chip": "ternary-ws-64x64"},
     "serve": {"model": "bitnet-b158-3b", "hardware": "a100-80gb"},
 }
+PAIRS = (
+    r"pairs: expected a sequence of \(text or a Path or a Model, text or a Path or a Chip\) or "
+    r"\(text or a Path or a Model, text or a Path or a Chip, text\), got"
+)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -66,12 +71,12 @@ def test_every_argument_of_every_public_function_is_checked(name: str) -> None:
         (
             "compare",
             {"pairs": ["tiny-b158"]},
-            r"pairs: expected a sequence of \(text or a Path or a Model, text or a Path or a Chip\), got",
+            PAIRS,
         ),
         (
             "compare",
             {"pairs": [("tiny-b158",)]},
-            r"pairs: expected a sequence of \(text or a Path or a Model, text or a Path or a Chip\), got",
+            PAIRS,
         ),
         ("serve", {"devices": 2.0}, r"devices: expected an integer, got 2\.0 \(float\)"),
     ],

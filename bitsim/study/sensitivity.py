@@ -7,11 +7,13 @@ Constants that two chips have in common move together, so that they cancel in th
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from bitsim._checks import ArgumentError, checked
 from bitsim.cost import CONVENTIONS
 from bitsim.cost.matrix import Columns, Distinct, Float64, Key, key_of
 from bitsim.cost.shares import is_assumed, share_resting_on, shares
@@ -218,6 +220,8 @@ def sensitivity(
             raise UnknownNameError(name, str(value), allowed)
     if phase is not None and phase not in get_args(Phase):
         raise UnknownNameError("phase", str(phase), get_args(Phase))
+    if unknown := sorted(settings.keys() - signature(estimate).parameters):
+        raise ArgumentError(f"sensitivity: got an unexpected keyword argument {unknown[0]!r}")
     check_count("draws", draws, 1)
     check_count("seed", seed, 0)
     if draws > MOST_DRAWS:
@@ -226,7 +230,9 @@ def sensitivity(
 
     def side(given: str | Path | Chip) -> Varied:
         timed = number in ("power", "time") or CONVENTIONS[convention].powers
-        return varied(lambda on: estimate(model, on, **settings), load_chip(given), convention, phase, times=timed)
+        return varied(
+            lambda on: checked(estimate)(model, on, **settings), load_chip(given), convention, phase, times=timed
+        )
 
     found, other = side(chip), None if versus is None else side(versus)
     if phase is not None and phase not in found.result.phases:

@@ -23,7 +23,7 @@ CHANGED = {
     "linear_class": "bitlinear", "weight_bits_per_weight": Fraction(8, 5), "dtype": "float16",
     "rope_scaling": LinearScaling(factor=2.0), "qk_norm": True, "attention_bias": "qkv", "mlp_bias": True,
     "linear_norm_eps": 1e-6, "sliding_window": 64,
-    "head_bits": 8, "embedding_bits": 4,
+    "head_bits": 8, "embedding_bits": 4, "scale_groups": (("q_proj", 2),),
 }  # fmt: skip
 LOOSE = replace(CONFIG, sub_norms=False)  # sub norms tie sizes to each other
 

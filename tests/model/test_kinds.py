@@ -29,7 +29,7 @@ def written(path: Path, kind: Any, like: str, *more: str) -> Path:
 
 def content(described: FromFile) -> dict[str, Any]:
     """All that is passed on."""
-    own = {"name", "like", "summary", "source", "evidence"}
+    own = {"name", "like", "summary", "source", "evidence", "between", "scaled"}
     return {key: value for key, value in described.model_dump(mode="json").items() if key not in own}
 
 

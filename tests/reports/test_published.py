@@ -57,10 +57,22 @@ SPARSITY = {  # arXiv 2411.04965 Table 2: qkv, out, up, gate, down, overall in %
 HARDWARE: Numbers = {
     "trinity.token": 15.9, "trinity.tokens16": 467,
     "vitallm.decode_v1": 72.46, "vitallm.prefill_v1": 0.88, "vitallm.decode_v2": 70.70,
-    "vitallm.logic": 0.933, "vitallm.core": 0.933, "vitallm.dram_2b": None, "vitallm.dram_1p6b": None,
+    "vitallm.logic": 0.933, "vitallm.core_v1": 0.816, "vitallm.core_v2": 0.933,
+    "vitallm.dram_2b": None, "vitallm.dram_1p6b": None,
     "tereffic.named": 727, "tereffic.shaped": 727, "tereffic.dram": None, "tereffic.power": 46,
+    "tereffic.onchip": 16300,
     "ternarycore.pass": 1031, "ternarycore.projections": 345.9, "ternarycore.paging": 645.7,
-    "ternarycore.both": 991.6, "ternarycore.token": 2880, "ternarycore.power": 0.1036,
+    "ternarycore.both": 991.6, "ternarycore.power": 0.1036,
+    "ternarycore.token_0": 2880, "ternarycore.token_63": 2880, "ternarycore.token_127": 3023,
+    "ternarycore.token_255": 3568, "ternarycore.token_511": 4656,
+    "slim_llama.peak": 4.92, "slim_llama.token": 489, "tenet.a100": 2.7, "tom.rom": 498.54, "tom.token": 1.61,
+    "cutie.op": 0.965, "bitmod.fp16": 1.155, "bitrom.efficiency": 20.8, "platinum.power": 3.2,
+    "simba.efficiency": 9.5, "braintta.op": 67, "taalas.power": 250, "tellme.v1": 9, "tellme.v2": 25,
+    "pd_swap.decode": 27, "pim_llm.speed": 80, "mr_wolf.leakage": 0.108,
+    # mW, all that a chip draws
+    "leakage.slim_llama": 4.69, "leakage.vitallm": 65.97, "leakage.eyeriss_v1": 278, "leakage.eyeriss_v2": 574,
+    "leakage.vega": 49.4, "leakage.simba": 33.7, "leakage.alpha": 30, "leakage.groq": 300e3, "leakage.cs1": 20e6,
+    "leakage.gc200": 150e3,
 }  # fmt: skip
 
 

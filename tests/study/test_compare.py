@@ -78,5 +78,6 @@ def test_each_pair_has_numerics_of_its_own_and_is_called_by_them() -> None:
 def test_what_is_assumed_for_several_pairs_is_listed_once() -> None:
     made = result(row("decode", "q", "linear", 0, cycles=2), decode=1)
     both = PairComparison(inputs={}, notes=(), results=(made, made))
-    assert both.assumed() == made.assumed()
     assert made.assumed()
+    shareless = [{key: value for key, value in one.items() if key != "share"} for one in made.assumed()]
+    assert both.assumed() == shareless  # a share is of one result's energy

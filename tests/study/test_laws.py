@@ -27,7 +27,7 @@ from tests.chips import (
     amount,
     chips_on_fpgas,
     chips_that_take,
-    has_fp8_multipliers,
+    has_narrow_float_multipliers,
     priced_chips,
     takes,
     unpriced_components,
@@ -38,8 +38,8 @@ MODELS = ("tiny-b158", "tiny-fp16")
 # They leave out what activations of 0 make needless, and the papers count it: an operator almost all of whose
 # activations are 0 can take less than in the papers' convention (all of them together do not).
 SKIPPING = ("rom_array", "sparse_array")
-# The papers have no price for FP8: their convention counts its additions as FP16's, which cost more.
-COUNTED_AS_FP16 = [name for name in chip_names() if has_fp8_multipliers(load_chip(name).bitlinear)]
+# The papers have no price for FP8 and FP4: their convention counts additions as FP16's, which cost more.
+COUNTED_AS_FP16 = [name for name in chip_names() if has_narrow_float_multipliers(load_chip(name).bitlinear)]
 KINDS = {name: load_chip(name).bitlinear.kind for name in chip_names()}
 FPGAS = chips_on_fpgas()  # see tests/reports/test_validation.py
 PRICED = priced_chips()

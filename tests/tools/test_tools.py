@@ -13,6 +13,9 @@ from tools import derive_areas, derive_prices, measure_statistics
 TOOLS = Path(measure_statistics.__file__).parent
 RUN_HERE = {"derive_prices", "derive_areas", "measure_statistics"}
 PARTS_OF_TOOLS = {"study_units", "derive_tensor_cores"}  # imported by those above
+WITH_COSTS = {"derive_rules", "fits", "derive_sram", "derive_delays", "find_unpriced"}  # tests/hw, tests/cost
+WITH_A_SYNTHESISER = {"gate_level", "synthesise_widths"}  # test_gate_level.py, all but what needs yosys and cells
+WITH_LLAMA_CPP = {"record_llama_cpp"}  # its record is what tests/model/test_llama_cpp.py reads
 HERE_TOO = {"mutants", "mutant_tree", "mutations", "imports"}  # test_mutants.py
 FOR_DOCS = {"write_reference", "draw_readme", "follow_guide"}  # tests/docs
 RUN_BY_MAKE = {"check_wheel", "smoke_versions"}  # `make wheel-check` and `make smoke-versions`, in .ci/run
@@ -29,6 +32,7 @@ WITH_TORCH = {
 def test_every_tool_is_run_somewhere() -> None:
     found = {path.stem for path in TOOLS.glob("*.py")}
     known = RUN_HERE | HERE_TOO | PARTS_OF_TOOLS | FOR_DOCS | RUN_BY_MAKE | WITH_TORCH
+    known |= WITH_COSTS | WITH_A_SYNTHESISER | WITH_LLAMA_CPP
     assert not found - known, f"say in {__file__} where {found - known} are run, and run them there"
     assert not known - found
 
